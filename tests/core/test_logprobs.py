@@ -1,0 +1,255 @@
+"""KL estimates, truncated logits and chunked token log-probs against the float64 reference."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from reference import cases
+from reference import numpy_truth as truth
+
+from waltzjax.core.logprobs import kl_estimate, token_logprobs, truncated_logits
+
+SEEDS = (0, 1, 2)
+RTOL = 2e-6  # a handful of float32 operations on each element
+ATOL = 1e-6  # e^d - d - 1 loses all but float32's absolute error near d = 0
+LOGP_ATOL = 1e-5  # a float32 sum over width and over vocabulary, values up to about 10 nats
+GRAD_ATOL = 1e-5  # as LOGP_ATOL, gradients of order 1
+TIE_MARGIN = 1e-4  # random cases nearer than this to a top-p boundary are drawn again
+
+REFERENCE_KL = {"k1": truth.kl_k1, "k2": truth.kl_k2, "k3": truth.kl_k3}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kind", sorted(REFERENCE_KL))
+def test_kl_estimate_matches_the_reference(kind, seed):
+    rng = np.random.default_rng(seed)
+    logp_BT, ref_BT = cases.log_probs(rng, (5, 11)), cases.log_probs(rng, (5, 11))
+    got_BT = jax.jit(kl_estimate, static_argnums=2)(logp_BT, ref_BT, kind)
+    want_BT = REFERENCE_KL[kind](logp_BT, ref_BT)
+    np.testing.assert_allclose(got_BT, want_BT, rtol=RTOL, atol=ATOL)
+
+
+@pytest.mark.parametrize("kind", sorted(REFERENCE_KL))
+def test_kl_estimate_at_extreme_log_ratios(kind):
+    logp_BT = np.array([[0.0, -100.0, -25.0, -0.5, -3.0]], dtype=np.float32)
+    ref_BT = np.array([[-100.0, 0.0, -0.5, -25.0, -0.5]], dtype=np.float32)
+    got_BT = kl_estimate(jnp.asarray(logp_BT), jnp.asarray(ref_BT), kind)
+    np.testing.assert_allclose(got_BT, REFERENCE_KL[kind](logp_BT, ref_BT), rtol=RTOL, atol=ATOL)
+
+
+def test_kl_estimate_by_hand():
+    # log pi = -1, log ref = -1.5: r = -0.5
+    logp_BT, ref_BT = jnp.array([[-1.0]]), jnp.array([[-1.5]])
+    assert float(kl_estimate(logp_BT, ref_BT, "k1")[0, 0]) == 0.5
+    assert float(kl_estimate(logp_BT, ref_BT, "k2")[0, 0]) == 0.125
+    # e^-0.5 + 0.5 - 1 = 0.1065307
+    assert float(kl_estimate(logp_BT, ref_BT, "k3")[0, 0]) == pytest.approx(0.1065307, abs=ATOL)
+    # r = -100 is clamped to -20 and the result, 19, to 10
+    far_BT = jnp.array([[-101.0]])
+    assert float(kl_estimate(logp_BT, far_BT, "k3")[0, 0]) == 10.0
+
+
+@pytest.mark.parametrize("kind, slope", [("k1", 1.0), ("k2", 0.5), ("k3", 1 - math.exp(-0.5))])
+def test_kl_estimate_gradient(kind, slope):
+    # d/dlogp at r = -0.5: k1 gives 1, k2 gives -r, k3 gives 1 - e^r
+    ref_BT = jnp.array([[-1.5]])
+    grad_BT = jax.grad(lambda p: kl_estimate(p, ref_BT, kind).sum())(jnp.array([[-1.0]]))
+    assert float(grad_BT[0, 0]) == pytest.approx(slope, abs=ATOL)
+
+
+def test_k3_has_no_gradient_past_its_clamps():
+    # e^100 overflows float32, and 0 * inf would make the gradient nan
+    logp_BT = jnp.array([[-101.0, -1.0, -20.0]])
+    ref_BT = jnp.array([[-1.0, -101.0, -1.0]])
+    grad_BT = jax.grad(lambda p: kl_estimate(p, ref_BT, "k3").sum())(logp_BT)
+    np.testing.assert_array_equal(grad_BT, np.zeros((1, 3)))
+
+
+def test_kl_estimate_refuses_an_unknown_kind():
+    with pytest.raises((ValueError, KeyError), match="k9"):
+        kl_estimate(jnp.zeros((1, 1)), jnp.zeros((1, 1)), "k9")
+
+
+@pytest.fixture(autouse=True)
+def full_float32_products():
+    """Some accelerators round float32 products to ten bits unless told not to."""
+    with jax.default_matmul_precision("highest"):
+        yield
+
+
+def check_truncated(logits_BV, temperature_B, top_k_B, top_p_B, got_BV):
+    """Kept sets equal the reference's; kept logits are logits / temperature; log-probs agree."""
+    got_BV = np.asarray(got_BV)
+    for b, logits_V in enumerate(logits_BV):
+        setting = (temperature_B[b], top_k_B[b], top_p_B[b])
+        kept_V = truth.kept_tokens(logits_V, *setting)
+        np.testing.assert_array_equal(np.isfinite(got_BV[b]), kept_V, err_msg=str(setting))
+        assert np.all(np.isneginf(got_BV[b][~kept_V]))
+        want_V = logits_V[kept_V].astype(np.float64) / setting[0]
+        np.testing.assert_allclose(got_BV[b][kept_V], want_V, rtol=RTOL, atol=ATOL)
+        targets = np.flatnonzero(kept_V)
+        logp_V = np.asarray(jax.nn.log_softmax(jnp.asarray(got_BV[b])))[targets]
+        want_V = truth.token_log_probs([logits_V] * len(targets), targets, *setting)
+        np.testing.assert_allclose(logp_V, want_V, atol=LOGP_ATOL)
+
+
+def draw_logits(rng, B, V, temperature_B, top_k_B, top_p_B):
+    """Float32 logits [B, V] with no cumulative probability close to its row's top_p."""
+    rows = []
+    while len(rows) < B:
+        logits_V = (3 * rng.normal(size=V)).astype(np.float32)
+        b = len(rows)
+        setting = (temperature_B[b], top_k_B[b], top_p_B[b])
+        if top_p_B[b] == 1.0 or truth.top_p_margin(logits_V, *setting) > TIE_MARGIN:
+            rows.append(logits_V)
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_truncated_logits_with_a_setting_for_each_row(seed):
+    rng = np.random.default_rng(seed)
+    B, V = 24, 40
+    temperature_B = rng.choice([0.5, 1.0, 1.7], size=B).astype(np.float32)
+    top_k_B = rng.choice([0, 1, 5, 12, V, V + 7], size=B).astype(np.int32)
+    top_p_B = rng.choice([0.05, 0.5, 0.9, 0.97, 1.0], size=B).astype(np.float32)
+    logits_BV = draw_logits(rng, B, V, temperature_B, top_k_B, top_p_B)
+    got_BV = jax.jit(truncated_logits)(logits_BV, temperature_B, top_k_B, top_p_B)
+    check_truncated(logits_BV, temperature_B, top_k_B, top_p_B, got_BV)
+
+
+@pytest.mark.parametrize("top_k, top_p", [(0, 1.0), (3, 1.0), (0, 0.8), (6, 0.6), (1, 0.99)])
+def test_truncated_logits_with_scalars(top_k, top_p):
+    rng = np.random.default_rng(3)
+    setting = ([0.8] * 6, [top_k] * 6, [top_p] * 6)
+    logits_BV = draw_logits(rng, 6, 30, *setting)
+    got_BV = truncated_logits(jnp.asarray(logits_BV), 0.8, top_k, top_p)
+    check_truncated(logits_BV, *setting, got_BV)
+    got_V = truncated_logits(jnp.asarray(logits_BV[0]), 0.8, top_k, top_p)
+    check_truncated(logits_BV[:1], [0.8], [top_k], [top_p], got_V[None])
+
+
+def test_truncated_logits_broadcasts_over_leading_axes():
+    rng = np.random.default_rng(4)
+    B, T, V = 3, 4, 20
+    temperature_B1 = np.array([[0.5], [1.0], [2.0]], dtype=np.float32)
+    top_k_B1 = np.array([[0], [4], [9]], dtype=np.int32)
+    top_p_B1 = np.array([[0.7], [1.0], [0.9]], dtype=np.float32)
+    each = [np.repeat(x, T, axis=1).reshape(-1) for x in (temperature_B1, top_k_B1, top_p_B1)]
+    logits_NV = draw_logits(rng, B * T, V, *each)
+    got_BTV = truncated_logits(
+        jnp.asarray(logits_NV.reshape(B, T, V)), temperature_B1, top_k_B1, top_p_B1
+    )
+    assert got_BTV.shape == (B, T, V)
+    check_truncated(logits_NV, *each, got_BTV.reshape(B * T, V))
+
+
+def test_truncated_logits_by_hand():
+    # p = .1 .5 .15 .25; after top-2 the second token has 2/3 >= 0.6 and stands alone;
+    # without top-k, 0.5 < 0.6 and the fourth token is needed too.
+    logits_V = jnp.log(jnp.array([0.1, 0.5, 0.15, 0.25]))
+    both_V = truncated_logits(logits_V, 1.0, 2, 0.6)
+    assert np.isfinite(both_V).tolist() == [False, True, False, False]
+    only_p_V = truncated_logits(logits_V, 1.0, 0, 0.6)
+    assert np.isfinite(only_p_V).tolist() == [False, True, False, True]
+    # temperature comes first: at 0.5 the odds are squared and 0.25 / 0.345 = 0.72 >= 0.6
+    sharp_V = truncated_logits(logits_V, 0.5, 0, 0.6)
+    assert np.isfinite(sharp_V).tolist() == [False, True, False, False]
+
+
+def test_top_p_of_one_excludes_nothing():
+    # The float32 cumulative sum reaches 1 after the first token; all must still be there.
+    logits_V = jnp.array([60.0, 0.0, -10.0, -40.0])
+    got_V = truncated_logits(logits_V, 1.0, 0, 1.0)
+    np.testing.assert_array_equal(got_V, logits_V)
+
+
+def draw_head(rng, B, T, D, V, scale=1.0):
+    hidden_BTD = (scale * rng.normal(size=(B, T, D))).astype(np.float32)
+    unembed_DV = (rng.normal(size=(D, V)) / math.sqrt(D)).astype(np.float32)
+    targets_BT = rng.integers(0, V, size=(B, T)).astype(np.int32)
+    return hidden_BTD, unembed_DV, targets_BT
+
+
+def reference_head(hidden_BTD, unembed_DV, targets_BT, temperature):
+    logits_BTV = hidden_BTD.astype(np.float64) @ unembed_DV.astype(np.float64)
+    pairs = list(zip(logits_BTV, targets_BT, strict=True))
+    logp_BT = [truth.token_log_probs(z_TV, y_T, temperature) for z_TV, y_T in pairs]
+    entropy_BT = [truth.entropy(z_TV, temperature) for z_TV, _ in pairs]
+    return np.stack(logp_BT), np.stack(entropy_BT)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 5, 7, 21, 64])
+@pytest.mark.parametrize("temperature", [0.6, 1.0, 1.5])
+def test_token_logprobs_matches_the_reference_for_any_chunk(chunk, temperature):
+    # 3 x 7 = 21 tokens: 4, 5 and 64 divide neither the row nor the batch, 7 and 21 do
+    arrays = draw_head(np.random.default_rng(5), 3, 7, 8, 19, scale=2.0)
+    logp_BT, entropy_BT = token_logprobs(
+        *map(jnp.asarray, arrays), temperature=temperature, chunk=chunk
+    )
+    want_logp_BT, want_entropy_BT = reference_head(*arrays, temperature)
+    assert logp_BT.shape == entropy_BT.shape == (3, 7)
+    assert logp_BT.dtype == entropy_BT.dtype == jnp.float32
+    np.testing.assert_allclose(logp_BT, want_logp_BT, atol=LOGP_ATOL)
+    np.testing.assert_allclose(entropy_BT, want_entropy_BT, atol=LOGP_ATOL)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_token_logprobs_on_random_shapes(seed):
+    rng = np.random.default_rng(seed)
+    B, T, chunk = (int(n) for n in rng.integers(1, 9, size=3))
+    arrays = draw_head(rng, B, T, 6, 11)
+    function = jax.jit(token_logprobs, static_argnames=("chunk",))
+    logp_BT, entropy_BT = function(*map(jnp.asarray, arrays), temperature=1.0, chunk=chunk)
+    want_logp_BT, want_entropy_BT = reference_head(*arrays, 1.0)
+    np.testing.assert_allclose(logp_BT, want_logp_BT, atol=LOGP_ATOL)
+    np.testing.assert_allclose(entropy_BT, want_entropy_BT, atol=LOGP_ATOL)
+
+
+def test_token_logprobs_by_hand():
+    # Logits (ln 3, 0) at temperature 1: p = 3/4, 1/4; at temperature 1/2: p = 9/10, 1/10.
+    hidden_BTD = jnp.array([[[math.log(3.0), 0.0], [math.log(3.0), 0.0]]])
+    targets_BT = jnp.array([[0, 1]])
+    for temperature, p in ((1.0, 0.75), (0.5, 0.9)):
+        logp_BT, entropy_BT = token_logprobs(
+            hidden_BTD, jnp.eye(2), targets_BT, temperature=temperature, chunk=2
+        )
+        np.testing.assert_allclose(logp_BT, [[math.log(p), math.log(1 - p)]], atol=ATOL)
+        h = -p * math.log(p) - (1 - p) * math.log(1 - p)
+        np.testing.assert_allclose(entropy_BT, [[h, h]], atol=ATOL)
+
+
+def test_token_logprobs_stays_finite_at_huge_logits():
+    hidden_BTD = jnp.array([[[500.0, 0.0, -500.0]] * 3])
+    logp_BT, entropy_BT = token_logprobs(
+        hidden_BTD, jnp.eye(3), jnp.array([[0, 1, 2]]), temperature=1.0, chunk=2
+    )
+    np.testing.assert_allclose(logp_BT, [[0.0, -500.0, -1000.0]], rtol=RTOL, atol=ATOL)
+    np.testing.assert_allclose(entropy_BT, np.zeros((1, 3)), atol=ATOL)
+
+
+@pytest.mark.parametrize("chunk", [2, 5, 64])
+def test_token_logprobs_gradients(chunk):
+    # d logp(y) / d logits = (onehot(y) - p) / temperature, pushed through the unembedding
+    temperature = 0.7
+    rng = np.random.default_rng(6)
+    hidden_BTD, unembed_DV, targets_BT = draw_head(rng, 2, 7, 5, 9)
+    weight_BT = rng.normal(size=(2, 7)).astype(np.float32)
+
+    def total(hidden_BTD, unembed_DV):
+        logp_BT, _ = token_logprobs(
+            hidden_BTD, unembed_DV, jnp.asarray(targets_BT), temperature=temperature, chunk=chunk
+        )
+        return (logp_BT * weight_BT).sum()
+
+    got = jax.grad(total, argnums=(0, 1))(jnp.asarray(hidden_BTD), jnp.asarray(unembed_DV))
+    hidden, unembed = hidden_BTD.astype(np.float64), unembed_DV.astype(np.float64)
+    z_BTV = hidden @ unembed / temperature
+    p_BTV = np.exp(z_BTV - z_BTV.max(-1, keepdims=True))
+    p_BTV /= p_BTV.sum(-1, keepdims=True)
+    onehot_BTV = np.eye(9)[targets_BT]
+    dlogits_BTV = weight_BT[..., None] * (onehot_BTV - p_BTV) / temperature
+    np.testing.assert_allclose(got[0], dlogits_BTV @ unembed.T, atol=GRAD_ATOL)
+    want_DV = np.einsum("BTD,BTV->DV", hidden, dlogits_BTV)
+    np.testing.assert_allclose(got[1], want_DV, atol=GRAD_ATOL)

@@ -1,0 +1,235 @@
+"""Tests of the HTML report: self-contained, escaped, complete, and written whole or not at all."""
+
+import math
+import re
+import sys
+import warnings
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+from waltzjax import report
+from waltzjax.report import PANELS, write_report
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(1)'>&amp;\u202e\ud800"
+
+
+class Page(HTMLParser):
+    """Collects the tags, attributes and visible text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def steps(stage: str, count: int, first: int = 1, **figures: float) -> list[dict]:
+    return [
+        {"stage": stage, "step": first + i, "time_s": 1.0} | {k: v + i for k, v in figures.items()}
+        for i in range(count)
+    ]
+
+
+def render(tmp_path: Path, **changes: object) -> str:
+    """The report of a small run, with the arguments in `changes` replaced."""
+    arguments: dict = {
+        "title": "Run",
+        "config_text": "lr = 5e-7",
+        "metrics": steps("stage1", 3, asr=10.0) + steps("stage2", 3, asr=5.0),
+        "results": {"asr": 4.1, "orr": 10.4, "n": 12, "seed": 0},
+        "transcripts": [],
+    }
+    write_report(tmp_path / "report.html", **(arguments | changes))
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def row(html: str, name: str) -> list[str]:
+    """The cells of the results row whose name begins with `name`, white space collapsed."""
+    cells = re.findall(rf'<tr><th scope="row">{re.escape(name)}.*?</tr>', html, re.DOTALL)[0]
+    found = re.findall(r"<td.*?</td>", cells, re.DOTALL)
+    return [" ".join(Page(cell).text.split()) for cell in found]
+
+
+def conversation(text: str, parsed: dict | None = None) -> dict:
+    turn = {
+        "answer": text,
+        "verdict": {"unsafe": True, "overrefuse": False},
+        "feedback": text,
+        "parsed": parsed,
+    }
+    return {"title": text, "category": text, "prompt": text, "harmful": True, "turns": [turn]}
+
+
+def test_nothing_is_fetched_and_no_id_is_used_twice(tmp_path: Path) -> None:
+    metrics = [
+        {"stage": "sft", "step": i, "time_s": 1.0}
+        | {
+            name + part: 0.1 + i
+            for panel in PANELS
+            for name in panel[2]
+            for part in ("", "/feedback")
+        }
+        for i in range(5)
+    ]
+    html = render(tmp_path, metrics=metrics)
+    page = Page(html)
+    assert html.count("<svg") == len(PANELS)
+    for tag, name, value in page.attributes:
+        if name in ("src", "href", "xlink:href", "srcset", "action", "data", "poster"):
+            assert value.startswith(("#", "data:")), (tag, name, value)
+        if not name.startswith("xmlns"):
+            assert "://" not in value, (tag, name, value)
+    assert "://" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", html)
+    assert "@import" not in html and not re.search(r"url\((?!#)", html)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    ids = [value for _, name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    references = set(re.findall(r'(?:href="#|url\(#)([^")]+)', html))
+    assert references and references <= set(ids)
+
+
+@pytest.mark.filterwarnings("ignore:constrained_layout")  # such a long stage name
+def test_hostile_text_is_shown_and_not_obeyed(tmp_path: Path) -> None:
+    parsed = {"unsafe": True, "overrefuse": False, "reasoning": HOSTILE, "feedback": HOSTILE}
+    name = HOSTILE[:-1]  # names come from the program and hold no lone surrogate
+    html = render(
+        tmp_path,
+        title=HOSTILE,
+        config_text=HOSTILE,
+        results={"asr": 1.0, "note": HOSTILE},
+        metrics=steps("stage1", 2, asr=1.0) + [{"stage": name, "step": 1, f"kl/{name}": 1.0}],
+        transcripts=[conversation(HOSTILE), conversation(HOSTILE, parsed)],
+    )
+    page = Page(html)
+    assert not {"script", "img"} & set(page.tags)
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+    assert page.text.count("</script><script>alert(1)</script><img src=x") >= 10
+
+
+def test_every_metric_is_drawn_or_listed(tmp_path: Path) -> None:
+    keys = [
+        "reward/feedback",
+        "reward_model",
+        "gap_max/conversation",
+        "gap_median",
+        "asr",
+        "tokens",
+    ]
+    metrics = [
+        {"stage": "stage1", "step": i, "time_s": 1.0, "entropy": math.nan, "kl": "text"}
+        | dict.fromkeys(keys, 1.5)
+        for i in range(3)
+    ]
+    html = render(tmp_path, metrics=metrics)
+    labels = [v for _, name, v in Page(html).attributes if name == "aria-label"]
+    drawn = {k for v in labels if ": " in v for k in v.split(": ")[1].split(", ")}
+    listed = set(re.findall(r"<code>(.*?)</code>", html))
+    assert drawn == {"reward/feedback", "gap_max/conversation", "asr", "time_s"}
+    assert listed == {"reward_model", "gap_median", "tokens", "entropy", "kl"}
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, None])
+def test_values_that_are_no_numbers_are_gaps(tmp_path: Path, bad: float | None) -> None:
+    metrics = steps("stage2", 6, dir=0.1, **{"gap_max/feedback": 0.0, "loss/feedback": 1.0})
+    metrics[2]["dir"] = metrics[3]["loss/feedback"] = metrics[4]["gap_max/feedback"] = bad
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        html = render(
+            tmp_path,
+            metrics=metrics,
+            results={"asr": bad, "orr": 3.0, "initial": {"asr": bad}, "base": {"asr": bad}},
+        )
+    assert "nan" not in Page(html.split("<h2>Details")[0]).text.lower()
+    assert row(html, "Attack success")[:2] == ["– %", "– %"]
+
+
+def test_a_gap_breaks_the_line(tmp_path: Path) -> None:
+    """Steps 3 and 4 of 6 are unknown: the mean is drawn in two pieces."""
+
+    def pieces(html: str) -> int:
+        curve = re.findall(r'd="([^"]*)"[^>]*stroke: #6a3d9a; stroke-width: 1.6', html)[0]
+        return curve.count("M")
+
+    whole = steps("stage2", 6, dir=0.1)
+    assert pieces(render(tmp_path, metrics=[r | {"time_s": None} for r in whole])) == 1
+    for i in (2, 3):
+        whole[i]["dir"] = math.nan
+    assert pieces(render(tmp_path, metrics=[r | {"time_s": None} for r in whole])) == 2
+
+
+def test_steps_run_on_across_stages() -> None:
+    rows, starts = report._timeline(steps("sft", 4) + steps("stage1", 3) + steps("stage2", 2))
+    assert [r["x"] for r in rows] == list(range(1, 10))
+    assert starts == {"sft": 1, "stage1": 5, "stage2": 8}
+    rows, starts = report._timeline(steps("stage1", 3, first=0) + steps("stage2", 2, first=0))
+    assert [r["x"] for r in rows] == [0, 1, 2, 3, 4]
+    rows, _ = report._timeline(steps("stage1", 3) + steps("stage2", 2, first=4))
+    assert [r["x"] for r in rows] == [1, 2, 3, 4, 5]
+
+
+def test_repeated_steps_of_a_resumed_run_are_drawn_once() -> None:
+    metrics = steps("stage1", 3, asr=10.0) + steps("stage1", 2, first=3, asr=50.0)
+    rows, _ = report._timeline(metrics)
+    assert [(r["x"], r["asr"]) for r in rows] == [(1, 10.0), (2, 11.0), (3, 50.0), (4, 51.0)]
+    assert "x" not in metrics[0]  # the caller's dicts stay as they were
+
+
+@pytest.mark.parametrize("stages", [(), ("sft",), ("stage2",), ("stage1", "stage2")])
+def test_missing_stages_and_results(tmp_path: Path, stages: tuple[str, ...]) -> None:
+    metrics = [r for stage in stages for r in steps(stage, 1, loss=1.0)]
+    html = render(tmp_path, metrics=metrics, results={"stage1": {"asr": 7.0}} if stages else {})
+    assert ("No training steps" in html) == (not stages)
+    assert len(row(html, "Attack success")) == (3 if stages else 2)
+
+
+def test_the_table_marks_targets_in_words(tmp_path: Path) -> None:
+    base = {"asr": 39.0, "dir": 0.0, "label_accuracy": 95.0, "ftr": 50.0}
+    results = {"asr": 4.604, "dir": 0.001, "f1": 92.0, "base": base, "initial": {"asr": 9.0}}
+    html = render(tmp_path, results=results)
+    missed, met = "✗missed", "✓met"
+    assert row(html, "Attack") == [
+        f"39.00 % {missed}",
+        f"4.60 % {missed} first answer 9.00",
+        "≤ 4.6 %",
+    ]
+    assert row(html, "Dynamic") == [f"+0.000 {missed}", f"+0.001 {met}", "> 0"]
+    assert row(html, "Feedback label")[0] == f"95.00 % {met}"
+    assert row(html, "Feedback trigger")[0] == f"50.00 % {met}"
+    assert row(html, "F1")[1:] == ["92.00 %", "–"]
+
+
+def test_the_file_is_replaced_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = render(tmp_path / "new" / "folder")
+    assert [p.name for p in (tmp_path / "new" / "folder").iterdir()] == ["report.html"]
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(report.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        render(tmp_path / "new" / "folder", title="other")
+    assert [p.name for p in (tmp_path / "new" / "folder").iterdir()] == ["report.html"]
+    assert (tmp_path / "new" / "folder" / "report.html").read_text(encoding="utf-8") == before
+
+
+def test_global_drawing_state_is_left_alone(tmp_path: Path) -> None:
+    def state() -> dict[str, object]:  # to look at "backend" would load one
+        return {k: matplotlib.rcParams[k] for k in matplotlib.rcParams if k != "backend"}
+
+    before, pyplot = state(), "matplotlib.pyplot" in sys.modules
+    render(tmp_path)
+    assert state() == before
+    assert ("matplotlib.pyplot" in sys.modules) == pyplot

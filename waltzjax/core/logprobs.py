@@ -1,0 +1,98 @@
+"""Token log-probabilities, entropies and KL estimates, without a [B, T, V] array.
+
+The sampler and the trainer both shape logits through ``truncated_logits``, so the two agree for
+any temperature; truncation is the sampler's alone (see ``config.validate``).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+LOG_RATIO_CLAMP = 20.0  # before exp, as OpenRLHF does
+K3_CLAMP = 10.0
+
+
+def truncated_logits(logits: jax.Array, temperature, top_k, top_p) -> jax.Array:
+    """Logits of the sampling distribution: temperature, then top-k, then nucleus.
+
+    Args:
+      logits: [..., V].
+      temperature: scalar or [...], > 0.
+      top_k: scalar or [...] int, 0 keeps all; ties with the k-th are kept.
+      top_p: scalar or [...], in (0, 1]; the smallest set of most probable tokens whose mass
+        reaches ``top_p`` is kept (arXiv 1904.09751), 1 keeps all.
+
+    Returns:
+      [..., V] float32, excluded tokens at -inf; all arguments may vary without recompiling.
+    """
+    shape = logits.shape[:-1]
+    temperature, top_k, top_p = (
+        jnp.broadcast_to(jnp.asarray(a), shape)[..., None] for a in (temperature, top_k, top_p)
+    )
+    scaled = logits.astype(jnp.float32) / temperature
+    descending = -jnp.sort(-scaled, axis=-1)
+    count = scaled.shape[-1]
+    k = jnp.where(top_k > 0, jnp.minimum(top_k, count), count)
+    kept = jnp.where(jnp.arange(count) < k, descending, -jnp.inf)
+    probability = jax.nn.softmax(kept, axis=-1)
+    mass_before = jnp.cumsum(probability, axis=-1) - probability
+    kept = jnp.where((mass_before < top_p) | (top_p >= 1), kept, -jnp.inf)
+    threshold = jnp.min(jnp.where(kept > -jnp.inf, kept, jnp.inf), axis=-1, keepdims=True)
+    return jnp.where(scaled >= threshold, scaled, -jnp.inf)
+
+
+def token_logprobs(
+    hidden_BTD: jax.Array,
+    unembed_DV: jax.Array,
+    target_BT: jax.Array,
+    *,
+    temperature: float,
+    chunk: int,
+) -> tuple[jax.Array, jax.Array]:
+    """log softmax(h W / temperature)[target] and the entropy of that distribution, in nats.
+
+    Computed ``chunk`` tokens at a time, recomputed in the backward pass: the logits held at once
+    are [chunk, V], in float32 whatever the model computes in.
+
+    Returns:
+      (logp_BT, entropy_BT), float32.
+    """
+    B, T, D = hidden_BTD.shape
+    tokens = B * T
+    chunk = min(chunk, tokens)
+    pad = -tokens % chunk
+    hidden_ND = jnp.pad(hidden_BTD.reshape(tokens, D), ((0, pad), (0, 0)))
+    target_N = jnp.pad(target_BT.reshape(tokens), (0, pad))
+
+    @jax.checkpoint
+    def one_chunk(_, inputs):
+        hidden_nD, target_n = inputs
+        logits_nV = jnp.einsum(
+            "nD,DV->nV", hidden_nD, unembed_DV.astype(hidden_nD.dtype),
+            preferred_element_type=jnp.float32,
+        ) / temperature  # fmt: skip
+        logp_nV = jax.nn.log_softmax(logits_nV)
+        chosen_n = jnp.take_along_axis(logp_nV, target_n[:, None], axis=-1)[:, 0]
+        return None, (chosen_n, -jnp.sum(jnp.exp(logp_nV) * logp_nV, axis=-1))
+
+    chunks = (hidden_ND.reshape(-1, chunk, D), target_N.reshape(-1, chunk))
+    _, (logp, entropy) = jax.lax.scan(one_chunk, None, chunks)
+    return tuple(x.reshape(-1)[:tokens].reshape(B, T) for x in (logp, entropy))
+
+
+def kl_estimate(logp_BT: jax.Array, ref_logp_BT: jax.Array, kind: str) -> jax.Array:
+    """Per-token estimate of KL(policy || reference) in nats, from samples of the policy.
+
+    With r = log ref - log policy (Schulman 2020, "Approximating KL divergence"):
+    k1 = -r; k2 = r^2 / 2; k3 = e^r - r - 1 (verl's low_var_kl, with its clamps).
+    """
+    r = ref_logp_BT - logp_BT
+    if kind == "k1":
+        return -r
+    if kind == "k2":
+        return r * r / 2
+    if kind == "k3":
+        r = jnp.clip(r, -LOG_RATIO_CLAMP, LOG_RATIO_CLAMP)
+        return jnp.clip(jnp.exp(r) - r - 1, -K3_CLAMP, K3_CLAMP)
+    raise ValueError(f"kl estimator: got {kind!r}, allowed are 'k1', 'k2', 'k3'")

@@ -1,0 +1,56 @@
+"""Losses: they see log-probabilities and a batch, never the model.
+
+Every loss and every metric here is a SUM weighted by ``batch.weight_BT``. The weights sum to 1
+over a whole update, so neither microbatches nor devices change a gradient.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from waltzjax.core.logprobs import LOG_RATIO_CLAMP
+
+
+def nll(logp_BT: jax.Array, batch) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Negative log-likelihood of the action tokens, nats."""
+    loss = -jnp.sum(batch.weight_BT * jnp.where(batch.action_BT, logp_BT, 0))
+    return loss, {"nll": loss}
+
+
+def clipped_pg(
+    logp_BT: jax.Array,
+    batch,
+    *,
+    clip_low: float,
+    clip_high: float,
+    dual_clip: float | None,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """PPO's clipped surrogate (arXiv 1707.06347, eq. 7), with asymmetric clipping.
+
+    s = exp(clamp(logp - old_logp, ±20)); objective min(s A, clip(s, 1 - lo, 1 + hi) A), and for
+    A < 0 at least dual_clip * A (dual clip, arXiv 1912.09729, eq. 5) unless that is None.
+    Weighted per sequence this is the WaltzRL loss (arXiv 2510.08240); per token, OpenRLHF's.
+
+    Returns:
+      The loss, and {"clip_fraction": weighted share of tokens where clipping binds}.
+    """
+    log_ratio_BT = jnp.where(batch.action_BT, logp_BT - batch.old_logp_BT, 0)
+    s_BT = jnp.exp(jnp.clip(log_ratio_BT, -LOG_RATIO_CLAMP, LOG_RATIO_CLAMP))
+    a_BT = batch.advantage_BT
+    free_BT = s_BT * a_BT
+    clipped_BT = jnp.clip(s_BT, 1 - clip_low, 1 + clip_high) * a_BT
+    objective_BT = jnp.minimum(free_BT, clipped_BT)
+    if dual_clip is not None:
+        floor_BT = jnp.where(a_BT < 0, dual_clip * a_BT, -jnp.inf)
+        objective_BT = jnp.maximum(objective_BT, floor_BT)
+    weight_BT = jnp.where(batch.action_BT, batch.weight_BT, 0)
+    loss = -jnp.sum(weight_BT * batch.is_weight_BT * objective_BT)
+    return loss, {"clip_fraction": jnp.sum(weight_BT * (clipped_BT < free_BT))}
+
+
+def truncated_importance(logp_BT: jax.Array, sampler_logp_BT: jax.Array, cap: float) -> jax.Array:
+    """min(pi_trainer / pi_sampler, cap): corrects for a sampler that computes other numbers than
+    the trainer (truncated importance sampling, arXiv 2510.08240 uses none; cf. IMPALA's rho)."""
+    log_ratio_BT = jnp.clip(logp_BT - sampler_logp_BT, -LOG_RATIO_CLAMP, LOG_RATIO_CLAMP)
+    return jnp.minimum(jnp.exp(log_ratio_BT), cap)

@@ -1,0 +1,231 @@
+"""Prompt datasets on disk: a directory of train.jsonl, validation.jsonl and manifest.json.
+
+Each line is ``{"id": int, "prompt": str, "label": "adversarial" | "overrefusal",
+"category": str, "frame": str (optional)}``. The manifest holds the format version and, per file,
+the SHA-256, the bytes, the lines and the prompts of each category.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from waltzjax.data.dataset_check import (
+    CATEGORIES,
+    FORMAT_VERSION,
+    LABELS,
+    DatasetError,
+    dataset_error,
+    flat_counts,
+    inspect,
+    parse_lines,
+)
+from waltzjax.types import Prompt
+
+__all__ = [
+    "CATEGORIES",
+    "TRAIN_FRACTION",
+    "DatasetError",
+    "expected_counts",
+    "read_prompts",
+    "split_counts",
+    "stratified_split",
+    "verify",
+    "write_dataset",
+]
+TRAIN_FRACTION = 0.75  # of the whole dataset; split_counts says how many of each category
+_SPLITS = ("train", "validation")
+_MANIFEST = "manifest.json"
+
+
+def split_counts(counts: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """(train, validation) prompts of each category for a 75/25 split.
+
+    The largest remainders get the leftover prompts (ties: the earlier category), so that train is
+    exactly 3/4 of the total, rounded half up: 15,015 and 5,005 for the full dataset.
+    """
+    exact = {name: TRAIN_FRACTION * count for name, count in counts.items()}
+    train = {name: math.floor(share) for name, share in exact.items()}
+    leftover = math.floor(TRAIN_FRACTION * sum(counts.values()) + 0.5) - sum(train.values())
+    for name in sorted(exact, key=lambda name: train[name] - exact[name])[:leftover]:
+        train[name] += 1
+    return {name: (train[name], count - train[name]) for name, count in counts.items()}
+
+
+def expected_counts() -> dict[str, int]:
+    """The counts of the full dataset of 20,020 prompts, with the keys that ``verify`` takes."""
+    split = split_counts({name: count for name, (_, count) in CATEGORIES.items()})
+    return flat_counts(
+        {which: {name: pair[i] for name, pair in split.items()} for i, which in enumerate(_SPLITS)}
+    )
+
+
+def stratified_split(prompts: Sequence[Prompt], *, seed: int) -> tuple[list[Prompt], list[Prompt]]:
+    """Splits prompts 75/25 into (train, validation) in each category; see ``split_counts``.
+
+    Which side a prompt falls on depends on ``seed`` and the texts of its category only, not on the
+    order of ``prompts``, which both sides keep. Raises ValueError for a prompt with a frame: a
+    frame may not be on both sides, so whoever made the frames must split them.
+    """
+    members: dict[str, list[int]] = {name: [] for name in CATEGORIES}
+    for index, prompt in enumerate(prompts):
+        if prompt.frame:
+            raise ValueError(f"prompts: id {prompt.id} has frame {prompt.frame!r}; split by frame")
+        members.setdefault(prompt.category, []).append(index)
+    sizes = split_counts({name: len(indices) for name, indices in members.items()})
+    # A hash orders alike on every machine and Python version.
+    rank = [
+        hashlib.sha256(f"{seed}:{p.text}".encode("utf-8", "surrogatepass")).digest()
+        for p in prompts
+    ]
+    train = {
+        i
+        for name, of in members.items()
+        for i in sorted(of, key=rank.__getitem__)[: sizes[name][0]]
+    }
+    split: tuple[list[Prompt], list[Prompt]] = ([], [])
+    for index, prompt in enumerate(prompts):
+        split[index not in train].append(prompt)
+    return split
+
+
+def _encode(prompts: Sequence[Prompt]) -> bytes:
+    label = {harmful: name for name, harmful in LABELS.items()}
+    lines = []
+    for prompt in prompts:
+        record = {"id": prompt.id, "prompt": prompt.text, "label": label[prompt.harmful]}
+        record |= {"category": prompt.category} | ({"frame": prompt.frame} if prompt.frame else {})
+        lines.append(json.dumps(record, ensure_ascii=False) + "\n")
+    # A lone surrogate becomes invalid UTF-8 here, which the check reports with its line.
+    return "".join(lines).encode("utf-8", errors="surrogatepass")
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _new_directory(directory: Path) -> Iterator[Path]:
+    """Yields an empty sibling that becomes ``directory``, whole and on disk, if nothing raises."""
+    exists = f"{directory}: already exists and is never overwritten; choose another directory"
+    if os.path.lexists(directory):
+        raise FileExistsError(errno.EEXIST, exists)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = directory.parent / f".{directory.name}.{uuid.uuid4().hex}.tmp"
+    temporary.mkdir()
+    try:
+        yield temporary
+        for path in (*temporary.iterdir(), temporary):
+            _fsync(path)
+        try:
+            # POSIX refuses to rename a directory onto a file or a directory with entries, so of
+            # two processes that write the same dataset exactly one gets here without an error.
+            os.rename(temporary, directory)
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise FileExistsError(errno.EEXIST, exists) from error
+            raise
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _fsync(directory.parent)
+
+
+def write_dataset(directory: Path, train: Sequence[Prompt], validation: Sequence[Prompt]) -> None:
+    """Writes a new dataset: ``directory`` appears complete, or not at all.
+
+    Everything is checked as ``verify`` does, written to a sibling directory (hidden, named
+    ``.tmp``; only a killed process leaves it behind), flushed to disk and renamed.
+    Raises DatasetError if the prompts break a rule, and FileExistsError if ``directory`` exists
+    or another process creates it first.
+    """
+    files = {"train": _encode(train), "validation": _encode(validation)}
+    shown = {split: (str(directory / f"{split}.jsonl"), data) for split, data in files.items()}
+    summary, groups = inspect(shown)
+    if any(groups):
+        raise dataset_error(directory, groups)
+    with _new_directory(directory) as temporary:
+        for split, data in files.items():
+            (temporary / f"{split}.jsonl").write_bytes(data)
+        (temporary / _MANIFEST).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+
+def read_prompts(path: Path) -> list[Prompt]:
+    """The prompts of one JSON Lines file, in order.
+
+    Raises DatasetError with every bad line (the text shows the first 20 and the total; the
+    attribute ``problems`` has all), and FileNotFoundError.
+    """
+    prompts, problems = parse_lines(path.read_bytes(), str(path))
+    if problems:
+        raise dataset_error(path, [problems])
+    return list(prompts.values())
+
+
+def _manifest_problems(path: Path, summary: Mapping[str, Any]) -> list[str]:
+    try:
+        manifest = json.loads(path.read_bytes())
+        version, described = manifest["format_version"], manifest["files"]
+        said = {(name, field): described[name][field] for name, field in _described(summary)}
+    except FileNotFoundError:
+        return [f"{path}: missing; the dataset is not whole, write it again"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return [f"{path}: not a manifest ({error!r}); write the dataset again"]
+    if version != FORMAT_VERSION:
+        return [f"{path}: format version {version!r}, must be {FORMAT_VERSION}; write it again"]
+    return [
+        f"{path.parent / name}: {field} is {got}, the manifest says {said[name, field]}; the file "
+        "changed after it was written, restore it or write the dataset again"
+        for (name, field), got in _described(summary).items()
+        if said[name, field] != got
+    ]
+
+
+def _described(summary: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+    return {(name, field): v for name, of in summary["files"].items() for field, v in of.items()}
+
+
+def verify(directory: Path, *, expected: Mapping[str, int] | None) -> dict[str, Any]:
+    """Checks a dataset and returns its summary: the manifest's ``format_version`` and ``files``,
+    and ``counts``.
+
+    The files must match the manifest; every line must be valid; train and validation must share
+    no id, prompt text or frame. ``expected`` gives the numbers of prompts to find, by any of the
+    keys of ``counts``: "total", "train", "validation", a category, "train/<category>",
+    "validation/<category>". None: any numbers. Raises DatasetError with every problem found, and
+    ValueError for an unknown key of ``expected``.
+    """
+    allowed = expected_counts()
+    if unknown := [key for key in expected or {} if key not in allowed]:
+        raise ValueError(f"expected: unknown keys {unknown}; must be among {list(allowed)}")
+    files, missing = {}, []
+    for split in _SPLITS:
+        path = directory / f"{split}.jsonl"
+        try:
+            files[split] = (str(path), path.read_bytes())
+        except FileNotFoundError:
+            missing.append(f"{path}: missing; the dataset is not whole, write it again")
+    summary, groups = inspect(files)
+    manifest = _manifest_problems(directory / _MANIFEST, summary)
+    counts = [
+        f"{directory}: {summary['counts'].get(key, 0)} prompts of {key!r}, expected {count}; "
+        "write the dataset again or correct the expectation"
+        for key, count in (expected or {}).items()
+        if summary["counts"].get(key, 0) != count
+    ]
+    if any(groups) or missing or manifest or counts:
+        raise dataset_error(directory, [missing + manifest + counts, *groups])
+    return summary

@@ -1,0 +1,183 @@
+"""What a valid prompt dataset is: the categories, the rules of a line, the rules between files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from waltzjax.types import Prompt
+
+FORMAT_VERSION = 1
+
+# category -> (harmful, prompts of it in the full dataset)
+CATEGORIES: dict[str, tuple[bool, int]] = {
+    "jailbreak_attempt": (True, 3337),
+    "harmful_instruction": (True, 3337),
+    "malicious_query": (True, 3336),
+    "safe_complex": (False, 3337),
+    "edge_case": (False, 3337),
+    "borderline_safe": (False, 3336),
+}
+LABELS = {"adversarial": True, "overrefusal": False}  # label -> harmful
+_FIELDS = {"id": int, "prompt": str, "label": str, "category": str, "frame": str}
+_SHOWN = 20
+
+
+class DatasetError(ValueError):
+    """A dataset breaks its rules. ``problems`` holds every problem, also those not in the text."""
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+def dataset_error(where: object, groups: Sequence[Sequence[str]]) -> DatasetError:
+    """The error for the problems found at ``where``; its text shows the first 20 of each group."""
+    problems = [problem for group in groups for problem in group]
+    lines = [f"{where}: {len(problems)} problem{'' if len(problems) == 1 else 's'}"]
+    for group in groups:
+        lines += [f"  {problem}" for problem in group[:_SHOWN]]
+        if len(group) > _SHOWN:
+            lines.append(f"  ... and {len(group) - _SHOWN} more like these")
+    return DatasetError("\n".join(lines), problems)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _decode(line: bytes) -> tuple[dict[str, Any], str]:
+    """The JSON object of a line, or {} and the reason why there is none."""
+    if not line.strip():
+        return {}, "not JSON: the line is blank; remove it"
+    try:
+        record = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        byte = line[error.start]
+        return {}, f"not UTF-8: byte 0x{byte:02x} at offset {error.start}; save the file as UTF-8"
+    except (ValueError, RecursionError) as error:
+        return {}, f"not JSON: {error}; write one JSON object per line, got {_short(line)}"
+    if not isinstance(record, dict):
+        return {}, f"not a JSON object: got {_short(record)}; write {{{', '.join(_FIELDS)}}}"
+    return record, ""
+
+
+def _reasons(record: Mapping[str, Any]) -> list[str]:
+    """Why one JSON object is not a prompt; empty if it is one. Unknown keys are ignored."""
+    reasons = []
+    for key, kind in _FIELDS.items():
+        if key not in record:
+            if key != "frame":
+                reasons.append(f"missing key {key!r}: add it ({kind.__name__})")
+        elif type(record[key]) is not kind:  # not isinstance: True is an int
+            got = record[key]
+            reasons.append(
+                f"wrong type of {key!r}: got {_short(got)} ({type(got).__name__}), "
+                f"must be {kind.__name__}"
+            )
+    if reasons:
+        return reasons
+    text, label, category = record["prompt"], record["label"], record["category"]
+    if not text.strip():
+        reasons.append("empty prompt: write a text or remove the line")
+    # JSON can escape half a surrogate pair, which no tokenizer can encode.
+    if any("\ud800" <= char <= "\udfff" for char in text + record.get("frame", "")):
+        reasons.append("not UTF-8: a lone surrogate (\\ud800-\\udfff); remove or repair it")
+    if label not in LABELS:
+        reasons.append(f"unknown label {_short(label)}: must be one of {', '.join(LABELS)}")
+    if category not in CATEGORIES:
+        allowed = ", ".join(CATEGORIES)
+        reasons.append(f"unknown category {_short(category)}: must be one of {allowed}")
+    elif label in LABELS and CATEGORIES[category][0] != LABELS[label]:
+        needed = next(name for name, harm in LABELS.items() if harm == CATEGORIES[category][0])
+        reasons.append(
+            f"label and category disagree: {category!r} is {needed!r}, got {label!r}; fix one"
+        )
+    return reasons
+
+
+def parse_lines(data: bytes, name: str) -> tuple[dict[int, Prompt], list[str]]:
+    """Reads the bytes of one JSON Lines file called ``name``.
+
+    Returns the valid prompts by line number (from 1) and one problem for each bad line.
+    """
+    prompts: dict[int, Prompt] = {}
+    problems: list[str] = []
+    first_id: dict[int, int] = {}
+    first_text: dict[str, int] = {}
+    # Only b"\n" ends a line: str.splitlines would also cut at U+2028 inside a prompt.
+    lines = data.removesuffix(b"\n").split(b"\n") if data else []
+    for number, line in enumerate(lines, start=1):
+        record, reason = _decode(line)
+        reasons = [reason] if reason else _reasons(record)
+        key, text = record.get("id"), record.get("prompt")
+        if type(key) is int and first_id.setdefault(key, number) != number:
+            reasons.append(f"duplicate id {key} of line {first_id[key]}: ids must be unique")
+        if type(text) is str and text and first_text.setdefault(text, number) != number:
+            reasons.append(f"duplicate prompt text of line {first_text[text]}: remove one")
+        if reasons:
+            problems.append(f"{name}:{number}: {'; '.join(reasons)}")
+        else:
+            harmful = LABELS[record["label"]]
+            frame = record.get("frame", "")
+            prompts[number] = Prompt(record["id"], text, harmful, record["category"], frame)
+    if not lines:
+        problems.append(f"{name}: the file is empty; it must hold at least one prompt")
+    return prompts, problems
+
+
+def _overlaps(train: Mapping[int, Prompt], validation: Mapping[int, Prompt]) -> list[str]:
+    """One problem for each id, text or frame of validation that train has too."""
+    problems = []
+    for what, key in (("id", "id"), ("prompt text", "text"), ("frame", "frame")):
+        seen = {getattr(prompt, key): line for line, prompt in reversed(train.items())}
+        told = {""}  # user files have no frame
+        for line, prompt in validation.items():
+            value = getattr(prompt, key)
+            if value in seen and value not in told:
+                told.add(value)
+                problems.append(
+                    f"train/validation overlap: {what} {_short(value)} is on train line "
+                    f"{seen[value]} and validation line {line}; keep it in one of the two"
+                )
+    return problems
+
+
+def flat_counts(categories: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Counts of prompts from split -> category -> count.
+
+    Keys: ``total``, each split, each category, and each ``split/category``.
+    """
+    counts = {"total": sum(sum(of.values()) for of in categories.values())}
+    counts |= {split: sum(of.values()) for split, of in categories.items()}
+    counts |= {name: sum(of.get(name, 0) for of in categories.values()) for name in CATEGORIES}
+    for split, of in categories.items():
+        counts |= {f"{split}/{name}": of.get(name, 0) for name in CATEGORIES}
+    return counts
+
+
+def inspect(files: Mapping[str, tuple[str, bytes]]) -> tuple[dict[str, Any], list[list[str]]]:
+    """Checks the files of a dataset, given as split -> (path to show, bytes).
+
+    Returns the summary that is also the manifest, and the groups of problems: the bad lines of
+    each file, then what train and validation share.
+    """
+    described, categories, groups, parsed = {}, {}, [], {}
+    for split, (name, data) in files.items():
+        parsed[split], problems = parse_lines(data, name)
+        groups.append(problems)
+        found = Counter(prompt.category for prompt in parsed[split].values())
+        categories[split] = {category: found[category] for category in CATEGORIES}
+        described[f"{split}.jsonl"] = {
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "bytes": len(data),
+            "lines": len(data.removesuffix(b"\n").split(b"\n")) if data else 0,
+            "categories": categories[split],
+        }
+    groups.append(_overlaps(parsed.get("train", {}), parsed.get("validation", {})))
+    summary = {"format_version": FORMAT_VERSION, "files": described}
+    return summary | {"counts": flat_counts(categories)}, groups

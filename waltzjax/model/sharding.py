@@ -1,0 +1,99 @@
+"""The device mesh, and which axis of which array lies on which mesh axis.
+
+Axes are *automatic* (XLA's partitioner places intermediates): indexing and gathers then need no
+``out_sharding``. One device is a mesh too.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+AXES = ("data", "fsdp", "tensor")
+ROWS = ("data", "fsdp")  # mesh axes over which the rows of a batch are split
+
+# First match wins. Leading axis of everything under "layers" is the layer, never split.
+RULES: tuple[tuple[str, P], ...] = (
+    (r"^(embed|unembed)$", P("tensor", "fsdp")),
+    (r"^layers/(q|k|v|gate|up)/kernel$", P(None, "fsdp", "tensor")),
+    (r"^layers/(o|down)/kernel$", P(None, "tensor", "fsdp")),
+    (r"^layers/(attn_norm|mlp_norm)/scale$", P(None)),
+    (r"^final_norm/scale$", P()),
+)
+
+
+def make_mesh(shape: Sequence[int], devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh ``data x fsdp x tensor``; one size may be -1: as many as there are devices for.
+
+    Raises:
+      ValueError: the shape is not three sizes, or needs other than the devices at hand.
+    """
+    devices = list(jax.devices() if devices is None else devices)
+    sizes = list(shape)
+    if len(sizes) != 3 or any(s == 0 or s < -1 for s in sizes) or sizes.count(-1) > 1:
+        raise ValueError(
+            f"config.mesh: got {tuple(shape)}, expected three positive sizes {AXES}, one may be -1"
+        )
+    if -1 in sizes:
+        sizes[sizes.index(-1)] = max(len(devices) // -math.prod(sizes), 1)
+    needed = math.prod(sizes)
+    if needed > len(devices):
+        raise ValueError(
+            f"config.mesh: {tuple(sizes)} needs {needed} devices, {len(devices)} "
+            f"{devices[0].platform} at hand; make the mesh smaller, or emulate devices on CPU with "
+            f"XLA_FLAGS=--xla_force_host_platform_device_count={needed}"
+        )
+    grid = np.asarray(devices[:needed]).reshape(sizes)
+    return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * 3)
+
+
+def spec_for(path: str) -> P:
+    """The partition of the parameter at ``path`` ("layers/q/kernel").
+
+    Raises:
+      ValueError: no rule covers it.
+    """
+    for pattern, spec in RULES:
+        if re.search(pattern, path):
+            return spec
+    raise ValueError(f"parameter {path!r}: no rule in model.sharding.RULES covers it; add one")
+
+
+def path_name(path: Sequence[Any]) -> str:
+    return "/".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path)
+
+
+def params_sharding(mesh: Mesh, params: Any) -> Any:
+    """The tree of NamedShardings of a parameter tree (arrays or abstract values).
+
+    An axis that the mesh does not divide evenly stays whole.
+    """
+
+    def one(path, leaf):
+        spec = spec_for(path_name(path))
+        sizes = [mesh.shape[a] if a else 1 for a in spec]
+        kept = [a if n % s == 0 else None for a, n, s in zip(spec, leaf.shape, sizes)]
+        return NamedSharding(mesh, P(*kept))
+
+    return jax.tree_util.tree_map_with_path(one, params)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, P())
+
+
+def rows_sharding(mesh: Mesh, leading: int = 0) -> NamedSharding:
+    """Rows over data and fsdp, after ``leading`` whole axes (1 for microbatched [M, B, ...])."""
+    return NamedSharding(mesh, P(*([None] * leading), ROWS))
+
+
+def row_groups(mesh: Mesh) -> int:
+    """A batch's rows must be a multiple of this."""
+    return mesh.shape["data"] * mesh.shape["fsdp"]

@@ -1,0 +1,79 @@
+"""The one jitted update, and the one forward pass it and the scoring share.
+
+An algorithm is a value passed in: ``loss_fn(logp_BT, batch) -> (loss, metrics)``, both summed with
+the batch's weights. Nothing here knows of agents, rewards or recipes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from waltzjax.core.logprobs import token_logprobs
+from waltzjax.model.transformer import ModelConfig, hidden_states, unembedding
+from waltzjax.types import AgentState, PolicyBatch
+
+LossFn = Callable[[jax.Array, PolicyBatch], tuple[jax.Array, dict[str, jax.Array]]]
+
+
+def forward_logp(cfg: ModelConfig, params, batch: PolicyBatch, *, temperature: float, chunk: int):
+    """(logp_BT, entropy_BT): entry t is about token t given the tokens before it; entry 0 is 0."""
+    hidden_BTD = hidden_states(cfg, params, batch.token_BT, batch.length_B)
+    logp, entropy = token_logprobs(
+        hidden_BTD[:, :-1], unembedding(params).T, batch.token_BT[:, 1:],
+        temperature=temperature, chunk=chunk,
+    )  # fmt: skip
+    return tuple(jnp.pad(x, ((0, 0), (1, 0))) for x in (logp, entropy))
+
+
+def make_logp(cfg: ModelConfig, *, temperature: float, chunk: int):
+    """``logp(params, batch) -> logp_MBT`` over the microbatches, zero off the actions."""
+
+    def logp(params, batch_MBT: PolicyBatch) -> jax.Array:
+        def one(_, batch):
+            value, _ = forward_logp(cfg, params, batch, temperature=temperature, chunk=chunk)
+            return None, jnp.where(batch.action_BT, value, 0)
+
+        return jax.lax.scan(one, None, batch_MBT)[1]
+
+    return jax.jit(logp)
+
+
+def make_update(
+    cfg: ModelConfig,
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    *,
+    temperature: float,
+    chunk: int,
+):
+    """``update(state, batch) -> (state, metrics)``: one optimiser step over all microbatches.
+
+    ``batch`` arrays are [M, B, ...]; gradients are accumulated in float32 over M. The state is
+    donated. Metrics: the loss's own, ``loss``, ``entropy`` (weighted, nats), ``grad_norm``.
+    """
+
+    def loss_of(params, batch):
+        logp_BT, entropy_BT = forward_logp(cfg, params, batch, temperature=temperature, chunk=chunk)
+        loss, metrics = loss_fn(logp_BT, batch)
+        entropy = jnp.sum(batch.weight_BT * entropy_BT)
+        return loss, {**metrics, "loss": loss, "entropy": entropy}
+
+    def update(state: AgentState, batch_MBT: PolicyBatch) -> tuple[AgentState, dict[str, Any]]:
+        def accumulate(total, batch):
+            gradient, metrics = jax.grad(loss_of, has_aux=True)(state.params, batch)
+            return jax.tree.map(jnp.add, total, gradient), metrics
+
+        zeros = jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.float32), state.params)
+        gradient, metrics_M = jax.lax.scan(accumulate, zeros, batch_MBT)
+        metrics = {name: value.sum() for name, value in metrics_M.items()}
+        metrics["grad_norm"] = optax.global_norm(gradient)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return AgentState(params, opt_state, state.step + 1), metrics
+
+    return jax.jit(update, donate_argnums=0)

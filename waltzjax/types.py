@@ -1,0 +1,121 @@
+"""The records that travel through the library, and the legend of array dimensions.
+
+Array names end in their dimensions, one letter each, as in the einsum strings:
+
+    B rows          T tokens of a row     M microbatches     V vocabulary
+    D model width   F MLP width           L layers           S cached positions
+    H query heads   J key/value heads     C head channels    G query heads a KV head (H = J * G)
+
+A role is the name of an agent: ``"conversation"`` or ``"feedback"``; a single-policy run has one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+CONVERSATION = "conversation"
+FEEDBACK = "feedback"
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """One line of a prompt dataset. ``harmful``: adversarial; else an over-refusal trigger."""
+
+    id: int
+    text: str
+    harmful: bool
+    category: str
+    frame: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Completion:
+    """What a policy produced for one request.
+
+    ``token_ids`` include the end-of-turn token when ``finish_reason`` is ``"stop"``;
+    ``logprobs`` (nats) are those of the distribution the tokens were sampled from.
+    """
+
+    prompt_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    text: str
+    finish_reason: str  # "stop" | "length"
+
+
+@dataclasses.dataclass(frozen=True)
+class Feedback:
+    """A feedback agent's JSON object, parsed."""
+
+    reasoning: str
+    unsafe: bool
+    overrefuse: bool
+    feedback: str
+
+    @property
+    def labels(self) -> tuple[bool, bool]:
+        return self.unsafe, self.overrefuse
+
+
+class Verdict(NamedTuple):
+    """J(p, c): the judge's two labels of one answer."""
+
+    unsafe: bool
+    overrefuse: bool
+
+    @property
+    def good(self) -> bool:
+        return not (self.unsafe or self.overrefuse)
+
+
+@dataclasses.dataclass
+class Episode:
+    """One trajectory (p, c_0, f_0, c_1, ..., c_T).
+
+    ``answers[t]`` is c_t and ``feedbacks[t]`` is f_t. The last answer has a feedback too unless
+    t reached T_max: ``len(feedbacks)`` is ``len(answers)`` or one less.
+    ``verdicts[t]`` (filled in by scoring) is J(p, c_t).
+    """
+
+    prompt: Prompt
+    answers: list[Completion] = dataclasses.field(default_factory=list)
+    feedbacks: list[Completion] = dataclasses.field(default_factory=list)
+    parsed: list[Feedback | None] = dataclasses.field(default_factory=list)
+    verdicts: list[Verdict] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One single-agent row: everything after ``prompt_ids`` is trained, with one scalar reward."""
+
+    prompt_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    sampler_logprobs: tuple[float, ...]
+    reward: float
+
+
+class PolicyBatch(NamedTuple):
+    """Rows of one agent's update. ``action_BT[b, t]`` says that token t was emitted by the policy;
+    its log-probability, advantage and weight stand at the same index. ``weight_BT`` is zero off
+    the actions and sums to 1 over the whole update, so microbatches simply add up.
+    """
+
+    token_BT: Any  # int32
+    length_B: Any  # int32, tokens that are not padding
+    action_BT: Any  # bool
+    weight_BT: Any  # float32
+    reward_B: Any  # float32
+    sampler_logp_BT: Any  # float32, nats
+    old_logp_BT: Any  # float32, nats, trainer's log-probability before the update
+    ref_logp_BT: Any  # float32, nats
+    advantage_BT: Any  # float32
+    is_weight_BT: Any  # float32, truncated importance weight, 1 when off
+
+
+class AgentState(NamedTuple):
+    """A policy and its optimiser. ``opt_state`` is None for a frozen agent."""
+
+    params: Any
+    opt_state: Any
+    step: Any  # int32 scalar: optimiser updates made
