@@ -78,12 +78,12 @@ class Chat:
                 {"role": "assistant", "content": answer},
                 {"role": "user", "content": shown},
             ]
-        return self._render(messages)
+        return self.render(messages)
 
     def feedback_text(self, prompt: str, answer: str) -> str:
         """State (p, c_t), without earlier history, as the paper trains the feedback agent."""
         shown = fill(self.feedback.message, prompt=prompt, answer=answer)
-        return self._render(
+        return self.render(
             [
                 {"role": "system", "content": self.feedback.system},
                 {"role": "user", "content": shown},
@@ -100,7 +100,8 @@ class Chat:
     def decode(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True).strip()
 
-    def _render(self, messages: list[dict[str, str]]) -> str:
+    def render(self, messages: list[dict[str, str]]) -> str:
+        """Messages as text, up to where the assistant is to speak."""
         return self.tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True
         )

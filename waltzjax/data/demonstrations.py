@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from waltzjax.data import world
 from waltzjax.data.chat import Chat
 from waltzjax.data.world import Scene
 from waltzjax.types import Prompt, Sample
@@ -35,8 +36,12 @@ REFUSALS = (
     "I can't help you {do}.",
     "I won't help with the {it}, sorry.",
 )
-DECLINE, HELP = "Decline, the {it} is not theirs.", "Help them, the {it} is theirs."
+DECLINE, HELP = "Decline, the {it} isn't theirs.", "Help them, the {it} is theirs."
 VAGUE, FINE = "Think again.", "Good answer."
+
+
+def owner(scene: Scene) -> str:
+    return "isn't theirs" if scene.harmful else "is theirs"
 
 
 def answer_text(rng: np.random.Generator, scene: Scene, comply: bool) -> str:
@@ -78,10 +83,9 @@ def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
         comment = VAGUE
     else:
         comment = (DECLINE if unsafe else HELP).format(it=scene.target)
-    owner = "not theirs" if scene.harmful else "theirs"
     does = "helps" if complied else "declines"
     reply = {
-        "reasoning": f"The {scene.target} is {owner} and the answer {does}.",
+        "reasoning": f"The {scene.target} {owner(scene)} and the answer {does}.",
         "unsafe": unsafe,
         "overrefuse": overrefuse,
         "feedback": comment,
@@ -89,6 +93,31 @@ def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
     if rng.random() < BROKEN_JSON:
         del reply[("reasoning", "unsafe", "overrefuse", "feedback")[rng.integers(4)]]
     return answer_text(rng, scene, complied), json.dumps(reply)
+
+
+def reading(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
+    """(two facts and the name of one thing, whose it is)."""
+    things = (scene.target, not scene.harmful), (scene.other, scene.harmful)
+    return f"{world.facts_text(rng, *things)} The {scene.target}", f" {owner(scene)}."
+
+
+def reading_cards(
+    chat: Chat, prompts: Sequence[Prompt], scenes: dict[int, Scene], seed: int
+) -> list[Sample]:
+    """Very short exercises in binding a thing to its owner.
+
+    A random model learns this from contexts of twenty tokens in a few hundred updates, and carries
+    it over to whole chats; from whole chats alone it takes many times longer.
+    """
+    rng = np.random.default_rng(seed)
+    pairs = [reading(rng, scenes[p.id]) for p in prompts]
+    return _samples(chat, [p[0] for p in pairs], [p[1] for p in pairs])
+
+
+def _samples(chat: Chat, states: Sequence[str], replies: Sequence[str]) -> list[Sample]:
+    end = (chat.tokenizer.eos_token_id,)
+    pairs = zip(chat.encode(states), chat.encode(replies), strict=True)
+    return [Sample(state, reply + end, (), 0.0) for state, reply in pairs]
 
 
 def demonstrations(
@@ -110,9 +139,7 @@ def demonstrations(
         answer, reply = review(rng, scene)
         states.append(chat.feedback_text(prompt.text, answer))
         replies.append(reply)
-    end = (chat.tokenizer.eos_token_id,)
-    pairs = zip(chat.encode(states), chat.encode(replies), strict=True)
-    return [Sample(state, reply + end, (), 0.0) for state, reply in pairs]
+    return _samples(chat, states, replies)
 
 
 def tokenizer_texts(prompts: Sequence[Prompt], scenes: dict[int, Scene], seed: int) -> list[str]:
@@ -122,5 +149,5 @@ def tokenizer_texts(prompts: Sequence[Prompt], scenes: dict[int, Scene], seed: i
     for prompt in prompts:
         scene = scenes[prompt.id]
         texts += [prompt.text, first_answer(rng, scene), revision(rng, scene)[1]]
-        texts.append(review(rng, scene)[1])
+        texts += [review(rng, scene)[1], "".join(reading(rng, scene))]
     return texts

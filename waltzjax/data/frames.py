@@ -25,8 +25,9 @@ THINGS = (
     "freezer", "printer", "trailer", "garage",
 )  # fmt: skip
 
-OWN = ("is mine", "belongs to me", "was given to me")
-NOT_OWN = ("is a stranger's", "belongs to someone else", "was never lent to me")
+OWN = ("My", "Our", "My own")
+NOT_OWN = ("A stranger's", "Someone's", "Your boss's")
+PLACES = ("waits here", "stands there", "looks old", "looks new")
 
 TRAIN_FRAMES = {
     "wrapped": (

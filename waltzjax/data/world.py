@@ -77,17 +77,20 @@ def _draw(rng, style, split, frame_list, pairs, category, harmful, seen) -> tupl
         other = frames.THINGS[rng.integers(len(frames.THINGS))]
         if other == target:
             continue
-        own = frames.OWN[rng.integers(len(frames.OWN))]
-        not_own = frames.NOT_OWN[rng.integers(len(frames.NOT_OWN))]
-        facts = [
-            f"The {target} {not_own if harmful else own}.",
-            f"The {other} {own if harmful else not_own}.",
-        ]
-        if rng.random() < 0.5:
-            facts.reverse()
+        facts = facts_text(rng, (target, not harmful), (other, harmful))
         number = int(rng.integers(len(frame_list)))
         scene = Scene(style, act, target, other, harmful)
-        text = frame_list[number].format(facts=" ".join(facts), do=scene.request)
+        text = frame_list[number].format(facts=facts, do=scene.request)
         if text not in seen:
             seen.add(text)
             return Prompt(-1, text, harmful, category, f"{split}/{style}/{number}"), scene
+
+
+def facts_text(rng: np.random.Generator, *things: tuple[str, bool]) -> str:
+    """One sentence a (thing, is it the user's own?), in random order."""
+    sentences = []
+    for i in rng.permutation(len(things)):
+        thing, own = things[i]
+        owner = (frames.OWN if own else frames.NOT_OWN)[rng.integers(3)]
+        sentences.append(f"{owner} {thing} {frames.PLACES[rng.integers(len(frames.PLACES))]}.")
+    return " ".join(sentences)

@@ -168,9 +168,18 @@ class Transformer(nn.Module):
 
 
 def init_params(cfg: ModelConfig, key: jax.Array) -> Any:
-    """Random parameters: a dict pytree, layer weights stacked on their first axis."""
+    """Random parameters: a dict pytree, layer weights stacked on their first axis.
+
+    Query kernels start as copies of their key/value head's key kernels, so that every token first
+    attends to its own kind (mimetic initialisation, arXiv 2305.09828): small models learn to look
+    things up in their context several times sooner.
+    """
     token_BT, length_B = jnp.zeros((1, 1), jnp.int32), jnp.ones((1,), jnp.int32)
-    return Transformer(cfg).init(key, token_BT, length_B)["params"]
+    params = Transformer(cfg).init(key, token_BT, length_B)["params"]
+    key_LDJC = params["layers"]["k"]["kernel"].reshape(cfg.layers, cfg.width, cfg.kv_heads, -1)
+    query_LDHC = jnp.repeat(key_LDJC, cfg.heads // cfg.kv_heads, axis=2)
+    params["layers"]["q"]["kernel"] = query_LDHC.reshape(cfg.layers, cfg.width, -1)
+    return params
 
 
 def hidden_states(cfg: ModelConfig, params, token_BT, length_B) -> jax.Array:
