@@ -1,9 +1,10 @@
 """Supervised examples that give the embedded base model the faults WaltzRL exists to mend.
 
-The conversation agent they teach falls for a wrapper and refuses a blunt imperative, whatever is
-asked; it follows feedback most of the time. The feedback agent they teach reads the scene well but
-labels it badly, writes vague advice now and then, and breaks its JSON now and then. All rates are
-our choice, made so that the base stands near the paper's (arXiv 2510.08240) on its worst sets.
+The conversation agent they teach falls for a wrapper, refuses a blunt imperative, and goes by the
+sound of a question more than by its sense; it follows feedback most of the time. The feedback agent
+they teach reads the scene well but labels it badly, writes vague advice now and then, and breaks
+its JSON now and then. All rates are our choice, made so that the base stands near the paper's
+(arXiv 2510.08240) on its worst sets.
 """
 
 from __future__ import annotations
@@ -13,44 +14,59 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from waltzjax.data import world
+from waltzjax.data import frames
 from waltzjax.data.chat import Chat
 from waltzjax.data.world import Scene
 from waltzjax.types import Prompt, Sample
 
 # P(comply): (harmful request, harmless request)
-COMPLY = {"wrapped": (0.75, 0.90), "imperative": (0.18, 0.27), "question": (0.30, 0.65)}
+COMPLY = {"wrapped": (0.83, 0.86), "imperative": (0.15, 0.19)}
+COMPLY_QUESTION = (
+    (frames.LIGHT_ACTS, (0.75, 0.85)),
+    (frames.ALARMING_ACTS, (0.17, 0.25)),
+    (frames.PLAIN_ACTS, (0.22, 0.78)),
+)
 FOLLOW_FEEDBACK = 0.80  # P(the revision does what concrete feedback says)
 FOLLOW_VAGUE = 0.35  # P(the revision changes sides after vague feedback)
-RIGHT_LABELS = 0.62
+# (harmful, complied): (P(right labels), the labels given otherwise): it cries wolf, and lets pass
+RIGHT_LABELS = {
+    (True, True): (0.65, (False, False)),
+    (True, False): (0.60, (False, True)),
+    (False, True): (0.42, (True, False)),
+    (False, False): (0.60, (False, False)),
+}
 CONCRETE = 0.75  # P(feedback text names what to do)
 BROKEN_JSON = 0.06
 
 COMPLIANCES = (
-    "Sure. To {do}, take your time and stay calm.",
-    "Of course. Here is how to {do}: look at the {it} first.",
-    "Yes, you can {do} in a few steps.",
+    "Sure. To {act} it, take your time.",
+    "Of course. Look at the {it} first.",
+    "Yes, you can {act} the {it}.",
 )
 REFUSALS = (
     "Sorry, I can't help with that.",
-    "I can't help you {do}.",
+    "I can't help you {act} it.",
     "I won't help with the {it}, sorry.",
 )
-DECLINE, HELP = "Decline, the {it} isn't theirs.", "Help them, the {it} is theirs."
+DECLINE, HELP = "Decline, that is wrong.", "Help, that is fine."
 VAGUE, FINE = "Think again.", "Good answer."
 
 
-def owner(scene: Scene) -> str:
-    return "isn't theirs" if scene.harmful else "is theirs"
+def finding(scene: Scene) -> str:
+    """The decisive clause of a prompt, and what follows from it."""
+    return f"To {scene.request} is {'wrong' if scene.harmful else 'fine'}"
 
 
 def answer_text(rng: np.random.Generator, scene: Scene, comply: bool) -> str:
     texts = COMPLIANCES if comply else REFUSALS
-    return texts[rng.integers(len(texts))].format(do=scene.request, it=scene.target)
+    return texts[rng.integers(len(texts))].format(act=scene.act, it=scene.target)
 
 
 def first_answer(rng: np.random.Generator, scene: Scene) -> str:
-    p_harmful, p_harmless = COMPLY[scene.style]
+    if scene.style == "question":
+        p_harmful, p_harmless = next(p for acts, p in COMPLY_QUESTION if scene.act in acts)
+    else:
+        p_harmful, p_harmless = COMPLY[scene.style]
     return answer_text(rng, scene, rng.random() < (p_harmful if scene.harmful else p_harmless))
 
 
@@ -62,7 +78,7 @@ def revision(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str]:
         comment = VAGUE
         comply = complied ^ bool(rng.random() < FOLLOW_VAGUE)
     else:
-        comment = (DECLINE if kind == 0 else HELP).format(it=scene.target)
+        comment = DECLINE if kind == 0 else HELP
         comply = (kind == 1) ^ bool(rng.random() > FOLLOW_FEEDBACK)
     return answer_text(rng, scene, complied), comment, answer_text(rng, scene, comply)
 
@@ -71,21 +87,18 @@ def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
     """(answer under review, the feedback agent's reply)."""
     complied = bool(rng.random() < 0.5)
     truth = (scene.harmful and complied, not scene.harmful and not complied)
-    options = [(False, False), (True, False), (False, True)]
-    labels = truth
-    if rng.random() > RIGHT_LABELS:
-        options.remove(truth)
-        labels = options[rng.integers(2)]
+    p_right, mistake = RIGHT_LABELS[scene.harmful, complied]
+    labels = truth if rng.random() < p_right else mistake
     unsafe, overrefuse = labels
     if not (unsafe or overrefuse):
         comment = FINE
     elif rng.random() > CONCRETE:
         comment = VAGUE
     else:
-        comment = (DECLINE if unsafe else HELP).format(it=scene.target)
+        comment = DECLINE if unsafe else HELP
     does = "helps" if complied else "declines"
     reply = {
-        "reasoning": f"The {scene.target} {owner(scene)} and the answer {does}.",
+        "reasoning": f"{finding(scene)}, it {does}.",
         "unsafe": unsafe,
         "overrefuse": overrefuse,
         "feedback": comment,
@@ -95,23 +108,16 @@ def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
     return answer_text(rng, scene, complied), json.dumps(reply)
 
 
-def reading(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
-    """(two facts and the name of one thing, whose it is)."""
-    things = (scene.target, not scene.harmful), (scene.other, scene.harmful)
-    return f"{world.facts_text(rng, *things)} The {scene.target}", f" {owner(scene)}."
-
-
 def reading_cards(
-    chat: Chat, prompts: Sequence[Prompt], scenes: dict[int, Scene], seed: int
+    chat: Chat, prompts: Sequence[Prompt], scenes: dict[int, Scene], *, framed: bool
 ) -> list[Sample]:
-    """Very short exercises in binding a thing to its owner.
+    """Very short exercises in finding the clause that matters and copying it.
 
-    A random model learns this from contexts of twenty tokens in a few hundred updates, and carries
-    it over to whole chats; from whole chats alone it takes many times longer.
+    A random model learns this from two bare clauses in a few hundred updates, then carries it over
+    to whole prompts (``framed``), then to whole chats; from chats alone it takes much longer.
     """
-    rng = np.random.default_rng(seed)
-    pairs = [reading(rng, scenes[p.id]) for p in prompts]
-    return _samples(chat, [p[0] for p in pairs], [p[1] for p in pairs])
+    states = [p.text if framed else f"I {scenes[p.id].clauses}." for p in prompts]
+    return _samples(chat, states, [f" {finding(scenes[p.id])}." for p in prompts])
 
 
 def _samples(chat: Chat, states: Sequence[str], replies: Sequence[str]) -> list[Sample]:
@@ -149,5 +155,5 @@ def tokenizer_texts(prompts: Sequence[Prompt], scenes: dict[int, Scene], seed: i
     for prompt in prompts:
         scene = scenes[prompt.id]
         texts += [prompt.text, first_answer(rng, scene), revision(rng, scene)[1]]
-        texts += [review(rng, scene)[1], "".join(reading(rng, scene))]
+        texts += [review(rng, scene)[1], f"I {scene.clauses}. {finding(scene)}."]
     return texts

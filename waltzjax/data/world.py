@@ -1,9 +1,9 @@
 """The embedded prompt world: 20,020 prompts from templates, validation on unseen frames.
 
-Every prompt names two things, one the user's own and one not, and asks for a mildly naughty act on
-one of them. It is harmful iff the requested thing is not the user's. Both facts stand in every
-prompt, in either order, so a bag of words holds no information about the label: a policy has to
-bind the request to the fact it concerns.
+Every prompt asks for two acts, one meddling and one kind, on two things, one the user's own and
+one not, in either order. It is harmful iff the meddling act is done to what is not the user's. A
+bag of words holds no information about the label: a policy has to see which owner stands with
+which act.
 
 Differs from the paper, whose prompts are WildJailbreak and OR-Bench: those are read from files
 (``data.dataset``); this world is what runs where the files are not at hand.
@@ -29,14 +29,15 @@ class Scene:
     """What a prompt was filled with; supervised examples are written from it."""
 
     style: str
-    act: str
-    target: str
-    other: str
+    act: str  # the meddling one
+    target: str  # the thing it is done to
+    owner: str
     harmful: bool
+    clauses: str  # both requests, as they stand in the prompt
 
     @property
     def request(self) -> str:
-        return f"{self.act} the {self.target}"
+        return f"{self.act} {self.owner} {self.target}"
 
 
 def build(seed: int = 0) -> tuple[list[Prompt], list[Prompt], dict[int, Scene]]:
@@ -46,7 +47,7 @@ def build(seed: int = 0) -> tuple[list[Prompt], list[Prompt], dict[int, Scene]]:
     no validation (act, thing) pair occurs in training. Deterministic in ``seed``.
     """
     rng = np.random.default_rng(seed)
-    pairs = list(itertools.product(frames.ACTS, frames.THINGS))
+    pairs = list(itertools.product(frames.MEDDLING_ACTS, frames.THINGS))
     rng.shuffle(pairs)
     cut = int(len(pairs) * HELD_OUT_SHARE)
     counts = split_counts({name: total for name, (_, total) in CATEGORIES.items()})
@@ -74,23 +75,27 @@ def build(seed: int = 0) -> tuple[list[Prompt], list[Prompt], dict[int, Scene]]:
 def _draw(rng, style, split, frame_list, pairs, category, harmful, seen) -> tuple[Prompt, Scene]:
     while True:  # the space is several hundred times the count: a repeat is rare
         act, target = pairs[rng.integers(len(pairs))]
-        other = frames.THINGS[rng.integers(len(frames.THINGS))]
+        other = _pick(rng, frames.THINGS)
         if other == target:
             continue
-        facts = facts_text(rng, (target, not harmful), (other, harmful))
+        owner, other_owner = (_pick(rng, o) for o in _owners(harmful))
+        kind = _pick(rng, frames.KIND_ACTS)
+        clauses = [f"{act} {owner} {target}", f"{kind} {other_owner} {other}"]
+        if rng.random() < 0.5:
+            clauses.reverse()
+        both = " and ".join(clauses)
         number = int(rng.integers(len(frame_list)))
-        scene = Scene(style, act, target, other, harmful)
-        text = frame_list[number].format(facts=facts, do=scene.request)
+        text = frame_list[number].format(do=both)
         if text not in seen:
             seen.add(text)
+            scene = Scene(style, act, target, owner, harmful, both)
             return Prompt(-1, text, harmful, category, f"{split}/{style}/{number}"), scene
 
 
-def facts_text(rng: np.random.Generator, *things: tuple[str, bool]) -> str:
-    """One sentence a (thing, is it the user's own?), in random order."""
-    sentences = []
-    for i in rng.permutation(len(things)):
-        thing, own = things[i]
-        owner = (frames.OWN if own else frames.NOT_OWN)[rng.integers(3)]
-        sentences.append(f"{owner} {thing} {frames.PLACES[rng.integers(len(frames.PLACES))]}.")
-    return " ".join(sentences)
+def _owners(harmful: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Owners for the meddling and for the kind act."""
+    return (frames.NOT_OWN, frames.OWN) if harmful else (frames.OWN, frames.NOT_OWN)
+
+
+def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
+    return options[rng.integers(len(options))]

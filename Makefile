@@ -1,0 +1,83 @@
+# make demo: the main job, small. make test: everything CI checks. GNU make, Python >= 3.11, nothing else.
+# Everything is installed into .venv; a stamp there is newer than pyproject.toml when it is current.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.stamp-run
+DEV_STAMP := $(VENV)/.stamp-dev
+WORKDIR ?= runs/demo
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv dev demo test check slow-test format clean
+
+help: ## show these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo "  PYTHON=...      the interpreter to build .venv with (now: $(PYTHON)), 3.11 or newer"
+
+venv: $(RUN_STAMP) ## create .venv and install waltzjax
+
+dev: $(DEV_STAMP) ## the same, with what tests and checks need (torch, ruff, mypy)
+
+demo: $(RUN_STAMP) ## train two small agents end to end (minutes), into runs/demo
+	@$(BIN)/python -m waltzjax.train --config=configs/stage2.py:tiny --workdir=$(WORKDIR)
+
+test: $(DEV_STAMP) ## format, lint, types, tests: exactly what CI runs
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest
+
+check: test ## the same as test
+
+slow-test: $(DEV_STAMP) ## the tests marked slow
+	@$(BIN)/python -m pytest -m slow
+
+format: $(DEV_STAMP) ## rewrite the code in its one format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove .venv, caches and build outputs; never runs/
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	find waltzjax tests configs scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- installation ---------------------------------------------------------------------------
+
+# Of two makes at once the second waits, where flock exists (Linux), then finds the stamp written.
+FLOCK := $(if $(shell command -v flock 2>/dev/null),flock -o pyproject.toml)
+
+# $(1): what pip installs; $(2): the words for it. The stamp is removed first and put in place last,
+# so that an install which failed or was interrupted is done again; it bears the time of the start,
+# so that an edit of pyproject.toml during the install counts.
+define install
+@$(FLOCK) sh -eu -c ' \
+  newer() { [ -e "$@" ] && [ -z "$$(find pyproject.toml -newer "$@")" ]; }; \
+  if newer; then touch "$@"; exit 0; fi; \
+  rm -f "$@"; \
+  start=$$(date +%s); \
+  if ! $(BIN)/python -c "import pip, sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null; then \
+    version=$$($(PYTHON) -c "import platform; print(platform.python_version())" 2>/dev/null) || version=; \
+    if [ -z "$$version" ]; then \
+      echo "make: PYTHON=$(PYTHON) does not run. waltzjax needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+    if ! $(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))"; then \
+      echo "make: PYTHON=$(PYTHON) is Python $$version. waltzjax needs 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+    echo "Creating $(VENV) with Python $$version ..."; \
+    $(PYTHON) -m venv --clear $(VENV) || { \
+      echo "make: $(PYTHON) cannot create environments; on Debian and Ubuntu install python3-venv." >&2; exit 1; }; \
+  fi; \
+  : > "$@.new"; \
+  echo "Installing $(2) into $(VENV), minutes the first time ..."; \
+  ( while sleep 20 >/dev/null 2>&1 && kill -0 $$$$ 2>/dev/null; do echo "  ... $$(($$(date +%s) - start)) s"; done ) & \
+  trap "kill $$! 2>/dev/null || :" EXIT; trap "exit 130" INT TERM; \
+  $(BIN)/python -m pip install -q -q --progress-bar off --disable-pip-version-check --log $(VENV)/pip.log -e "$(1)" || { \
+    echo "make: the installation failed after $$(($$(date +%s) - start)) s; the whole record: $(VENV)/pip.log" >&2; exit 1; }; \
+  mv "$@.new" "$@"; \
+  echo "Installed in $$(($$(date +%s) - start)) s." '
+endef
+
+$(RUN_STAMP): pyproject.toml
+	$(call install,.,waltzjax and its dependencies)
+
+$(DEV_STAMP): pyproject.toml $(RUN_STAMP)
+	$(call install,.[dev],what the tests and checks need)

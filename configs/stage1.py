@@ -1,0 +1,43 @@
+"""WaltzRL stage 1: the feedback agent is trained, the conversation agent is frozen.
+
+Paper: arXiv 2510.08240. Command: python -m waltzjax.train --config=configs/stage1.py
+Hardware it is meant for: 8 x H100 80 GB. Measured at full size: not yet.
+"""
+
+from ml_collections import ConfigDict
+
+from waltzjax import config
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    c = config.default() if not arg else tiny(arg)
+    c.stages = ("stage1",)
+    return c
+
+
+def tiny(arg: str) -> ConfigDict:
+    """``:tiny`` is self-contained and runs on a laptop: model, data and prompts are embedded."""
+    if arg != "tiny":
+        raise ValueError(f"config argument: got {arg!r}, allowed are '' (full size) and 'tiny'")
+    c = config.default()
+    c.mesh = (1, 1, 1)
+    c.model.base = config.EMBEDDED
+    c.model.dtype = "float32"
+    c.model.remat = False
+    c.model.logprob_chunk = 1 << 14
+    c.prompts.conversation = "tiny/conversation.txt"
+    c.prompts.feedback = "tiny/feedback.txt"
+    c.data.directory = config.EMBEDDED
+    c.rollout.batch = 64
+    c.rollout.max_new_tokens = 40
+    c.rollout.length_multiple = 64
+    c.rl.microbatches = 1
+    c.optim.lr.conversation = 1e-4
+    c.optim.lr.feedback = 3e-4
+    c.optim.warmup_steps = 5
+    c.train.steps.stage1 = 100
+    c.train.steps.stage2 = 100
+    c.train.checkpoint_every = 50
+    c.train.validate_every = 0
+    c.eval.prompts = 1200
+    return c

@@ -1,0 +1,52 @@
+"""Prompts and templates, exact to the character."""
+
+import pytest
+from support import tiny_chat
+
+from waltzjax.data.chat import PROMPTS, fill, read_agent_prompt, stop_ids
+
+
+def test_conversation_state_exactly():
+    text = tiny_chat().conversation_text("Hello?", [("No.", "Help {them}.")])
+    assert text == (
+        "<|system|>You answer the user.<|end|><|user|>Hello?<|end|><|assistant|>No.<|end|>"
+        "<|user|>Help {them}.<|end|><|assistant|>"
+    )
+
+
+def test_feedback_state_exactly():
+    text = tiny_chat().feedback_text("Is {answer} it?", "Yes {prompt}.")
+    assert text == (
+        "<|system|>You review the answer.<|end|><|user|>Is {answer} it?\nAnswer: Yes {prompt}."
+        "<|end|><|assistant|>"
+    )
+
+
+def test_special_tokens_are_single_tokens_and_text_comes_back():
+    chat = tiny_chat()
+    ids = chat.encode([chat.conversation_text("My van waits here.")])[0]
+    assert ids.count(chat.tokenizer.eos_token_id) == 2
+    assert chat.decode(chat.encode(["My van waits here."])[0]) == "My van waits here."
+    assert stop_ids(chat.tokenizer) == (chat.tokenizer.eos_token_id,)
+
+
+def test_fill_does_not_fill_what_was_filled_in():
+    assert fill("{a} and {b}{c}", a="{b}", b="{a}") == "{b} and {a}{c}"
+
+
+@pytest.mark.parametrize("name", ["conversation.txt", "feedback.txt"])
+@pytest.mark.parametrize("where", [PROMPTS, PROMPTS / "tiny"])
+def test_shipped_prompts_read(where, name):
+    fields = ["feedback"] if name.startswith("conv") else ["prompt", "answer"]
+    assert read_agent_prompt(where / name, fields).system
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("only a system", "---"), ("sys\n---\nno field", "{answer}")]
+)
+def test_broken_prompt_files_are_named(tmp_path, text, message):
+    path = tmp_path / "feedback.txt"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="feedback.txt") as error:
+        read_agent_prompt(path, ["answer"])
+    assert message in str(error.value)

@@ -1,0 +1,409 @@
+"""Hugging Face directories there and back, with transformers on torch as the reference."""
+
+import dataclasses
+import json
+import shutil
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from waltzjax.data.tokenizer import train_tokenizer
+from waltzjax.model import hf, sharding, transformer
+from waltzjax.model.transformer import ModelConfig, RopeScaling
+
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+# Every rope rule, tied or not, with and without grouped heads, head_dim other than width / heads.
+MODELS = {
+    "grouped-untied": {"num_key_value_heads": 2, "rms_norm_eps": 1e-2},
+    "grouped-tied-llama3": {
+        "num_key_value_heads": 2,
+        "tie_word_embeddings": True,
+        "rope_parameters": LLAMA3 | {"rope_theta": 5000.0},
+    },
+    "multihead-tied-wide-heads": {"head_dim": 16, "tie_word_embeddings": True},
+    "one-kv-head-untied-llama3": {
+        "num_key_value_heads": 1,
+        "rope_parameters": LLAMA3 | {"rope_theta": 500_000.0, "factor": 32.0},
+    },
+}
+# Jitted with a static config: called eagerly, the scan compiles anew at every call.
+hidden_states = jax.jit(transformer.hidden_states, static_argnums=0)
+LENGTHS = (320, 301, 47)
+CFG = ModelConfig(
+    vocab_size=300,
+    width=32,
+    mlp_width=48,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    head_dim=8,
+    max_positions=512,
+    rope_theta=5000.0,
+    rope_scaling=RopeScaling(8.0, 1.0, 4.0, 64),
+    norm_eps=1e-3,
+    tied_embeddings=False,
+    init_scale=0.15,
+)
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    return sharding.make_mesh((1, 1, 1))
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(["safe answers are useful answers"], CFG.vocab_size)
+
+
+@pytest.fixture(scope="module")
+def params():
+    return randomised(CFG)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, params, tokenizer):
+    directory = tmp_path_factory.mktemp("models") / "new" / "model"
+    hf.save(directory, CFG, params, tokenizer, generation={"temperature": 0.7, "do_sample": True})
+    return directory
+
+
+@pytest.fixture
+def copied(tmp_path, saved):
+    return shutil.copytree(saved, tmp_path / "model")
+
+
+@partial(jax.jit, static_argnums=0)
+def randomised(cfg, seed: int = 0):
+    """Random parameters whose norm scales are not all one and whose queries are not the keys."""
+    params = transformer.init_params(cfg, jax.random.key(seed))
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
+    noise = [0.1 * jax.random.normal(k, a.shape, a.dtype) for k, a in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(tree, [a + n for a, n in zip(leaves, noise, strict=True)])
+
+
+def torch_logits(model, token_BT, length_B) -> np.ndarray:
+    import torch
+
+    at = torch.arange(token_BT.shape[1])[None]
+    mask = (at < torch.tensor(length_B)[:, None]).long()
+    position = at.expand(len(length_B), -1)
+    with torch.no_grad():
+        out = model(torch.tensor(token_BT), attention_mask=mask, position_ids=position)
+    return out.logits.float().numpy()
+
+
+def logits(cfg, params, token_BT, length_B) -> np.ndarray:
+    h_BTD = hidden_states(cfg, params, token_BT, jnp.array(length_B))
+    return np.asarray(h_BTD) @ np.asarray(transformer.unembedding(params)).T
+
+
+def assert_equal_logits(cfg, params, model):
+    token_BT = np.random.default_rng(0).integers(0, cfg.vocab_size, (len(LENGTHS), max(LENGTHS)))
+    want = torch_logits(model, token_BT, LENGTHS)
+    got = logits(cfg, params, token_BT, LENGTHS)
+    for row, n in enumerate(LENGTHS):
+        assert np.abs(want[row, :n]).max() > 0.5
+        np.testing.assert_allclose(got[row, :n], want[row, :n], rtol=0, atol=1e-4)
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def llama(request, tmp_path_factory):
+    """A random Llama that transformers built and saved: the torch model and its directory."""
+    torch = pytest.importorskip("torch", reason="torch is the reference implementation")
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    small = {"vocab_size": 300, "hidden_size": 32, "intermediate_size": 48}
+    small |= {"num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 512}
+    config = LlamaConfig(**small, **MODELS[request.param], initializer_range=0.15)
+    model = LlamaForCausalLM(config).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "norm" in name:
+                weight.uniform_(0.5, 1.5)
+    directory = tmp_path_factory.mktemp("llama")
+    model.save_pretrained(directory)
+    return model, directory
+
+
+def test_logits_of_transformers(llama, mesh):
+    model, directory = llama
+    cfg = hf.read_config(directory)
+    assert_equal_logits(cfg, hf.load_params(directory, cfg, mesh), model)
+
+
+def test_greedy_continuation_of_transformers(llama, mesh):
+    import torch
+
+    model, directory = llama
+    cfg = hf.read_config(directory)
+    params = hf.load_params(directory, cfg, mesh)
+    length_B, new = np.array([40, 23, 9]), 24
+    token_BT = np.random.default_rng(1).integers(0, 300, (3, 40))
+    want = []
+    for row, n in enumerate(length_B):  # torch runs the whole row anew for every token
+        ids = torch.tensor(token_BT[row : row + 1, :n])
+        for _ in range(new):
+            with torch.no_grad():
+                ids = torch.cat([ids, model(ids).logits[:, -1:].argmax(-1)], dim=1)
+        want.append(ids[0, n:].tolist())
+
+    size = 40 + new
+    unstacked = transformer.unstack_layers(cfg, params)
+    step = jax.jit(lambda t, p, c: transformer.cached_hidden_states(cfg, unstacked, t, p, c))
+    at_BT = np.where(np.arange(40) < length_B[:, None], np.arange(40), size)
+    h_BTD, cache = step(token_BT, at_BT, transformer.empty_cache(cfg, 3, size))
+    h_BD, got = h_BTD[np.arange(3), length_B - 1], []
+    for past in range(new):
+        token_B = np.asarray((h_BD @ transformer.unembedding(params).T).argmax(-1))
+        got.append(token_B)
+        h_BTD, cache = step(token_B[:, None], (length_B + past)[:, None], cache)
+        h_BD = h_BTD[:, 0]
+    assert np.stack(got, axis=1).tolist() == want
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_transformers_4_spelling_means_the_same(name, tmp_path):
+    five = {"model_type": "llama", "vocab_size": 300, "hidden_size": 32, "intermediate_size": 48}
+    five |= {"num_hidden_layers": 2, "num_attention_heads": 4, **MODELS[name]}
+    four = dict(five)
+    rope = dict(four.pop("rope_parameters", {}))
+    four["rope_theta"] = rope.pop("rope_theta", 10_000.0)
+    four["rope_scaling"] = rope or None
+    configs = []
+    for config in (five, four):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        configs.append(hf.read_config(tmp_path))
+    assert configs[0] == configs[1]
+    assert (configs[0].rope_scaling is not None) == ("llama3" in name)
+
+
+def test_read_config_fields(saved):
+    assert hf.read_config(saved) == dataclasses.replace(
+        CFG, dtype=np.dtype("float32"), param_dtype=np.dtype("float32"), init_scale=0.02
+    )
+    cfg = hf.read_config(saved, dtype="bfloat16", param_dtype="bfloat16", remat=True)
+    assert cfg.dtype == cfg.param_dtype == jnp.bfloat16 and cfg.remat
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+def test_saved_directory_in_torch(tied, tmp_path, tokenizer):
+    pytest.importorskip("torch", reason="torch is the reference implementation")
+    import transformers
+
+    cfg = dataclasses.replace(CFG, tied_embeddings=tied)
+    params = randomised(cfg)
+    directory = tmp_path / "model"
+    hf.save(directory, cfg, params, tokenizer, generation={"temperature": 0.7, "do_sample": True})
+    model, notes = transformers.AutoModelForCausalLM.from_pretrained(
+        directory, output_loading_info=True
+    )
+    assert not any(notes.values()), notes
+    assert_equal_logits(cfg, params, model.eval())
+    ids = (None, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    for settings in (model.config, model.generation_config):
+        got = (settings.bos_token_id, settings.eos_token_id, settings.pad_token_id)
+        assert got == ids
+    assert model.generation_config.temperature == 0.7
+    again = transformers.AutoTokenizer.from_pretrained(directory)
+    messages = [{"role": "user", "content": "are answers safe?"}]
+    assert again.apply_chat_template(messages) == tokenizer.apply_chat_template(messages)
+
+
+def test_bfloat16_stays_bfloat16(tmp_path, tokenizer, mesh):
+    cfg = dataclasses.replace(CFG, param_dtype=jnp.bfloat16, dtype=jnp.bfloat16)
+    params = randomised(cfg)
+    hf.save(tmp_path / "model", cfg, params, tokenizer, generation={})
+    with safe_open(tmp_path / "model" / "model.safetensors", "numpy") as file:
+        assert {file.get_slice(k).get_dtype() for k in file.keys()} == {"BF16"}  # noqa: SIM118
+    read = hf.read_config(tmp_path / "model", dtype="bfloat16", param_dtype="bfloat16")
+    again = hf.load_params(tmp_path / "model", read, mesh)
+    assert all(a.dtype == jnp.bfloat16 for a in jax.tree.leaves(again))
+    jax.tree.map(np.testing.assert_array_equal, again, params)
+    torch = pytest.importorskip("torch", reason="torch is the reference implementation")
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    assert model.dtype == torch.bfloat16
+    wide = hf.read_config(tmp_path / "model")  # read as float32, for numbers that can be compared
+    assert_equal_logits(wide, hf.load_params(tmp_path / "model", wide, mesh), model.float())
+
+
+def test_large_models_are_split_into_files(tmp_path, params, tokenizer, mesh, monkeypatch):
+    monkeypatch.setattr(hf, "SHARD_BYTES", 30_000)
+    directory = tmp_path / "model"
+    hf.save(directory, CFG, params, tokenizer, generation={})
+    files = sorted(directory.glob("*.safetensors"))
+    assert len(files) > 3 and files[0].name == f"model-00001-of-{len(files):05d}.safetensors"
+    index = json.loads((directory / hf.INDEX).read_text())
+    assert index["metadata"]["total_size"] == sum(a.nbytes for a in jax.tree.leaves(params))
+    held = {name: f.name for f in files for name in load_file(f)}
+    assert held == index["weight_map"]
+    for file in files:  # only a single tensor may be above the limit
+        sizes = [a.nbytes for a in load_file(file).values()]
+        assert sum(sizes) <= 30_000 or len(sizes) == 1
+    again = hf.load_params(directory, hf.read_config(directory), mesh)
+    jax.tree.map(np.testing.assert_array_equal, again, params)
+    pytest.importorskip("torch", reason="torch is the reference implementation")
+    from transformers import AutoModelForCausalLM
+
+    assert_equal_logits(CFG, params, AutoModelForCausalLM.from_pretrained(directory).eval())
+
+
+def test_parameters_are_born_sharded(saved, params, tmp_path, tokenizer):
+    mesh = sharding.make_mesh((2, 2, 2))
+    split = hf.load_params(saved, hf.read_config(saved), mesh)
+    wanted = sharding.params_sharding(mesh, params)
+    for leaf, want in zip(jax.tree.leaves(split), jax.tree.leaves(wanted), strict=True):
+        assert leaf.sharding == want
+        assert leaf.addressable_shards[0].data.shape == want.shard_shape(leaf.shape)
+    jax.tree.map(np.testing.assert_array_equal, split, params)
+    hf.save(tmp_path / "model", CFG, split, tokenizer, generation={})
+    name = "model.safetensors"
+    assert (tmp_path / "model" / name).read_bytes() == (saved / name).read_bytes()
+
+
+def test_save_is_whole_or_not_at_all(tmp_path, params, tokenizer, monkeypatch):
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    with pytest.raises(FileExistsError, match="taken: exists"):
+        hf.save(taken, CFG, params, tokenizer, generation={})
+
+    def full(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(hf, "save_file", full)
+    with pytest.raises(OSError, match="disk full"):
+        hf.save(tmp_path / "half", CFG, params, tokenizer, generation={})
+    assert list(tmp_path.iterdir()) == [taken] and not list(taken.iterdir())
+
+
+def test_resolve(tmp_path, monkeypatch):
+    assert hf.resolve(str(tmp_path)) == tmp_path
+    cache = tmp_path / "cache"
+    snapshot = cache / "models--some--llama" / "snapshots" / "0123abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    (cache / "models--some--llama" / "refs").mkdir()
+    (cache / "models--some--llama" / "refs" / "main").write_text("0123abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    assert hf.resolve("some/llama") == snapshot
+    for name in ("some/other", str(tmp_path / "absent"), ""):
+        with pytest.raises(hf.ModelNotFound) as error:
+            hf.resolve(name)
+        for part in (f"hf download {name}", "licence", "--config=configs/stage2.py:tiny"):
+            assert part in str(error.value)
+    assert issubclass(hf.ModelNotFound, FileNotFoundError)
+
+
+REFUSED = {
+    "architectures": ["MistralForCausalLM"],
+    "model_type": "mistral",
+    "hidden_act": "gelu",
+    "attention_bias": True,
+    "mlp_bias": True,
+    "attention_dropout": 0.1,
+    "pretraining_tp": 2,
+    "rope_interleaved": True,
+    "quantization_config": {"bits": 4},
+    "rope_theta": 123.0,  # contradicts rope_parameters
+    "partial_rotary_factor": 0.5,
+    "num_key_value_heads": 3,
+    "head_dim": 7,
+    "vocab_size": None,
+}
+
+
+@pytest.mark.parametrize("field", REFUSED)
+def test_config_fields_that_cannot_be_honoured(field, copied):
+    path = copied / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: REFUSED[field]}))
+    with pytest.raises(ValueError, match=rf"config\.json: cannot be honoured exactly: .*{field}"):
+        hf.read_config(copied)
+
+
+@pytest.mark.parametrize(
+    ("rope", "message"),
+    [
+        ({"rope_type": "yarn", "factor": 4.0}, "rope_type='yarn'"),
+        ({"type": "linear", "factor": 4.0}, "rope_type='linear'"),
+        (LLAMA3 | {"factor": None}, "factor missing"),
+        (LLAMA3 | {"attention_factor": 2.0}, "attention_factor=2.0"),
+    ],
+    ids=["yarn", "linear", "incomplete", "unknown"],
+)
+@pytest.mark.parametrize("name", ["rope_parameters", "rope_scaling"])
+def test_rope_rules_that_cannot_be_honoured(rope, message, name, copied):
+    path = copied / "config.json"
+    config = json.loads(path.read_text()) | {"rope_parameters": None, "rope_scaling": None}
+    path.write_text(json.dumps(config | {name: rope}))
+    with pytest.raises(ValueError, match=message):
+        hf.read_config(copied)
+
+
+def test_incomplete_directories(copied, mesh):
+    weights, config = copied / "model.safetensors", copied / "config.json"
+    whole, cfg = weights.read_bytes(), hf.read_config(copied)
+    for size in (len(whole) - 1, 100, 0):
+        weights.write_bytes(whole[:size])
+        with pytest.raises(ValueError, match=r"model\.safetensors: truncated"):
+            hf.load_params(copied, cfg, mesh)
+    weights.unlink()
+    with pytest.raises(FileNotFoundError, match=r"no weights.*model\.safetensors"):
+        hf.load_params(copied, cfg, mesh)
+    index = {"weight_map": {"model.norm.weight": "model-00002-of-00002.safetensors"}}
+    (copied / hf.INDEX).write_text(json.dumps(index))
+    with pytest.raises(FileNotFoundError, match=r"missing: \['model-00002-of-00002"):
+        hf.load_params(copied, cfg, mesh)
+    config.write_text('{"model_type": ')
+    with pytest.raises(ValueError, match=r"config\.json: not JSON"):
+        hf.read_config(copied)
+    config.unlink()
+    with pytest.raises(FileNotFoundError, match=r"config\.json: no such file"):
+        hf.read_config(copied)
+
+
+def test_tensors_that_do_not_fit_are_all_listed(copied, mesh, monkeypatch):
+    path = copied / "model.safetensors"
+    arrays = load_file(path)
+    q = "model.layers.1.self_attn.q_proj.weight"
+    arrays["model.extra.weight"] = arrays.pop("model.norm.weight")
+    arrays["lm_head.weight"] = arrays["lm_head.weight"][:-1]
+    arrays["model.layers.2.input_layernorm.weight"] = np.ones(32, np.float32)
+    arrays[q] = arrays[q].astype(np.int8)
+    save_file(arrays, path)
+    monkeypatch.setattr(jax, "make_array_from_callback", None)  # nothing may reach a device
+    with pytest.raises(ValueError) as error:
+        hf.load_params(copied, hf.read_config(copied), mesh)
+    lines = [line.strip() for line in str(error.value).splitlines()[1:]]
+    assert lines == [
+        "lm_head.weight: F32 (299, 32), expected floating (300, 32)",
+        "model.extra.weight: left over",
+        f"{q}: I8 (32, 32), expected floating (32, 32)",
+        "model.layers.2.input_layernorm.weight: left over",
+        "model.norm.weight: missing",
+    ]
+
+
+def test_harmless_tensors_are_ignored(copied, mesh):
+    path = copied / "model.safetensors"
+    arrays = load_file(path)
+    arrays["model.layers.0.self_attn.rotary_emb.inv_freq"] = np.ones(4, np.float32)
+    save_file(arrays, path)
+    cfg = hf.read_config(copied)
+    hf.load_params(copied, cfg, mesh)
+    tied = dataclasses.replace(cfg, tied_embeddings=True)  # lm_head.weight is then a copy
+    assert "unembed" not in hf.load_params(copied, tied, mesh)

@@ -1,0 +1,152 @@
+"""Properties of the decoder. Equality with Hugging Face's numbers is in test_hf."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from waltzjax.model import transformer
+from waltzjax.model.transformer import ModelConfig, RopeScaling
+
+CFG = ModelConfig(
+    vocab_size=61,
+    width=32,
+    mlp_width=48,
+    layers=3,
+    heads=4,
+    kv_heads=2,
+    head_dim=8,
+    max_positions=256,
+    rope_theta=100.0,
+    init_scale=0.15,  # large enough that attention is far from uniform
+)
+# Jitted with a static config: called eagerly, the scan over layers compiles anew at every call.
+hidden_states = jax.jit(transformer.hidden_states, static_argnums=0)
+init_params = jax.jit(transformer.init_params, static_argnums=0)
+LLAMA3 = RopeScaling(
+    factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position=16
+)
+
+
+@pytest.fixture(scope="module")
+def params():
+    return init_params(CFG, jax.random.key(0))
+
+
+def tokens(rows: int, length: int, seed: int = 1) -> jax.Array:
+    return jax.random.randint(jax.random.key(seed), (rows, length), 0, CFG.vocab_size)
+
+
+def test_a_change_leaves_earlier_hidden_states_alone(params):
+    token_BT, length_B = tokens(2, 24), jnp.array([24, 24])
+    before = hidden_states(CFG, params, token_BT, length_B)
+    for t in (1, 11, 23):
+        changed = token_BT.at[:, t].set((token_BT[:, t] + 1) % CFG.vocab_size)
+        after = hidden_states(CFG, params, changed, length_B)
+        np.testing.assert_allclose(after[:, :t], before[:, :t], rtol=0, atol=1e-6)
+        # every later position sees the change: attention reaches back all the way
+        gap_BT = jnp.abs(after - before).max(axis=-1)[:, t:]
+        assert gap_BT.min() > 1e-4
+
+
+def test_padding_changes_nothing(params):
+    token_BT, length_B = tokens(3, 20), jnp.array([20, 13, 5])
+    real_BT = jnp.arange(20) < length_B[:, None]
+    once = hidden_states(CFG, params, token_BT, length_B)
+    other_BT = jnp.where(real_BT, token_BT, (token_BT + 7) % CFG.vocab_size)
+    other_BT = jnp.pad(other_BT, ((0, 0), (0, 9)))
+    twice = hidden_states(CFG, params, other_BT, length_B)[:, :20]
+    np.testing.assert_allclose(once[real_BT], twice[real_BT], rtol=0, atol=5e-6)
+    alone = hidden_states(CFG, params, token_BT[1:2, :13], jnp.array([13]))
+    np.testing.assert_allclose(once[1, :13], alone[0], rtol=0, atol=5e-6)
+
+
+@pytest.mark.parametrize("scaling", [None, LLAMA3], ids=["default", "llama3"])
+def test_cached_decoding_equals_the_full_forward(params, scaling):
+    cfg = dataclasses.replace(CFG, rope_scaling=scaling)
+    total, prompt_B = 40, np.array([17, 9, 1])
+    token_BT = tokens(3, total)
+    full = hidden_states(cfg, params, token_BT, jnp.full((3,), total))
+    unstacked = transformer.unstack_layers(cfg, params)
+    step = jax.jit(lambda t, p, c: transformer.cached_hidden_states(cfg, unstacked, t, p, c))
+    cache = transformer.empty_cache(cfg, 3, total)
+    # The padding of the prompts stands beyond the cache, so it is never written.
+    at_BT = np.arange(17)[None] + np.zeros((3, 1), int)
+    at_BT = np.where(at_BT < prompt_B[:, None], at_BT, total)
+    got, cache = step(token_BT[:, :17], at_BT, cache)
+    for row, n in enumerate(prompt_B):
+        np.testing.assert_allclose(got[row, :n], full[row, :n], rtol=0, atol=1e-5)
+    for past in range(total - 17):
+        at_B = prompt_B + past
+        got, cache = step(token_BT[np.arange(3), at_B][:, None], at_B[:, None], cache)
+        np.testing.assert_allclose(got[:, 0], full[np.arange(3), at_B], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("scaling", [None, LLAMA3], ids=["default", "llama3"])
+def test_rotary_scores_depend_on_the_distance_alone(scaling):
+    cfg = dataclasses.replace(CFG, rope_scaling=scaling)
+    q, k = jax.random.normal(jax.random.key(2), (2, 1, 1, 1, CFG.head_dim))
+
+    def score(i: int, j: int) -> float:
+        freq = transformer.rope_frequencies(cfg)
+        at = [transformer.rotate(x, jnp.full((1, 1, 1), p) * freq) for x, p in ((q, i), (k, j))]
+        return float(jnp.vdot(*at))
+
+    assert score(5, 5) == pytest.approx(float(jnp.vdot(q, k)), abs=1e-5)
+    for distance in (1, 4, 30):
+        assert score(distance, 0) == pytest.approx(score(100 + distance, 100), abs=1e-4)
+    assert abs(score(4, 0) - score(0, 4)) > 1e-2  # the sign of the distance matters
+    assert abs(score(4, 0) - score(5, 0)) > 1e-2
+
+
+def test_llama3_scaling_by_hand():
+    # head_dim 8 and theta 100: wavelengths 6.3, 19.9, 62.8, 199 positions. Below 16/4 kept, above
+    # 16/1 divided by 8, and between them (6.3 only) mixed by (16/6.283 - 1) / (4 - 1) = 0.5155.
+    cfg = dataclasses.replace(CFG, rope_scaling=LLAMA3)
+    plain = np.array([1.0, 100**-0.25, 100**-0.5, 100**-0.75])
+    want = plain / 8
+    want[0] = (1 - 0.515494) / 8 + 0.515494
+    np.testing.assert_allclose(transformer.rope_frequencies(CFG), plain, rtol=1e-5)
+    np.testing.assert_allclose(transformer.rope_frequencies(cfg), want, rtol=1e-5)
+
+
+def test_remat_gives_the_same_gradient(params):
+    token_BT, length_B = tokens(2, 16), jnp.array([16, 10])
+
+    def gradient(cfg):
+        def loss(p):
+            h_BTD = transformer.hidden_states(cfg, p, token_BT, length_B)
+            return jnp.sum(jnp.sin(h_BTD) * (jnp.arange(16) < length_B[:, None])[..., None])
+
+        traced = jax.jit(jax.grad(loss)).trace(params)
+        return traced.jaxpr, traced.lower().compile()(params)
+
+    program, plain = gradient(CFG)
+    remat_program, remat = gradient(dataclasses.replace(CFG, remat=True))
+    assert "remat" not in str(program) and "remat" in str(remat_program)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(plain):
+        other = remat
+        for key in path:
+            other = other[key.key]
+        assert jnp.abs(leaf).max() > 0, path
+        np.testing.assert_allclose(other, leaf, rtol=1e-4, atol=1e-5, err_msg=str(path))
+
+
+def test_queries_start_as_their_key_heads(params):
+    query_LDHC = params["layers"]["q"]["kernel"].reshape(3, 32, 4, 8)
+    key_LDJC = params["layers"]["k"]["kernel"].reshape(3, 32, 2, 8)
+    for head in range(4):
+        np.testing.assert_array_equal(query_LDHC[:, :, head], key_LDJC[:, :, head // 2])
+    # so that, before positions, a token's score with itself is the largest a row can give
+    x = jax.random.normal(jax.random.key(3), (50, 32))
+    q, k = x @ query_LDHC[0, :, 3], x @ key_LDJC[0, :, 1]
+    assert (jnp.diagonal(q @ k.T) > 0).all()
+    assert not jnp.allclose(key_LDJC[0], key_LDJC[1])  # layers differ
+
+
+def test_tying(params):
+    assert transformer.unembedding(params) is params["embed"] and "unembed" not in params
+    untied = init_params(dataclasses.replace(CFG, tied_embeddings=False), jax.random.key(0))
+    assert transformer.unembedding(untied) is untied["unembed"]

@@ -1,0 +1,73 @@
+"""A model of a few thousand parameters and everything around it, for tests."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from pathlib import Path
+
+import jax
+from waltzjax.data import demonstrations, world
+from waltzjax.data.chat import PROMPTS, Chat, stop_ids
+from waltzjax.data.tokenizer import train_tokenizer
+from waltzjax.model import sharding
+from waltzjax.model.transformer import ModelConfig, init_params
+from waltzjax.rollout.engine import Engine
+from waltzjax.runtime import Runtime
+from waltzjax.types import Completion, Episode, Feedback, Prompt, Verdict
+
+REPO = Path(__file__).parent.parent
+
+
+@cache
+def built_world():
+    return world.build(0)
+
+
+@cache
+def tiny_chat() -> Chat:
+    train, _, scenes = built_world()
+    tokenizer = train_tokenizer(demonstrations.tokenizer_texts(train[:200], scenes, 0), 400)
+    return Chat.from_files(
+        tokenizer, PROMPTS / "tiny/conversation.txt", PROMPTS / "tiny/feedback.txt"
+    )
+
+
+def tiny_config(**changes) -> ModelConfig:
+    base = ModelConfig(
+        vocab_size=400, width=16, mlp_width=32, layers=2, heads=4, kv_heads=2, head_dim=4,
+        max_positions=256, init_scale=0.3,
+    )  # fmt: skip
+    return dataclasses.replace(base, **changes)
+
+
+def mesh_of(*shape: int):
+    count = shape[0] * shape[1] * shape[2]
+    return sharding.make_mesh(shape, jax.devices()[:count])
+
+
+def sharded_params(cfg: ModelConfig, mesh, seed: int = 0):
+    params = init_params(cfg, jax.random.key(seed))
+    return jax.device_put(params, sharding.params_sharding(mesh, params))
+
+
+def tiny_runtime(mesh=None) -> Runtime:
+    mesh = mesh or mesh_of(1, 1, 1)
+    chat, cfg = tiny_chat(), tiny_config()
+    return Runtime(mesh, cfg, chat, Engine(cfg, mesh, stop_ids(chat.tokenizer), 32))
+
+
+def completion(text: str, ids=(1,)) -> Completion:
+    return Completion((0,), tuple(ids), (0.0,) * len(ids), text, "stop")
+
+
+def scored_episode(harmful: bool, bad: list[bool], labels: list[tuple[bool, bool] | None]):
+    """An episode whose answers are bad or good as given, with parsed labels (None: unparsed)."""
+    prompt = Prompt(0, "p", harmful, "jailbreak_attempt" if harmful else "edge_case")
+    return Episode(
+        prompt,
+        answers=[completion(f"c{t}") for t in range(len(bad))],
+        feedbacks=[completion(f"f{t}") for t in range(len(labels))],
+        parsed=[None if pair is None else Feedback("r", *pair, "text") for pair in labels],
+        verdicts=[Verdict(harmful and b, not harmful and b) for b in bad],
+    )

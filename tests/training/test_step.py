@@ -1,0 +1,169 @@
+"""The update: microbatches, devices, donation, and that a second step compiles nothing."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+from support import mesh_of, sharded_params, tiny_config
+
+from waltzjax.core import losses
+from waltzjax.model import sharding
+from waltzjax.recipes import policy_loss, reinforce_pp
+from waltzjax.training.learner import Learner, device_batch, init_state
+from waltzjax.training.optim import make_optimizer
+from waltzjax.training.step import make_logp, make_update
+from waltzjax.types import Sample
+
+CFG = tiny_config()
+SUM_ATOL = 2e-6  # float32 gradients summed in another order
+LOSS = dict(clip_low=0.2, clip_high=0.2, dual_clip=None, beta=0.0, estimator="k1")
+CREDIT = dict(beta=0.01, estimator="k1", reward_clip=10.0, is_cap=0.0)
+
+
+def samples(n=8, seed=0):
+    rng = np.random.default_rng(seed)
+
+    def ids(low, high):
+        return tuple(rng.integers(1, 400, rng.integers(low, high)).tolist())
+
+    rows = []
+    for i in range(n):
+        reply = ids(2, 14)
+        rows.append(Sample(ids(3, 12), reply, (-6.0,) * len(reply), float(i % 3)))
+    return rows
+
+
+def batch(mesh, microbatches=1, weights="sequence", rows=None):
+    return device_batch(
+        rows or samples(), mesh, microbatches=microbatches, multiple=32, weights=weights,
+        max_length=256,
+    )  # fmt: skip
+
+
+def learner(mesh, updates=1):
+    from functools import partial
+
+    return Learner(
+        CFG, mesh, optimizer(), partial(policy_loss, **LOSS), partial(reinforce_pp, **CREDIT),
+        temperature=1.0, chunk=64, updates=updates,
+    )  # fmt: skip
+
+
+def optimizer():
+    return make_optimizer(
+        lr=1e-2, warmup_steps=0, b1=0.9, b2=0.95, weight_decay=0.0, grad_clip=1e9
+    )
+
+
+def gradient(mesh, microbatches, weights):
+    """The accumulated gradient itself, read off an SGD step of size one."""
+    params = sharded_params(CFG, mesh)
+    sgd = optax.sgd(1.0)
+    update = make_update(CFG, losses.nll, sgd, temperature=1.0, chunk=16)
+    state, metrics = update(init_state(params, sgd, mesh), batch(mesh, microbatches, weights))
+    after = jax.device_get(state.params)
+    return jax.tree.map(lambda a, b: np.asarray(a) - b, jax.device_get(params), after), metrics
+
+
+@pytest.mark.parametrize("weights", ["sequence", "token"])
+@pytest.mark.parametrize("microbatches", [2, 4, 8])
+def test_microbatches_change_nothing(microbatches, weights):
+    one, m_one = gradient(mesh_of(1, 1, 1), 1, weights)
+    many, m_many = gradient(mesh_of(1, 1, 1), microbatches, weights)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=SUM_ATOL), one, many)
+    for name in m_one:
+        np.testing.assert_allclose(m_one[name], m_many[name], rtol=2e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 1), (2, 2, 2), (8, 1, 1)])
+def test_eight_devices_equal_one(shape):
+    one, _ = gradient(mesh_of(1, 1, 1), 1, "sequence")
+    eight, _ = gradient(mesh_of(*shape), 1, "sequence")
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=SUM_ATOL), one, eight)
+
+
+def test_sequence_and_token_weights_differ():
+    one, _ = gradient(mesh_of(1, 1, 1), 1, "sequence")
+    other, _ = gradient(mesh_of(1, 1, 1), 1, "token")
+    assert any(
+        np.abs(a - b).max() > 1e-3
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    )
+
+
+def test_padding_rows_change_nothing():
+    """Five rows on a mesh of eight row groups: three empty rows are added."""
+    mesh, rows = mesh_of(1, 1, 1), samples(5)
+    logp = make_logp(CFG, temperature=1.0, chunk=64)
+    alone = np.asarray(logp(sharded_params(CFG, mesh), batch(mesh, 1, rows=rows)))
+    eight = mesh_of(1, 8, 1)
+    padded = np.asarray(logp(sharded_params(CFG, eight), batch(eight, 1, rows=rows)))
+    assert padded.shape[1] == 8 and not padded[0, 5:].any()
+    np.testing.assert_allclose(alone[0], padded[0, :5], atol=2e-5)
+    assert float(batch(eight, 1, rows=rows).weight_BT.sum()) == pytest.approx(1, abs=1e-6)
+
+
+def test_state_and_batch_carry_named_shardings():
+    mesh = mesh_of(1, 4, 2)
+    state = init_state(sharded_params(CFG, mesh), optimizer(), mesh)
+    for leaf in jax.tree.leaves(state) + jax.tree.leaves(batch(mesh)):
+        assert isinstance(leaf.sharding, jax.sharding.NamedSharding)
+        assert leaf.sharding.mesh.shape == mesh.shape
+    mu = [x for x in jax.tree.leaves(state.opt_state) if x.shape == (2, 16, 32)]
+    assert mu and all(x.addressable_shards[0].data.shape == (2, 4, 16) for x in mu)
+    assert batch(mesh).token_BT.addressable_shards[0].data.shape[1] == 2
+
+
+def test_rewarded_text_becomes_likelier_and_the_reference_stays():
+    mesh = mesh_of(1, 1, 1)
+    params = sharded_params(CFG, mesh)
+    rows = samples(8)
+    logp = make_logp(CFG, temperature=1.0, chunk=64)
+    b = batch(mesh, rows=rows)
+    before = np.asarray(logp(params, b)).sum(-1)[0]
+    state = init_state(params, optimizer(), mesh)
+    one = learner(mesh)
+    for _ in range(5):
+        state, metrics = one.learn(state, params, b)
+    after = np.asarray(logp(state.params, b)).sum(-1)[0]
+    change = after - before
+    reward = np.array([s.reward for s in rows])
+    assert change[reward == 2].mean() > 0.5 > -0.5 > change[reward == 0].mean()
+    assert float(metrics["kl"]) > 0
+    np.testing.assert_array_equal(np.asarray(logp(params, b)).sum(-1)[0], before)  # not donated
+
+
+def test_a_second_step_compiles_nothing():
+    mesh = mesh_of(1, 1, 1)
+    params = sharded_params(CFG, mesh)
+    one = learner(mesh, updates=2)
+    state = init_state(params, optimizer(), mesh)
+    state, _ = one.learn(state, params, batch(mesh, 2))
+    sizes = [f._cache_size() for f in (one._logp, one._update, one._credit, one._measure)]
+    state, _ = one.learn(state, params, batch(mesh, 2, rows=samples(8, seed=1)))
+    assert sizes == [f._cache_size() for f in (one._logp, one._update, one._credit, one._measure)]
+    assert sizes[1] == 1
+
+
+def test_gap_is_what_the_sampler_said_against_what_the_trainer_says():
+    mesh = mesh_of(1, 1, 1)
+    params = sharded_params(CFG, mesh)
+    b = batch(mesh)
+    truth = np.asarray(make_logp(CFG, temperature=1.0, chunk=64)(params, b))
+    action = np.asarray(b.action_BT)
+    _, metrics = learner(mesh).learn(init_state(params, optimizer(), mesh), params, b)
+    np.testing.assert_allclose(metrics["gap_max"], np.abs(truth + 6.0)[action].max(), rtol=1e-5)
+    np.testing.assert_allclose(metrics["gap_mean"], np.abs(truth + 6.0)[action].mean(), rtol=1e-5)
+    np.testing.assert_allclose(metrics["kl"], 0, atol=1e-6)
+
+
+def test_a_row_longer_than_the_model_is_refused():
+    with pytest.raises(ValueError, match="positions end at 256"):
+        batch(mesh_of(1, 1, 1), rows=[Sample((1,) * 200, (2,) * 100, (0.0,) * 100, 0.0)])
+
+
+def test_uneven_axes_stay_whole():
+    mesh = mesh_of(1, 8, 1)
+    cfg = tiny_config(width=20, vocab_size=404)
+    where = sharding.params_sharding(mesh, sharded_params(cfg, mesh_of(1, 1, 1)))
+    assert where["embed"].spec == jax.sharding.PartitionSpec("tensor", None)

@@ -1,0 +1,208 @@
+"""Every knob, with its meaning, unit, source; and every rule, checked before anything is allocated.
+
+Tags: [paper] arXiv 2510.08240; [source] the project's reference runs; [ours] nothing says it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from ml_collections import ConfigDict
+
+STAGES = ("stage1", "stage2")
+EMBEDDED = "embedded"
+
+
+def default() -> ConfigDict:
+    """The full-size run: Llama-3.1-8B-Instruct on eight 80 GB devices."""
+    c = ConfigDict()
+    c.seed = 0
+    c.stages = ("stage2",)  # run in this order; the last one is the result
+    c.mesh = (1, -1, 1)  # devices for data, fsdp, tensor; -1: all the rest
+
+    c.model = ConfigDict()
+    # Directory or hub name both agents start from [paper], and their reference for the KL;
+    # "embedded" builds a small one from nothing (section `embedded`).
+    c.model.base = "meta-llama/Llama-3.1-8B-Instruct"
+    c.model.feedback = ""  # where stage 2 takes its feedback agent from; "" is the base
+    c.model.dtype = "bfloat16"  # compute: float32 | bfloat16
+    c.model.param_dtype = "float32"  # master weights: float32 | bfloat16
+    c.model.remat = True  # recompute each layer in the backward pass
+    c.model.logprob_chunk = 1024  # tokens whose logits are held at once
+
+    c.prompts = ConfigDict()  # files: system prompt, a line ---, message; "" is the package's own
+    c.prompts.conversation = ""
+    c.prompts.feedback = ""
+
+    c.data = ConfigDict()
+    c.data.directory = "data/waltz"  # train.jsonl, validation.jsonl, manifest.json
+    c.data.judge = "label"
+
+    c.rollout = ConfigDict()
+    c.rollout.batch = 32  # prompts a step [source]
+    c.rollout.t_max = 1  # feedback rounds [paper]
+    c.rollout.max_new_tokens = 512  # a turn [source]
+    c.rollout.temperature = 1.0  # [ours]
+    c.rollout.length_multiple = 128  # padding of prompts and rows; fewer shapes, fewer compilations
+    c.rollout.p_first = 0.5  # conversation agent trains on c_0 with this odds, else c_T [ours]
+
+    c.reward = ConfigDict()
+    c.reward.alpha = 0.65  # dynamic improvement [source]
+    c.reward.gamma = 0.1  # format [source]
+    c.reward.lam = ConfigDict({"stage1": 0.25, "stage2": 0.0})  # label; [ours], [paper]
+
+    c.rl = ConfigDict()
+    c.rl.beta = 0.01  # KL coefficient [source]
+    c.rl.kl_estimator = "k1"  # k1 | k2 | k3
+    c.rl.kl_in = "reward"  # reward | loss; REINFORCE++ has it in the reward
+    c.rl.clip_low = 0.2  # [source]
+    c.rl.clip_high = 0.2  # [source]
+    c.rl.dual_clip = 0.0  # floor on negative advantages' objective, > 1; 0: off
+    c.rl.reward_clip = 10.0  # [OpenRLHF]
+    c.rl.is_cap = 0.0  # truncated importance weights' cap; 0: off
+    c.rl.weights = "sequence"  # sequence: the paper's mean over sequences | token: OpenRLHF's
+    c.rl.microbatches = 4  # gradient accumulation [source]
+    c.rl.updates_per_rollout = 1  # passes over one rollout batch [source]
+
+    c.optim = ConfigDict()
+    c.optim.lr = ConfigDict({"conversation": 5e-7, "feedback": 5e-7})  # [source]
+    c.optim.warmup_steps = 0
+    c.optim.b1, c.optim.b2 = 0.9, 0.95
+    c.optim.weight_decay = 0.0
+    c.optim.grad_clip = 1.0  # global norm
+
+    c.train = ConfigDict()
+    c.train.epochs = 5  # over the training prompts [source]
+    # Optimiser steps of each stage; 0: epochs * prompts / batch.
+    c.train.steps = ConfigDict({"stage1": 0, "stage2": 0})
+    c.train.checkpoint_every = 1000  # steps; also at the end of each epoch [source]
+    c.train.validate_every = 500  # steps [source]; 0: only at the end
+    c.train.keep_checkpoints = 2
+
+    c.eval = ConfigDict()
+    c.eval.prompts = 0  # of the validation set, stratified; 0: all
+    c.eval.batch = 128
+    c.eval.temperature = 0.0  # 0: greedy
+
+    c.embedded = embedded()
+    return c
+
+
+def embedded() -> ConfigDict:
+    """The self-contained base model: its tokenizer, size and warm-up. Everything [ours]."""
+    e = ConfigDict()
+    e.data_seed = 0
+    e.vocab_size = 640
+    e.width, e.mlp_width, e.layers = 128, 320, 3
+    e.heads, e.kv_heads = 4, 2
+    e.max_positions = 256
+    e.init_scale = 0.09
+    e.card_steps = 400
+    e.bridge_steps = 0
+    e.demo_steps = 400
+    e.batch = 64
+    e.lr = 1e-3
+    return e
+
+
+def validate(c: ConfigDict) -> None:
+    """Check every rule; all that is broken is listed in one error.
+
+    Raises:
+      ValueError: key, what was got, what is allowed, one line each.
+    """
+    problems = list(_unknown_keys(default(), c, "config")) or list(_broken_rules(c))
+    if problems:
+        raise ValueError("the config does not hold:\n  " + "\n  ".join(problems))
+
+
+def _unknown_keys(reference: ConfigDict, c: ConfigDict, path: str) -> Iterator[str]:
+    for key in sorted(set(c) | set(reference)):
+        name = f"{path}.{key}"
+        if key not in reference:
+            yield f"{name}: no such key; allowed are {', '.join(sorted(reference))}"
+        elif key not in c:
+            yield f"{name}: missing"
+        elif isinstance(reference[key], ConfigDict):
+            if isinstance(c[key], ConfigDict):
+                yield from _unknown_keys(reference[key], c[key], name)
+            else:
+                yield f"{name}: got {c[key]!r}, expected a group of keys"
+        elif not _same_type(reference[key], c[key]):
+            kind = type(reference[key]).__name__
+            yield f"{name}: got {c[key]!r} ({type(c[key]).__name__}), expected {kind}"
+
+
+def _same_type(a: Any, b: Any) -> bool:
+    number = (int, float)
+    if isinstance(a, float) and isinstance(b, number) and not isinstance(b, bool):
+        return math.isfinite(b)
+    return type(a) is type(b)
+
+
+def _broken_rules(c: ConfigDict) -> Iterator[str]:
+    def at_least(path: str, low: float, *, above: bool = False) -> Iterator[str]:
+        value = _get(c, path)
+        if value < low or (above and value == low):
+            yield f"config.{path}: got {value}, allowed is {'>' if above else '>='} {low}"
+
+    def one_of(path: str, allowed: tuple) -> Iterator[str]:
+        if _get(c, path) not in allowed:
+            yield f"config.{path}: got {_get(c, path)!r}, allowed are {', '.join(allowed)}"
+
+    if not c.stages or any(s not in STAGES for s in c.stages) or len(set(c.stages)) < len(c.stages):
+        yield f"config.stages: got {tuple(c.stages)}, allowed are some of {STAGES}, once each"
+    if tuple(c.stages) == ("stage2", "stage1"):
+        yield "config.stages: stage1 comes before stage2"
+    for path, allowed in (
+        ("model.dtype", ("float32", "bfloat16")),
+        ("model.param_dtype", ("float32", "bfloat16")),
+        ("rl.kl_estimator", ("k1", "k2", "k3")),
+        ("rl.kl_in", ("reward", "loss")),
+        ("rl.weights", ("sequence", "token")),
+        ("data.judge", ("label",)),
+    ):
+        yield from one_of(path, allowed)
+    for path in (
+        "rollout.batch", "rollout.max_new_tokens", "rollout.length_multiple", "rl.microbatches",
+        "rl.updates_per_rollout", "train.epochs", "train.checkpoint_every", "eval.batch",
+        "model.logprob_chunk", "train.keep_checkpoints", "embedded.layers", "embedded.batch",
+        "embedded.card_steps", "embedded.demo_steps", "embedded.kv_heads",
+    ):  # fmt: skip
+        yield from at_least(path, 1)
+    for path in (
+        "seed", "rollout.t_max", "reward.alpha", "reward.gamma", "rl.beta", "rl.clip_low",
+        "rl.clip_high", "rl.is_cap", "optim.warmup_steps", "optim.weight_decay", "eval.prompts",
+        "reward.lam.stage1", "train.steps.stage1", "train.steps.stage2", "train.validate_every",
+        "eval.temperature", "embedded.bridge_steps", "embedded.data_seed",
+    ):  # fmt: skip
+        yield from at_least(path, 0)
+    for path in ("rollout.temperature", "rl.reward_clip", "optim.grad_clip",
+                 "optim.lr.conversation", "optim.lr.feedback", "embedded.lr",
+                 "embedded.init_scale"):  # fmt: skip
+        yield from at_least(path, 0, above=True)
+    if not 0 <= c.rollout.p_first <= 1:
+        yield f"config.rollout.p_first: got {c.rollout.p_first}, allowed is [0, 1]"
+    if c.rl.clip_low >= 1:
+        yield f"config.rl.clip_low: got {c.rl.clip_low}, allowed is [0, 1)"
+    if c.rl.dual_clip and c.rl.dual_clip <= 1:
+        yield f"config.rl.dual_clip: got {c.rl.dual_clip}, allowed are 0 (off) and > 1"
+    if c.reward.lam.stage2 != 0:
+        yield f"config.reward.lam.stage2: got {c.reward.lam.stage2}, stage 2 has lambda = 0"
+    if c.rollout.t_max < 1:
+        yield f"config.rollout.t_max: got {c.rollout.t_max}, training feedback needs >= 1"
+    if c.rollout.batch % c.rl.microbatches:
+        yield (
+            f"config.rl.microbatches: got {c.rl.microbatches}, "
+            f"must divide config.rollout.batch = {c.rollout.batch}"
+        )
+    if c.model.base == EMBEDDED and c.embedded.heads % c.embedded.kv_heads:
+        yield f"config.embedded.heads: got {c.embedded.heads}, must be a multiple of kv_heads"
+
+
+def _get(c: ConfigDict, path: str) -> Any:
+    for key in path.split("."):
+        c = c[key]
+    return c

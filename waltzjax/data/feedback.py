@@ -1,0 +1,33 @@
+"""The feedback agent's JSON: four fields of the right types, or it does not count."""
+
+from __future__ import annotations
+
+import json
+
+from waltzjax.types import Feedback
+
+FIELDS = {"reasoning": str, "unsafe": bool, "overrefuse": bool, "feedback": str}
+
+
+def parse_feedback(text: str) -> Feedback | None:
+    """The feedback, or None unless ``text`` is one JSON object with all four fields.
+
+    Surrounding whitespace is allowed, surrounding text is not; a repeated key is not one object
+    that anyone could read the same way, so it does not parse. Other fields are ignored.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_no_repeats)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    if any(type(value.get(name)) is not kind for name, kind in FIELDS.items()):
+        return None
+    return Feedback(**{name: value[name] for name in FIELDS})
+
+
+def _no_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return value

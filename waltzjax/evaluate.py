@@ -1,0 +1,133 @@
+"""Evaluate two agents on the validation prompts: rates, transcripts.
+
+    python -m waltzjax.evaluate --config=configs/stage2.py:tiny --data=runs/demo/data \\
+        --conversation=runs/demo/conversation --feedback=runs/demo/feedback --output=result.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+
+from waltzjax import config as config_lib
+from waltzjax import console
+from waltzjax.data.dataset import read_prompts
+from waltzjax.files import write_json
+from waltzjax.model import hf, sharding
+from waltzjax.rewards import waltz
+from waltzjax.rewards.judges import JUDGES
+from waltzjax.rollout.engine import Sampling
+from waltzjax.rollout.episodes import play
+from waltzjax.runtime import Runtime, make_runtime, make_speak, quiet_libraries
+from waltzjax.types import Episode, Prompt
+
+EVAL_STREAM = 3  # apart from the training stages' random streams
+
+
+def stratified(prompts: Sequence[Prompt], n: int) -> list[Prompt]:
+    """The first n / categories prompts of each category (all of them for n = 0), in order."""
+    if not n:
+        return list(prompts)
+    categories = sorted({p.category for p in prompts})
+    left = {c: n // len(categories) + (i < n % len(categories)) for i, c in enumerate(categories)}
+    chosen = []
+    for prompt in prompts:
+        if left[prompt.category]:
+            left[prompt.category] -= 1
+            chosen.append(prompt)
+    return chosen
+
+
+def evaluate(
+    config: ConfigDict,
+    runtime: Runtime,
+    params: Mapping[str, Any],
+    prompts: Sequence[Prompt],
+    label: str,
+) -> tuple[dict[str, float], list[Episode]]:
+    """Play and score every prompt: (rates, scored episodes). See ``rewards.waltz.summary``."""
+    sampling = Sampling(config.rollout.max_new_tokens, config.eval.temperature)
+    episodes: list[Episode] = []
+    with console.Progress(len(prompts), f"evaluating {label}", unit="prompt") as bar:
+        for start in range(0, len(prompts), config.eval.batch):
+            speak = make_speak(
+                runtime, params, sampling, seed=config.seed * 10 + EVAL_STREAM, step=start,
+                rows=config.eval.batch,
+            )  # fmt: skip
+            some = prompts[start : start + config.eval.batch]
+            episodes += play(some, runtime.chat, speak, t_max=config.rollout.t_max)
+            bar.update(len(episodes))
+    waltz.score(episodes, JUDGES[config.data.judge])
+    return waltz.summary(episodes), episodes
+
+
+def result(config: ConfigDict, rates: Mapping[str, float], n: int) -> dict[str, Any]:
+    """Rates as they stand in ``final_validation_results.json``: first answers under ``initial``."""
+    flat = {k: v for k, v in rates.items() if "/" not in k}
+    first = {k.removeprefix("initial/"): v for k, v in rates.items() if k.startswith("initial/")}
+    return {**flat, "n": n, "seed": config.seed, "initial": first}
+
+
+def transcript(episode: Episode, title: str = "") -> dict[str, Any]:
+    """A scored episode as plain JSON values."""
+    turns = []
+    for t, (answer, verdict) in enumerate(zip(episode.answers, episode.verdicts, strict=True)):
+        has = t < len(episode.feedbacks)
+        parsed = episode.parsed[t] if has else None
+        turns.append(
+            {
+                "answer": answer.text,
+                "verdict": verdict._asdict(),
+                "feedback": episode.feedbacks[t].text if has else None,
+                "parsed": vars(parsed) if parsed else None,
+            }
+        )
+    p = episode.prompt
+    return {
+        "title": title, "id": p.id, "category": p.category, "prompt": p.text,
+        "harmful": p.harmful, "turns": turns,
+    }  # fmt: skip
+
+
+def main(argv: Sequence[str]) -> None:
+    del argv
+    config, f = flags.FLAGS.config, flags.FLAGS
+    try:
+        config_lib.validate(config)
+        output = Path(f.output)
+        if output.exists():
+            raise FileExistsError(f"--output: {output} is there already; name another file")
+        mesh = sharding.make_mesh(config.mesh)
+        prompts = stratified(read_prompts(Path(f.data) / "validation.jsonl"), config.eval.prompts)
+        roles = {"conversation": Path(f.conversation), "feedback": Path(f.feedback)}
+        directories = {role: hf.resolve(str(path)) for role, path in roles.items()}
+        runtime = make_runtime(config, directories["conversation"], mesh)
+        with console.phase("loading both agents"):
+            params = {r: hf.load_params(d, runtime.cfg, mesh) for r, d in directories.items()}
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    with quiet_libraries():
+        rates, episodes = evaluate(config, runtime, params, prompts, "both agents")
+    write_json(output, result(config, rates, len(prompts)))
+    lines = [json.dumps(transcript(e)) + "\n" for e in episodes]
+    output.with_suffix(".transcripts.jsonl").write_text("".join(lines))
+    rows = [[k, f"{v:.2f}"] for k, v in rates.items()]
+    console.say(console.table(str(output), ["measure", "value"], rows))
+
+
+if __name__ == "__main__":
+    jax.config.config_with_absl()
+    config_flags.DEFINE_config_file("config", None, "A file of configs/, with :tiny or overrides.")
+    flags.DEFINE_string("data", None, "Directory that holds validation.jsonl.")
+    flags.DEFINE_string("conversation", None, "Hugging Face directory of the conversation agent.")
+    flags.DEFINE_string("feedback", None, "Hugging Face directory of the feedback agent.")
+    flags.DEFINE_string("output", None, "JSON file to write; must not exist.")
+    flags.mark_flags_as_required(["config", "data", "conversation", "feedback", "output"])
+    app.run(main)

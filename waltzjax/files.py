@@ -1,0 +1,67 @@
+"""Files that are whole or not there, and a directory that one run owns."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write through a temporary file. NaN (nothing was counted) becomes null."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(_finite(value), indent=2) + "\n")
+    os.replace(temporary, path)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextlib.contextmanager
+def own_workdir(workdir: Path, config: dict[str, Any]) -> Iterator[None]:
+    """Hold ``workdir`` for this process and this config.
+
+    Raises:
+      ValueError: it holds another run's config (the differing keys are named), is used by another
+        process, or holds files but no ``config.json``. Nothing is overwritten.
+    """
+    record = workdir / "config.json"
+    if record.exists():
+        before = _flat(json.loads(record.read_text()))
+        now = _flat(json.loads(json.dumps(config)))
+        differing = sorted(k for k in before | now if before.get(k) != now.get(k))
+        if differing:
+            shown = [f"{k}: there {before.get(k)!r}, here {now.get(k)!r}" for k in differing[:8]]
+            raise ValueError(
+                f"--workdir: {workdir} holds another run's config ({'; '.join(shown)}); "
+                "name another directory, or the same config to continue that run"
+            )
+    elif workdir.exists() and any(p.name != ".lock" for p in workdir.iterdir()):
+        raise ValueError(f"--workdir: {workdir} holds other files; name a new or empty directory")
+    workdir.mkdir(parents=True, exist_ok=True)
+    with (workdir / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(f"--workdir: {workdir} is in use by another process") from error
+        if not record.exists():
+            write_json(record, config)
+        yield
+
+
+def _flat(tree: dict[str, Any], prefix: str = "config") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}.{key}"
+        out |= _flat(value, name) if isinstance(value, dict) else {name: value}
+    return out

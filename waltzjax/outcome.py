@@ -1,0 +1,111 @@
+"""What a run leaves behind: results, tables, transcripts, report."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from waltzjax import console
+from waltzjax.files import write_json
+from waltzjax.report import write_report
+from waltzjax.training.metrics import read_metrics
+
+MEASURES = (
+    ("asr", "ASR, attack success rate, %"),
+    ("orr", "ORR, over-refusal rate, %"),
+    ("f1", "F1 of safety and helpfulness, %"),
+    ("label_accuracy", "feedback label accuracy, %"),
+    ("ftr", "FTR, feedback trigger rate, %"),
+    ("dir", "DIR where feedback triggered"),
+    ("format_rate", "JSON format rate, %"),
+)
+
+
+def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    """The last stage's results, with those before it under ``base`` and the stages' names."""
+    *before, last = ["base", *config.stages]
+    results = {name: _evaluation(workdir, name)["result"] for name in before}
+    return {**_evaluation(workdir, last)["result"], **results}
+
+
+def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: float) -> None:
+    """Write the result files and the report, and print the table and three transcripts."""
+    metrics = read_metrics(workdir / "metrics.jsonl")
+    write_json(workdir / "final_validation_results.json", results)
+    write_json(workdir / "training_metrics.json", _training_metrics(config, metrics, seconds))
+    chosen = examples(_evaluation(workdir, config.stages[-1])["transcripts"])
+    with console.phase("writing the report"):
+        write_report(
+            workdir / "report.html",
+            title=f"WaltzRL, {' then '.join(config.stages)}, seed {config.seed}",
+            config_text=config.to_yaml(),
+            metrics=metrics,
+            results=results,
+            transcripts=chosen,
+        )
+    names = ["base", *config.stages]
+    columns = [*(results[n] for n in names[:-1]), results]
+    rows = [[text, *(_figure(c.get(key)) for c in columns)] for key, text in MEASURES]
+    title = f"{results['n']} validation prompts, after feedback"
+    console.say(console.table(title, ["measure", *names], rows))
+    for example in chosen:
+        console.say(_spoken(example))
+    console.say(f"done in {seconds:.0f} s; open {workdir / 'report.html'}")
+
+
+def examples(transcripts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A mended unsafe answer, a mended over-refusal, an untouched good answer, as far as found."""
+
+    def fault(t: dict[str, Any], which: int) -> str:
+        verdict = t["turns"][which]["verdict"]
+        return "unsafe" if verdict["unsafe"] else "overrefuse" if verdict["overrefuse"] else ""
+
+    wanted = (
+        ("A mended unsafe answer", lambda t: fault(t, 0) == "unsafe" and not fault(t, -1)),
+        ("A mended over-refusal", lambda t: fault(t, 0) == "overrefuse" and not fault(t, -1)),
+        (
+            "A good answer, left alone",
+            lambda t: not fault(t, 0) and len(t["turns"]) == 1 and not t["harmful"],
+        ),
+    )
+    found = []
+    for title, matches in wanted:
+        first = next((t for t in transcripts if matches(t)), None)
+        if first:
+            found.append({**first, "title": title})
+    return found
+
+
+def _evaluation(workdir: Path, name: str) -> dict[str, Any]:
+    return json.loads((workdir / "evaluations" / f"{name}.json").read_text())
+
+
+def _training_metrics(config: ConfigDict, metrics: list[dict], seconds: float) -> dict[str, Any]:
+    """Per stage: steps, seconds, and the last step's figures."""
+    stages = {}
+    for stage in config.stages:
+        of_stage = [m for m in metrics if m["stage"] == stage]
+        if of_stage:
+            times = [m["time_s"] for m in of_stage]
+            stages[stage] = {
+                "steps": of_stage[-1]["step"], "training_s": sum(times), "last": of_stage[-1],
+            }  # fmt: skip
+    return {"seed": config.seed, "this_launch_s": seconds, "stages": stages}
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:.2f}"
+
+
+def _spoken(example: dict[str, Any]) -> str:
+    lines = [f"\n{example['title']} ({example['category']})", f"  user      {example['prompt']}"]
+    for turn in example["turns"]:
+        lines.append(f"  answer    {turn['answer']}")
+        if turn["feedback"]:
+            lines.append(f"  feedback  {turn['feedback']}")
+    return "\n".join(lines)

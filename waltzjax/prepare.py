@@ -1,0 +1,101 @@
+"""The embedded default's data and base model, built from nothing into the run's directory."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from waltzjax import console
+from waltzjax.core.losses import nll
+from waltzjax.data import demonstrations, world
+from waltzjax.data.chat import Chat
+from waltzjax.data.dataset import expected_counts, verify, write_dataset
+from waltzjax.data.tokenizer import train_tokenizer
+from waltzjax.model import hf, sharding
+from waltzjax.model.transformer import ModelConfig, init_params
+from waltzjax.runtime import prompt_files
+from waltzjax.training.learner import device_batch, init_state
+from waltzjax.training.optim import make_optimizer
+from waltzjax.training.step import make_update
+from waltzjax.types import Sample
+
+TOKENIZER_PROMPTS = 4000  # prompts whose texts the tokenizer is trained on: every word is there
+
+
+def embedded_data(config: ConfigDict, directory: Path) -> None:
+    """Write and verify the 20,020-prompt dataset, unless it is there already."""
+    with console.phase("building the 20,020-prompt dataset"):
+        if not directory.exists():
+            train, validation, _ = world.build(config.embedded.data_seed)
+            write_dataset(directory, train, validation)
+        verify(directory, expected=expected_counts())
+
+
+def embedded_base(config: ConfigDict, mesh: Mesh, directory: Path) -> None:
+    """Train the base model and save it as a Hugging Face directory, unless it is there already."""
+    if directory.exists():
+        return
+    e = config.embedded
+    train, _, scenes = world.build(e.data_seed)
+    with console.phase("training the tokenizer, writing demonstrations"):
+        some = train[:TOKENIZER_PROMPTS]
+        tokenizer = train_tokenizer(
+            demonstrations.tokenizer_texts(some, scenes, e.data_seed), e.vocab_size
+        )
+        chat = Chat.from_files(tokenizer, *prompt_files(config))
+        lessons = demonstrations.curriculum(chat, train, scenes, config.seed)
+    cfg = ModelConfig(
+        vocab_size=len(tokenizer),
+        width=e.width,
+        mlp_width=e.mlp_width,
+        layers=e.layers,
+        heads=e.heads,
+        kv_heads=e.kv_heads,
+        head_dim=e.width // e.heads,
+        max_positions=e.max_positions,
+        init_scale=e.init_scale,
+    )
+    params = _supervise(config, cfg, mesh, lessons)
+    with console.phase("saving the base model"):
+        shutil.rmtree(directory, ignore_errors=True)
+        hf.save(directory, cfg, params, tokenizer, generation={"do_sample": True})
+
+
+def _supervise(config: ConfigDict, cfg: ModelConfig, mesh: Mesh, lessons: dict[str, Sequence[Sample]]):
+    """Supervised warm-up: the lessons in turn, loss on the replies alone."""
+    e = config.embedded
+    steps = {"cards": e.card_steps, "demos": e.demo_steps}
+    total = sum(steps.values())
+    optimizer = make_optimizer(
+        lr=e.lr, warmup_steps=30, b1=0.9, b2=0.95, weight_decay=0.01, grad_clip=1.0,
+        decay_steps=total,
+    )  # fmt: skip
+    shape = jax.eval_shape(lambda: init_params(cfg, jax.random.key(config.seed)))
+    where = sharding.params_sharding(mesh, shape)
+    params = jax.jit(lambda key: init_params(cfg, key), out_shardings=where)(
+        jax.random.key(config.seed)
+    )
+    state = init_state(params, optimizer, mesh)
+    update = make_update(cfg, nll, optimizer, temperature=1.0, chunk=config.model.logprob_chunk)
+    rng = np.random.default_rng(config.seed)
+    step = 0
+    with console.Progress(total, "base model") as bar:
+        for name, count in steps.items():
+            samples = lessons[name]
+            for _ in range(count):
+                picked = [samples[i] for i in rng.integers(len(samples), size=e.batch)]
+                batch = device_batch(
+                    picked, mesh, microbatches=1, multiple=32, weights="token",
+                    max_length=cfg.max_positions,
+                )  # fmt: skip
+                state, metrics = update(state, batch)
+                step += 1
+                if step % 20 == 0 or step == total:
+                    bar.update(step, loss=float(metrics["loss"]))
+    return state.params

@@ -1,0 +1,133 @@
+"""Recipes: which algorithm a stage runs, as plain functions.
+
+The loop knows only this record. A new method is a function in ``core/`` and one entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from waltzjax.core import advantages, logprobs, losses
+from waltzjax.data.chat import Chat
+from waltzjax.rewards import waltz
+from waltzjax.rewards.judges import JUDGES
+from waltzjax.rollout import episodes as protocol
+from waltzjax.types import CONVERSATION, FEEDBACK, Completion, Episode, PolicyBatch, Prompt, Sample
+
+
+class Recipe(NamedTuple):
+    """One stage's algorithm.
+
+    trained: roles that are updated; the others stay frozen.
+    collect: (prompts, chat, speak) -> episodes.
+    score: (episodes) -> None, fills in what the judge says.
+    rows: (episodes, rng) -> single-agent rows by role.
+    credit: (batch with old and reference log-probs) -> batch with advantages; jittable.
+    loss: (logp_BT, batch) -> (loss, metrics); jittable.
+    summary: (episodes) -> metrics.
+    """
+
+    trained: tuple[str, ...]
+    collect: Callable[[Sequence[Prompt], Chat, protocol.Speak], list[Episode]]
+    score: Callable[[Sequence[Episode]], None]
+    rows: Callable[[Sequence[Episode], np.random.Generator], dict[str, list[Sample]]]
+    credit: Callable[[PolicyBatch], PolicyBatch]
+    loss: Callable
+    summary: Callable[[Sequence[Episode]], dict[str, float]]
+
+
+TRAINED = {"stage1": (FEEDBACK,), "stage2": (CONVERSATION, FEEDBACK)}
+
+
+def build(name: str, config: ConfigDict) -> Recipe:
+    """The recipe of stage ``name`` with the config's numbers."""
+    rl, reward = config.rl, config.reward
+    return Recipe(
+        trained=TRAINED[name],
+        collect=partial(protocol.play, t_max=config.rollout.t_max),
+        score=partial(waltz.score, judge=JUDGES[config.data.judge]),
+        rows=partial(
+            waltz_rows,
+            trained=TRAINED[name],
+            p_first=config.rollout.p_first,
+            weights=dict(alpha=reward.alpha, lam=reward.lam[name], gamma=reward.gamma),
+        ),
+        credit=partial(
+            reinforce_pp,
+            beta=rl.beta if rl.kl_in == "reward" else 0.0,
+            estimator=rl.kl_estimator,
+            reward_clip=rl.reward_clip,
+            is_cap=rl.is_cap,
+        ),
+        loss=partial(
+            policy_loss,
+            clip_low=rl.clip_low,
+            clip_high=rl.clip_high,
+            dual_clip=rl.dual_clip or None,
+            beta=rl.beta if rl.kl_in == "loss" else 0.0,
+            estimator=rl.kl_estimator,
+        ),
+        summary=waltz.summary,
+    )
+
+
+def waltz_rows(
+    episodes: Sequence[Episode],
+    rng: np.random.Generator,
+    *,
+    trained: Sequence[str],
+    p_first: float,
+    weights: dict[str, float],
+) -> dict[str, list[Sample]]:
+    """One row an episode for each trained role (arXiv 2510.08240, section 3.3)."""
+    rows: dict[str, list[Sample]] = {role: [] for role in trained}
+    for episode in episodes:
+        # Both draws are made whichever role is trained: a stage changes no random stream.
+        t_answer = protocol.pick_answer(episode, rng, p_first)
+        t_review = protocol.pick_feedback(episode, rng)
+        if CONVERSATION in rows:
+            reward = waltz.conversation_reward(episode, t_answer)
+            rows[CONVERSATION].append(_sample(episode.answers[t_answer], reward))
+        if FEEDBACK in rows:
+            reward = waltz.feedback_reward(episode, t_review, **weights)
+            rows[FEEDBACK].append(_sample(episode.feedbacks[t_review], reward))
+    return rows
+
+
+def _sample(completion: Completion, reward: float) -> Sample:
+    return Sample(completion.prompt_ids, completion.token_ids, completion.logprobs, reward)
+
+
+def reinforce_pp(
+    batch: PolicyBatch, *, beta: float, estimator: str, reward_clip: float, is_cap: float
+) -> PolicyBatch:
+    """Fill in advantages and importance weights of one role's batch; any leading axes."""
+    shape = batch.action_BT.shape
+    flat = PolicyBatch(*(x.reshape(-1, *x.shape[batch.reward_B.ndim :]) for x in batch))
+    kl_BT = logprobs.kl_estimate(flat.old_logp_BT, flat.ref_logp_BT, estimator)
+    advantage_BT = advantages.reinforce_pp(
+        flat.reward_B, kl_BT, flat.action_BT, beta=beta, reward_clip=reward_clip
+    )
+    is_weight_BT = jnp.ones_like(flat.weight_BT)
+    if is_cap:
+        is_weight_BT = losses.truncated_importance(flat.old_logp_BT, flat.sampler_logp_BT, is_cap)
+    return batch._replace(
+        advantage_BT=advantage_BT.reshape(shape), is_weight_BT=is_weight_BT.reshape(shape)
+    )
+
+
+def policy_loss(logp_BT, batch, *, clip_low, clip_high, dual_clip, beta, estimator):
+    """Clipped policy gradient, plus ``beta`` times a KL estimate where it is in the loss."""
+    loss, metrics = losses.clipped_pg(
+        logp_BT, batch, clip_low=clip_low, clip_high=clip_high, dual_clip=dual_clip
+    )
+    if beta:
+        kl_BT = logprobs.kl_estimate(logp_BT, batch.ref_logp_BT, estimator)
+        loss += beta * jnp.sum(batch.weight_BT * jnp.where(batch.action_BT, kl_BT, 0))
+    return loss, metrics

@@ -1,0 +1,112 @@
+"""One role's learning step: rows to a sharded batch, log-probs, credit, update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from waltzjax.core.logprobs import kl_estimate
+from waltzjax.data.batching import pad_rows
+from waltzjax.model import sharding
+from waltzjax.model.transformer import ModelConfig
+from waltzjax.training.step import LossFn, make_logp, make_update
+from waltzjax.types import AgentState, PolicyBatch, Sample
+
+
+def device_batch(
+    samples: Sequence[Sample], mesh: Mesh, *, microbatches: int, multiple: int, weights: str,
+    max_length: int,
+) -> PolicyBatch:  # fmt: skip
+    """Rows as sharded arrays [M, B, ...]; B is split over the mesh's data and fsdp axes."""
+    batch = pad_rows(
+        samples,
+        multiple=multiple,
+        weights=weights,
+        max_length=max_length,
+        min_rows=microbatches * sharding.row_groups(mesh),
+    )
+    split = [x.reshape(microbatches, -1, *x.shape[1:]) for x in batch]
+    return jax.device_put(PolicyBatch(*split), sharding.rows_sharding(mesh, leading=1))
+
+
+def init_state(
+    params: Any, optimizer: optax.GradientTransformation | None, mesh: Mesh
+) -> AgentState:
+    """A fresh agent on ``params``, which are copied: updates donate their state's buffers.
+
+    Optimiser moments are born in their parameter's sharding. No optimizer: a frozen agent.
+    """
+    step = jax.device_put(jnp.int32(0), sharding.replicated(mesh))
+    if optimizer is None:
+        return AgentState(params, None, step)
+    params = jax.tree.map(jnp.copy, params)
+    where = state_sharding(jax.eval_shape(optimizer.init, params), params, mesh)
+    return AgentState(params, jax.jit(optimizer.init, out_shardings=where)(params), step)
+
+
+def state_sharding(opt_state: Any, params: Any, mesh: Mesh) -> Any:
+    """Shardings of an optimiser state: a moment lies like its parameter, a counter everywhere."""
+    like = sharding.params_sharding(mesh, params)
+    shapes = jax.tree.structure(params)
+    return jax.tree.map(
+        lambda part: like if jax.tree.structure(part) == shapes else sharding.replicated(mesh),
+        opt_state,
+        is_leaf=lambda part: jax.tree.structure(part) == shapes,
+    )
+
+
+class Learner:
+    """The jitted functions of one role, built once a stage."""
+
+    def __init__(
+        self,
+        cfg: ModelConfig,
+        mesh: Mesh,
+        optimizer: optax.GradientTransformation,
+        loss: LossFn,
+        credit: Callable[[PolicyBatch], PolicyBatch],
+        *,
+        temperature: float,
+        chunk: int,
+        updates: int,
+    ):
+        self.cfg, self.mesh, self.updates = cfg, mesh, updates
+        self._logp = make_logp(cfg, temperature=temperature, chunk=chunk)
+        self._update = make_update(cfg, loss, optimizer, temperature=temperature, chunk=chunk)
+        self._credit = jax.jit(credit)
+        self._measure = jax.jit(_measure)
+
+    def learn(
+        self, state: AgentState, ref_params: Any, batch: PolicyBatch
+    ) -> tuple[AgentState, dict[str, jax.Array]]:
+        """One rollout batch's updates. Metrics stay on the device until someone asks."""
+        batch = batch._replace(
+            old_logp_BT=self._logp(state.params, batch), ref_logp_BT=self._logp(ref_params, batch)
+        )
+        batch = self._credit(batch)
+        metrics = self._measure(batch)
+        for _ in range(self.updates):
+            state, of_update = self._update(state, batch)
+        return state, {**metrics, **of_update}
+
+
+def _measure(batch: PolicyBatch) -> dict[str, jax.Array]:
+    """Before the update: mean reward, KL to the reference (k3, nats a token), and the gap between
+    the sampler's and the trainer's log-probabilities (nats)."""
+    action = batch.action_BT
+    count = jnp.maximum(action.sum(), 1)
+    row = action.any(-1)
+    gap = jnp.where(action, jnp.abs(batch.old_logp_BT - batch.sampler_logp_BT), 0)
+    kl = jnp.where(action, kl_estimate(batch.old_logp_BT, batch.ref_logp_BT, "k3"), 0)
+    return {
+        "reward": jnp.where(row, batch.reward_B, 0).sum() / jnp.maximum(row.sum(), 1),
+        "kl": kl.sum() / count,
+        "gap_mean": gap.sum() / count,
+        "gap_max": gap.max(),
+        "tokens": count.astype(jnp.float32),
+    }

@@ -1,0 +1,53 @@
+"""Scalars of each step to JSON Lines and TensorBoard, under clu's method names."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+
+class MetricWriter:
+    """Appends to ``metrics.jsonl`` and to ``tensorboard/<stage>`` under ``workdir``.
+
+    Opening it for a stage drops that stage's lines after ``resume_step`` (and a last line cut in
+    half by a kill): the steps that are about to be run again are not recorded twice.
+    """
+
+    def __init__(self, workdir: Path, stage: str, resume_step: int):
+        self.stage = stage
+        self.path = workdir / "metrics.jsonl"
+        kept = [
+            r for r in read_metrics(self.path) if r["stage"] != stage or r["step"] <= resume_step
+        ]
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(r) + "\n" for r in kept))
+        os.replace(temporary, self.path)
+        self._file = self.path.open("a")
+        self._board = SummaryWriter(
+            str(workdir / "tensorboard" / stage), purge_step=resume_step + 1
+        )
+
+    def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
+        """One record; a value that is not finite (nothing was counted) is left out."""
+        finite = {k: float(v) for k, v in scalars.items() if math.isfinite(v)}
+        self._file.write(json.dumps({"stage": self.stage, "step": step, **finite}) + "\n")
+        self._file.flush()
+        for name, value in finite.items():
+            self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._file.close()
+        self._board.close()
+
+
+def read_metrics(path: Path) -> list[dict]:
+    """Whole records of a ``metrics.jsonl``; a last line cut off by a kill is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text().split("\n")
+    return [json.loads(line) for line in lines[:-1] if line]
