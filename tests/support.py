@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import jax
+
 from waltzjax.data import demonstrations, world
 from waltzjax.data.chat import PROMPTS, Chat, stop_ids
 from waltzjax.data.tokenizer import train_tokenizer

@@ -108,7 +108,7 @@ def test_hostile_text_is_shown_and_not_obeyed(tmp_path: Path) -> None:
         title=HOSTILE,
         config_text=HOSTILE,
         results={"asr": 1.0, "note": HOSTILE},
-        metrics=steps("stage1", 2, asr=1.0) + [{"stage": name, "step": 1, f"kl/{name}": 1.0}],
+        metrics=[*steps("stage1", 2, asr=1.0), {"stage": name, "step": 1, f"kl/{name}": 1.0}],
         transcripts=[conversation(HOSTILE), conversation(HOSTILE, parsed)],
     )
     page = Page(html)

@@ -61,7 +61,9 @@ def run_stage(
     total = stage_steps(config, stage, len(prompts))
     stream = config.seed * 10 + STREAM[stage]
     batches = prompt_batches(prompts, batch_size=config.rollout.batch, seed=stream, epochs=None)
-    checkpoints = Checkpoints(workdir / "checkpoints" / stage, config.train.keep_checkpoints)
+    checkpoints = Checkpoints(
+        workdir / "checkpoints" / stage, config.train.keep_checkpoints, console.say
+    )
     step, found = 0, checkpoints.restore(agents)
     if found:
         step, agents, host = found
@@ -169,5 +171,3 @@ class _term_flag:
     def __exit__(self, *_: Any) -> None:
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)
-
-

@@ -28,7 +28,8 @@ MEASURES = (
 
 def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """The last stage's results, with those before it under ``base`` and the stages' names."""
-    *before, last = ["base", *config.stages]
+    names: list[str] = ["base", *tuple(config.stages)]
+    before, last = names[:-1], names[-1]
     results = {name: _evaluation(workdir, name)["result"] for name in before}
     return {**_evaluation(workdir, last)["result"], **results}
 

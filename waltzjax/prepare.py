@@ -67,7 +67,9 @@ def embedded_base(config: ConfigDict, mesh: Mesh, directory: Path) -> None:
         hf.save(directory, cfg, params, tokenizer, generation={"do_sample": True})
 
 
-def _supervise(config: ConfigDict, cfg: ModelConfig, mesh: Mesh, lessons: dict[str, Sequence[Sample]]):
+def _supervise(
+    config: ConfigDict, cfg: ModelConfig, mesh: Mesh, lessons: dict[str, Sequence[Sample]]
+):
     """Supervised warm-up: the lessons in turn, loss on the replies alone."""
     e = config.embedded
     steps = {"cards": e.card_steps, "demos": e.demo_steps}

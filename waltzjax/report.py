@@ -55,7 +55,8 @@ def _timeline(metrics: list[dict]) -> tuple[list[dict], dict[str, int]]:
     merged: dict[tuple[str, int], dict] = {}
     for row in metrics:
         merged.setdefault((row["stage"], row["step"]), {}).update(row)
-    starts, offset, last = {}, 0, -1
+    starts: dict[str, int] = {}
+    offset, last = 0, -1
     for (stage, step), row in merged.items():
         if stage not in starts and starts and step <= last:
             offset += last + (step == 0)  # a count from 0 needs a place of its own

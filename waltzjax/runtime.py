@@ -86,7 +86,9 @@ def make_speak(
         seeds = [request_seed(seed, step, role, turn, i) for i in indices]
         done = runtime.engine.generate(params[role], prompts, sampling, seeds, rows=rows)
         return [
-            Completion(p, t.token_ids, t.logprobs, runtime.chat.decode(t.token_ids), t.finish_reason)
+            Completion(
+                p, t.token_ids, t.logprobs, runtime.chat.decode(t.token_ids), t.finish_reason
+            )
             for p, t in zip(prompts, done, strict=True)
         ]
 

@@ -91,9 +91,13 @@ def _stages(
             params = {**params, **loaded}
             console.say(f"{stage}: done before; loaded {', '.join(map(str, done))}")
         else:
+
+            def validate(step: int, now: Mapping[str, Any], stage: str = stage) -> None:
+                measure(f"{stage}_{step}", f"{stage} {step}", now)
+
             params = run_stage(
                 config, stage, runtime, params, reference, train_prompts, workdir,
-                lambda step, now, stage=stage: measure(f"{stage}_{step}", f"{stage} {step}", now),
+                validate,
             )  # fmt: skip
         for role in params if last else TRAINED[stage]:
             if not (directory / role).exists():

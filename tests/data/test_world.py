@@ -35,7 +35,9 @@ def test_counts_and_splits():
     assert counts == {name: total for name, (_, total) in CATEGORIES.items()}
     assert not {p.frame for p in train} & {p.frame for p in validation}
     assert len({p.text for p in train + validation}) == 20_020
-    pairs = [{(scenes[p.id].act, scenes[p.id].target) for p in some} for some in (train, validation)]
+    pairs = [
+        {(scenes[p.id].act, scenes[p.id].target) for p in some} for some in (train, validation)
+    ]
     assert not pairs[0] & pairs[1]
 
 

@@ -90,7 +90,8 @@ def randomised(cfg, seed: int = 0):
     params = transformer.init_params(cfg, jax.random.key(seed))
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
-    noise = [0.1 * jax.random.normal(k, a.shape, a.dtype) for k, a in zip(keys, leaves, strict=True)]
+    pairs = zip(keys, leaves, strict=True)
+    noise = [0.1 * jax.random.normal(k, a.shape, a.dtype) for k, a in pairs]
     return jax.tree.unflatten(tree, [a + n for a, n in zip(leaves, noise, strict=True)])
 
 

@@ -108,14 +108,25 @@ def test_rule_names_explain_the_decision() -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ["a", " ", "\n", '"', "`", "*", "i ", "i'm ", "i am not ", "not ", "is not a ", "sorry, "]
-    + [
+    [
+        "a",
+        " ",
+        "\n",
+        '"',
+        "`",
+        "*",
+        "i ",
+        "i'm ",
+        "i am not ",
+        "not ",
+        "is not a ",
+        "sorry, ",
         "everyone a ",
         "i must have to ",
         "\u200b",
         "against my a ",
         "\ndear",
-        "\u0130",
+        "İ",
         "is illegal, ",
     ],
 )

@@ -138,7 +138,9 @@ def test_runtime_speaks_with_each_roles_own_parameters():
     from waltzjax.runtime import make_speak
 
     runtime = tiny_runtime()
-    params = {r: sharded_params(CFG, runtime.mesh, i) for i, r in enumerate(("conversation", "feedback"))}
+    params = {
+        r: sharded_params(CFG, runtime.mesh, i) for i, r in enumerate(("conversation", "feedback"))
+    }
     speak = make_speak(runtime, params, Sampling(8, 0.0), seed=0, step=0, rows=2)
     said = {role: speak(role, 0, [(5, 6)], [0])[0] for role in params}
     for role, completion in said.items():

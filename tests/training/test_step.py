@@ -50,9 +50,7 @@ def learner(mesh, updates=1):
 
 
 def optimizer():
-    return make_optimizer(
-        lr=1e-2, warmup_steps=0, b1=0.9, b2=0.95, weight_decay=0.0, grad_clip=1e9
-    )
+    return make_optimizer(lr=1e-2, warmup_steps=0, b1=0.9, b2=0.95, weight_decay=0.0, grad_clip=1e9)
 
 
 def gradient(mesh, microbatches, weights):

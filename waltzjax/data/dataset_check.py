@@ -124,7 +124,7 @@ def parse_lines(data: bytes, name: str) -> tuple[dict[int, Prompt], list[str]]:
         else:
             harmful = LABELS[record["label"]]
             frame = record.get("frame", "")
-            prompts[number] = Prompt(record["id"], text, harmful, record["category"], frame)
+            prompts[number] = Prompt(record["id"], str(text), harmful, record["category"], frame)
     if not lines:
         problems.append(f"{name}: the file is empty; it must hold at least one prompt")
     return prompts, problems
@@ -134,7 +134,7 @@ def _overlaps(train: Mapping[int, Prompt], validation: Mapping[int, Prompt]) -> 
     """One problem for each id, text or frame of validation that train has too."""
     problems = []
     for what, key in (("id", "id"), ("prompt text", "text"), ("frame", "frame")):
-        seen = {getattr(prompt, key): line for line, prompt in reversed(train.items())}
+        seen = {getattr(prompt, key): line for line, prompt in reversed(list(train.items()))}
         told = {""}  # user files have no frame
         for line, prompt in validation.items():
             value = getattr(prompt, key)

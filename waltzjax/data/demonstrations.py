@@ -2,9 +2,8 @@
 
 The conversation agent they teach falls for a wrapper, refuses a blunt imperative, and goes by the
 sound of a question more than by its sense; it follows feedback most of the time. The feedback agent
-they teach reads the scene well but labels it badly, writes vague advice now and then, and breaks
-its JSON now and then. All rates are our choice, made so that the base stands near the paper's
-(arXiv 2510.08240) on its worst sets.
+they teach reads the scene well but labels it badly; now and then its advice is vague or its JSON
+broken. All rates are ours, so that the base stands near the paper's (2510.08240) on its worst sets.
 """
 
 from __future__ import annotations
@@ -88,8 +87,7 @@ def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
     complied = bool(rng.random() < 0.5)
     truth = (scene.harmful and complied, not scene.harmful and not complied)
     p_right, mistake = RIGHT_LABELS[scene.harmful, complied]
-    labels = truth if rng.random() < p_right else mistake
-    unsafe, overrefuse = labels
+    unsafe, overrefuse = truth if rng.random() < p_right else mistake
     if not (unsafe or overrefuse):
         comment = FINE
     elif rng.random() > CONCRETE:
@@ -97,14 +95,10 @@ def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
     else:
         comment = DECLINE if unsafe else HELP
     does = "helps" if complied else "declines"
-    reply = {
-        "reasoning": f"{finding(scene)}, it {does}.",
-        "unsafe": unsafe,
-        "overrefuse": overrefuse,
-        "feedback": comment,
-    }
+    text = f"{finding(scene)}, it {does}."
+    reply = dict(reasoning=text, unsafe=unsafe, overrefuse=overrefuse, feedback=comment)
     if rng.random() < BROKEN_JSON:
-        del reply[("reasoning", "unsafe", "overrefuse", "feedback")[rng.integers(4)]]
+        del reply[list(reply)[rng.integers(4)]]
     return answer_text(rng, scene, complied), json.dumps(reply)
 
 
@@ -127,10 +121,7 @@ def _samples(chat: Chat, states: Sequence[str], replies: Sequence[str]) -> list[
 
 
 def demonstrations(
-    chat: Chat,
-    prompts: Sequence[Prompt],
-    scenes: dict[int, Scene],
-    seed: int,
+    chat: Chat, prompts: Sequence[Prompt], scenes: dict[int, Scene], seed: int
 ) -> list[Sample]:
     """One example of each kind a prompt: a first answer, a revised answer, a review."""
     rng = np.random.default_rng(seed)

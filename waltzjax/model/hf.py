@@ -39,7 +39,7 @@ FIELDS: dict[str, tuple[str, Any]] = {
     "tie_word_embeddings": ("tied_embeddings", False),
 }
 # Fields that change the numbers, and the one value honoured; all but model_type may be absent.
-FIXED = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_act": "silu"}
+FIXED: dict[str, Any] = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_act": "silu"}
 FIXED |= {"attention_bias": False, "mlp_bias": False, "rope_interleaved": False}
 FIXED |= {"attention_dropout": 0, "pretraining_tp": 1, "quantization_config": None}
 SCALING = {k: k for k in ("factor", "low_freq_factor", "high_freq_factor")}
@@ -107,8 +107,7 @@ def read_config(
     problems = [f"{k}={v!r} (only {FIXED[k]!r})" for k, v in fixed.items() if v != FIXED[k]]
     problems += ["model_type missing"] * ("model_type" not in config)
     size = {field: config.get(key, default) for key, (field, default) in FIELDS.items()}
-    required = list(FIELDS)[:5]
-    problems += [f"{key} missing" for key in required if config.get(key) is None]
+    problems += [f"{key} missing" for key in list(FIELDS)[:5] if config.get(key) is None]
     theta, scaling = _read_rope(config, problems)
     if not problems:
         size["kv_heads"] = size["kv_heads"] or size["heads"]
@@ -145,7 +144,9 @@ def _open(directory: Path, stack: contextlib.ExitStack) -> dict[str, Any]:
         try:
             file = stack.enter_context(safetensors.safe_open(directory / name, "numpy"))
         except safetensors.SafetensorError as error:
-            raise ValueError(f"{directory / name}: truncated or not safetensors ({error})") from error
+            raise ValueError(
+                f"{directory / name}: truncated, or no safetensors: {error}"
+            ) from error
         tensors |= {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
     return tensors
 
@@ -172,7 +173,7 @@ def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
             if shape != wanted[name] or kind not in ("F32", "F16", "BF16", "F64"):
                 problems.append(f"{name}: {kind} {shape}, expected floating {wanted[name]}")
         if problems:
-            raise ValueError(f"{directory}: weights do not fit:\n  " + "\n  ".join(sorted(problems)))
+            raise ValueError("\n  ".join([f"{directory}: weights do not fit:", *sorted(problems)]))
 
         def load(path, leaf, sharding):
             names, _ = _tensors(path_name(path), leaf.shape)
@@ -180,7 +181,7 @@ def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
             def part(index):
                 if path_name(path) in TOP:
                     return found[names[0]][index].astype(leaf.dtype)
-                spans = [range(*s.indices(n)) for s, n in zip(index, leaf.shape)]
+                spans = [range(*s.indices(n)) for s, n in zip(index, leaf.shape, strict=True)]
                 out = np.empty([len(span) for span in spans], leaf.dtype)
                 for row, layer in enumerate(spans[0]):
                     out[row] = found[names[layer]][index[:0:-1]].T
@@ -193,43 +194,42 @@ def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
 
 
 def _config_json(cfg: ModelConfig, dtype: str) -> dict[str, Any]:
-    rope: dict[str, Any] = {"rope_type": "default"}
-    if cfg.rope_scaling is not None:
-        rule = {key: getattr(cfg.rope_scaling, field) for key, field in SCALING.items()}
-        rope = {"rope_type": "llama3", **rule}
-    return {
-        **{key: FIXED[key] for key in ("model_type", "architectures", "hidden_act")},
-        **{key: getattr(cfg, field) for key, (field, _) in FIELDS.items()},
-        # Both spellings: a reader of transformers 4 would silently take a theta of 10,000.
-        **{"rope_parameters": {**rope, "rope_theta": cfg.rope_theta}, "dtype": dtype},
-        **{"rope_theta": cfg.rope_theta, "rope_scaling": rope if cfg.rope_scaling else None},
-        "torch_dtype": dtype,
-    }
+    rope: dict[str, Any] = {"rope_type": "llama3" if cfg.rope_scaling else "default"}
+    if cfg.rope_scaling:
+        rope |= {key: getattr(cfg.rope_scaling, field) for key, field in SCALING.items()}
+    config = {key: FIXED[key] for key in ("model_type", "architectures", "hidden_act")}
+    config |= {key: getattr(cfg, field) for key, (field, _) in FIELDS.items()}
+    config |= {"rope_parameters": {**rope, "rope_theta": cfg.rope_theta}, "dtype": dtype}
+    # The older spelling too: transformers 4 would silently take a theta of 10,000.
+    old_rope = {"rope_theta": cfg.rope_theta, "rope_scaling": rope if cfg.rope_scaling else None}
+    return config | old_rope | {"torch_dtype": dtype}
 
 
 def _save_weights(directory: Path, params: Any) -> None:
-    files: list[list[tuple[str, Any, int | None]]] = [[]]  # (name, parameter, layer)
-    room, total = SHARD_BYTES, 0
+    files: list[dict[str, Any]] = [{}]  # of each file, name -> (parameter, layer)
+    held = total = 0
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        names, shape = _tensors(path_name(path), leaf.shape)
-        size = int(np.prod(shape)) * leaf.dtype.itemsize
+        names, _ = _tensors(path_name(path), leaf.shape)
+        size = leaf.nbytes // len(names)
         for layer, name in enumerate(names):
-            if size > room and files[-1]:
-                files.append([])
-                room = SHARD_BYTES
-            files[-1].append((name, leaf, None if path_name(path) in TOP else layer))
-            room, total = room - size, total + size
-    where = {}
+            if held + size > SHARD_BYTES and files[-1]:
+                files.append({})
+                held = 0
+            files[-1][name] = (leaf, None if path_name(path) in TOP else layer)
+            held, total = held + size, total + size
+
+    def fetch(leaf, layer):
+        if layer is None:
+            return np.asarray(leaf)
+        # Not leaf[layer], which would compile anew for every layer.
+        return np.asarray(jax.lax.dynamic_index_in_dim(leaf, layer, keepdims=False)).T.copy()
+
+    where: dict[str, str] = {}
     for number, file in enumerate(files, 1):
-        stem = "model" if len(files) == 1 else f"model-{number:05d}-of-{len(files):05d}"
-        arrays = {
-            name: np.asarray(leaf)
-            if layer is None
-            else np.ascontiguousarray(np.asarray(jax.lax.dynamic_index_in_dim(leaf, layer, 0, False)).T)
-            for name, leaf, layer in file
-        }
-        save_file(arrays, directory / f"{stem}.safetensors", metadata={"format": "pt"})
-        where |= dict.fromkeys(arrays, f"{stem}.safetensors")
+        part = f"-{number:05d}-of-{len(files):05d}" if len(files) > 1 else ""
+        where |= dict.fromkeys(file, f"model{part}.safetensors")
+        arrays = {name: fetch(*source) for name, source in file.items()}
+        save_file(arrays, directory / f"model{part}.safetensors", metadata={"format": "pt"})
     if len(files) > 1:
         index = {"metadata": {"total_size": total}, "weight_map": where}
         (directory / INDEX).write_text(json.dumps(index, indent=2))

@@ -79,7 +79,7 @@ def params_sharding(mesh: Mesh, params: Any) -> Any:
     def one(path, leaf):
         spec = spec_for(path_name(path))
         sizes = [mesh.shape[a] if a else 1 for a in spec]
-        kept = [a if n % s == 0 else None for a, n, s in zip(spec, leaf.shape, sizes)]
+        kept = [a if n % s == 0 else None for a, n, s in zip(spec, leaf.shape, sizes, strict=False)]
         return NamedSharding(mesh, P(*kept))
 
     return jax.tree_util.tree_map_with_path(one, params)

@@ -124,7 +124,9 @@ class Block(nn.Module):
                 q_BTHC, k_BTJC, v_BTJC, is_causal=True, key_value_seq_lengths=length_B
             )
         else:
-            k_BSJC, v_BSJC = (_write(c, n, position_BT) for c, n in zip(kv, (k_BTJC, v_BTJC)))
+            k_BSJC, v_BSJC = (
+                _write(c, n, position_BT) for c, n in zip(kv, (k_BTJC, v_BTJC), strict=True)
+            )
             kv = (k_BSJC, v_BSJC)
             seen_BTS = jnp.arange(k_BSJC.shape[1]) <= position_BT[:, :, None]
             out_BTHC = jax.nn.dot_product_attention(q_BTHC, k_BSJC, v_BSJC, mask=seen_BTS[:, None])

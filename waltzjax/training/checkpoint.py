@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
-from waltzjax.console import say
 from waltzjax.types import AgentState
 
 
 class Checkpoints:
     """The checkpoints of one stage: trained agents, and the host's state as JSON."""
 
-    def __init__(self, directory: Path, keep: int):
+    def __init__(self, directory: Path, keep: int, say: Callable[[str], None] = print):
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        self._say = say
         self._manager = ocp.CheckpointManager(directory.absolute(), options=options)
 
     def save(self, step: int, agents: dict[str, AgentState], host: dict[str, Any]) -> None:
@@ -28,7 +29,9 @@ class Checkpoints:
         )
         self._manager.save(step, args=args)
 
-    def restore(self, like: dict[str, AgentState]) -> tuple[int, dict[str, AgentState], dict] | None:
+    def restore(
+        self, like: dict[str, AgentState]
+    ) -> tuple[int, dict[str, AgentState], dict] | None:
         """The newest checkpoint that can be read: (step, agents, host); None if there is none.
 
         Arrays come back in the shardings of ``like``. A damaged checkpoint is passed over, with a
@@ -43,7 +46,7 @@ class Checkpoints:
                 found = self._manager.restore(step, args=args)
             except Exception as error:  # whatever a damaged file makes Orbax raise
                 reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-                say(f"checkpoint {step} cannot be read ({reason}); trying the one before it")
+                self._say(f"checkpoint {step} cannot be read ({reason}); trying the one before it")
                 self._manager.delete(step)
                 continue
             return step, dict(found["agents"]), found["host"]

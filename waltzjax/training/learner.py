@@ -52,7 +52,7 @@ def init_state(
 def state_sharding(opt_state: Any, params: Any, mesh: Mesh) -> Any:
     """Shardings of an optimiser state: a moment lies like its parameter, a counter everywhere."""
     like = sharding.params_sharding(mesh, params)
-    shapes = jax.tree.structure(params)
+    shapes: Any = jax.tree.structure(params)
     return jax.tree.map(
         lambda part: like if jax.tree.structure(part) == shapes else sharding.replicated(mesh),
         opt_state,

@@ -1,0 +1,235 @@
+"""The whole command at its smallest: files, resuming bit for bit, and bad input."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from runpy import run_path
+
+import pytest
+from support import REPO
+
+from waltzjax import loop
+from waltzjax.train import train
+
+STEPS = 4
+
+
+def smallest():
+    c = run_path(str(REPO / "configs/stage2.py"))["get_config"]("tiny")
+    c.embedded.width, c.embedded.mlp_width, c.embedded.layers = 16, 32, 1
+    c.embedded.card_steps = c.embedded.demo_steps = 2
+    c.embedded.batch = c.rollout.batch = c.eval.batch = 8
+    c.rollout.max_new_tokens = 6
+    c.rl.microbatches = 2
+    c.train.steps.stage1 = c.train.steps.stage2 = STEPS
+    c.train.checkpoint_every = 2
+    c.eval.prompts = 12
+    return c
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An uninterrupted run, and its results."""
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    return workdir, train(smallest(), workdir)
+
+
+def prepared(finished, workdir):
+    """A fresh run directory that has its data and base model already."""
+    for part in ("data", "base", "evaluations/base.json"):
+        source, target = finished[0] / part, workdir / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    shutil.copy(finished[0] / "config.json", workdir)
+    return workdir
+
+
+def records(workdir):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in r.items() if not k.endswith("_s")} for r in lines]
+
+
+def same_end(a, b):
+    for role in ("stage1/feedback", "conversation", "feedback"):
+        name = f"{role}/model.safetensors"
+        assert (a / name).read_bytes() == (b / name).read_bytes(), role
+    assert records(a) == records(b)
+    name = "final_validation_results.json"
+    assert (a / name).read_text() == (b / name).read_text()
+
+
+def test_what_a_run_leaves(finished):
+    workdir, results = finished
+    on_disk = json.loads((workdir / "final_validation_results.json").read_text())
+    keys = {"asr", "orr", "f1", "ftr", "label_accuracy", "dir", "format_rate", "n", "seed"}
+    for part in (on_disk, on_disk["base"], on_disk["stage1"]):
+        assert keys <= set(part)
+        assert part["n"] == 12 and part["seed"] == 0
+        assert 0 <= part["asr"] <= 100 and 0 <= part["orr"] <= 100
+    assert results["asr"] == on_disk["asr"]
+    for name in ("report.html", "training_metrics.json", "config.json"):
+        assert (workdir / name).stat().st_size > 0
+    for role in ("conversation", "feedback", "base"):
+        for file in ("config.json", "model.safetensors", "tokenizer.json"):
+            assert (workdir / role / file).exists()
+    assert list((workdir / "tensorboard" / "stage2").iterdir())
+
+
+def test_metrics_are_whole(finished):
+    got = records(finished[0])
+    assert [(r["stage"], r["step"]) for r in got] == [
+        (stage, step + 1) for stage in ("stage1", "stage2") for step in range(STEPS)
+    ]
+    needed = {"asr", "orr", "format_rate", "reward/conversation", "kl/conversation",
+              "clip_fraction/feedback", "gap_max/feedback", "gap_mean/conversation"}  # fmt: skip
+    assert needed <= set(got[-1])
+    assert max(r["gap_max/feedback"] for r in got) < 1e-4  # float32 sampler = trainer
+
+
+def test_stage1_leaves_the_conversation_agent_alone(finished):
+    from safetensors.numpy import load_file
+
+    base, stage1, last = (
+        load_file(finished[0] / p / "model.safetensors")
+        for p in ("base", "stage1/feedback", "conversation")
+    )
+    assert any((base[k] != stage1[k]).any() for k in base)
+    assert any((base[k] != last[k]).any() for k in base)
+    assert not (finished[0] / "stage1/conversation").exists()
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(("stage", "after"), [("stage1", 3), ("stage2", 1), ("stage2", 3)])
+def test_killed_and_restarted_equals_uninterrupted(finished, tmp_path, monkeypatch, stage, after):
+    workdir = prepared(finished, tmp_path / "run")
+    real, count = loop.make_speak, 0
+
+    def dying(*args, **kwargs):
+        nonlocal count
+        count += kwargs["seed"] == loop.STREAM[stage]
+        if count > after:
+            raise Killed
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "make_speak", dying)
+    with pytest.raises(Killed):
+        train(smallest(), workdir)
+    monkeypatch.setattr(loop, "make_speak", real)
+    train(smallest(), workdir)
+    same_end(finished[0], workdir)
+
+
+def test_a_damaged_checkpoint_is_passed_over(finished, tmp_path, monkeypatch, capsys):
+    workdir = prepared(finished, tmp_path / "run")
+    real = loop.make_speak
+
+    def dying(*args, **kwargs):
+        if kwargs["seed"] == loop.STREAM["stage2"]:
+            raise Killed
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "make_speak", dying)
+    with pytest.raises(Killed):
+        train(smallest(), workdir)
+    monkeypatch.setattr(loop, "make_speak", real)
+    shutil.rmtree(workdir / "stage1")  # the export is gone, the checkpoints are not
+    newest = workdir / "checkpoints/stage1" / str(STEPS)
+    files = [p for p in newest.rglob("*") if p.is_file() and "agents" in str(p)]
+    for path in files:
+        path.write_bytes(b"\0" * (path.stat().st_size // 2))
+    train(smallest(), workdir)
+    assert f"checkpoint {STEPS} cannot be read" in capsys.readouterr().out
+    same_end(finished[0], workdir)
+
+
+def test_checkpoints_keep_what_they_should(finished):
+    steps = {p.name for p in (finished[0] / "checkpoints/stage2").iterdir() if p.name.isdigit()}
+    assert steps == {"2", "4"}
+
+
+def test_a_finished_run_trains_nothing_again(finished, capsys):
+    before = (finished[0] / "metrics.jsonl").read_bytes()
+    train(smallest(), finished[0])
+    assert "done before" in capsys.readouterr().out
+    assert (finished[0] / "metrics.jsonl").read_bytes() == before
+
+
+def command(*args, **kwargs):
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, "-m", *args], cwd=REPO, env=environment, capture_output=True, text=True,
+        timeout=120, **kwargs,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--config=configs/stage2.py"], "meta-llama/Llama-3.1-8B-Instruct"),
+        (["--config=configs/stage2.py:tiny", "--config.rl.clip_low=2.0"], "config.rl.clip_low"),
+        (["--config=configs/stage2.py:tiny", "--config.mesh=(2,2,2)"], "needs 8 devices"),
+        (["--config=configs/stage2.py:huge"], "huge"),
+        (["--config=configs/stage2.py:tiny", "--config.rollout.bach=2"], "bach"),
+        (["--config=configs/stage2.py:tiny", "--config.data.directory=nowhere"], "nowhere"),
+    ],
+)
+def test_bad_input_is_one_message_and_leaves_nothing(tmp_path, arguments, says):
+    workdir = tmp_path / "run"
+    got = command("waltzjax.train", *arguments, f"--workdir={workdir}")
+    assert got.returncode != 0
+    assert says in got.stderr
+    assert not workdir.exists()
+    if "error: " in got.stderr:
+        assert "Traceback" not in got.stderr
+
+
+def test_another_runs_workdir_is_refused_and_untouched(finished):
+    c = smallest()
+    c.rl.beta = 0.5
+    before = {p: p.stat().st_mtime_ns for p in finished[0].rglob("*")}
+    with pytest.raises(ValueError, match=r"config\.rl\.beta: there 0.01, here 0.5"):
+        train(c, finished[0])
+    assert before == {p: p.stat().st_mtime_ns for p in finished[0].rglob("*")}
+
+
+def test_a_directory_of_other_files_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match="holds other files"):
+        train(smallest(), tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_two_at_once(finished):
+    from waltzjax.files import own_workdir
+
+    config = smallest().to_dict()
+    with (
+        own_workdir(finished[0], config),
+        pytest.raises(ValueError, match="in use by another process"),
+        own_workdir(finished[0], config),
+    ):
+        pass
+
+
+def test_sigterm_checkpoints_and_a_restart_goes_on(finished, tmp_path, monkeypatch):
+    workdir = prepared(finished, tmp_path / "run")
+    real = loop.make_speak
+
+    def terminated(*args, **kwargs):
+        if kwargs["seed"] == loop.STREAM["stage2"] and kwargs["step"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "make_speak", terminated)
+    with pytest.raises(loop.Stopped, match="after step 3"):
+        train(smallest(), workdir)
+    assert (workdir / "checkpoints/stage2/3").exists()
+    monkeypatch.setattr(loop, "make_speak", real)
+    train(smallest(), workdir)
+    same_end(finished[0], workdir)
