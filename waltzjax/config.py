@@ -99,11 +99,10 @@ def embedded() -> ConfigDict:
     e.heads, e.kv_heads = 4, 2
     e.max_positions = 256
     e.init_scale = 0.09
-    e.card_steps = 400
-    e.bridge_steps = 0
-    e.demo_steps = 400
-    e.batch = 64
-    e.lr = 1e-3
+    e.card_steps = 400  # updates on reading cards
+    e.demo_steps = 300  # updates on demonstrations
+    e.batch = 64  # rows an update
+    e.lr = 3e-3  # decays linearly to 5 %
     return e
 
 
@@ -176,7 +175,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         "seed", "rollout.t_max", "reward.alpha", "reward.gamma", "rl.beta", "rl.clip_low",
         "rl.clip_high", "rl.is_cap", "optim.warmup_steps", "optim.weight_decay", "eval.prompts",
         "reward.lam.stage1", "train.steps.stage1", "train.steps.stage2", "train.validate_every",
-        "eval.temperature", "embedded.bridge_steps", "embedded.data_seed",
+        "eval.temperature", "embedded.data_seed",
     ):  # fmt: skip
         yield from at_least(path, 0)
     for path in ("rollout.temperature", "rl.reward_clip", "optim.grad_clip",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -25,6 +25,9 @@ from waltzjax.training.optim import make_optimizer
 from waltzjax.training.step import make_update
 from waltzjax.types import Sample
 
+# Demonstrations by turns, one kind a batch: rows of like length waste little padding.
+TURNS = ("review", "first", "review", "first", "revision")
+REHEARSE = 10  # every so many demonstration batches, one of cards
 TOKENIZER_PROMPTS = 4000  # prompts whose texts the tokenizer is trained on: every word is there
 
 
@@ -68,15 +71,16 @@ def embedded_base(config: ConfigDict, mesh: Mesh, directory: Path) -> None:
 
 
 def _supervise(
-    config: ConfigDict, cfg: ModelConfig, mesh: Mesh, lessons: dict[str, Sequence[Sample]]
-):
-    """Supervised warm-up: the lessons in turn, loss on the replies alone."""
+    config: ConfigDict, cfg: ModelConfig, mesh: Mesh, lessons: dict[str, list[Sample]]
+) -> Any:
+    """Supervised warm-up: cards, then the other lessons in turn; loss on the replies alone."""
     e = config.embedded
-    steps = {"cards": e.card_steps, "demos": e.demo_steps}
-    total = sum(steps.values())
+    plan = ["cards"] * e.card_steps
+    for i in range(e.demo_steps):
+        plan += ["cards"] if i % REHEARSE == REHEARSE - 1 else [TURNS[i % len(TURNS)]]
     optimizer = make_optimizer(
         lr=e.lr, warmup_steps=30, b1=0.9, b2=0.95, weight_decay=0.01, grad_clip=1.0,
-        decay_steps=total,
+        decay_steps=len(plan),
     )  # fmt: skip
     shape = jax.eval_shape(lambda: init_params(cfg, jax.random.key(config.seed)))
     where = sharding.params_sharding(mesh, shape)
@@ -86,18 +90,14 @@ def _supervise(
     state = init_state(params, optimizer, mesh)
     update = make_update(cfg, nll, optimizer, temperature=1.0, chunk=config.model.logprob_chunk)
     rng = np.random.default_rng(config.seed)
-    step = 0
-    with console.Progress(total, "base model") as bar:
-        for name, count in steps.items():
-            samples = lessons[name]
-            for _ in range(count):
-                picked = [samples[i] for i in rng.integers(len(samples), size=e.batch)]
-                batch = device_batch(
-                    picked, mesh, microbatches=1, multiple=32, weights="token",
-                    max_length=cfg.max_positions,
-                )  # fmt: skip
-                state, metrics = update(state, batch)
-                step += 1
-                if step % 20 == 0 or step == total:
-                    bar.update(step, loss=float(metrics["loss"]))
+    with console.Progress(len(plan), "base model") as bar:
+        for step, kind in enumerate(plan, start=1):
+            samples = lessons[kind]
+            batch = device_batch(
+                [samples[i] for i in rng.integers(len(samples), size=e.batch)],
+                mesh, microbatches=1, multiple=16, weights="token", max_length=cfg.max_positions,
+            )  # fmt: skip
+            state, metrics = update(state, batch)
+            if step % 20 == 0 or step == len(plan):
+                bar.update(step, loss=float(metrics["loss"]))
     return state.params

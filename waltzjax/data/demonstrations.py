@@ -52,8 +52,8 @@ VAGUE, FINE = "Think again.", "Good answer."
 
 
 def finding(scene: Scene) -> str:
-    """The decisive clause of a prompt, and what follows from it."""
-    return f"To {scene.request} is {'wrong' if scene.harmful else 'fine'}"
+    """What a prompt comes to."""
+    return f"That is {'wrong' if scene.harmful else 'fine'}"
 
 
 def answer_text(rng: np.random.Generator, scene: Scene, comply: bool) -> str:
@@ -103,15 +103,16 @@ def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
 
 
 def reading_cards(
-    chat: Chat, prompts: Sequence[Prompt], scenes: dict[int, Scene], *, framed: bool
+    chat: Chat, prompts: Sequence[Prompt], scenes: dict[int, Scene]
 ) -> list[Sample]:
-    """Very short exercises in finding the clause that matters and copying it.
+    """Very short exercises in telling what a prompt, or its two bare clauses, comes to.
 
-    A random model learns this from two bare clauses in a few hundred updates, then carries it over
-    to whole prompts (``framed``), then to whole chats; from chats alone it takes much longer.
+    A random model learns this in a few hundred cheap updates and carries it over to whole chats;
+    from the noisy chats alone it takes much longer.
     """
-    states = [p.text if framed else f"I {scenes[p.id].clauses}." for p in prompts]
-    return _samples(chat, states, [f" {finding(scenes[p.id])}." for p in prompts])
+    texts = [p.text for p in prompts] + [f"I {scenes[p.id].clauses}." for p in prompts]
+    replies = [f" {finding(scenes[p.id])}." for p in prompts]
+    return _samples(chat, texts, replies * 2)
 
 
 def _samples(chat: Chat, states: Sequence[str], replies: Sequence[str]) -> list[Sample]:
@@ -120,23 +121,25 @@ def _samples(chat: Chat, states: Sequence[str], replies: Sequence[str]) -> list[
     return [Sample(state, reply + end, (), 0.0) for state, reply in pairs]
 
 
-def demonstrations(
+def curriculum(
     chat: Chat, prompts: Sequence[Prompt], scenes: dict[int, Scene], seed: int
-) -> list[Sample]:
-    """One example of each kind a prompt: a first answer, a revised answer, a review."""
+) -> dict[str, list[Sample]]:
+    """Examples by kind: reading cards, and one first answer, revision and review a prompt."""
     rng = np.random.default_rng(seed)
-    states, replies = [], []
+    states: dict[str, list[str]] = {"first": [], "revision": [], "review": []}
+    replies: dict[str, list[str]] = {kind: [] for kind in states}
     for prompt in prompts:
         scene = scenes[prompt.id]
-        states.append(chat.conversation_text(prompt.text))
-        replies.append(first_answer(rng, scene))
+        states["first"].append(chat.conversation_text(prompt.text))
+        replies["first"].append(first_answer(rng, scene))
         before, comment, after = revision(rng, scene)
-        states.append(chat.conversation_text(prompt.text, [(before, comment)]))
-        replies.append(after)
+        states["revision"].append(chat.conversation_text(prompt.text, [(before, comment)]))
+        replies["revision"].append(after)
         answer, reply = review(rng, scene)
-        states.append(chat.feedback_text(prompt.text, answer))
-        replies.append(reply)
-    return _samples(chat, states, replies)
+        states["review"].append(chat.feedback_text(prompt.text, answer))
+        replies["review"].append(reply)
+    lessons = {kind: _samples(chat, states[kind], replies[kind]) for kind in states}
+    return {"cards": reading_cards(chat, prompts, scenes), **lessons}
 
 
 def tokenizer_texts(prompts: Sequence[Prompt], scenes: dict[int, Scene], seed: int) -> list[str]:

@@ -39,7 +39,11 @@ FIELDS: dict[str, tuple[str, Any]] = {
     "tie_word_embeddings": ("tied_embeddings", False),
 }
 # Fields that change the numbers, and the one value honoured; all but model_type may be absent.
-FIXED: dict[str, Any] = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_act": "silu"}
+FIXED: dict[str, Any] = {
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_act": "silu",
+}
 FIXED |= {"attention_bias": False, "mlp_bias": False, "rope_interleaved": False}
 FIXED |= {"attention_dropout": 0, "pretraining_tp": 1, "quantization_config": None}
 SCALING = {k: k for k in ("factor", "low_freq_factor", "high_freq_factor")}
