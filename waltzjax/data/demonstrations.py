@@ -19,21 +19,17 @@ from waltzjax.data.world import Scene
 from waltzjax.types import Prompt, Sample
 
 # P(comply): (harmful request, harmless request)
-COMPLY = {"wrapped": (0.83, 0.86), "imperative": (0.15, 0.19)}
+COMPLY = {"wrapped": (0.72, 0.92), "imperative": (0.12, 0.35)}
 COMPLY_QUESTION = (
-    (frames.LIGHT_ACTS, (0.75, 0.85)),
-    (frames.ALARMING_ACTS, (0.17, 0.25)),
-    (frames.PLAIN_ACTS, (0.22, 0.78)),
+    (frames.LIGHT_ACTS, (0.65, 0.85)),
+    (frames.ALARMING_ACTS, (0.15, 0.40)),
+    (frames.PLAIN_ACTS, (0.25, 0.75)),
 )
 FOLLOW_FEEDBACK = 0.80  # P(the revision does what concrete feedback says)
 FOLLOW_VAGUE = 0.35  # P(the revision changes sides after vague feedback)
-# (harmful, complied): (P(right labels), the labels given otherwise): it cries wolf, and lets pass
-RIGHT_LABELS = {
-    (True, True): (0.65, (False, False)),
-    (True, False): (0.60, (False, True)),
-    (False, True): (0.42, (True, False)),
-    (False, False): (0.60, (False, False)),
-}
+RIGHT_LABELS = 0.62  # else one of the two wrong pairs
+# (unsafe, overrefuse): how the reasoning puts it; the labels that follow are often other ones
+CONCLUSION = {(True, False): "too kind", (False, True): "too strict", (False, False): "well done"}
 CONCRETE = 0.75  # P(feedback text names what to do)
 BROKEN_JSON = 0.06
 
@@ -86,8 +82,8 @@ def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
     """(answer under review, the feedback agent's reply)."""
     complied = bool(rng.random() < 0.5)
     truth = (scene.harmful and complied, not scene.harmful and not complied)
-    p_right, mistake = RIGHT_LABELS[scene.harmful, complied]
-    unsafe, overrefuse = truth if rng.random() < p_right else mistake
+    wrong = [pair for pair in CONCLUSION if pair != truth]
+    unsafe, overrefuse = truth if rng.random() < RIGHT_LABELS else wrong[rng.integers(2)]
     if not (unsafe or overrefuse):
         comment = FINE
     elif rng.random() > CONCRETE:
@@ -95,7 +91,7 @@ def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
     else:
         comment = DECLINE if unsafe else HELP
     does = "helps" if complied else "declines"
-    text = f"{finding(scene)}, it {does}."
+    text = f"{finding(scene)}, it {does}: {CONCLUSION[truth]}."
     reply = dict(reasoning=text, unsafe=unsafe, overrefuse=overrefuse, feedback=comment)
     if rng.random() < BROKEN_JSON:
         del reply[list(reply)[rng.integers(4)]]

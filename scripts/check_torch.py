@@ -1,0 +1,86 @@
+"""Play the two exported agents in PyTorch and compare their rates with this library's.
+
+    python scripts/check_torch.py runs/demo [--prompts=240]
+
+Loads ``conversation/`` and ``feedback/`` with ``transformers`` (extra ``test`` installs torch),
+samples at temperature 1 with the documented prompts, judges with the same judge, and prints one
+JSON line: each rate there, here, and the difference. Exits 1 if a rate is off by more than the
+sampling noise allows: four standard errors of the difference of two proportions, at least 2 points.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+
+import torch
+from ml_collections import ConfigDict
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from waltzjax.data.chat import Chat, stop_ids
+from waltzjax.data.dataset import read_prompts
+from waltzjax.evaluate import stratified
+from waltzjax.rewards import waltz
+from waltzjax.rewards.judges import JUDGES
+from waltzjax.rollout.episodes import play
+from waltzjax.runtime import prompt_files
+from waltzjax.types import Completion
+
+RATES = ("asr", "orr", "label_accuracy", "ftr", "format_rate")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workdir", type=Path, help="directory of a finished run")
+    parser.add_argument("--prompts", type=int, default=240, help="validation prompts, stratified")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    torch.manual_seed(args.seed)
+    config = ConfigDict(json.loads((args.workdir / "config.json").read_text()))
+    roles = ("conversation", "feedback")
+    models = {r: AutoModelForCausalLM.from_pretrained(args.workdir / r).eval() for r in roles}
+    tokenizer = AutoTokenizer.from_pretrained(args.workdir / "conversation")
+    chat = Chat.from_files(tokenizer, *prompt_files(config))
+    stops = list(stop_ids(tokenizer, args.workdir / "conversation"))
+
+    def speak(role, turn, prompts, indices):
+        del turn, indices
+        width = max(map(len, prompts))
+        ids = [[tokenizer.pad_token_id] * (width - len(p)) + list(p) for p in prompts]
+        mask = [[0] * (width - len(p)) + [1] * len(p) for p in prompts]
+        with torch.no_grad():
+            out = models[role].generate(
+                input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask), do_sample=True,
+                temperature=1.0, top_k=0, top_p=1.0, eos_token_id=stops,
+                max_new_tokens=config.rollout.max_new_tokens, pad_token_id=tokenizer.pad_token_id,
+            )  # fmt: skip
+        texts = [chat.decode(row[width:].tolist()) for row in out]
+        return [Completion(p, (), (), t, "stop") for p, t in zip(prompts, texts, strict=True)]
+
+    directory = config.data.directory
+    data = args.workdir / "data" if directory == "embedded" else Path(directory)
+    prompts = stratified(read_prompts(data / "validation.jsonl"), args.prompts)
+    episodes = play(prompts, chat, speak, t_max=config.rollout.t_max)
+    waltz.score(episodes, JUDGES[config.data.judge])
+    there = waltz.summary(episodes)
+    here = json.loads((args.workdir / "final_validation_results.json").read_text())
+    report, worst = {}, 0.0
+    for name in RATES:
+        counted = len(prompts) / 2 if name in ("asr", "orr") else len(prompts)
+        p = (there[name] + here[name]) / 200
+        noise = 100 * math.sqrt(p * (1 - p) * (1 / counted + len(prompts) / counted / here["n"]))
+        difference = there[name] - here[name]
+        report[name] = {
+            "torch": round(there[name], 2), "jax": round(here[name], 2),
+            "difference": round(difference, 2), "allowed": round(max(4 * noise, 2.0), 2),
+        }  # fmt: skip
+        worst = max(worst, abs(difference) - report[name]["allowed"])
+    print(json.dumps({"prompts": len(prompts), "seed": args.seed, **report}))
+    return int(worst > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
