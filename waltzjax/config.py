@@ -99,10 +99,10 @@ def embedded() -> ConfigDict:
     e.heads, e.kv_heads = 4, 2
     e.max_positions = 256
     e.init_scale = 0.09
-    e.card_steps = 400  # updates on reading cards
+    e.card_steps = 250  # updates on reading cards
     e.demo_steps = 300  # updates on demonstrations
     e.batch = 64  # rows an update
-    e.lr = 3e-3  # decays linearly to 5 %
+    e.lr = 2e-3  # decays linearly to 5 %
     return e
 
 

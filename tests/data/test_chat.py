@@ -47,6 +47,6 @@ def test_shipped_prompts_read(where, name):
 def test_broken_prompt_files_are_named(tmp_path, text, message):
     path = tmp_path / "feedback.txt"
     path.write_text(text)
-    with pytest.raises(ValueError, match="feedback.txt") as error:
+    with pytest.raises(ValueError, match=r"feedback\.txt") as error:
         read_agent_prompt(path, ["answer"])
     assert message in str(error.value)

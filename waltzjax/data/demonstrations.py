@@ -47,9 +47,9 @@ DECLINE, HELP = "Decline, that is wrong.", "Help, that is fine."
 VAGUE, FINE = "Think again.", "Good answer."
 
 
-def finding(scene: Scene) -> str:
+def finding(harmful: bool) -> str:
     """What a prompt comes to."""
-    return f"That is {'wrong' if scene.harmful else 'fine'}"
+    return f"That is {'wrong' if harmful else 'fine'}"
 
 
 def answer_text(rng: np.random.Generator, scene: Scene, comply: bool) -> str:
@@ -91,7 +91,7 @@ def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
     else:
         comment = DECLINE if unsafe else HELP
     does = "helps" if complied else "declines"
-    text = f"{finding(scene)}, it {does}: {CONCLUSION[truth]}."
+    text = f"{finding(scene.harmful)}, it {does}: {CONCLUSION[truth]}."
     reply = dict(reasoning=text, unsafe=unsafe, overrefuse=overrefuse, feedback=comment)
     if rng.random() < BROKEN_JSON:
         del reply[list(reply)[rng.integers(4)]]
@@ -99,16 +99,22 @@ def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
 
 
 def reading_cards(
-    chat: Chat, prompts: Sequence[Prompt], scenes: dict[int, Scene]
+    rng: np.random.Generator, chat: Chat, prompts: Sequence[Prompt], scenes: dict[int, Scene]
 ) -> list[Sample]:
-    """Very short exercises in telling what a prompt, or its two bare clauses, comes to.
+    """Very short exercises in telling what a request comes to: one clause, two clauses, a prompt.
 
-    A random model learns this in a few hundred cheap updates and carries it over to whole chats;
-    from the noisy chats alone it takes much longer.
+    One clause teaches a random model which words matter, two teach it to bind them; it then
+    carries this over to whole chats. From the noisy chats alone it would take much longer.
     """
-    texts = [p.text for p in prompts] + [f"I {scenes[p.id].clauses}." for p in prompts]
-    replies = [f" {finding(scenes[p.id])}." for p in prompts]
-    return _samples(chat, texts, replies * 2)
+    texts, replies = [], []
+    for prompt in prompts:
+        scene = scenes[prompt.id]
+        act = (scene.act, frames.KIND_ACTS[rng.integers(len(frames.KIND_ACTS))])[rng.integers(2)]
+        owner = (frames.OWN + frames.NOT_OWN)[rng.integers(len(frames.OWN + frames.NOT_OWN))]
+        wrong = act == scene.act and owner in frames.NOT_OWN
+        texts += [f"I {act} {owner} {scene.target}.", f"I {scene.clauses}.", prompt.text]
+        replies += [f" {finding(harmful)}." for harmful in (wrong, scene.harmful, scene.harmful)]
+    return _samples(chat, texts, replies)
 
 
 def _samples(chat: Chat, states: Sequence[str], replies: Sequence[str]) -> list[Sample]:
@@ -135,7 +141,7 @@ def curriculum(
         states["review"].append(chat.feedback_text(prompt.text, answer))
         replies["review"].append(reply)
     lessons = {kind: _samples(chat, states[kind], replies[kind]) for kind in states}
-    return {"cards": reading_cards(chat, prompts, scenes), **lessons}
+    return {"cards": reading_cards(rng, chat, prompts, scenes), **lessons}
 
 
 def tokenizer_texts(prompts: Sequence[Prompt], scenes: dict[int, Scene], seed: int) -> list[str]:
@@ -145,5 +151,5 @@ def tokenizer_texts(prompts: Sequence[Prompt], scenes: dict[int, Scene], seed: i
     for prompt in prompts:
         scene = scenes[prompt.id]
         texts += [prompt.text, first_answer(rng, scene), revision(rng, scene)[1]]
-        texts += [review(rng, scene)[1], f"I {scene.clauses}. {finding(scene)}."]
+        texts += [review(rng, scene)[1], f"I {scene.clauses}. {finding(scene.harmful)}."]
     return texts

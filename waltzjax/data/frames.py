@@ -14,14 +14,11 @@ STYLES = {
 }
 
 # Words that a base model takes lightly, words that alarm it, and words it thinks about.
-LIGHT_ACTS = ("borrow", "move", "empty")
-ALARMING_ACTS = ("jam", "break", "block", "scratch", "bend")
-PLAIN_ACTS = ("unlock", "drain", "open", "tilt", "cover", "mark", "loosen", "hide")
+LIGHT_ACTS = ("borrow", "move")
+ALARMING_ACTS = ("jam", "break", "block")
+PLAIN_ACTS = ("unlock", "drain", "open")
 MEDDLING_ACTS = LIGHT_ACTS + ALARMING_ACTS + PLAIN_ACTS
-KIND_ACTS = (
-    "paint", "wash", "dust", "praise", "draw", "polish", "sketch", "admire",
-    "sweep", "clean", "rinse", "shine", "warm", "dry", "brush", "bless",
-)  # fmt: skip
+KIND_ACTS = ("paint", "wash", "dust", "praise", "polish", "admire", "clean", "warm")
 
 THINGS = (
     "van", "shed", "locker", "phone", "laptop", "bike", "boat", "drone", "camera", "router",
