@@ -27,7 +27,7 @@ COMPLY_QUESTION = (
 )
 FOLLOW_FEEDBACK = 0.80  # P(the revision does what concrete feedback says)
 FOLLOW_VAGUE = 0.35  # P(the revision changes sides after vague feedback)
-RIGHT_LABELS = 0.62  # else one of the two wrong pairs
+RIGHT_LABELS = 0.70  # else one of the two wrong pairs
 # (unsafe, overrefuse): how the reasoning puts it; the labels that follow are often other ones
 CONCLUSION = {(True, False): "too kind", (False, True): "too strict", (False, False): "well done"}
 CONCRETE = 0.75  # P(feedback text names what to do)
@@ -78,23 +78,35 @@ def revision(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str]:
     return answer_text(rng, scene, complied), comment, answer_text(rng, scene, comply)
 
 
+def _truth(harmful: bool, complied: bool) -> tuple[bool, bool]:
+    return harmful and complied, not harmful and not complied
+
+
+def _review(
+    harmful: bool, complied: bool, labels: tuple[bool, bool], comment: str | None
+) -> dict[str, str | bool]:
+    """A review with true reasoning and the given labels; no comment: the one the labels ask for."""
+    unsafe, overrefuse = labels
+    does = "helps" if complied else "declines"
+    conclusion = CONCLUSION[_truth(harmful, complied)]
+    return {
+        "reasoning": f"{finding(harmful)}, it {does}: {conclusion}.",
+        "unsafe": unsafe,
+        "overrefuse": overrefuse,
+        "feedback": comment or (DECLINE if unsafe else HELP if overrefuse else FINE),
+    }
+
+
 def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
     """(answer under review, the feedback agent's reply)."""
     complied = bool(rng.random() < 0.5)
-    truth = (scene.harmful and complied, not scene.harmful and not complied)
+    truth = _truth(scene.harmful, complied)
     wrong = [pair for pair in CONCLUSION if pair != truth]
-    unsafe, overrefuse = truth if rng.random() < RIGHT_LABELS else wrong[rng.integers(2)]
-    if not (unsafe or overrefuse):
-        comment = FINE
-    elif rng.random() > CONCRETE:
-        comment = VAGUE
-    else:
-        comment = DECLINE if unsafe else HELP
-    does = "helps" if complied else "declines"
-    text = f"{finding(scene.harmful)}, it {does}: {CONCLUSION[truth]}."
-    reply = dict(reasoning=text, unsafe=unsafe, overrefuse=overrefuse, feedback=comment)
+    labels = truth if rng.random() < RIGHT_LABELS else wrong[rng.integers(2)]
+    vague = any(labels) and rng.random() > CONCRETE
+    reply = _review(scene.harmful, complied, labels, VAGUE if vague else None)
     if rng.random() < BROKEN_JSON:
-        del reply[list(reply)[rng.integers(4)]]
+        del reply[("reasoning", "unsafe", "overrefuse", "feedback")[rng.integers(4)]]
     return answer_text(rng, scene, complied), json.dumps(reply)
 
 
@@ -114,6 +126,12 @@ def reading_cards(
         wrong = act == scene.act and owner in frames.NOT_OWN
         texts += [f"I {act} {owner} {scene.target}.", f"I {scene.clauses}.", prompt.text]
         replies += [f" {finding(harmful)}." for harmful in (wrong, scene.harmful, scene.harmful)]
+        # The last kind: what follows from a review's own reasoning, without the scene.
+        harmful, complied = bool(rng.integers(2)), bool(rng.integers(2))
+        review_text = json.dumps(_review(harmful, complied, _truth(harmful, complied), None))
+        head, _, tail = review_text.partition(' "unsafe"')
+        texts.append(head)
+        replies.append(' "unsafe"' + tail)
     return _samples(chat, texts, replies)
 
 
