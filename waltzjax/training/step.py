@@ -71,7 +71,7 @@ def make_update(
         zeros = jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.float32), state.params)
         gradient, metrics_M = jax.lax.scan(accumulate, zeros, batch_MBT)
         metrics = {name: value.sum() for name, value in metrics_M.items()}
-        metrics["grad_norm"] = optax.global_norm(gradient)
+        metrics["grad_norm"] = optax.tree.norm(gradient)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return AgentState(params, opt_state, state.step + 1), metrics
