@@ -22,7 +22,7 @@ from waltzjax.model.transformer import ModelConfig, init_params
 from waltzjax.runtime import prompt_files
 from waltzjax.training.learner import device_batch, init_state
 from waltzjax.training.optim import make_optimizer
-from waltzjax.training.step import make_update
+from waltzjax.training.step import make_update, shardings
 from waltzjax.types import Sample
 
 # Demonstrations by turns, one kind a batch: rows of like length waste little padding.
@@ -88,7 +88,10 @@ def _supervise(
         jax.random.key(config.seed)
     )
     state = init_state(params, optimizer, mesh)
-    update = make_update(cfg, nll, optimizer, temperature=1.0, chunk=config.model.logprob_chunk)
+    update = make_update(
+        cfg, nll, optimizer, temperature=1.0, chunk=config.model.logprob_chunk,
+        state_sharding=shardings(state),
+    )  # fmt: skip
     rng = np.random.default_rng(config.seed)
     with console.Progress(len(plan), "base model") as bar:
         for step, kind in enumerate(plan, start=1):

@@ -11,7 +11,7 @@ from waltzjax.model import sharding
 from waltzjax.recipes import policy_loss, reinforce_pp
 from waltzjax.training.learner import Learner, device_batch, init_state
 from waltzjax.training.optim import make_optimizer
-from waltzjax.training.step import make_logp, make_update
+from waltzjax.training.step import make_logp, make_update, shardings
 from waltzjax.types import Sample
 
 CFG = tiny_config()
@@ -57,8 +57,11 @@ def gradient(mesh, microbatches, weights):
     """The accumulated gradient itself, read off an SGD step of size one."""
     params = sharded_params(CFG, mesh)
     sgd = optax.sgd(1.0)
-    update = make_update(CFG, losses.nll, sgd, temperature=1.0, chunk=16)
-    state, metrics = update(init_state(params, sgd, mesh), batch(mesh, microbatches, weights))
+    state = init_state(params, sgd, mesh)
+    update = make_update(
+        CFG, losses.nll, sgd, temperature=1.0, chunk=16, state_sharding=shardings(state)
+    )
+    state, metrics = update(state, batch(mesh, microbatches, weights))
     after = jax.device_get(state.params)
     return jax.tree.map(lambda a, b: np.asarray(a) - b, jax.device_get(params), after), metrics
 

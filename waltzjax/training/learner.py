@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from waltzjax.core.logprobs import kl_estimate
 from waltzjax.data.batching import pad_rows
 from waltzjax.model import sharding
 from waltzjax.model.transformer import ModelConfig
-from waltzjax.training.step import LossFn, make_logp, make_update
+from waltzjax.training.step import LossFn, make_logp, make_update, shardings
 from waltzjax.types import AgentState, PolicyBatch, Sample
 
 
@@ -77,7 +78,10 @@ class Learner:
     ):
         self.cfg, self.mesh, self.updates = cfg, mesh, updates
         self._logp = make_logp(cfg, temperature=temperature, chunk=chunk)
-        self._update = make_update(cfg, loss, optimizer, temperature=temperature, chunk=chunk)
+        self._update: Any = None  # built at the first step, for the shardings of its state
+        self._make_update = partial(
+            make_update, cfg, loss, optimizer, temperature=temperature, chunk=chunk
+        )
         self._credit = jax.jit(credit)
         self._measure = jax.jit(_measure)
 
@@ -85,6 +89,8 @@ class Learner:
         self, state: AgentState, ref_params: Any, batch: PolicyBatch
     ) -> tuple[AgentState, dict[str, jax.Array]]:
         """One rollout batch's updates. Metrics stay on the device until someone asks."""
+        if self._update is None:
+            self._update = self._make_update(state_sharding=shardings(state))
         batch = batch._replace(
             old_logp_BT=self._logp(state.params, batch), ref_logp_BT=self._logp(ref_params, batch)
         )

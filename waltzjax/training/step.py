@@ -50,11 +50,13 @@ def make_update(
     *,
     temperature: float,
     chunk: int,
+    state_sharding: Any,
 ):
     """``update(state, batch) -> (state, metrics)``: one optimiser step over all microbatches.
 
     ``batch`` arrays are [M, B, ...]; gradients are accumulated in float32 over M. The state is
-    donated. Metrics: the loss's own, ``loss``, ``entropy`` (weighted, nats), ``grad_norm``.
+    donated, and comes back in ``state_sharding``: elsewhere, and a second step would compile again.
+    Metrics: the loss's own, ``loss``, ``entropy`` (weighted, nats), ``grad_norm``.
     """
 
     def loss_of(params, batch):
@@ -76,4 +78,9 @@ def make_update(
         params = optax.apply_updates(state.params, updates)
         return AgentState(params, opt_state, state.step + 1), metrics
 
-    return jax.jit(update, donate_argnums=0)
+    return jax.jit(update, donate_argnums=0, out_shardings=(state_sharding, None))
+
+
+def shardings(tree: Any) -> Any:
+    """Where the arrays of a tree are."""
+    return jax.tree.map(lambda x: x.sharding, tree)
