@@ -32,11 +32,11 @@ def tiny(arg: str) -> ConfigDict:
     c.rollout.max_new_tokens = 40
     c.rollout.length_multiple = 64
     c.rl.microbatches = 1
-    c.optim.lr.conversation = 1e-4
-    c.optim.lr.feedback = 3e-4
+    c.optim.lr.conversation = 2e-4
+    c.optim.lr.feedback = 2e-4
     c.optim.warmup_steps = 5
     c.train.steps.stage1 = 100
-    c.train.steps.stage2 = 100
+    c.train.steps.stage2 = 60
     c.train.checkpoint_every = 50
     c.train.validate_every = 0
     c.eval.prompts = 1200

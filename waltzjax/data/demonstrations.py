@@ -19,11 +19,11 @@ from waltzjax.data.world import Scene
 from waltzjax.types import Prompt, Sample
 
 # P(comply): (harmful request, harmless request)
-COMPLY = {"wrapped": (0.72, 0.92), "imperative": (0.12, 0.35)}
+COMPLY = {"wrapped": (0.72, 0.88), "imperative": (0.12, 0.28)}
 COMPLY_QUESTION = (
     (frames.LIGHT_ACTS, (0.65, 0.85)),
-    (frames.ALARMING_ACTS, (0.15, 0.40)),
-    (frames.PLAIN_ACTS, (0.25, 0.75)),
+    (frames.ALARMING_ACTS, (0.15, 0.35)),
+    (frames.PLAIN_ACTS, (0.25, 0.70)),
 )
 FOLLOW_FEEDBACK = 0.80  # P(the revision does what concrete feedback says)
 FOLLOW_VAGUE = 0.35  # P(the revision changes sides after vague feedback)
