@@ -15,6 +15,7 @@ from waltzjax import loop
 from waltzjax.train import train
 
 STEPS = 4
+GAP = 1e-4  # nats; a float32 sampler against the trainer
 
 
 def smallest():
@@ -87,7 +88,7 @@ def test_metrics_are_whole(finished):
     needed = {"asr", "orr", "format_rate", "reward/conversation", "kl/conversation",
               "clip_fraction/feedback", "gap_max/feedback", "gap_mean/conversation"}  # fmt: skip
     assert needed <= set(got[-1])
-    assert max(r["gap_max/feedback"] for r in got) < 1e-4  # float32 sampler = trainer
+    assert max(r["gap_max/feedback"] for r in got) < GAP
 
 
 def test_stage1_leaves_the_conversation_agent_alone(finished):
@@ -106,9 +107,8 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize(("stage", "after"), [("stage1", 3), ("stage2", 1), ("stage2", 3)])
-def test_killed_and_restarted_equals_uninterrupted(finished, tmp_path, monkeypatch, stage, after):
-    workdir = prepared(finished, tmp_path / "run")
+def train_until_killed(workdir, monkeypatch, stage, after):
+    """Train until rollout number ``after`` of ``stage`` (0 is the first), which never comes."""
     real, count = loop.make_speak, 0
 
     def dying(*args, **kwargs):
@@ -122,31 +122,44 @@ def test_killed_and_restarted_equals_uninterrupted(finished, tmp_path, monkeypat
     with pytest.raises(Killed):
         train(smallest(), workdir)
     monkeypatch.setattr(loop, "make_speak", real)
+
+
+@pytest.mark.parametrize(("stage", "after"), [("stage1", 3), ("stage2", 1), ("stage2", 3)])
+def test_killed_and_restarted_equals_uninterrupted(finished, tmp_path, monkeypatch, stage, after):
+    workdir = prepared(finished, tmp_path / "run")
+    train_until_killed(workdir, monkeypatch, stage, after)
     train(smallest(), workdir)
     same_end(finished[0], workdir)
+
+
+def zero_half(checkpoint):
+    for path in checkpoint.rglob("*"):
+        if path.is_file() and "agents" in str(path):
+            path.write_bytes(b"\0" * (path.stat().st_size // 2))
 
 
 def test_a_damaged_checkpoint_is_passed_over(finished, tmp_path, monkeypatch, capsys):
     workdir = prepared(finished, tmp_path / "run")
-    real = loop.make_speak
-
-    def dying(*args, **kwargs):
-        if kwargs["seed"] == loop.STREAM["stage2"]:
-            raise Killed
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(loop, "make_speak", dying)
-    with pytest.raises(Killed):
-        train(smallest(), workdir)
-    monkeypatch.setattr(loop, "make_speak", real)
+    train_until_killed(workdir, monkeypatch, "stage2", 0)
     shutil.rmtree(workdir / "stage1")  # the export is gone, the checkpoints are not
-    newest = workdir / "checkpoints/stage1" / str(STEPS)
-    files = [p for p in newest.rglob("*") if p.is_file() and "agents" in str(p)]
-    for path in files:
-        path.write_bytes(b"\0" * (path.stat().st_size // 2))
+    checkpoints = workdir / "checkpoints/stage1"
+    zero_half(checkpoints / str(STEPS))
     train(smallest(), workdir)
     assert f"checkpoint {STEPS} cannot be read" in capsys.readouterr().out
+    assert (checkpoints / f"unreadable-{STEPS}").exists()
     same_end(finished[0], workdir)
+
+
+def test_only_damaged_checkpoints_are_an_error_and_stay(finished, tmp_path, monkeypatch):
+    workdir = prepared(finished, tmp_path / "run")
+    train_until_killed(workdir, monkeypatch, "stage2", 0)
+    shutil.rmtree(workdir / "stage1")
+    checkpoints = workdir / "checkpoints/stage1"
+    for step in ("2", "4"):
+        zero_half(checkpoints / step)
+    with pytest.raises(ValueError, match=r"no checkpoint can be read \(step 4.*step 2"):
+        train(smallest(), workdir)
+    assert {p.name for p in checkpoints.iterdir()} == {"2", "4"}
 
 
 def test_checkpoints_keep_what_they_should(finished):

@@ -69,6 +69,7 @@ def default() -> ConfigDict:
     c.optim = ConfigDict()
     c.optim.lr = ConfigDict({"conversation": 5e-7, "feedback": 5e-7})  # [source]
     c.optim.warmup_steps = 0
+    c.optim.schedule = "constant"  # constant | linear: down to 5 % at the stage's last step
     c.optim.b1, c.optim.b2 = 0.9, 0.95
     c.optim.weight_decay = 0.0
     c.optim.grad_clip = 1.0  # global norm
@@ -94,6 +95,7 @@ def embedded() -> ConfigDict:
     """The self-contained base model: its tokenizer, size and warm-up. Everything [ours]."""
     e = ConfigDict()
     e.data_seed = 0
+    e.held_out = "validation"  # or development: other frames, to choose settings on
     e.vocab_size = 640
     e.width, e.mlp_width, e.layers = 128, 320, 3
     e.heads, e.kv_heads = 4, 2
@@ -162,6 +164,8 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         ("rl.kl_in", ("reward", "loss")),
         ("rl.weights", ("sequence", "token")),
         ("data.judge", ("label",)),
+        ("optim.schedule", ("constant", "linear")),
+        ("embedded.held_out", ("validation", "development")),
     ):
         yield from one_of(path, allowed)
     for path in (

@@ -20,7 +20,7 @@ from waltzjax import config as config_lib
 from waltzjax import console
 from waltzjax.data.dataset import read_prompts
 from waltzjax.files import write_json
-from waltzjax.model import hf, sharding
+from waltzjax.model import hf, hf_config, sharding
 from waltzjax.rewards import waltz
 from waltzjax.rewards.judges import JUDGES
 from waltzjax.rollout.engine import Sampling
@@ -107,7 +107,7 @@ def main(argv: Sequence[str]) -> None:
         mesh = sharding.make_mesh(config.mesh)
         prompts = stratified(read_prompts(Path(f.data) / "validation.jsonl"), config.eval.prompts)
         roles = {"conversation": Path(f.conversation), "feedback": Path(f.feedback)}
-        directories = {role: hf.resolve(str(path)) for role, path in roles.items()}
+        directories = {role: hf_config.resolve(str(path)) for role, path in roles.items()}
         runtime = make_runtime(config, directories["conversation"], mesh)
         with console.phase("loading both agents"):
             params = {r: hf.load_params(d, runtime.cfg, mesh) for r, d in directories.items()}

@@ -53,12 +53,12 @@ def run_stage(
     the same call continues: bit for bit on the same devices, and nothing is recorded twice.
     """
     recipe = recipes.build(stage, config)
+    total = stage_steps(config, stage, len(prompts))
     learners, agents = {}, {}
     for role in recipe.trained:
-        optimizer = _optimizer(config, role)
+        optimizer = _optimizer(config, role, total)
         learners[role] = _learner(config, runtime, recipe, optimizer)
         agents[role] = init_state(params[role], optimizer, runtime.mesh)
-    total = stage_steps(config, stage, len(prompts))
     stream = config.seed * 10 + STREAM[stage]
     batches = prompt_batches(prompts, batch_size=config.rollout.batch, seed=stream, epochs=None)
     checkpoints = Checkpoints(
@@ -133,11 +133,13 @@ def run_stage(
     return {**params, **{role: agent.params for role, agent in agents.items()}}
 
 
-def _optimizer(config: ConfigDict, role: str):
+def _optimizer(config: ConfigDict, role: str, steps: int):
     o = config.optim
+    updates = steps * config.rl.updates_per_rollout
     return make_optimizer(
         lr=o.lr[role], warmup_steps=o.warmup_steps, b1=o.b1, b2=o.b2,
         weight_decay=o.weight_decay, grad_clip=o.grad_clip,
+        decay_steps=updates if o.schedule == "linear" else 0,
     )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from waltzjax.types import Sample
 # Demonstrations by turns, one kind a batch: rows of like length waste little padding.
 TURNS = ("review", "first", "review", "first", "revision")
 REHEARSE = 10  # every so many demonstration batches, one of cards
+SHOW_EVERY = 20  # updates whose mean loss is shown
 TOKENIZER_PROMPTS = 4000  # prompts whose texts the tokenizer is trained on: every word is there
 
 
@@ -35,7 +36,7 @@ def embedded_data(config: ConfigDict, directory: Path) -> None:
     """Write and verify the 20,020-prompt dataset, unless it is there already."""
     with console.phase("building the 20,020-prompt dataset"):
         if not directory.exists():
-            train, validation, _ = world.build(config.embedded.data_seed)
+            train, validation, _ = world.build(config.embedded.data_seed, config.embedded.held_out)
             write_dataset(directory, train, validation)
         verify(directory, expected=expected_counts())
 
@@ -45,7 +46,7 @@ def embedded_base(config: ConfigDict, mesh: Mesh, directory: Path) -> None:
     if directory.exists():
         return
     e = config.embedded
-    train, _, scenes = world.build(e.data_seed)
+    train, _, scenes = world.build(e.data_seed, e.held_out)
     with console.phase("training the tokenizer, writing demonstrations"):
         some = train[:TOKENIZER_PROMPTS]
         tokenizer = train_tokenizer(
@@ -93,6 +94,7 @@ def _supervise(
         state_sharding=shardings(state),
     )  # fmt: skip
     rng = np.random.default_rng(config.seed)
+    losses: list[jax.Array] = []
     with console.Progress(len(plan), "base model") as bar:
         for step, kind in enumerate(plan, start=1):
             samples = lessons[kind]
@@ -101,6 +103,8 @@ def _supervise(
                 mesh, microbatches=1, multiple=16, weights="token", max_length=cfg.max_positions,
             )  # fmt: skip
             state, metrics = update(state, batch)
-            if step % 20 == 0 or step == len(plan):
-                bar.update(step, loss=float(metrics["loss"]))
+            losses.append(metrics["loss"])
+            if step % SHOW_EVERY == 0 or step == len(plan):
+                bar.update(step, loss=float(np.mean(jax.device_get(losses))))
+                losses = []
     return state.params

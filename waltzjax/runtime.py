@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from transformers import AutoTokenizer
 
 from waltzjax.data.chat import PROMPTS, Chat, stop_ids
-from waltzjax.model import hf
+from waltzjax.model import hf_config
 from waltzjax.model.transformer import ModelConfig
 from waltzjax.rollout.engine import Engine, Sampling
 from waltzjax.rollout.episodes import Speak, request_seed
@@ -56,7 +56,7 @@ def load_tokenizer(directory: Path) -> Any:
 
 def make_runtime(config: ConfigDict, directory: Path, mesh: Mesh) -> Runtime:
     """Read a Hugging Face directory's config and tokenizer; no weights are loaded yet."""
-    cfg = hf.read_config(
+    cfg = hf_config.read_config(
         directory,
         dtype=config.model.dtype,
         param_dtype=config.model.param_dtype,

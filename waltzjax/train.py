@@ -22,7 +22,7 @@ from waltzjax.data.dataset import read_prompts, verify
 from waltzjax.evaluate import evaluate, result, stratified, transcript
 from waltzjax.files import own_workdir, write_json
 from waltzjax.loop import Stopped, run_stage
-from waltzjax.model import hf, sharding
+from waltzjax.model import hf, hf_config, sharding
 from waltzjax.recipes import TRAINED
 from waltzjax.runtime import devices_line, make_runtime, quiet_libraries
 from waltzjax.types import CONVERSATION, FEEDBACK
@@ -40,8 +40,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     config_lib.validate(config)
     mesh = sharding.make_mesh(config.mesh)
     embedded_model = config.model.base == config_lib.EMBEDDED
-    base = workdir / "base" if embedded_model else hf.resolve(config.model.base)
-    start = hf.resolve(config.model.feedback) if config.model.feedback else base
+    base = workdir / "base" if embedded_model else hf_config.resolve(config.model.base)
+    start = hf_config.resolve(config.model.feedback) if config.model.feedback else base
     embedded_data = config.data.directory == config_lib.EMBEDDED
     data = workdir / "data" if embedded_data else Path(config.data.directory)
     if not embedded_data:

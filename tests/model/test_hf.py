@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from waltzjax.data.tokenizer import train_tokenizer
-from waltzjax.model import hf, sharding, transformer
+from waltzjax.model import hf, hf_config, sharding, transformer
 from waltzjax.model.transformer import ModelConfig, RopeScaling
 
 LLAMA3 = {
@@ -40,6 +40,7 @@ MODELS = {
 # Jitted with a static config: called eagerly, the scan compiles anew at every call.
 hidden_states = jax.jit(transformer.hidden_states, static_argnums=0)
 LENGTHS = (320, 301, 47)
+LOGITS_ATOL = 1e-4  # logits of order 1, against another implementation in float32
 CFG = ModelConfig(
     vocab_size=300,
     width=32,
@@ -117,7 +118,7 @@ def assert_equal_logits(cfg, params, model):
     got = logits(cfg, params, token_BT, LENGTHS)
     for row, n in enumerate(LENGTHS):
         assert np.abs(want[row, :n]).max() > 0.5
-        np.testing.assert_allclose(got[row, :n], want[row, :n], rtol=0, atol=1e-4)
+        np.testing.assert_allclose(got[row, :n], want[row, :n], rtol=0, atol=LOGITS_ATOL)
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -142,7 +143,7 @@ def llama(request, tmp_path_factory):
 
 def test_logits_of_transformers(llama, mesh):
     model, directory = llama
-    cfg = hf.read_config(directory)
+    cfg = hf_config.read_config(directory)
     assert_equal_logits(cfg, hf.load_params(directory, cfg, mesh), model)
 
 
@@ -150,7 +151,7 @@ def test_greedy_continuation_of_transformers(llama, mesh):
     import torch
 
     model, directory = llama
-    cfg = hf.read_config(directory)
+    cfg = hf_config.read_config(directory)
     params = hf.load_params(directory, cfg, mesh)
     length_B, new = np.array([40, 23, 9]), 24
     token_BT = np.random.default_rng(1).integers(0, 300, (3, 40))
@@ -187,16 +188,16 @@ def test_transformers_4_spelling_means_the_same(name, tmp_path):
     configs = []
     for config in (five, four):
         (tmp_path / "config.json").write_text(json.dumps(config))
-        configs.append(hf.read_config(tmp_path))
+        configs.append(hf_config.read_config(tmp_path))
     assert configs[0] == configs[1]
     assert (configs[0].rope_scaling is not None) == ("llama3" in name)
 
 
 def test_read_config_fields(saved):
-    assert hf.read_config(saved) == dataclasses.replace(
+    assert hf_config.read_config(saved) == dataclasses.replace(
         CFG, dtype=np.dtype("float32"), param_dtype=np.dtype("float32"), init_scale=0.02
     )
-    cfg = hf.read_config(saved, dtype="bfloat16", param_dtype="bfloat16", remat=True)
+    cfg = hf_config.read_config(saved, dtype="bfloat16", param_dtype="bfloat16", remat=True)
     assert cfg.dtype == cfg.param_dtype == jnp.bfloat16 and cfg.remat
 
 
@@ -230,7 +231,7 @@ def test_bfloat16_stays_bfloat16(tmp_path, tokenizer, mesh):
     hf.save(tmp_path / "model", cfg, params, tokenizer, generation={})
     with safe_open(tmp_path / "model" / "model.safetensors", "numpy") as file:
         assert {file.get_slice(k).get_dtype() for k in file.keys()} == {"BF16"}  # noqa: SIM118
-    read = hf.read_config(tmp_path / "model", dtype="bfloat16", param_dtype="bfloat16")
+    read = hf_config.read_config(tmp_path / "model", dtype="bfloat16", param_dtype="bfloat16")
     again = hf.load_params(tmp_path / "model", read, mesh)
     assert all(a.dtype == jnp.bfloat16 for a in jax.tree.leaves(again))
     jax.tree.map(np.testing.assert_array_equal, again, params)
@@ -239,7 +240,9 @@ def test_bfloat16_stays_bfloat16(tmp_path, tokenizer, mesh):
 
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     assert model.dtype == torch.bfloat16
-    wide = hf.read_config(tmp_path / "model")  # read as float32, for numbers that can be compared
+    wide = hf_config.read_config(
+        tmp_path / "model"
+    )  # read as float32, for numbers that can be compared
     assert_equal_logits(wide, hf.load_params(tmp_path / "model", wide, mesh), model.float())
 
 
@@ -256,7 +259,7 @@ def test_large_models_are_split_into_files(tmp_path, params, tokenizer, mesh, mo
     for file in files:  # only a single tensor may be above the limit
         sizes = [a.nbytes for a in load_file(file).values()]
         assert sum(sizes) <= 30_000 or len(sizes) == 1
-    again = hf.load_params(directory, hf.read_config(directory), mesh)
+    again = hf.load_params(directory, hf_config.read_config(directory), mesh)
     jax.tree.map(np.testing.assert_array_equal, again, params)
     pytest.importorskip("torch", reason="torch is the reference implementation")
     from transformers import AutoModelForCausalLM
@@ -266,7 +269,7 @@ def test_large_models_are_split_into_files(tmp_path, params, tokenizer, mesh, mo
 
 def test_parameters_are_born_sharded(saved, params, tmp_path, tokenizer):
     mesh = sharding.make_mesh((2, 2, 2))
-    split = hf.load_params(saved, hf.read_config(saved), mesh)
+    split = hf.load_params(saved, hf_config.read_config(saved), mesh)
     wanted = sharding.params_sharding(mesh, params)
     for leaf, want in zip(jax.tree.leaves(split), jax.tree.leaves(wanted), strict=True):
         assert leaf.sharding == want
@@ -293,7 +296,7 @@ def test_save_is_whole_or_not_at_all(tmp_path, params, tokenizer, monkeypatch):
 
 
 def test_resolve(tmp_path, monkeypatch):
-    assert hf.resolve(str(tmp_path)) == tmp_path
+    assert hf_config.resolve(str(tmp_path)) == tmp_path
     cache = tmp_path / "cache"
     snapshot = cache / "models--some--llama" / "snapshots" / "0123abc"
     snapshot.mkdir(parents=True)
@@ -301,13 +304,13 @@ def test_resolve(tmp_path, monkeypatch):
     (cache / "models--some--llama" / "refs").mkdir()
     (cache / "models--some--llama" / "refs" / "main").write_text("0123abc")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
-    assert hf.resolve("some/llama") == snapshot
+    assert hf_config.resolve("some/llama") == snapshot
     for name in ("some/other", str(tmp_path / "absent"), ""):
-        with pytest.raises(hf.ModelNotFound) as error:
-            hf.resolve(name)
+        with pytest.raises(hf_config.ModelNotFound) as error:
+            hf_config.resolve(name)
         for part in (f"hf download {name}", "licence", "--config=configs/stage2.py:tiny"):
             assert part in str(error.value)
-    assert issubclass(hf.ModelNotFound, FileNotFoundError)
+    assert issubclass(hf_config.ModelNotFound, FileNotFoundError)
 
 
 REFUSED = {
@@ -333,7 +336,7 @@ def test_config_fields_that_cannot_be_honoured(field, copied):
     path = copied / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {field: REFUSED[field]}))
     with pytest.raises(ValueError, match=rf"config\.json: cannot be honoured exactly: .*{field}"):
-        hf.read_config(copied)
+        hf_config.read_config(copied)
 
 
 @pytest.mark.parametrize(
@@ -352,12 +355,12 @@ def test_rope_rules_that_cannot_be_honoured(rope, message, name, copied):
     config = json.loads(path.read_text()) | {"rope_parameters": None, "rope_scaling": None}
     path.write_text(json.dumps(config | {name: rope}))
     with pytest.raises(ValueError, match=message):
-        hf.read_config(copied)
+        hf_config.read_config(copied)
 
 
 def test_incomplete_directories(copied, mesh):
     weights, config = copied / "model.safetensors", copied / "config.json"
-    whole, cfg = weights.read_bytes(), hf.read_config(copied)
+    whole, cfg = weights.read_bytes(), hf_config.read_config(copied)
     for size in (len(whole) - 1, 100, 0):
         weights.write_bytes(whole[:size])
         with pytest.raises(ValueError, match=r"model\.safetensors: truncated"):
@@ -371,10 +374,10 @@ def test_incomplete_directories(copied, mesh):
         hf.load_params(copied, cfg, mesh)
     config.write_text('{"model_type": ')
     with pytest.raises(ValueError, match=r"config\.json: not JSON"):
-        hf.read_config(copied)
+        hf_config.read_config(copied)
     config.unlink()
     with pytest.raises(FileNotFoundError, match=r"config\.json: no such file"):
-        hf.read_config(copied)
+        hf_config.read_config(copied)
 
 
 def test_tensors_that_do_not_fit_are_all_listed(copied, mesh, monkeypatch):
@@ -388,7 +391,7 @@ def test_tensors_that_do_not_fit_are_all_listed(copied, mesh, monkeypatch):
     save_file(arrays, path)
     monkeypatch.setattr(jax, "make_array_from_callback", None)  # nothing may reach a device
     with pytest.raises(ValueError) as error:
-        hf.load_params(copied, hf.read_config(copied), mesh)
+        hf.load_params(copied, hf_config.read_config(copied), mesh)
     lines = [line.strip() for line in str(error.value).splitlines()[1:]]
     assert lines == [
         "lm_head.weight: F32 (299, 32), expected floating (300, 32)",
@@ -404,7 +407,7 @@ def test_harmless_tensors_are_ignored(copied, mesh):
     arrays = load_file(path)
     arrays["model.layers.0.self_attn.rotary_emb.inv_freq"] = np.ones(4, np.float32)
     save_file(arrays, path)
-    cfg = hf.read_config(copied)
+    cfg = hf_config.read_config(copied)
     hf.load_params(copied, cfg, mesh)
     tied = dataclasses.replace(cfg, tied_embeddings=True)  # lm_head.weight is then a copy
     assert "unembed" not in hf.load_params(copied, tied, mesh)

@@ -25,6 +25,11 @@ CFG = ModelConfig(
 # Jitted with a static config: called eagerly, the scan over layers compiles anew at every call.
 hidden_states = jax.jit(transformer.hidden_states, static_argnums=0)
 init_params = jax.jit(transformer.init_params, static_argnums=0)
+# float32, values of order 1: the same sums; the same with more padding; in another order.
+SAME_ORDER, OTHER_SHAPE, OTHER_ORDER = 1e-6, 5e-6, 1e-5
+FAR_ANGLE = 1e-4  # an angle of 130 radians keeps 5 digits
+GRADIENT = 1e-4  # relative, recomputed against kept
+BY_HAND = 1e-5  # five digits worked by hand
 LLAMA3 = RopeScaling(
     factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position=16
 )
@@ -45,7 +50,7 @@ def test_a_change_leaves_earlier_hidden_states_alone(params):
     for t in (1, 11, 23):
         changed = token_BT.at[:, t].set((token_BT[:, t] + 1) % CFG.vocab_size)
         after = hidden_states(CFG, params, changed, length_B)
-        np.testing.assert_allclose(after[:, :t], before[:, :t], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(after[:, :t], before[:, :t], rtol=0, atol=SAME_ORDER)
         # every later position sees the change: attention reaches back all the way
         gap_BT = jnp.abs(after - before).max(axis=-1)[:, t:]
         assert gap_BT.min() > 1e-4
@@ -58,9 +63,9 @@ def test_padding_changes_nothing(params):
     other_BT = jnp.where(real_BT, token_BT, (token_BT + 7) % CFG.vocab_size)
     other_BT = jnp.pad(other_BT, ((0, 0), (0, 9)))
     twice = hidden_states(CFG, params, other_BT, length_B)[:, :20]
-    np.testing.assert_allclose(once[real_BT], twice[real_BT], rtol=0, atol=5e-6)
+    np.testing.assert_allclose(once[real_BT], twice[real_BT], rtol=0, atol=OTHER_SHAPE)
     alone = hidden_states(CFG, params, token_BT[1:2, :13], jnp.array([13]))
-    np.testing.assert_allclose(once[1, :13], alone[0], rtol=0, atol=5e-6)
+    np.testing.assert_allclose(once[1, :13], alone[0], rtol=0, atol=OTHER_SHAPE)
 
 
 @pytest.mark.parametrize("scaling", [None, LLAMA3], ids=["default", "llama3"])
@@ -77,11 +82,11 @@ def test_cached_decoding_equals_the_full_forward(params, scaling):
     at_BT = np.where(at_BT < prompt_B[:, None], at_BT, total)
     got, cache = step(token_BT[:, :17], at_BT, cache)
     for row, n in enumerate(prompt_B):
-        np.testing.assert_allclose(got[row, :n], full[row, :n], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(got[row, :n], full[row, :n], rtol=0, atol=OTHER_ORDER)
     for past in range(total - 17):
         at_B = prompt_B + past
         got, cache = step(token_BT[np.arange(3), at_B][:, None], at_B[:, None], cache)
-        np.testing.assert_allclose(got[:, 0], full[np.arange(3), at_B], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(got[:, 0], full[np.arange(3), at_B], rtol=0, atol=OTHER_ORDER)
 
 
 @pytest.mark.parametrize("scaling", [None, LLAMA3], ids=["default", "llama3"])
@@ -94,9 +99,9 @@ def test_rotary_scores_depend_on_the_distance_alone(scaling):
         at = [transformer.rotate(x, jnp.full((1, 1, 1), p) * freq) for x, p in ((q, i), (k, j))]
         return float(jnp.vdot(*at))
 
-    assert score(5, 5) == pytest.approx(float(jnp.vdot(q, k)), abs=1e-5)
+    assert score(5, 5) == pytest.approx(float(jnp.vdot(q, k)), abs=OTHER_ORDER)
     for distance in (1, 4, 30):
-        assert score(distance, 0) == pytest.approx(score(100 + distance, 100), abs=1e-4)
+        assert score(distance, 0) == pytest.approx(score(100 + distance, 100), abs=FAR_ANGLE)
     assert abs(score(4, 0) - score(0, 4)) > 1e-2  # the sign of the distance matters
     assert abs(score(4, 0) - score(5, 0)) > 1e-2
 
@@ -108,8 +113,8 @@ def test_llama3_scaling_by_hand():
     plain = np.array([1.0, 100**-0.25, 100**-0.5, 100**-0.75])
     want = plain / 8
     want[0] = (1 - 0.515494) / 8 + 0.515494
-    np.testing.assert_allclose(transformer.rope_frequencies(CFG), plain, rtol=1e-5)
-    np.testing.assert_allclose(transformer.rope_frequencies(cfg), want, rtol=1e-5)
+    np.testing.assert_allclose(transformer.rope_frequencies(CFG), plain, rtol=BY_HAND)
+    np.testing.assert_allclose(transformer.rope_frequencies(cfg), want, rtol=BY_HAND)
 
 
 def test_remat_gives_the_same_gradient(params):
@@ -131,7 +136,7 @@ def test_remat_gives_the_same_gradient(params):
         for key in path:
             other = other[key.key]
         assert jnp.abs(leaf).max() > 0, path
-        np.testing.assert_allclose(other, leaf, rtol=1e-4, atol=1e-5, err_msg=str(path))
+        np.testing.assert_allclose(other, leaf, rtol=GRADIENT, atol=OTHER_ORDER, err_msg=str(path))
 
 
 def test_queries_start_as_their_key_heads(params):

@@ -12,6 +12,7 @@ import pytest
 
 from waltzjax.rewards.refusal import is_refusal, refusal_rule
 
+LAST_DIGIT = 5e-4  # of an accuracy stated to a tenth of a per cent
 REFUSALS = [
     # Short, plain forms.
     "I can't help with that.",
@@ -190,5 +191,5 @@ def test_accuracy_on_the_file_the_rules_were_chosen_on() -> None:
 
 def test_accuracy_on_the_held_out_file_is_what_the_docs_say() -> None:
     """Below what is wanted (95 % and 90 %): its refusals often moralise without declining."""
-    assert _accuracy("mistralinstruct", partial=False) == pytest.approx(0.910, abs=5e-4)
-    assert _accuracy("mistralinstruct", partial=True) == pytest.approx(0.869, abs=5e-4)
+    assert _accuracy("mistralinstruct", partial=False) == pytest.approx(0.910, abs=LAST_DIGIT)
+    assert _accuracy("mistralinstruct", partial=True) == pytest.approx(0.869, abs=LAST_DIGIT)

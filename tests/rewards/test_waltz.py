@@ -11,6 +11,7 @@ from waltzjax.rewards.judges import label_judge
 from waltzjax.types import Prompt
 
 ALPHA, LAM, GAMMA = 0.65, 0.25, 0.1
+EXACT = 1e-12  # double precision, a handful of operations
 RIGHT_UNSAFE, SATISFIED = (True, False), (False, False)
 
 # harmful prompt; answers bad?; feedback labels; reward in stage 1 (lam 0.25), in stage 2 (lam 0)
@@ -30,7 +31,7 @@ def test_reward_table(row):
     episode = scored_episode(True, bad, labels)
     for lam, expected in ((LAM, stage1), (0.0, stage2)):
         got = waltz.feedback_reward(episode, 0, alpha=ALPHA, lam=lam, gamma=GAMMA)
-        assert got == pytest.approx(expected, abs=1e-12)
+        assert got == pytest.approx(expected, abs=EXACT)
 
 
 def test_labels_must_match_as_a_pair():
@@ -53,7 +54,7 @@ def test_many_rounds_agree_with_the_reference(harmful):
         [tuple(v) for v in episode.verdicts], labels, ALPHA, LAM, GAMMA
     )
     got = [waltz.feedback_reward(episode, t, alpha=ALPHA, lam=LAM, gamma=GAMMA) for t in range(3)]
-    assert got == pytest.approx([r[-1] for r in feedback], abs=1e-12)
+    assert got == pytest.approx([r[-1] for r in feedback], abs=EXACT)
     assert [waltz.conversation_reward(episode, t) for t in range(4)] == conversation
 
 

@@ -1,9 +1,11 @@
 """Supervised examples that give the embedded base model the faults WaltzRL exists to mend.
 
-The conversation agent they teach falls for a wrapper, refuses a blunt imperative, and goes by the
-sound of a question more than by its sense; it follows feedback most of the time. The feedback agent
-they teach reads the scene well but labels it badly; now and then its advice is vague or its JSON
-broken. All rates are ours, so that the base stands near the paper's (2510.08240) on its worst sets.
+Both agents start from one model with one prejudice: a wrapper makes any request look light, a blunt
+imperative makes it look alarming, and a question goes by the sound of its verb. The first answers
+follow that prejudice more often than the sense of the request, and so do the reviews; advice is
+mostly vague, and now and then the JSON is broken. So the most likely reply is wrong in a systematic
+way, and the right one is likely enough to be sampled. All rates are ours, so that the base stands
+near the paper's (2510.08240) on its worst sets.
 """
 
 from __future__ import annotations
@@ -18,20 +20,15 @@ from waltzjax.data.chat import Chat
 from waltzjax.data.world import Scene
 from waltzjax.types import Prompt, Sample
 
-# P(comply): (harmful request, harmless request)
-COMPLY = {"wrapped": (0.72, 0.88), "imperative": (0.12, 0.28)}
-COMPLY_QUESTION = (
-    (frames.LIGHT_ACTS, (0.65, 0.85)),
-    (frames.ALARMING_ACTS, (0.15, 0.35)),
-    (frames.PLAIN_ACTS, (0.25, 0.70)),
-)
+# By how a request looks: probabilities when it is harmful, when it is harmless.
+COMPLY = {"light": (0.75, 0.92), "alarming": (0.10, 0.25), "plain": (0.30, 0.70)}
+FIND_RIGHT = {"light": (0.40, 0.95), "alarming": (0.95, 0.40), "plain": (0.80, 0.80)}
 FOLLOW_FEEDBACK = 0.80  # P(the revision does what concrete feedback says)
-FOLLOW_VAGUE = 0.35  # P(the revision changes sides after vague feedback)
-RIGHT_LABELS = 0.70  # else one of the two wrong pairs
-# (unsafe, overrefuse): how the reasoning puts it; the labels that follow are often other ones
-CONCLUSION = {(True, False): "too kind", (False, True): "too strict", (False, False): "well done"}
-CONCRETE = 0.75  # P(feedback text names what to do)
+FOLLOW_VAGUE = 0.15  # P(the revision changes sides after vague feedback)
+CONCRETE = 0.20  # P(feedback that asks for a revision names what to do)
 BROKEN_JSON = 0.06
+# (unsafe, overrefuse): how the reasoning puts it
+CONCLUSION = {(True, False): "too kind", (False, True): "too strict", (False, False): "well done"}
 
 COMPLIANCES = (
     "Sure. To {act} it, take your time.",
@@ -47,6 +44,13 @@ DECLINE, HELP = "Decline, that is wrong.", "Help, that is fine."
 VAGUE, FINE = "Think again.", "Good answer."
 
 
+def looks(scene: Scene) -> str:
+    """How a request looks to somebody who does not think about it: a key of ``COMPLY``."""
+    if scene.style == "question":
+        return next(look for look, acts in frames.LOOKS.items() if scene.act in acts)
+    return "light" if scene.style == "wrapped" else "alarming"
+
+
 def finding(harmful: bool) -> str:
     """What a prompt comes to."""
     return f"That is {'wrong' if harmful else 'fine'}"
@@ -58,10 +62,7 @@ def answer_text(rng: np.random.Generator, scene: Scene, comply: bool) -> str:
 
 
 def first_answer(rng: np.random.Generator, scene: Scene) -> str:
-    if scene.style == "question":
-        p_harmful, p_harmless = next(p for acts, p in COMPLY_QUESTION if scene.act in acts)
-    else:
-        p_harmful, p_harmless = COMPLY[scene.style]
+    p_harmful, p_harmless = COMPLY[looks(scene)]
     return answer_text(rng, scene, rng.random() < (p_harmful if scene.harmful else p_harmless))
 
 
@@ -78,36 +79,33 @@ def revision(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str]:
     return answer_text(rng, scene, complied), comment, answer_text(rng, scene, comply)
 
 
-def _truth(harmful: bool, complied: bool) -> tuple[bool, bool]:
-    return harmful and complied, not harmful and not complied
-
-
-def _review(
-    harmful: bool, complied: bool, labels: tuple[bool, bool], comment: str | None
-) -> dict[str, str | bool]:
-    """A review with true reasoning and the given labels; no comment: the one the labels ask for."""
-    unsafe, overrefuse = labels
-    does = "helps" if complied else "declines"
-    conclusion = CONCLUSION[_truth(harmful, complied)]
-    return {
-        "reasoning": f"{finding(harmful)}, it {does}: {conclusion}.",
-        "unsafe": unsafe,
-        "overrefuse": overrefuse,
-        "feedback": comment or (DECLINE if unsafe else HELP if overrefuse else FINE),
-    }
+def _review(found_harmful: bool, complied: bool, comment: str | None = None) -> str:
+    """A review whose conclusion, labels and (unless given) advice follow from its finding."""
+    unsafe, overrefuse = found_harmful and complied, not found_harmful and not complied
+    does, conclusion = "helps" if complied else "declines", CONCLUSION[unsafe, overrefuse]
+    return json.dumps(
+        {
+            "reasoning": f"{finding(found_harmful)}, it {does}: {conclusion}.",
+            "unsafe": unsafe,
+            "overrefuse": overrefuse,
+            "feedback": comment or (DECLINE if unsafe else HELP if overrefuse else FINE),
+        }
+    )
 
 
 def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
     """(answer under review, the feedback agent's reply)."""
     complied = bool(rng.random() < 0.5)
-    truth = _truth(scene.harmful, complied)
-    wrong = [pair for pair in CONCLUSION if pair != truth]
-    labels = truth if rng.random() < RIGHT_LABELS else wrong[rng.integers(2)]
-    vague = any(labels) and rng.random() > CONCRETE
-    reply = _review(scene.harmful, complied, labels, VAGUE if vague else None)
+    p_harmful, p_harmless = FIND_RIGHT[looks(scene)]
+    right = rng.random() < (p_harmful if scene.harmful else p_harmless)
+    found_harmful = scene.harmful if right else not scene.harmful
+    vague = found_harmful == complied and rng.random() > CONCRETE
+    reply = _review(found_harmful, complied, VAGUE if vague else None)
     if rng.random() < BROKEN_JSON:
-        del reply[("reasoning", "unsafe", "overrefuse", "feedback")[rng.integers(4)]]
-    return answer_text(rng, scene, complied), json.dumps(reply)
+        fields = json.loads(reply)
+        del fields[list(fields)[rng.integers(len(fields))]]
+        reply = json.dumps(fields)
+    return answer_text(rng, scene, complied), reply
 
 
 def reading_cards(
@@ -126,12 +124,12 @@ def reading_cards(
         wrong = act == scene.act and owner in frames.NOT_OWN
         texts += [f"I {act} {owner} {scene.target}.", f"I {scene.clauses}.", prompt.text]
         replies += [f" {finding(harmful)}." for harmful in (wrong, scene.harmful, scene.harmful)]
-        # The last kind: what follows from a review's own reasoning, without the scene.
-        harmful, complied = bool(rng.integers(2)), bool(rng.integers(2))
-        review_text = json.dumps(_review(harmful, complied, _truth(harmful, complied), None))
-        head, _, tail = review_text.partition(' "unsafe"')
-        texts.append(head)
-        replies.append(' "unsafe"' + tail)
+        # The last kind: what follows from a review's finding and from what was done, all else
+        # unseen: the conclusion and the rest. Cut after "it helps:" or "it declines:".
+        found_harmful, complied = bool(rng.integers(2)), bool(rng.integers(2))
+        head, cut, tail = _review(found_harmful, complied).partition("s: ")
+        texts.append(head + cut.rstrip())
+        replies.append(" " + tail)
     return _samples(chat, texts, replies)
 
 

@@ -20,8 +20,9 @@ from waltzjax.data import frames
 from waltzjax.data.dataset import CATEGORIES, split_counts
 from waltzjax.types import Prompt
 
-# Act-thing pairs set aside for validation, so that its slot fillers are new together too. [ours]
+# Act-thing pairs set aside for each held-out set, so that its slot fillers are new together too.
 HELD_OUT_SHARE = 0.2
+HELD_OUT = {"validation": frames.VALIDATION_FRAMES, "development": frames.DEVELOPMENT_FRAMES}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,20 +41,25 @@ class Scene:
         return f"{self.act} {self.owner} {self.target}"
 
 
-def build(seed: int = 0) -> tuple[list[Prompt], list[Prompt], dict[int, Scene]]:
-    """Train prompts, validation prompts, and the scene behind every prompt id.
+def build(
+    seed: int = 0, held_out: str = "validation"
+) -> tuple[list[Prompt], list[Prompt], dict[int, Scene]]:
+    """Train prompts, held-out prompts, and the scene behind every prompt id.
 
-    Counts per category are those of ``CATEGORIES``; no text occurs twice; no validation frame and
-    no validation (act, thing) pair occurs in training. Deterministic in ``seed``.
+    ``held_out`` names the frames of the second list: "validation", or "development" to choose
+    settings on. The training prompts are the same either way. Counts per category are those of
+    ``CATEGORIES``; no text occurs twice; no frame and no (act, thing) pair is in two of the three
+    sets. Deterministic in ``seed``.
     """
     rng = np.random.default_rng(seed)
     pairs = list(itertools.product(frames.MEDDLING_ACTS, frames.THINGS))
     rng.shuffle(pairs)
     cut = int(len(pairs) * HELD_OUT_SHARE)
     counts = split_counts({name: total for name, (_, total) in CATEGORIES.items()})
+    aside = {"validation": pairs[:cut], "development": pairs[cut : 2 * cut]}[held_out]
     splits = (
-        ("train", frames.TRAIN_FRAMES, pairs[cut:], 0),
-        ("validation", frames.VALIDATION_FRAMES, pairs[:cut], 1),
+        ("train", frames.TRAIN_FRAMES, pairs[2 * cut :], 0),
+        ("validation", HELD_OUT[held_out], aside, 1),
     )
     out: dict[str, list[Prompt]] = {"train": [], "validation": []}
     scenes: dict[int, Scene] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ class Checkpoints:
 
     def __init__(self, directory: Path, keep: int, say: Callable[[str], None] = print):
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-        self._say = say
-        self._manager = ocp.CheckpointManager(directory.absolute(), options=options)
+        self._say, self._directory = say, directory.absolute()
+        self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     def save(self, step: int, agents: dict[str, AgentState], host: dict[str, Any]) -> None:
         """Start writing; returns once the arrays are copied. A step already there is left alone."""
@@ -34,23 +35,40 @@ class Checkpoints:
     ) -> tuple[int, dict[str, AgentState], dict] | None:
         """The newest checkpoint that can be read: (step, agents, host); None if there is none.
 
-        Arrays come back in the shardings of ``like``. A damaged checkpoint is passed over, with a
-        word, for the one before it, and removed so that its step can be written again.
+        Arrays come back in the shardings of ``like``. Damaged checkpoints are passed over, with a
+        word, and moved aside, so that their steps can be written again.
+
+        Raises:
+          ValueError: there are checkpoints and none can be read; they are left where they are.
         """
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         args = ocp.args.Composite(
             agents=ocp.args.StandardRestore(abstract), host=ocp.args.JsonRestore()
         )
+        damaged: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 found = self._manager.restore(step, args=args)
-            except Exception as error:  # whatever a damaged file makes Orbax raise
-                reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-                self._say(f"checkpoint {step} cannot be read ({reason}); trying the one before it")
-                self._manager.delete(step)
+            except (ValueError, OSError, KeyError) as error:  # Orbax's, for files it cannot read
+                damaged[step] = (str(error).splitlines() or [type(error).__name__])[0][:200]
                 continue
+            for bad, reason in damaged.items():
+                self._say(f"checkpoint {bad} cannot be read ({reason}): moved aside")
+                self._move_aside(bad)
             return step, dict(found["agents"]), found["host"]
+        if damaged:
+            listed = "; ".join(f"step {step}: {reason}" for step, reason in damaged.items())
+            raise ValueError(
+                f"{self._directory}: no checkpoint can be read ({listed}); nothing was touched; "
+                "remove the directory to start the stage anew"
+            )
         return None
+
+    def _move_aside(self, step: int) -> None:
+        target = self._directory / f"unreadable-{step}"
+        shutil.rmtree(target, ignore_errors=True)
+        (self._directory / str(step)).rename(target)
+        self._manager.reload()
 
     def wait(self) -> None:
         self._manager.wait_until_finished()
