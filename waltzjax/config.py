@@ -102,7 +102,7 @@ def embedded() -> ConfigDict:
     e.max_positions = 256
     e.init_scale = 0.09
     e.card_steps = 250  # updates on reading cards
-    e.demo_steps = 400  # updates on demonstrations
+    e.demo_steps = 600  # updates on demonstrations
     e.batch = 64  # rows an update
     e.lr = 2e-3  # decays linearly to 5 %
     return e
