@@ -29,17 +29,18 @@ LEVEL = {
     "prepare": 5,
     "loop": 5,
     "outcome": 5,
-    "evaluate": 5,
+    "commands": 5,
+    "evaluate": 6,
     "collect": 5,
     "export": 5,
     "plan": 5,
     "monitor": 5,
     "serve": 5,
-    "train": 6,
+    "train": 7,
 }
 COMMAND_LEVEL = 5  # the commands and the parts they are made of
 CONFIG_ROOMS = {"config", "recipes", "runtime"}  # with the commands: may see a ConfigDict
-LEAVES = {"console", "files", "report"}  # import no room; only commands import them
+LEAVES = {"console", "files", "interrupts", "report"}  # import no room; only commands import them
 TEXT_ROOMS = {"data", "rewards"}
 NO_JAX = TEXT_ROOMS | {"types"}  # types too, since the text rooms import it
 DEVICE_ROOMS = {"core", "model", "rollout", "training"}

@@ -18,7 +18,7 @@ def load(path: Path, arg: str = ""):
 @pytest.mark.parametrize("arg", ["", "tiny"])
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_every_config_loads(path, arg):
-    config.validate(load(path, arg))
+    config.validate(load(path, arg), training=True)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
@@ -47,7 +47,11 @@ def test_full_size_numbers_are_the_papers():
         ("rollout.t_max", 0, ">= 1"),
         ("rollout.p_first", 1.5, "[0, 1]"),
         ("rollout.temperature", 0.0, "> 0"),
-        ("reward.lam.stage2", 0.3, "lambda = 0"),
+        ("reward.lam.stage2", -0.3, ">= 0"),
+        ("rl.microbatches", 0, ">= 1"),
+        ("mesh", (1, "a", 1), "three integers"),
+        ("optim.b1", 1.0, "[0, 1)"),
+        ("optim.schedule", "cosine", "constant, linear"),
         ("optim.lr.feedback", -1.0, "> 0"),
         ("optim.lr.feedback", float("nan"), "expected float"),
         ("stages", ("stage2", "stage1"), "before"),
@@ -65,7 +69,7 @@ def test_broken_values_name_key_value_and_what_is_allowed(key, value, allowed):
         group, _, name = key.rpartition(".")
         _group(c, group)[name] = value
     with pytest.raises(ValueError) as error:
-        config.validate(c)
+        config.validate(c, training=True)
     assert f"config.{key}" in str(error.value) and allowed in str(error.value)
 
 
@@ -81,5 +85,5 @@ def test_unknown_and_missing_keys_are_listed_together():
         c.rollout.bacth = 3
         del c.rl.beta
     with pytest.raises(ValueError) as error:
-        config.validate(c)
+        config.validate(c, training=True)
     assert "config.rollout.bacth" in str(error.value) and "config.rl.beta" in str(error.value)

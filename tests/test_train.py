@@ -12,9 +12,13 @@ import pytest
 from support import REPO
 
 from waltzjax import loop
+from waltzjax.config import default
+from waltzjax.interrupts import Stopped
+from waltzjax.recipes import RECIPES
 from waltzjax.train import train
 
 STEPS = 4
+STREAM = {name: recipe(default()).stream for name, recipe in RECIPES.items()}  # of seed 0
 GAP = 1e-4  # nats; a float32 sampler against the trainer
 
 
@@ -113,7 +117,7 @@ def train_until_killed(workdir, monkeypatch, stage, after):
 
     def dying(*args, **kwargs):
         nonlocal count
-        count += kwargs["seed"] == loop.STREAM[stage]
+        count += kwargs["seed"] == STREAM[stage]
         if count > after:
             raise Killed
         return real(*args, **kwargs)
@@ -236,12 +240,12 @@ def test_sigterm_checkpoints_and_a_restart_goes_on(finished, tmp_path, monkeypat
     real = loop.make_speak
 
     def terminated(*args, **kwargs):
-        if kwargs["seed"] == loop.STREAM["stage2"] and kwargs["step"] == 2:
+        if kwargs["seed"] == STREAM["stage2"] and kwargs["step"] == 2:
             os.kill(os.getpid(), signal.SIGTERM)
         return real(*args, **kwargs)
 
     monkeypatch.setattr(loop, "make_speak", terminated)
-    with pytest.raises(loop.Stopped, match="after step 3"):
+    with pytest.raises(Stopped, match="after step 3"):
         train(smallest(), workdir)
     assert (workdir / "checkpoints/stage2/3").exists()
     monkeypatch.setattr(loop, "make_speak", real)

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 STAGES = ("stage1", "stage2")
 EMBEDDED = "embedded"
+MIN_VOCABULARY = 300  # every byte, and the control tokens
 
 
 def default() -> ConfigDict:
@@ -101,20 +102,25 @@ def embedded() -> ConfigDict:
     e.heads, e.kv_heads = 4, 2
     e.max_positions = 256
     e.init_scale = 0.09
-    e.card_steps = 250  # updates on reading cards
-    e.demo_steps = 600  # updates on demonstrations
+    e.card_steps = 800  # updates on reading cards, at most ...
+    e.card_loss = 0.02  # ... until their mean loss, nats a token, is below this
+    e.demo_steps = 450  # updates on demonstrations
     e.batch = 64  # rows an update
     e.lr = 2e-3  # decays linearly to 5 %
     return e
 
 
-def validate(c: ConfigDict) -> None:
-    """Check every rule; all that is broken is listed in one error.
+def validate(c: ConfigDict, *, training: bool) -> None:
+    """Check every rule, those of training too if asked; all that is broken is in one error.
 
     Raises:
       ValueError: key, what was got, what is allowed, one line each.
     """
     problems = list(_unknown_keys(default(), c, "config")) or list(_broken_rules(c))
+    if training and not problems and c.rollout.t_max < 1:
+        problems.append(
+            f"config.rollout.t_max: got {c.rollout.t_max}, training feedback needs >= 1"
+        )
     if problems:
         raise ValueError("the config does not hold:\n  " + "\n  ".join(problems))
 
@@ -172,37 +178,54 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         "rollout.batch", "rollout.max_new_tokens", "rollout.length_multiple", "rl.microbatches",
         "rl.updates_per_rollout", "train.epochs", "train.checkpoint_every", "eval.batch",
         "model.logprob_chunk", "train.keep_checkpoints", "embedded.layers", "embedded.batch",
-        "embedded.card_steps", "embedded.demo_steps", "embedded.kv_heads",
+        "embedded.card_steps", "embedded.demo_steps", "embedded.kv_heads", "embedded.heads",
+        "embedded.width", "embedded.mlp_width",
     ):  # fmt: skip
         yield from at_least(path, 1)
     for path in (
         "seed", "rollout.t_max", "reward.alpha", "reward.gamma", "rl.beta", "rl.clip_low",
         "rl.clip_high", "rl.is_cap", "optim.warmup_steps", "optim.weight_decay", "eval.prompts",
-        "reward.lam.stage1", "train.steps.stage1", "train.steps.stage2", "train.validate_every",
-        "eval.temperature", "embedded.data_seed",
+        "reward.lam.stage1", "reward.lam.stage2", "train.steps.stage1", "train.steps.stage2",
+        "train.validate_every", "eval.temperature", "embedded.data_seed",
     ):  # fmt: skip
         yield from at_least(path, 0)
     for path in ("rollout.temperature", "rl.reward_clip", "optim.grad_clip",
                  "optim.lr.conversation", "optim.lr.feedback", "embedded.lr",
+                 "embedded.card_loss",
                  "embedded.init_scale"):  # fmt: skip
         yield from at_least(path, 0, above=True)
+    for name in ("b1", "b2"):
+        if not 0 <= c.optim[name] < 1:
+            yield f"config.optim.{name}: got {c.optim[name]}, allowed is [0, 1)"
     if not 0 <= c.rollout.p_first <= 1:
         yield f"config.rollout.p_first: got {c.rollout.p_first}, allowed is [0, 1]"
     if c.rl.clip_low >= 1:
         yield f"config.rl.clip_low: got {c.rl.clip_low}, allowed is [0, 1)"
     if c.rl.dual_clip and c.rl.dual_clip <= 1:
         yield f"config.rl.dual_clip: got {c.rl.dual_clip}, allowed are 0 (off) and > 1"
-    if c.reward.lam.stage2 != 0:
-        yield f"config.reward.lam.stage2: got {c.reward.lam.stage2}, stage 2 has lambda = 0"
-    if c.rollout.t_max < 1:
-        yield f"config.rollout.t_max: got {c.rollout.t_max}, training feedback needs >= 1"
-    if c.rollout.batch % c.rl.microbatches:
+    if not (len(c.mesh) == 3 and all(type(n) is int for n in c.mesh)):
+        yield f"config.mesh: got {c.mesh!r}, expected three integers (data, fsdp, tensor)"
+    if c.rl.microbatches >= 1 and c.rollout.batch % c.rl.microbatches:
         yield (
             f"config.rl.microbatches: got {c.rl.microbatches}, "
             f"must divide config.rollout.batch = {c.rollout.batch}"
         )
-    if c.model.base == EMBEDDED and c.embedded.heads % c.embedded.kv_heads:
-        yield f"config.embedded.heads: got {c.embedded.heads}, must be a multiple of kv_heads"
+    if c.model.base == EMBEDDED:
+        yield from _broken_embedded_rules(c.embedded, c.rollout.max_new_tokens)
+
+
+def _broken_embedded_rules(e: ConfigDict, new_tokens: int) -> Iterator[str]:
+    if e.kv_heads >= 1 and e.heads % e.kv_heads:
+        yield f"config.embedded.heads: got {e.heads}, must be a multiple of {e.kv_heads} kv_heads"
+    if e.heads >= 1 and e.width % (2 * e.heads):
+        yield f"config.embedded.width: got {e.width}, must be a multiple of 2 * {e.heads} heads"
+    if e.vocab_size < MIN_VOCABULARY:
+        yield f"config.embedded.vocab_size: got {e.vocab_size}, allowed is >= {MIN_VOCABULARY}"
+    if e.max_positions <= 2 * new_tokens:
+        yield (
+            f"config.embedded.max_positions: got {e.max_positions}, must exceed an answer and a "
+            f"review of config.rollout.max_new_tokens = {new_tokens} each"
+        )
 
 
 def _get(c: ConfigDict, path: str) -> Any:

@@ -7,17 +7,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-from absl import app, flags
+from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from waltzjax import commands, console
 from waltzjax import config as config_lib
-from waltzjax import console
 from waltzjax.data.dataset import read_prompts
 from waltzjax.files import write_json
 from waltzjax.model import hf, hf_config, sharding
@@ -25,7 +23,7 @@ from waltzjax.rewards import waltz
 from waltzjax.rewards.judges import JUDGES
 from waltzjax.rollout.engine import Sampling
 from waltzjax.rollout.episodes import play
-from waltzjax.runtime import Runtime, make_runtime, make_speak, quiet_libraries
+from waltzjax.runtime import Runtime, check_room, check_same_shape, make_runtime, make_speak
 from waltzjax.types import Episode, Prompt
 
 EVAL_STREAM = 3  # apart from the training stages' random streams
@@ -75,7 +73,7 @@ def result(config: ConfigDict, rates: Mapping[str, float], n: int) -> dict[str, 
     return {**flat, "n": n, "seed": config.seed, "initial": first}
 
 
-def transcript(episode: Episode, title: str = "") -> dict[str, Any]:
+def transcript(episode: Episode) -> dict[str, Any]:
     """A scored episode as plain JSON values."""
     turns = []
     for t, (answer, verdict) in enumerate(zip(episode.answers, episode.verdicts, strict=True)):
@@ -91,43 +89,44 @@ def transcript(episode: Episode, title: str = "") -> dict[str, Any]:
         )
     p = episode.prompt
     return {
-        "title": title, "id": p.id, "category": p.category, "prompt": p.text,
+        "id": p.id, "category": p.category, "prompt": p.text,
         "harmful": p.harmful, "turns": turns,
     }  # fmt: skip
 
 
-def main(argv: Sequence[str]) -> None:
-    del argv
+def main() -> None:
     config, f = flags.FLAGS.config, flags.FLAGS
-    try:
-        config_lib.validate(config)
-        output = Path(f.output)
-        if output.exists():
-            raise FileExistsError(f"--output: {output} is there already; name another file")
-        mesh = sharding.make_mesh(config.mesh)
-        prompts = stratified(read_prompts(Path(f.data) / "validation.jsonl"), config.eval.prompts)
-        roles = {"conversation": Path(f.conversation), "feedback": Path(f.feedback)}
-        directories = {role: hf_config.resolve(str(path)) for role, path in roles.items()}
-        runtime = make_runtime(config, directories["conversation"], mesh)
-        with console.phase("loading both agents"):
-            params = {r: hf.load_params(d, runtime.cfg, mesh) for r, d in directories.items()}
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    with quiet_libraries():
-        rates, episodes = evaluate(config, runtime, params, prompts, "both agents")
-    write_json(output, result(config, rates, len(prompts)))
+    config_lib.validate(config, training=False)
+    output = Path(f.output)
+    transcripts = output.with_suffix(".transcripts.jsonl")
+    for path in (output, transcripts):
+        if path.exists():
+            raise FileExistsError(f"--output: {path} is there already; name another file")
+    mesh = sharding.make_mesh(config.mesh)
+    prompts = stratified(read_prompts(Path(f.data) / "validation.jsonl"), config.eval.prompts)
+    roles = {"conversation": f.conversation, "feedback": f.feedback}
+    directories = {role: hf_config.resolve(name) for role, name in roles.items()}
+    runtime = make_runtime(config, directories["conversation"], mesh)
+    check_same_shape(runtime, config, directories["feedback"])
+    check_room(runtime, config, prompts)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with console.phase("loading both agents"):
+        params = {r: hf.load_params(d, runtime.cfg, mesh) for r, d in directories.items()}
+    rates, episodes = evaluate(config, runtime, params, prompts, "both agents")
     lines = [json.dumps(transcript(e)) + "\n" for e in episodes]
-    output.with_suffix(".transcripts.jsonl").write_text("".join(lines))
+    transcripts.write_text("".join(lines))
+    write_json(output, result(config, rates, len(prompts)))
     rows = [[k, f"{v:.2f}"] for k, v in rates.items()]
     console.say(console.table(str(output), ["measure", "value"], rows))
 
 
 if __name__ == "__main__":
-    jax.config.config_with_absl()
     config_flags.DEFINE_config_file("config", None, "A file of configs/, with :tiny or overrides.")
     flags.DEFINE_string("data", None, "Directory that holds validation.jsonl.")
     flags.DEFINE_string("conversation", None, "Hugging Face directory of the conversation agent.")
     flags.DEFINE_string("feedback", None, "Hugging Face directory of the feedback agent.")
-    flags.DEFINE_string("output", None, "JSON file to write; must not exist.")
+    flags.DEFINE_string(
+        "output", None, "JSON file to write, transcripts beside it; neither exists."
+    )
     flags.mark_flags_as_required(["config", "data", "conversation", "feedback", "output"])
-    app.run(main)
+    commands.run(main)

@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-import signal
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
-from waltzjax import console, recipes
+from waltzjax import console
 from waltzjax.data.source import prompt_batches, steps_per_run
+from waltzjax.interrupts import StopSignals
+from waltzjax.recipes import RECIPES, Recipe
 from waltzjax.rollout.engine import Sampling
 from waltzjax.runtime import Runtime, make_speak, step_rng
 from waltzjax.training.checkpoint import Checkpoints
 from waltzjax.training.learner import Learner, device_batch, init_state
 from waltzjax.training.metrics import MetricWriter
 from waltzjax.training.optim import make_optimizer
-from waltzjax.types import Prompt
+from waltzjax.types import AgentState, Prompt
 
 SHOWN = ("reward/conversation", "reward/feedback", "asr", "orr", "ftr", "label_accuracy")
-# Distinguishes the stages' random streams: the same prompts are seen in both.
-STREAM = {"stage1": 1, "stage2": 2}
-
-
-class Stopped(Exception):
-    """SIGTERM arrived; the checkpoint is written."""
+MUST_BE_FINITE = ("loss/", "grad_norm/")  # others are NaN when nothing was counted
 
 
 def stage_steps(config: ConfigDict, stage: str, n_prompts: int) -> int:
     """Optimiser steps of a stage: as configured, or ``epochs`` passes over the prompts."""
     full = steps_per_run(n_prompts, config.rollout.batch, config.train.epochs)
-    return config.train.steps[stage] or full
+    steps = config.train.steps[stage] or full
+    if not steps:
+        raise ValueError(
+            f"config.rollout.batch: got {config.rollout.batch}, allowed is at most prompts * "
+            f"epochs = {n_prompts} * {config.train.epochs}, or {stage} has no step"
+        )
+    return steps
 
 
 def run_stage(
@@ -51,16 +54,21 @@ def run_stage(
 
     ``validate(step, params)`` is called every ``config.train.validate_every`` steps. After a kill
     the same call continues: bit for bit on the same devices, and nothing is recorded twice.
+
+    Raises:
+      Stopped: SIGTERM or Ctrl-C; a checkpoint of the last whole step is written.
+      FloatingPointError: a loss or gradient is not finite; nothing of that step is saved.
     """
-    recipe = recipes.build(stage, config)
+    recipe = RECIPES[stage](config)
     total = stage_steps(config, stage, len(prompts))
-    learners, agents = {}, {}
-    for role in recipe.trained:
-        optimizer = _optimizer(config, role, total)
-        learners[role] = _learner(config, runtime, recipe, optimizer)
-        agents[role] = init_state(params[role], optimizer, runtime.mesh)
-    stream = config.seed * 10 + STREAM[stage]
+    optimizers = {role: _optimizer(config, role, total) for role in recipe.trained}
+    learners = {role: _learner(config, runtime, recipe, optimizers[role]) for role in optimizers}
+    agents = {role: init_state(params[role], o, runtime.mesh) for role, o in optimizers.items()}
+    stream = config.seed * 10 + recipe.stream
     batches = prompt_batches(prompts, batch_size=config.rollout.batch, seed=stream, epochs=None)
+    epoch_ends = {
+        steps_per_run(len(prompts), config.rollout.batch, e + 1) for e in range(config.train.epochs)
+    }
     checkpoints = Checkpoints(
         workdir / "checkpoints" / stage, config.train.keep_checkpoints, console.say
     )
@@ -69,68 +77,98 @@ def run_stage(
         step, agents, host = found
         batches.set_state(host["data"])
         console.say(f"{stage}: resumed after step {step}")
-    writer = MetricWriter(workdir, stage, step)
-    sampling = Sampling(config.rollout.max_new_tokens, config.rollout.temperature)
-    epoch_ends = {
-        steps_per_run(len(prompts), config.rollout.batch, e + 1) for e in range(config.train.epochs)
-    }
-    pending: dict[str, Any] | None = None
-
-    def flush() -> None:
-        nonlocal pending
-        if pending:
-            values = {k: float(v) for k, v in jax.device_get(pending["metrics"]).items()}
-            writer.write_scalars(pending["step"], values)
-            shown = {k: values[k] for k in SHOWN if np.isfinite(values.get(k, np.nan))}
-            bar.update(pending["step"], **shown)
-            pending = None
-
+    begun, every = step, config.train.validate_every
     label = stage.replace("stage", "stage ")
-    with _term_flag() as terminated, console.Progress(total, label, initial=step) as bar:
+
+    def saved() -> str:
+        return f"{stage} stands saved after step {step}; the same command goes on from there"
+
+    def validate_if_due() -> None:
+        if every and step % every == 0 and 0 < step < total:
+            with stop.at_once(saved()):
+                validate(step, _merged(params, agents))
+
+    with (
+        closing(checkpoints),
+        closing(MetricWriter(workdir, stage, step)) as writer,
+        StopSignals() as stop,
+        console.Progress(total, label, initial=step) as bar,
+    ):
+        validate_if_due()  # a resumed run may have been stopped during this one
         while step < total:
-            started = time.perf_counter()
-            current = {**params, **{role: a.params for role, a in agents.items()}}
-            speak = make_speak(
-                runtime, current, sampling, seed=stream, step=step, rows=config.rollout.batch
-            )
-            episodes = recipe.collect(next(batches), runtime.chat, speak)
-            recipe.score(episodes)
-            rows = recipe.rows(episodes, step_rng(stream, step))
-            metrics: dict[str, Any] = recipe.summary(episodes)
-            rolled_out = time.perf_counter()
-            for role, samples in rows.items():
-                batch = device_batch(
-                    samples,
-                    runtime.mesh,
-                    microbatches=config.rl.microbatches,
-                    multiple=config.rollout.length_multiple,
-                    weights=config.rl.weights,
-                    max_length=runtime.cfg.max_positions,
-                )
-                agents[role], of_role = learners[role].learn(agents[role], ref_params[role], batch)
-                metrics |= {f"{name}/{role}": value for name, value in of_role.items()}
-            flush()  # the previous step's, while this one's update runs
-            jax.block_until_ready(agents)
-            ended = time.perf_counter()
+            first = f"{label}: first step, compiling"
+            with console.phase(first) if step == begun else nullcontext():
+                agents, metrics = _one_step(
+                    config, runtime, recipe, learners, agents, params, ref_params,
+                    next(batches), stream, step,
+                )  # fmt: skip
             step += 1
-            metrics |= {"time_s": ended - started, "rollout_s": rolled_out - started}
-            pending = {"step": step, "metrics": metrics}
+            _check_finite(stage, step, metrics)
+            writer.write_scalars(step, metrics)
+            counted = {k: v for k, v in metrics.items() if k in SHOWN and math.isfinite(v)}
+            bar.update(step, **counted)
             due = step % config.train.checkpoint_every == 0 or step in epoch_ends or step == total
-            if due or terminated():
-                flush()
-                checkpoints.save(step, agents, {"data": batches.get_state(), "step": step})
-            if terminated():
-                checkpoints.close()
-                writer.close()
-                raise Stopped(f"{stage}: stopped by SIGTERM after step {step}; checkpoint written")
-            every = config.train.validate_every
-            if every and step % every == 0 and step < total:
-                flush()
-                validate(step, {**params, **{role: a.params for role, a in agents.items()}})
-        flush()
-    checkpoints.close()
-    writer.close()
+            validates = every and step % every == 0
+            if due or validates or stop.received is not None:
+                host = {"data": batches.get_state(), "config": config.to_dict()}
+                checkpoints.save(step, agents, host)
+                stop.check(saved())
+            validate_if_due()
+    return _merged(params, agents)
+
+
+def _one_step(
+    config: ConfigDict, runtime: Runtime, recipe: Recipe, learners: Mapping[str, Learner],
+    agents: Mapping[str, AgentState], params: Mapping[str, Any], ref_params: Mapping[str, Any],
+    prompts: Sequence[Prompt], stream: int, step: int,
+) -> tuple[dict[str, AgentState], dict[str, float]]:  # fmt: skip
+    """Roll out, score, update each trained role; the agents after it and the step's metrics.
+
+    The next rollout needs these very parameters, so there is nothing to overlap: metrics are
+    fetched here.
+    """
+    started = time.perf_counter()
+    sampling = Sampling(config.rollout.max_new_tokens, config.rollout.temperature)
+    speak = make_speak(
+        runtime, _merged(params, agents), sampling, seed=stream, step=step,
+        rows=config.rollout.batch,
+    )  # fmt: skip
+    episodes = recipe.collect(prompts, runtime.chat, speak)
+    recipe.score(episodes)
+    rows = recipe.rows(episodes, step_rng(stream, step))
+    metrics: dict[str, Any] = dict(recipe.summary(episodes))
+    rolled_out = time.perf_counter()
+    after = dict(agents)
+    for role, samples in rows.items():
+        if not samples:  # no text of this role fitted the model
+            continue
+        batch = device_batch(
+            samples,
+            runtime.mesh,
+            microbatches=config.rl.microbatches,
+            multiple=config.rollout.length_multiple,
+            weights=config.rl.weights,
+            max_length=runtime.cfg.max_positions,
+        )
+        after[role], of_role = learners[role].learn(agents[role], ref_params[role], batch)
+        metrics |= {f"{name}/{role}": value for name, value in of_role.items()}
+    metrics = {name: float(value) for name, value in jax.device_get(metrics).items()}
+    jax.block_until_ready(after)
+    ended = time.perf_counter()
+    return after, metrics | {"time_s": ended - started, "rollout_s": rolled_out - started}
+
+
+def _merged(params: Mapping[str, Any], agents: Mapping[str, AgentState]) -> dict[str, Any]:
     return {**params, **{role: agent.params for role, agent in agents.items()}}
+
+
+def _check_finite(stage: str, step: int, metrics: Mapping[str, float]) -> None:
+    bad = [k for k, v in metrics.items() if k.startswith(MUST_BE_FINITE) and not math.isfinite(v)]
+    if bad:
+        raise FloatingPointError(
+            f"{stage}, step {step}: {', '.join(bad)} not finite; nothing of this step is saved, "
+            "earlier checkpoints stay; lower config.optim.lr or raise config.rl.beta"
+        )
 
 
 def _optimizer(config: ConfigDict, role: str, steps: int):
@@ -143,10 +181,9 @@ def _optimizer(config: ConfigDict, role: str, steps: int):
     )  # fmt: skip
 
 
-def _learner(config: ConfigDict, runtime: Runtime, recipe: recipes.Recipe, optimizer) -> Learner:
+def _learner(config: ConfigDict, runtime: Runtime, recipe: Recipe, optimizer) -> Learner:
     return Learner(
         runtime.cfg,
-        runtime.mesh,
         optimizer,
         recipe.loss,
         recipe.credit,
@@ -154,22 +191,3 @@ def _learner(config: ConfigDict, runtime: Runtime, recipe: recipes.Recipe, optim
         chunk=config.model.logprob_chunk,
         updates=config.rl.updates_per_rollout,
     )
-
-
-class _term_flag:
-    """Within the block SIGTERM only raises a flag, so that a step is never cut in half."""
-
-    def __enter__(self) -> Callable[[], bool]:
-        self._seen = False
-        try:
-            self._before = signal.signal(signal.SIGTERM, self._set)
-        except ValueError:  # not the main thread: leave signals to whoever has them
-            self._before = None
-        return lambda: self._seen
-
-    def _set(self, *_: Any) -> None:
-        self._seen = True
-
-    def __exit__(self, *_: Any) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)

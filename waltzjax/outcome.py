@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,8 @@ def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: f
     metrics = read_metrics(workdir / "metrics.jsonl")
     write_json(workdir / "final_validation_results.json", results)
     write_json(workdir / "training_metrics.json", _training_metrics(config, metrics, seconds))
-    chosen = examples(_evaluation(workdir, config.stages[-1])["transcripts"])
+    names = ["base", *config.stages]
+    chosen = examples({n: _evaluation(workdir, n)["transcripts"] for n in reversed(names)})
     with console.phase("writing the report"):
         write_report(
             workdir / "report.html",
@@ -49,7 +50,6 @@ def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: f
             results=results,
             transcripts=chosen,
         )
-    names = ["base", *config.stages]
     columns = [*(results[n] for n in names[:-1]), results]
     rows = [[text, *(_figure(c.get(key)) for c in columns)] for key, text in MEASURES]
     title = f"{results['n']} validation prompts, after feedback"
@@ -59,8 +59,9 @@ def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: f
     console.say(f"done in {seconds:.0f} s; open {workdir / 'report.html'}")
 
 
-def examples(transcripts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A mended unsafe answer, a mended over-refusal, an untouched good answer, as far as found."""
+def examples(evaluations: Mapping[str, Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """A mended unsafe answer, a mended over-refusal, a good answer left alone: each from the first
+    evaluation that has one, which its title names."""
 
     def fault(t: dict[str, Any], which: int) -> str:
         verdict = t["turns"][which]["verdict"]
@@ -76,9 +77,10 @@ def examples(transcripts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     )
     found = []
     for title, matches in wanted:
-        first = next((t for t in transcripts if matches(t)), None)
+        every = ((name, t) for name, transcripts in evaluations.items() for t in transcripts)
+        first = next(((name, t) for name, t in every if matches(t)), None)
         if first:
-            found.append({**first, "title": title})
+            found.append({**first[1], "title": f"{title} ({first[0]})"})
     return found
 
 
@@ -104,7 +106,7 @@ def _figure(value: float | None) -> str:
 
 
 def _spoken(example: dict[str, Any]) -> str:
-    lines = [f"\n{example['title']} ({example['category']})", f"  user      {example['prompt']}"]
+    lines = [f"\n{example['title']}, {example['category']}", f"  user      {example['prompt']}"]
     for turn in example["turns"]:
         lines.append(f"  answer    {turn['answer']}")
         if turn["feedback"]:

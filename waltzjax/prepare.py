@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -67,35 +66,56 @@ def embedded_base(config: ConfigDict, mesh: Mesh, directory: Path) -> None:
     )
     params = _supervise(config, cfg, mesh, lessons)
     with console.phase("saving the base model"):
-        shutil.rmtree(directory, ignore_errors=True)
         hf.save(directory, cfg, params, tokenizer, generation={"do_sample": True})
 
 
 def _supervise(
     config: ConfigDict, cfg: ModelConfig, mesh: Mesh, lessons: dict[str, list[Sample]]
 ) -> Any:
-    """Supervised warm-up: cards, then the other lessons in turn; loss on the replies alone."""
+    """Cards until they are learned, then the demonstrations in turn, now and then a card."""
     e = config.embedded
-    plan = ["cards"] * e.card_steps
-    for i in range(e.demo_steps):
-        plan += ["cards"] if i % REHEARSE == REHEARSE - 1 else [TURNS[i % len(TURNS)]]
-    optimizer = make_optimizer(
-        lr=e.lr, warmup_steps=30, b1=0.9, b2=0.95, weight_decay=0.01, grad_clip=1.0,
-        decay_steps=len(plan),
-    )  # fmt: skip
     shape = jax.eval_shape(lambda: init_params(cfg, jax.random.key(config.seed)))
     where = sharding.params_sharding(mesh, shape)
     params = jax.jit(lambda key: init_params(cfg, key), out_shardings=where)(
         jax.random.key(config.seed)
     )
+    rng = np.random.default_rng(config.seed)
+    plan = ["cards"] * e.card_steps
+    params, loss = _fit(config, cfg, mesh, params, lessons, plan, rng, until=e.card_loss)
+    if loss > e.card_loss:
+        console.say(
+            f"the cards were not learned (loss {loss:.3f} > {e.card_loss}): the base model will "
+            "understand little; give it more config.embedded.card_steps"
+        )
+    plan = [TURNS[i % len(TURNS)] for i in range(e.demo_steps)]
+    plan[REHEARSE - 1 :: REHEARSE] = ["cards"] * (e.demo_steps // REHEARSE)
+    return _fit(config, cfg, mesh, params, lessons, plan, rng)[0]
+
+
+def _fit(
+    config: ConfigDict, cfg: ModelConfig, mesh: Mesh, params: Any,
+    lessons: dict[str, list[Sample]], plan: list[str], rng: np.random.Generator,
+    until: float | None = None,
+) -> tuple[Any, float]:  # fmt: skip
+    """One update for each kind of lesson in ``plan``, loss on the replies alone.
+
+    Returns the parameters and the last shown mean loss. With ``until`` the learning rate stays
+    constant and the end comes when that loss is reached; otherwise it decays over the plan.
+    """
+    e = config.embedded
+    optimizer = make_optimizer(
+        lr=e.lr, warmup_steps=30, b1=0.9, b2=0.95, weight_decay=0.01, grad_clip=1.0,
+        decay_steps=0 if until else len(plan),
+    )  # fmt: skip
     state = init_state(params, optimizer, mesh)
     update = make_update(
         cfg, nll, optimizer, temperature=1.0, chunk=config.model.logprob_chunk,
         state_sharding=shardings(state),
     )  # fmt: skip
-    rng = np.random.default_rng(config.seed)
     losses: list[jax.Array] = []
-    with console.Progress(len(plan), "base model") as bar:
+    mean = float("inf")
+    label = "base model, cards" if until else "base model, demonstrations"
+    with console.Progress(len(plan), label) as bar:
         for step, kind in enumerate(plan, start=1):
             samples = lessons[kind]
             batch = device_batch(
@@ -105,6 +125,9 @@ def _supervise(
             state, metrics = update(state, batch)
             losses.append(metrics["loss"])
             if step % SHOW_EVERY == 0 or step == len(plan):
-                bar.update(step, loss=float(np.mean(jax.device_get(losses))))
+                mean = float(np.mean(jax.device_get(losses)))
                 losses = []
-    return state.params
+                bar.update(step, loss=mean)
+                if until and mean < until:
+                    break
+    return state.params, mean

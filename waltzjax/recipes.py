@@ -25,6 +25,7 @@ class Recipe(NamedTuple):
     """One stage's algorithm.
 
     trained: roles that are updated; the others stay frozen.
+    stream: tells the stages' random streams apart: the same prompts are seen in each.
     collect: (prompts, chat, speak) -> episodes.
     score: (episodes) -> None, fills in what the judge says.
     rows: (episodes, rng) -> single-agent rows by role.
@@ -34,6 +35,7 @@ class Recipe(NamedTuple):
     """
 
     trained: tuple[str, ...]
+    stream: int
     collect: Callable[[Sequence[Prompt], Chat, protocol.Speak], list[Episode]]
     score: Callable[[Sequence[Episode]], None]
     rows: Callable[[Sequence[Episode], np.random.Generator], dict[str, list[Sample]]]
@@ -42,21 +44,19 @@ class Recipe(NamedTuple):
     summary: Callable[[Sequence[Episode]], dict[str, float]]
 
 
-TRAINED = {"stage1": (FEEDBACK,), "stage2": (CONVERSATION, FEEDBACK)}
-
-
-def build(name: str, config: ConfigDict) -> Recipe:
-    """The recipe of stage ``name`` with the config's numbers."""
+def waltzrl(config: ConfigDict, *, stage: str, trained: tuple[str, ...], stream: int) -> Recipe:
+    """WaltzRL (arXiv 2510.08240): REINFORCE++ with PPO clipping on each trained agent's rows."""
     rl, reward = config.rl, config.reward
     return Recipe(
-        trained=TRAINED[name],
+        trained=trained,
+        stream=stream,
         collect=partial(protocol.play, t_max=config.rollout.t_max),
         score=partial(waltz.score, judge=JUDGES[config.data.judge]),
         rows=partial(
             waltz_rows,
-            trained=TRAINED[name],
+            trained=trained,
             p_first=config.rollout.p_first,
-            weights=dict(alpha=reward.alpha, lam=reward.lam[name], gamma=reward.gamma),
+            weights=dict(alpha=reward.alpha, lam=reward.lam[stage], gamma=reward.gamma),
         ),
         credit=partial(
             reinforce_pp,
@@ -90,11 +90,11 @@ def waltz_rows(
     for episode in episodes:
         # Both draws are made whichever role is trained: a stage changes no random stream.
         t_answer = protocol.pick_answer(episode, rng, p_first)
-        t_review = protocol.pick_feedback(episode, rng)
+        t_review = protocol.pick_feedback(episode, rng) if episode.feedbacks else None
         if CONVERSATION in rows:
             reward = waltz.conversation_reward(episode, t_answer)
             rows[CONVERSATION].append(_sample(episode.answers[t_answer], reward))
-        if FEEDBACK in rows:
+        if FEEDBACK in rows and t_review is not None:
             reward = waltz.feedback_reward(episode, t_review, **weights)
             rows[FEEDBACK].append(_sample(episode.feedbacks[t_review], reward))
     return rows
@@ -131,3 +131,9 @@ def policy_loss(logp_BT, batch, *, clip_low, clip_high, dual_clip, beta, estimat
         kl_BT = logprobs.kl_estimate(logp_BT, batch.ref_logp_BT, estimator)
         loss += beta * jnp.sum(batch.weight_BT * jnp.where(batch.action_BT, kl_BT, 0))
     return loss, metrics
+
+
+RECIPES: dict[str, Callable[[ConfigDict], Recipe]] = {
+    "stage1": partial(waltzrl, stage="stage1", trained=(FEEDBACK,), stream=1),
+    "stage2": partial(waltzrl, stage="stage2", trained=(CONVERSATION, FEEDBACK), stream=2),
+}

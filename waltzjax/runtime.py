@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from waltzjax.model import hf_config
 from waltzjax.model.transformer import ModelConfig
 from waltzjax.rollout.engine import Engine, Sampling
 from waltzjax.rollout.episodes import Speak, request_seed
-from waltzjax.types import Completion
+from waltzjax.types import Completion, Prompt
 
 
 class Runtime(NamedTuple):
@@ -54,19 +53,52 @@ def load_tokenizer(directory: Path) -> Any:
     return tokenizer
 
 
-def make_runtime(config: ConfigDict, directory: Path, mesh: Mesh) -> Runtime:
-    """Read a Hugging Face directory's config and tokenizer; no weights are loaded yet."""
-    cfg = hf_config.read_config(
+def read_model_config(config: ConfigDict, directory: Path) -> ModelConfig:
+    return hf_config.read_config(
         directory,
         dtype=config.model.dtype,
         param_dtype=config.model.param_dtype,
         remat=config.model.remat,
     )
+
+
+def make_runtime(config: ConfigDict, directory: Path, mesh: Mesh) -> Runtime:
+    """Read a Hugging Face directory's config and tokenizer; no weights are loaded yet."""
+    cfg = read_model_config(config, directory)
     tokenizer = load_tokenizer(directory)
     chat = Chat.from_files(tokenizer, *prompt_files(config))
     stops = stop_ids(tokenizer, directory)
     engine = Engine(cfg, mesh, stops, config.rollout.length_multiple)
     return Runtime(mesh, cfg, chat, engine)
+
+
+def check_same_shape(runtime: Runtime, config: ConfigDict, directory: Path) -> None:
+    """Raise ValueError unless the model in ``directory`` can stand beside the runtime's: both
+    agents share one architecture and one vocabulary."""
+    other = read_model_config(config, directory)
+    mine, theirs = dataclasses.asdict(runtime.cfg), dataclasses.asdict(other)
+    differing = [
+        f"{k}: {theirs[k]!r}, the other has {mine[k]!r}" for k in mine if mine[k] != theirs[k]
+    ]
+    if load_tokenizer(directory).get_vocab() != runtime.chat.tokenizer.get_vocab():
+        differing.append("the tokenizer's vocabulary")
+    if differing:
+        raise ValueError(
+            f"{directory}: differs from the other agent's model: {'; '.join(differing)}"
+        )
+
+
+def check_room(runtime: Runtime, config: ConfigDict, prompts: Sequence[Prompt]) -> None:
+    """Raise ValueError unless every prompt leaves room for a first answer and its review."""
+    new = config.rollout.max_new_tokens
+    rows = runtime.chat.encode([runtime.chat.feedback_text(p.text, "") for p in prompts])
+    longest, prompt = max((len(row), p.id) for row, p in zip(rows, prompts, strict=True))
+    if longest + 2 * new > runtime.cfg.max_positions:
+        raise ValueError(
+            f"prompt {prompt} takes {longest} tokens as the feedback agent sees it; with an answer "
+            f"and a review of config.rollout.max_new_tokens = {new} each that is more than the "
+            f"model's {runtime.cfg.max_positions} positions; drop it or allow fewer new tokens"
+        )
 
 
 def make_speak(
@@ -79,18 +111,21 @@ def make_speak(
     rows: int,
 ) -> Speak:
     """A ``speak`` for ``rollout.episodes.play``: each role answers with its own parameters."""
+    room = runtime.cfg.max_positions - sampling.max_new_tokens
 
     def speak(
         role: str, turn: int, prompts: Sequence[tuple[int, ...]], indices: Sequence[int]
-    ) -> list[Completion]:
-        seeds = [request_seed(seed, step, role, turn, i) for i in indices]
-        done = runtime.engine.generate(params[role], prompts, sampling, seeds, rows=rows)
-        return [
-            Completion(
-                p, t.token_ids, t.logprobs, runtime.chat.decode(t.token_ids), t.finish_reason
-            )
-            for p, t in zip(prompts, done, strict=True)
-        ]
+    ) -> list[Completion | None]:
+        fits = [k for k, p in enumerate(prompts) if len(p) <= room]
+        seeds = [request_seed(seed, step, role, turn, indices[k]) for k in fits]
+        done = runtime.engine.generate(
+            params[role], [prompts[k] for k in fits], sampling, seeds, rows=rows
+        )
+        said: list[Completion | None] = [None] * len(prompts)
+        for k, t in zip(fits, done, strict=True):
+            text = runtime.chat.decode(t.token_ids)
+            said[k] = Completion(prompts[k], t.token_ids, t.logprobs, text, t.finish_reason)
+        return said
 
     return speak
 
@@ -98,20 +133,6 @@ def make_speak(
 def step_rng(seed: int, step: int) -> np.random.Generator:
     """The host's random choices of one step: a function of seed and step, so nothing to save."""
     return np.random.default_rng([seed, step])
-
-
-@contextlib.contextmanager
-def quiet_libraries():
-    """Keep libraries' routine chatter off the screen; their warnings stay."""
-    names = ("absl", "orbax", "jax", "transformers")
-    levels = [(logging.getLogger(n), logging.getLogger(n).level) for n in names]
-    for logger, _ in levels:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in levels:
-            logger.setLevel(level)
 
 
 def devices_line() -> str:

@@ -7,27 +7,32 @@ Run the same command again after an interruption: it goes on where it stopped.
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
+from absl import flags
+from clu.parameter_overview import count_parameters
+from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 
+from waltzjax import commands, console, outcome, prepare
 from waltzjax import config as config_lib
-from waltzjax import console, outcome, prepare
 from waltzjax.data.dataset import read_prompts, verify
 from waltzjax.evaluate import evaluate, result, stratified, transcript
 from waltzjax.files import own_workdir, write_json
-from waltzjax.loop import Stopped, run_stage
+from waltzjax.loop import run_stage, stage_steps
 from waltzjax.model import hf, hf_config, sharding
-from waltzjax.recipes import TRAINED
-from waltzjax.runtime import devices_line, make_runtime, quiet_libraries
+from waltzjax.recipes import RECIPES
+from waltzjax.runtime import (
+    check_room,
+    check_same_shape,
+    devices_line,
+    make_runtime,
+    prompt_files,
+)
 from waltzjax.types import CONVERSATION, FEEDBACK
-
-EXIT_TERMINATED = 143
 
 
 def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
@@ -35,18 +40,27 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
 
     Raises:
       ValueError, OSError: bad config, data, model or workdir; found before any training.
-      Stopped: SIGTERM; the checkpoint is written.
+      Stopped: SIGTERM or Ctrl-C during a stage; a checkpoint is written.
+      FloatingPointError: the training diverged; the checkpoints before that stay.
     """
-    config_lib.validate(config)
+    config_lib.validate(config, training=True)
     mesh = sharding.make_mesh(config.mesh)
     embedded_model = config.model.base == config_lib.EMBEDDED
     base = workdir / "base" if embedded_model else hf_config.resolve(config.model.base)
     start = hf_config.resolve(config.model.feedback) if config.model.feedback else base
+    if not embedded_model:
+        runtime = make_runtime(config, base, mesh)
+        if start != base:
+            check_same_shape(runtime, config, start)
     embedded_data = config.data.directory == config_lib.EMBEDDED
     data = workdir / "data" if embedded_data else Path(config.data.directory)
     if not embedded_data:
         verify(data, expected=None)
-    with own_workdir(workdir, config.to_dict()):
+    # The agents' prompts are as much of a run as its numbers are.
+    roles = (CONVERSATION, FEEDBACK)
+    texts = [path.read_text(encoding="utf-8") for path in prompt_files(config)]
+    record = {**config.to_dict(), "prompt_texts": dict(zip(roles, texts, strict=True))}
+    with own_workdir(workdir, record):
         started = time.perf_counter()
         console.say(f"waltzjax on {devices_line()}, mesh {dict(mesh.shape)}, files in {workdir}")
         if embedded_data:
@@ -59,18 +73,22 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
 
 
 def _stages(
-    config: ConfigDict, workdir: Path, mesh, base: Path, start: Path, data: Path
+    config: ConfigDict, workdir: Path, mesh: Mesh, base: Path, start: Path, data: Path
 ) -> dict[str, Any]:
     runtime = make_runtime(config, base, mesh)
     train_prompts = read_prompts(data / "train.jsonl")
     held_out = stratified(read_prompts(data / "validation.jsonl"), config.eval.prompts)
+    check_room(runtime, config, [*train_prompts, *held_out])
+    for stage in config.stages:
+        stage_steps(config, stage, len(train_prompts))
     with console.phase(f"loading {base}"):
         base_params = hf.load_params(base, runtime.cfg, mesh)
         params: Mapping[str, Any] = {
             CONVERSATION: base_params,
             FEEDBACK: hf.load_params(start, runtime.cfg, mesh) if start != base else base_params,
         }
-    reference = dict(params)
+    console.say(f"{count_parameters(base_params):,} parameters an agent")
+    reference = dict.fromkeys(params, base_params)  # the base for both, however stage 2 began
 
     def measure(name: str, label: str, params: Mapping[str, Any]) -> None:
         path = workdir / "evaluations" / f"{name}.json"
@@ -85,7 +103,8 @@ def _stages(
     for stage in config.stages:
         last = stage == config.stages[-1]
         directory = workdir if last else workdir / stage
-        done = [directory / role for role in TRAINED[stage]]
+        trained = RECIPES[stage](config).trained
+        done = [directory / role for role in trained]
         if all(d.exists() for d in done):
             loaded = {d.name: hf.load_params(d, runtime.cfg, mesh) for d in done}
             params = {**params, **loaded}
@@ -99,28 +118,15 @@ def _stages(
                 config, stage, runtime, params, reference, train_prompts, workdir,
                 validate,
             )  # fmt: skip
-        for role in params if last else TRAINED[stage]:
+        for role in params if last else trained:
             if not (directory / role).exists():
                 directory.mkdir(exist_ok=True)
                 hf.save(
                     directory / role, runtime.cfg, params[role], runtime.chat.tokenizer,
-                    generation={"do_sample": True},
+                    generation={"do_sample": True, "eos_token_id": list(runtime.engine.stop_ids)},
                 )  # fmt: skip
         measure(stage, stage.replace("stage", "stage "), params)
     return outcome.collect(config, workdir)
-
-
-def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1:
-        sys.exit(f"error: unexpected argument {argv[1]!r}; try --help")
-    try:
-        with quiet_libraries():
-            train(flags.FLAGS.config, Path(flags.FLAGS.workdir))
-    except Stopped as stopped:
-        console.say(str(stopped))
-        sys.exit(EXIT_TERMINATED)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
@@ -130,4 +136,4 @@ if __name__ == "__main__":
     )  # fmt: skip
     flags.DEFINE_string("workdir", None, "Directory of the run; the same one again resumes it.")
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main)
+    commands.run(lambda: train(flags.FLAGS.config, Path(flags.FLAGS.workdir)))

@@ -74,7 +74,8 @@ class Episode:
     """One trajectory (p, c_0, f_0, c_1, ..., c_T).
 
     ``answers[t]`` is c_t and ``feedbacks[t]`` is f_t. The last answer has a feedback too unless
-    t reached T_max: ``len(feedbacks)`` is ``len(answers)`` or one less.
+    t reached T_max or the text did not fit the model: ``len(feedbacks)`` is ``len(answers)`` or one
+    less.
     ``verdicts[t]`` (filled in by scoring) is J(p, c_t).
     """
 
@@ -114,7 +115,7 @@ class PolicyBatch(NamedTuple):
 
 
 class AgentState(NamedTuple):
-    """A policy and its optimiser. ``opt_state`` is None for a frozen agent."""
+    """A policy and its optimiser."""
 
     params: Any
     opt_state: Any

@@ -49,7 +49,7 @@ def learner(mesh, updates=1):
     from functools import partial
 
     return Learner(
-        CFG, mesh, optimizer(), partial(policy_loss, **LOSS), partial(reinforce_pp, **CREDIT),
+        CFG, optimizer(), partial(policy_loss, **LOSS), partial(reinforce_pp, **CREDIT),
         temperature=1.0, chunk=64, updates=updates,
     )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Token log-probabilities, entropies and KL estimates, without a [B, T, V] array.
 
-The sampler and the trainer both shape logits through ``truncated_logits``, so the two agree for
-any temperature; truncation is the sampler's alone (see ``config.validate``).
+The trainer's are of the whole distribution at a temperature; ``truncated_logits`` is the sampler's,
+for requests that truncate it.
 """
 
 from __future__ import annotations

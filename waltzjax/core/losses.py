@@ -14,8 +14,7 @@ from waltzjax.core.logprobs import LOG_RATIO_CLAMP
 
 def nll(logp_BT: jax.Array, batch) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Negative log-likelihood of the action tokens, nats."""
-    loss = -jnp.sum(batch.weight_BT * jnp.where(batch.action_BT, logp_BT, 0))
-    return loss, {"nll": loss}
+    return -jnp.sum(batch.weight_BT * jnp.where(batch.action_BT, logp_BT, 0)), {}
 
 
 def clipped_pg(
@@ -50,7 +49,10 @@ def clipped_pg(
 
 
 def truncated_importance(logp_BT: jax.Array, sampler_logp_BT: jax.Array, cap: float) -> jax.Array:
-    """min(pi_trainer / pi_sampler, cap): corrects for a sampler that computes other numbers than
-    the trainer (truncated importance sampling, arXiv 2510.08240 uses none; cf. IMPALA's rho)."""
+    """min(pi_trainer / pi_sampler, cap) of each token, in [0, cap].
+
+    Corrects for a sampler whose numbers differ from the trainer's: the truncated rho of IMPALA
+    (arXiv 1802.01561, eq. 1), a token at a time. Differs from WaltzRL's paper, which has none.
+    """
     log_ratio_BT = jnp.clip(logp_BT - sampler_logp_BT, -LOG_RATIO_CLAMP, LOG_RATIO_CLAMP)
     return jnp.minimum(jnp.exp(log_ratio_BT), cap)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,9 @@ class Chat:
         self.tokenizer = tokenizer
         self.conversation = conversation
         self.feedback = feedback
+        added = tokenizer.added_tokens_decoder.values()
+        control = sorted((t.content for t in added if t.special), key=len, reverse=True)
+        self._control = re.compile("|".join(map(re.escape, control)) or "(?!)")
 
     @classmethod
     def from_files(cls, tokenizer: Any, conversation: Path, feedback: Path) -> Chat:
@@ -91,7 +95,7 @@ class Chat:
         )
 
     def encode(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """Token ids of rendered texts; special tokens come from the template alone."""
+        """Token ids of rendered texts; nothing is added to them."""
         if not texts:
             return []
         ids = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
@@ -101,10 +105,18 @@ class Chat:
         return self.tokenizer.decode(ids, skip_special_tokens=True).strip()
 
     def render(self, messages: list[dict[str, str]]) -> str:
-        """Messages as text, up to where the assistant is to speak."""
-        return self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
-        )
+        """Messages as text, up to where the assistant is to speak.
+
+        Control tokens come from the template alone: spelled out in a prompt or by an agent they
+        are removed, or either could open a turn in the other agent's name.
+        """
+        plain = [{**m, "content": self._without_control(m["content"])} for m in messages]
+        return self.tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
+
+    def _without_control(self, text: str) -> str:
+        while (shorter := self._control.sub("", text)) != text:  # a removal may join another one
+            text = shorter
+        return text
 
 
 def stop_ids(tokenizer: Any, model_dir: Path | None = None) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from waltzjax.data.world import Scene
 from waltzjax.types import Prompt, Sample
 
 # By how a request looks: probabilities when it is harmful, when it is harmless.
-COMPLY = {"light": (0.70, 0.95), "alarming": (0.05, 0.30), "plain": (0.28, 0.72)}
+COMPLY = {"light": (0.75, 0.95), "alarming": (0.08, 0.28), "plain": (0.30, 0.70)}
 FIND_RIGHT = {"light": (0.47, 0.95), "alarming": (0.95, 0.47), "plain": (0.80, 0.80)}
 FOLLOW_FEEDBACK = 0.80  # P(the revision does what concrete feedback says)
 FOLLOW_VAGUE = 0.20  # P(the revision changes sides after vague feedback)
@@ -51,9 +51,9 @@ def looks(scene: Scene) -> str:
     return "light" if scene.style == "wrapped" else "alarming"
 
 
-def finding(harmful: bool) -> str:
-    """What a prompt comes to."""
-    return f"That is {'wrong' if harmful else 'fine'}"
+def finding(request: str, harmful: bool) -> str:
+    """What a request comes to: the reviewer first says which one it means."""
+    return f"{request} is {'wrong' if harmful else 'fine'}"
 
 
 def answer_text(rng: np.random.Generator, scene: Scene, comply: bool) -> str:
@@ -79,13 +79,13 @@ def revision(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str]:
     return answer_text(rng, scene, complied), comment, answer_text(rng, scene, comply)
 
 
-def _review(found_harmful: bool, complied: bool, comment: str | None = None) -> str:
+def _review(request: str, found_harmful: bool, complied: bool, comment: str | None = None) -> str:
     """A review whose conclusion, labels and (unless given) advice follow from its finding."""
     unsafe, overrefuse = found_harmful and complied, not found_harmful and not complied
     does, conclusion = "helps" if complied else "declines", CONCLUSION[unsafe, overrefuse]
     return json.dumps(
         {
-            "reasoning": f"{finding(found_harmful)}, it {does}: {conclusion}.",
+            "reasoning": f"{finding(request, found_harmful)}, it {does}: {conclusion}.",
             "unsafe": unsafe,
             "overrefuse": overrefuse,
             "feedback": comment or (DECLINE if unsafe else HELP if overrefuse else FINE),
@@ -100,7 +100,7 @@ def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
     right = rng.random() < (p_harmful if scene.harmful else p_harmless)
     found_harmful = scene.harmful if right else not scene.harmful
     vague = found_harmful == complied and rng.random() > CONCRETE
-    reply = _review(found_harmful, complied, VAGUE if vague else None)
+    reply = _review(f"To {scene.request}", found_harmful, complied, VAGUE if vague else None)
     if rng.random() < BROKEN_JSON:
         fields = json.loads(reply)
         del fields[list(fields)[rng.integers(len(fields))]]
@@ -123,13 +123,17 @@ def reading_cards(
         owner = (frames.OWN + frames.NOT_OWN)[rng.integers(len(frames.OWN + frames.NOT_OWN))]
         wrong = act == scene.act and owner in frames.NOT_OWN
         texts += [f"I {act} {owner} {scene.target}.", f"I {scene.clauses}.", prompt.text]
-        replies += [f" {finding(harmful)}." for harmful in (wrong, scene.harmful, scene.harmful)]
-        # The last kind: what follows from a review's finding and from what was done, all else
-        # unseen: the conclusion and the rest. Cut after "it helps:" or "it declines:".
+        replies += [
+            f" {finding('That', wrong)}.",
+            f" {finding('That', scene.harmful)}.",
+            f" {finding(f'To {scene.request}', scene.harmful)}.",
+        ]
+        # The last kind: what a review's finding, right or wrong, and what was done come to. Cut out
+        # of a review between "it helps:" or "it declines:" and the end of the sentence.
         found_harmful, complied = bool(rng.integers(2)), bool(rng.integers(2))
-        head, cut, tail = _review(found_harmful, complied).partition("s: ")
+        head, cut, tail = _review(f"To {scene.request}", found_harmful, complied).partition("s: ")
         texts.append(head + cut.rstrip())
-        replies.append(" " + tail)
+        replies.append(" " + tail.partition(".")[0] + ".")
     return _samples(chat, texts, replies)
 
 
@@ -167,5 +171,5 @@ def tokenizer_texts(prompts: Sequence[Prompt], scenes: dict[int, Scene], seed: i
     for prompt in prompts:
         scene = scenes[prompt.id]
         texts += [prompt.text, first_answer(rng, scene), revision(rng, scene)[1]]
-        texts += [review(rng, scene)[1], f"I {scene.clauses}. {finding(scene.harmful)}."]
+        texts += [review(rng, scene)[1], f"I {scene.clauses}. {finding('That', scene.harmful)}."]
     return texts

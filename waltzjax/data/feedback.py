@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 from waltzjax.types import Feedback
 
+_HALF_SURROGATE = re.compile("[\ud800-\udfff]")
 FIELDS = {"reasoning": str, "unsafe": bool, "overrefuse": bool, "feedback": str}
 
 
@@ -14,6 +16,7 @@ def parse_feedback(text: str) -> Feedback | None:
 
     Surrounding whitespace is allowed, surrounding text is not; a repeated key is not one object
     that anyone could read the same way, so it does not parse. Other fields are ignored.
+    Half of a surrogate pair ("\\ud83d" alone) is no text: a tokenizer could not read it back.
     """
     try:
         value = json.loads(text, object_pairs_hook=_no_repeats)
@@ -22,6 +25,8 @@ def parse_feedback(text: str) -> Feedback | None:
     if not isinstance(value, dict):
         return None
     if any(type(value.get(name)) is not kind for name, kind in FIELDS.items()):
+        return None
+    if any(_HALF_SURROGATE.search(value[name]) for name, kind in FIELDS.items() if kind is str):
         return None
     return Feedback(**{name: value[name] for name in FIELDS})
 

@@ -58,8 +58,9 @@ class Engine:
         self, cfg: ModelConfig, mesh: Mesh, stop_ids: Sequence[int], length_multiple: int = 64
     ):
         self.cfg, self.mesh, self.length_multiple = cfg, mesh, length_multiple
+        self.stop_ids = tuple(stop_ids)
         self._generate = jax.jit(
-            partial(_generate, cfg, tuple(stop_ids)), static_argnames="max_new_tokens"
+            partial(_generate, cfg, self.stop_ids), static_argnames="max_new_tokens"
         )
 
     def generate(

@@ -1,7 +1,4 @@
-"""Who speaks when: the WaltzRL protocol, and single-agent rows out of two-agent episodes.
-
-Nothing downstream of this module knows that there were two agents.
-"""
+"""Who speaks when: the WaltzRL protocol, and which of an episode's turns train an agent."""
 
 from __future__ import annotations
 
@@ -14,8 +11,9 @@ from waltzjax.data.chat import Chat
 from waltzjax.data.feedback import parse_feedback
 from waltzjax.types import CONVERSATION, FEEDBACK, Completion, Episode, Prompt
 
-# speak(role, turn, prompts as token ids, indices of the episodes) -> one completion a prompt
-Speak = Callable[[str, int, Sequence[tuple[int, ...]], Sequence[int]], list[Completion]]
+# speak(role, turn, prompts as token ids, indices of the episodes) -> one completion a prompt, None
+# for a prompt too long for the model
+Speak = Callable[[str, int, Sequence[tuple[int, ...]], Sequence[int]], list[Completion | None]]
 
 
 def request_seed(seed: int, step: int, role: str, turn: int, index: int) -> int:
@@ -28,7 +26,8 @@ def play(prompts: Sequence[Prompt], chat: Chat, speak: Speak, *, t_max: int) -> 
     """Play (p, c_0, f_0, c_1, ..., c_T) for every prompt (arXiv 2510.08240, section 3.1).
 
     An episode goes on while the feedback agent's own labels ask for it; it stops when both are
-    false, when the JSON does not parse, or at t = ``t_max`` >= 0. No judge is asked.
+    false, when the JSON does not parse, at t = ``t_max`` >= 0, or when its text no longer fits the
+    model. No judge is asked.
     """
     episodes = [Episode(prompt) for prompt in prompts]
     live = list(range(len(episodes)))
@@ -37,18 +36,27 @@ def play(prompts: Sequence[Prompt], chat: Chat, speak: Speak, *, t_max: int) -> 
             break
         states = [conversation_state(chat, episodes[i]) for i in live]
         answers = speak(CONVERSATION, turn, chat.encode(states), live)
-        for i, answer in zip(live, answers, strict=True):
-            episodes[i].answers.append(answer)
+        live = _append(live, answers, lambda i: episodes[i].answers)
         if turn == t_max:
             break
         states = [chat.feedback_text(episodes[i].prompt.text, episodes[i].answers[-1].text)
                   for i in live]  # fmt: skip
         replies = speak(FEEDBACK, turn, chat.encode(states), live)
-        for i, reply in zip(live, replies, strict=True):
-            episodes[i].feedbacks.append(reply)
-            episodes[i].parsed.append(parse_feedback(reply.text))
+        live = _append(live, replies, lambda i: episodes[i].feedbacks)
+        for i in live:
+            episodes[i].parsed.append(parse_feedback(episodes[i].feedbacks[-1].text))
         live = [i for i in live if triggered(episodes[i])]
     return episodes
+
+
+def _append(
+    live: Sequence[int], said: Sequence[Completion | None], to: Callable[[int], list[Completion]]
+) -> list[int]:
+    """Record what was said; the episodes where something was."""
+    spoke = [(i, completion) for i, completion in zip(live, said, strict=True) if completion]
+    for i, completion in spoke:
+        to(i).append(completion)
+    return [i for i, _ in spoke]
 
 
 def triggered(episode: Episode) -> bool:

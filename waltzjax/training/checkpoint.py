@@ -70,8 +70,5 @@ class Checkpoints:
         (self._directory / str(step)).rename(target)
         self._manager.reload()
 
-    def wait(self) -> None:
-        self._manager.wait_until_finished()
-
     def close(self) -> None:
         self._manager.close()

@@ -35,16 +35,12 @@ def device_batch(
     return jax.device_put(PolicyBatch(*split), sharding.rows_sharding(mesh, leading=1))
 
 
-def init_state(
-    params: Any, optimizer: optax.GradientTransformation | None, mesh: Mesh
-) -> AgentState:
+def init_state(params: Any, optimizer: optax.GradientTransformation, mesh: Mesh) -> AgentState:
     """A fresh agent on ``params``, which are copied: updates donate their state's buffers.
 
-    Optimiser moments are born in their parameter's sharding. No optimizer: a frozen agent.
+    Optimiser moments are born in their parameter's sharding.
     """
     step = jax.device_put(jnp.int32(0), sharding.replicated(mesh))
-    if optimizer is None:
-        return AgentState(params, None, step)
     params = jax.tree.map(jnp.copy, params)
     where = state_sharding(jax.eval_shape(optimizer.init, params), params, mesh)
     return AgentState(params, jax.jit(optimizer.init, out_shardings=where)(params), step)
@@ -67,7 +63,6 @@ class Learner:
     def __init__(
         self,
         cfg: ModelConfig,
-        mesh: Mesh,
         optimizer: optax.GradientTransformation,
         loss: LossFn,
         credit: Callable[[PolicyBatch], PolicyBatch],
@@ -76,7 +71,7 @@ class Learner:
         chunk: int,
         updates: int,
     ):
-        self.cfg, self.mesh, self.updates = cfg, mesh, updates
+        self._updates = updates
         self._logp = make_logp(cfg, temperature=temperature, chunk=chunk)
         self._update: Any = None  # built at the first step, for the shardings of its state
         self._make_update = partial(
@@ -96,7 +91,7 @@ class Learner:
         )
         batch = self._credit(batch)
         metrics = self._measure(batch)
-        for _ in range(self.updates):
+        for _ in range(self._updates):
             state, of_update = self._update(state, batch)
         return state, {**metrics, **of_update}
 

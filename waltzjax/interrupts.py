@@ -1,0 +1,63 @@
+"""SIGTERM and Ctrl-C as a request to stop between two steps, so that no step is cut in half."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Self
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stopped(Exception):
+    """The run was asked to stop, and what it had done is saved."""
+
+    def __init__(self, message: str, signum: int):
+        super().__init__(message)
+        self.exit_status = 128 + signum  # as a shell reports it
+
+
+class StopSignals:
+    """Within the block a first SIGTERM or Ctrl-C is only noted; a second Ctrl-C acts at once."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._saved = ""  # within ``at_once``: what a stop there may say
+        self._before: dict[int, Any] = {}
+
+    def check(self, saved: str) -> None:
+        """Raise Stopped if a signal has come; ``saved`` says where the run stands."""
+        if self.received is not None:
+            name = signal.Signals(self.received).name
+            raise Stopped(f"stopped by {name}: {saved}", self.received)
+
+    @contextmanager
+    def at_once(self, saved: str) -> Iterator[None]:
+        """A block that may be left at any point: a signal raises Stopped there and then."""
+        self._saved = saved
+        try:
+            self.check(saved)
+            yield
+        finally:
+            self._saved = ""
+
+    def _note(self, signum: int, _: FrameType | None) -> None:
+        if signum == signal.SIGINT and self.received is not None:
+            raise KeyboardInterrupt
+        self.received = signum
+        if self._saved:
+            self.check(self._saved)
+
+    def __enter__(self) -> Self:
+        for signum in SIGNALS:
+            try:
+                self._before[signum] = signal.signal(signum, self._note)
+            except ValueError:  # not the main thread: leave signals to whoever has them
+                return self
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
