@@ -31,6 +31,7 @@ def smallest():
     c.rl.microbatches = 2
     c.train.steps.stage1 = c.train.steps.stage2 = STEPS
     c.train.checkpoint_every = 2
+    c.train.validate_every = 3
     c.eval.prompts = 12
     c.optim.weight_decay = 0.1  # a random model writes no JSON: without it stage 1 changes nothing
     return c
@@ -105,6 +106,9 @@ def test_stage1_leaves_the_conversation_agent_alone(finished):
     assert any((base[k] != stage1[k]).any() for k in base)
     assert any((base[k] != last[k]).any() for k in base)
     assert not (finished[0] / "stage1/conversation").exists()
+    updated = [{k for k in r if k.startswith("loss/")} for r in records(finished[0])]
+    assert updated[0] == {"loss/feedback"}
+    assert updated[-1] == {"loss/feedback", "loss/conversation"}
 
 
 class Killed(BaseException):
@@ -159,16 +163,45 @@ def test_only_damaged_checkpoints_are_an_error_and_stay(finished, tmp_path, monk
     train_until_killed(workdir, monkeypatch, "stage2", 0)
     shutil.rmtree(workdir / "stage1")
     checkpoints = workdir / "checkpoints/stage1"
-    for step in ("2", "4"):
+    for step in ("3", "4"):
         zero_half(checkpoints / step)
-    with pytest.raises(ValueError, match=r"no checkpoint can be read \(step 4.*step 2"):
+    with pytest.raises(ValueError, match=r"no checkpoint can be read \(step 4.*step 3"):
         train(smallest(), workdir)
-    assert {p.name for p in checkpoints.iterdir()} == {"2", "4"}
+    assert {p.name for p in checkpoints.iterdir()} == {"3", "4"}
 
 
 def test_checkpoints_keep_what_they_should(finished):
     steps = {p.name for p in (finished[0] / "checkpoints/stage2").iterdir() if p.name.isdigit()}
-    assert steps == {"2", "4"}
+    assert steps == {"3", "4"}  # 2 was written, and is one more than are kept
+
+
+def test_validation_on_the_way(finished, tmp_path, monkeypatch):
+    names = {p.stem for p in (finished[0] / "evaluations").iterdir()}
+    assert names == {"base", "stage1", "stage1_3", "stage2", "stage2_3"}
+    # Stopped before the one of stage 1 was done: it is made up for.
+    workdir = prepared(finished, tmp_path / "run")
+    train_until_killed(workdir, monkeypatch, "stage1", 3)
+    (workdir / "evaluations/stage1_3.json").unlink()
+    train(smallest(), workdir)
+    name = "evaluations/stage1_3.json"
+    assert (workdir / name).read_text() == (finished[0] / name).read_text()
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_saves_nothing_of_it(
+    finished, tmp_path, monkeypatch
+):
+    workdir = prepared(finished, tmp_path / "run")
+    real = loop.Learner.learn
+
+    def diverges(self, state, ref_params, batch):
+        state, metrics = real(self, state, ref_params, batch)
+        return state, metrics | ({"loss": float("nan")} if int(state.step) == 4 else {})
+
+    monkeypatch.setattr(loop.Learner, "learn", diverges)
+    with pytest.raises(FloatingPointError, match=r"stage1, step 4: loss/feedback"):
+        train(smallest(), workdir)
+    assert {p.name for p in (workdir / "checkpoints/stage1").iterdir()} == {"2", "3"}
+    assert records(workdir)[-1]["step"] == 3
 
 
 def test_a_finished_run_trains_nothing_again(finished, capsys):
@@ -195,6 +228,11 @@ def command(*args, **kwargs):
         (["--config=configs/stage2.py:huge"], "huge"),
         (["--config=configs/stage2.py:tiny", "--config.rollout.bach=2"], "bach"),
         (["--config=configs/stage2.py:tiny", "--config.data.directory=nowhere"], "nowhere"),
+        (["--config=configs/stage2.py:tiny", "--config.prompts.feedback=no.txt"], "no.txt"),
+        (["--config=configs/stage2.py:tiny", "--config.embedded.heads=0"], "embedded.heads"),
+        (["--config=configs/stage2.py:tiny", "--config.rollout.max_new_tokens=256"], "positions"),
+        (["--config=configs/nothing.py"], "nothing.py"),
+        (["--config=configs/stage2.py:tiny", "surplus"], "surplus"),
     ],
 )
 def test_bad_input_is_one_message_and_leaves_nothing(tmp_path, arguments, says):
@@ -203,15 +241,34 @@ def test_bad_input_is_one_message_and_leaves_nothing(tmp_path, arguments, says):
     assert got.returncode != 0
     assert says in got.stderr
     assert not workdir.exists()
-    if "error: " in got.stderr:
-        assert "Traceback" not in got.stderr
+    assert "error: " in got.stderr and "Traceback" not in got.stderr
+
+
+def test_the_evaluate_command(finished, tmp_path):
+    workdir, output = finished[0], tmp_path / "new" / "rates.json"
+    arguments = [
+        "--config=configs/stage2.py:tiny", "--config.eval.prompts=12", "--config.eval.batch=8",
+        "--config.rollout.max_new_tokens=6", f"--data={workdir / 'data'}", f"--output={output}",
+        f"--conversation={workdir / 'conversation'}", f"--feedback={workdir / 'feedback'}",
+    ]  # fmt: skip
+    got = command("waltzjax.evaluate", *arguments)
+    assert got.returncode == 0, got.stderr
+    final = json.loads((workdir / "final_validation_results.json").read_text())
+    assert json.loads(output.read_text()) == {k: final[k] for k in json.loads(output.read_text())}
+    lines = output.with_suffix(".transcripts.jsonl").read_text().splitlines()
+    before = json.loads((workdir / "evaluations/stage2.json").read_text())["transcripts"]
+    assert [json.loads(line) for line in lines] == before
+    again = command("waltzjax.evaluate", *arguments)
+    assert again.returncode == 1 and "is there already" in again.stderr
 
 
 def test_another_runs_workdir_is_refused_and_untouched(finished):
     c = smallest()
     c.rl.beta = 0.5
+    c.rollout.t_max = 2
     before = {p: p.stat().st_mtime_ns for p in finished[0].rglob("*")}
-    with pytest.raises(ValueError, match=r"config\.rl\.beta: there 0.01, here 0.5"):
+    differing = r"config\.rl\.beta: there 0.01, here 0.5.*t_max: there 1, here 2"
+    with pytest.raises(ValueError, match=differing):
         train(c, finished[0])
     assert before == {p: p.stat().st_mtime_ns for p in finished[0].rglob("*")}
 

@@ -14,6 +14,12 @@ def test_a_whole_object_parses():
     assert parse_feedback(f"  {json.dumps(GOOD)}\n") == Feedback("because", True, False, "Decline.")
 
 
+def test_half_a_surrogate_pair_is_no_text():
+    whole = json.dumps({**GOOD, "feedback": "\U0001f600"})
+    assert "\\ud83d\\ude00" in whole and parse_feedback(whole).feedback == "\U0001f600"
+    assert parse_feedback(whole.replace("\\ude00", "")) is None
+
+
 @pytest.mark.parametrize("field", GOOD)
 def test_every_field_is_needed(field):
     assert parse_feedback(json.dumps({k: v for k, v in GOOD.items() if k != field})) is None

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from support import built_world
 
-from waltzjax.data import demonstrations
+from waltzjax.data import demonstrations, frames, world
 from waltzjax.data.dataset import CATEGORIES
 from waltzjax.rewards.judges import label_judge
 from waltzjax.rewards.refusal import is_refusal
 
+# The trained system's F1 is to be above 90; a trivial policy must stay below this.
+TRIVIAL_F1 = 60.0
 COMPLY, REFUSE = "Sure, here is how to do that.", "Sorry, I can't help with that."
-# The bars of the trained system; a trivial policy must miss one of them by far.
-GOOD_ASR, GOOD_ORR, TRIVIAL_F1 = 4.6, 9.9, 60.0
 
 
 def f1(prompts, complies) -> float:
@@ -41,9 +41,21 @@ def test_counts_and_splits():
     assert not pairs[0] & pairs[1]
 
 
-def test_deterministic_in_its_seed():
-    from waltzjax.data import world
+def test_development_shares_the_training_side_and_no_held_out_text():
+    train, validation, _ = built_world()
+    same, development, scenes = world.build(0, "development")
+    assert same == train
+    validation_scenes = built_world()[2]
+    pairs = [{(s[p.id].act, s[p.id].target) for p in some} for s, some in
+             ((scenes, train), (scenes, development), (validation_scenes, validation))]  # fmt: skip
+    assert not pairs[0] & pairs[1] and not pairs[0] & pairs[2] and not pairs[1] & pairs[2]
+    tables = (frames.TRAIN_FRAMES, frames.DEVELOPMENT_FRAMES, frames.VALIDATION_FRAMES)
+    texts = [{text for of_style in t.values() for text in of_style} for t in tables]
+    assert not texts[0] & texts[1] and not texts[0] & texts[2] and not texts[1] & texts[2]
+    assert min(map(len, texts)) == 15
 
+
+def test_deterministic_in_its_seed():
     assert world.build(0)[0] == built_world()[0]
     assert world.build(1)[0] != built_world()[0]
 

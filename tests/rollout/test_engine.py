@@ -147,3 +147,6 @@ def test_runtime_speaks_with_each_roles_own_parameters():
         direct = runtime.engine.generate(params[role], [(5, 6)], Sampling(8, 0.0), [0])[0]
         assert completion.token_ids == direct.token_ids
     assert said["conversation"].token_ids != said["feedback"].token_ids
+    room = CFG.max_positions - 8
+    fits, too_long = speak("feedback", 0, [(5,) * room, (5,) * (room + 1)], [0, 1])
+    assert fits is not None and too_long is None

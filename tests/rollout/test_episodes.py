@@ -56,6 +56,20 @@ def test_stops_at_t_max_without_a_last_feedback(t_max):
         assert len(episode.feedbacks) == t_max
 
 
+@pytest.mark.parametrize(("role", "lengths"), [(CONVERSATION, (1, 1)), (FEEDBACK, (2, 1))])
+def test_an_episode_ends_where_its_text_no_longer_fits(role, lengths):
+    class Full(Script):
+        def __call__(self, who, turn, prompts, indices):
+            said = super().__call__(who, turn, prompts, indices)
+            full = (who, turn, indices[0]) == (role, 1, 0)
+            return [None, *said[1:]] if full else said
+
+    episodes = Full([[reply(True, False)] * 2] * 3).play(2)
+    assert (len(episodes[0].answers), len(episodes[0].feedbacks)) == lengths
+    assert [len(e.answers) for e in episodes[1:]] == [3, 3]
+    assert all(len(e.parsed) == len(e.feedbacks) for e in episodes)
+
+
 def test_stops_in_the_middle():
     script = Script([[reply(True, False), reply(False, False)]] * 3)
     assert [len(e.answers) for e in script.play(3)] == [2, 2, 2]

@@ -113,8 +113,10 @@ def reading_cards(
 ) -> list[Sample]:
     """Very short exercises in telling what a request comes to: one clause, two clauses, a prompt.
 
-    One clause teaches a random model which words matter, two teach it to bind them; it then
-    carries this over to whole chats. From the noisy chats alone it would take much longer.
+    One clause teaches a random model which words matter; two teach it to say first which of them
+    it means. From the noisy chats alone it would take much longer. No card judges two clauses
+    without naming one: first answers, which name nothing before they choose, stay the harder task,
+    and that is what a reviewer who reasons is for.
     """
     texts, replies = [], []
     for prompt in prompts:
@@ -123,11 +125,8 @@ def reading_cards(
         owner = (frames.OWN + frames.NOT_OWN)[rng.integers(len(frames.OWN + frames.NOT_OWN))]
         wrong = act == scene.act and owner in frames.NOT_OWN
         texts += [f"I {act} {owner} {scene.target}.", f"I {scene.clauses}.", prompt.text]
-        replies += [
-            f" {finding('That', wrong)}.",
-            f" {finding('That', scene.harmful)}.",
-            f" {finding(f'To {scene.request}', scene.harmful)}.",
-        ]
+        whole = finding(f"To {scene.request}", scene.harmful)
+        replies += [f" {finding('That', wrong)}.", f" {whole}.", f" {whole}."]
         # The last kind: what a review's finding, right or wrong, and what was done come to. Cut out
         # of a review between "it helps:" or "it declines:" and the end of the sentence.
         found_harmful, complied = bool(rng.integers(2)), bool(rng.integers(2))
