@@ -104,7 +104,7 @@ def embedded() -> ConfigDict:
     e.init_scale = 0.09
     e.card_steps = 800  # updates on reading cards, at most ...
     e.card_loss = 0.02  # ... until their mean loss, nats a token, is below this
-    e.demo_steps = 450  # updates on demonstrations
+    e.demo_steps = 600  # updates on demonstrations
     e.batch = 64  # rows an update
     e.lr = 2e-3  # decays linearly to 5 %
     return e
