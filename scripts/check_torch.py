@@ -3,9 +3,10 @@
     python scripts/check_torch.py runs/demo [--prompts=240]
 
 Loads ``conversation/`` and ``feedback/`` with ``transformers`` (extra ``test`` installs torch),
-samples at temperature 1 with the documented prompts, judges with the same judge, and prints one
-JSON line: each rate there, here, and the difference. Exits 1 if a rate is off by more than the
-sampling noise allows: four standard errors of the difference of two proportions, at least 2 points.
+samples at the run's evaluation temperature with the documented prompts, judges with the same judge,
+and prints one JSON line: each rate there, here, and the difference. Exits 1 if a rate is off by
+more than the sampling noise allows: four standard errors of the difference of two proportions, at
+least 2 points.
 """
 
 from __future__ import annotations
@@ -40,22 +41,27 @@ def main() -> int:
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     config = ConfigDict(json.loads((args.workdir / "config.json").read_text()))
+    temperature = config.eval.temperature
+    sampling: dict = {"do_sample": False}
+    if temperature:
+        sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
     roles = ("conversation", "feedback")
     models = {r: AutoModelForCausalLM.from_pretrained(args.workdir / r).eval() for r in roles}
     tokenizer = AutoTokenizer.from_pretrained(args.workdir / "conversation")
     chat = Chat.from_files(tokenizer, *prompt_files(config))
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     stops = list(stop_ids(tokenizer, args.workdir / "conversation"))
 
     def speak(role, turn, prompts, indices):
         del turn, indices
         width = max(map(len, prompts))
-        ids = [[tokenizer.pad_token_id] * (width - len(p)) + list(p) for p in prompts]
+        ids = [[pad] * (width - len(p)) + list(p) for p in prompts]
         mask = [[0] * (width - len(p)) + [1] * len(p) for p in prompts]
         with torch.no_grad():
             out = models[role].generate(
-                input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask), do_sample=True,
-                temperature=1.0, top_k=0, top_p=1.0, eos_token_id=stops,
-                max_new_tokens=config.rollout.max_new_tokens, pad_token_id=tokenizer.pad_token_id,
+                input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask), eos_token_id=stops,
+                max_new_tokens=config.rollout.max_new_tokens, pad_token_id=pad,
+                **sampling,
             )  # fmt: skip
         texts = [chat.decode(row[width:].tolist()) for row in out]
         return [Completion(p, (), (), t, "stop") for p, t in zip(prompts, texts, strict=True)]

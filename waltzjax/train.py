@@ -14,7 +14,6 @@ from typing import Any
 
 from absl import flags
 from clu.parameter_overview import count_parameters
-from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 
 from waltzjax import commands, console, outcome, prepare
@@ -26,6 +25,7 @@ from waltzjax.loop import run_stage, stage_steps
 from waltzjax.model import hf, hf_config, sharding
 from waltzjax.recipes import RECIPES
 from waltzjax.runtime import (
+    Runtime,
     check_room,
     check_same_shape,
     devices_line,
@@ -48,10 +48,9 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     embedded_model = config.model.base == config_lib.EMBEDDED
     base = workdir / "base" if embedded_model else hf_config.resolve(config.model.base)
     start = hf_config.resolve(config.model.feedback) if config.model.feedback else base
-    if not embedded_model:
-        runtime = make_runtime(config, base, mesh)
-        if start != base:
-            check_same_shape(runtime, config, start)
+    runtime = None if embedded_model else make_runtime(config, base, mesh)
+    if runtime and start != base:
+        check_same_shape(runtime, config, start)
     embedded_data = config.data.directory == config_lib.EMBEDDED
     data = workdir / "data" if embedded_data else Path(config.data.directory)
     if not embedded_data:
@@ -67,20 +66,24 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
             prepare.embedded_data(config, data)
         if embedded_model:
             prepare.embedded_base(config, mesh, base)
-        final = _stages(config, workdir, mesh, base, start, data)
+        if runtime is None:
+            runtime = make_runtime(config, base, mesh)
+            if start != base:
+                check_same_shape(runtime, config, start)
+        final = _stages(config, workdir, runtime, base, start, data)
         outcome.write(config, workdir, final, time.perf_counter() - started)
     return final
 
 
 def _stages(
-    config: ConfigDict, workdir: Path, mesh: Mesh, base: Path, start: Path, data: Path
+    config: ConfigDict, workdir: Path, runtime: Runtime, base: Path, start: Path, data: Path
 ) -> dict[str, Any]:
-    runtime = make_runtime(config, base, mesh)
     train_prompts = read_prompts(data / "train.jsonl")
     held_out = stratified(read_prompts(data / "validation.jsonl"), config.eval.prompts)
     check_room(runtime, config, [*train_prompts, *held_out])
     for stage in config.stages:
         stage_steps(config, stage, len(train_prompts))
+    mesh = runtime.mesh
     with console.phase(f"loading {base}"):
         base_params = hf.load_params(base, runtime.cfg, mesh)
         params: Mapping[str, Any] = {
