@@ -126,18 +126,20 @@ def reading_cards(
         wrong = act == scene.act and owner in frames.NOT_OWN
         texts += [f"I {act} {owner} {scene.target}.", f"I {scene.clauses}.", prompt.text]
         whole = finding(f"To {scene.request}", scene.harmful)
-        replies += [f" {finding('That', wrong)}.", f" {whole}.", f" {whole}."]
-        # The last kind: what a review's finding, right or wrong, and what was done come to. Cut out
-        # of a review between "it helps:" or "it declines:" and the end of the sentence.
+        replies += [f" {finding('That', wrong)}", f" {whole}", f" {whole}"]
+        # The last kind: what a review's finding, right or wrong, and what was done come to: its
+        # words after "it helps:" or "it declines:".
         found_harmful, complied = bool(rng.integers(2)), bool(rng.integers(2))
         head, cut, tail = _review(f"To {scene.request}", found_harmful, complied).partition("s: ")
         texts.append(head + cut.rstrip())
-        replies.append(" " + tail.partition(".")[0] + ".")
-    return _samples(chat, texts, replies)
+        replies.append(" " + tail.partition(".")[0])
+    # Without a stop: what comes after these words differs in a review.
+    return _samples(chat, texts, replies, end=())
 
 
-def _samples(chat: Chat, states: Sequence[str], replies: Sequence[str]) -> list[Sample]:
-    end = (chat.tokenizer.eos_token_id,)
+def _samples(
+    chat: Chat, states: Sequence[str], replies: Sequence[str], end: tuple[int, ...]
+) -> list[Sample]:
     pairs = zip(chat.encode(states), chat.encode(replies), strict=True)
     return [Sample(state, reply + end, (), 0.0) for state, reply in pairs]
 
@@ -159,7 +161,8 @@ def curriculum(
         answer, reply = review(rng, scene)
         states["review"].append(chat.feedback_text(prompt.text, answer))
         replies["review"].append(reply)
-    lessons = {kind: _samples(chat, states[kind], replies[kind]) for kind in states}
+    end = (chat.tokenizer.eos_token_id,)
+    lessons = {kind: _samples(chat, states[kind], replies[kind], end) for kind in states}
     return {"cards": reading_cards(rng, chat, prompts, scenes), **lessons}
 
 
