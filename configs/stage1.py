@@ -1,7 +1,10 @@
 """WaltzRL stage 1: the feedback agent is trained, the conversation agent is frozen.
 
-Paper: arXiv 2510.08240. Command: python -m waltzjax.train --config=configs/stage1.py
-Hardware it is meant for: 8 x H100 80 GB. Measured at full size: not yet.
+Paper: arXiv 2510.08240. Commands:
+  full size   python -m waltzjax.train --config=configs/stage1.py --workdir=runs/stage1
+  laptop      python -m waltzjax.train --config=configs/stage1.py:tiny --workdir=runs/stage1-tiny
+Hardware the full size is meant for: 8 x H100 80 GB; measured there: not yet.
+Measured, tiny: the column "stage 1" of README's table.
 """
 
 from ml_collections import ConfigDict

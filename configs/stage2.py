@@ -2,10 +2,11 @@
 
 Paper: arXiv 2510.08240. Commands:
   full size   python -m waltzjax.train --config=configs/stage2.py --config.model.feedback=DIR
-              (DIR: the feedback agent of a stage-1 run)
+              --workdir=runs/stage2 (DIR: the feedback agent of a stage-1 run)
   laptop      python -m waltzjax.train --config=configs/stage2.py:tiny --workdir=runs/demo
               (builds its base model, then runs stage 1, stage 2 and the evaluation)
 Hardware the full size is meant for: 8 x H100 80 GB; measured there: not yet.
+Measured, tiny: the column "stage 2" of README's table.
 """
 
 from pathlib import Path
