@@ -104,8 +104,8 @@ def _fit(
     """
     e = config.embedded
     optimizer = make_optimizer(
-        lr=e.lr, warmup_steps=30, b1=0.9, b2=0.95, weight_decay=0.01, grad_clip=1.0,
-        decay_steps=0 if until else len(plan),
+        lr=e.card_lr if until else e.lr, decay_steps=0 if until else len(plan),
+        warmup_steps=30, b1=0.9, b2=0.95, weight_decay=0.01, grad_clip=1.0,
     )  # fmt: skip
     state = init_state(params, optimizer, mesh)
     update = make_update(
