@@ -22,8 +22,8 @@ STREAM = {name: recipe(default()).stream for name, recipe in RECIPES.items()}  #
 GAP = 1e-4  # nats; a float32 sampler against the trainer
 
 
-def smallest():
-    c = run_path(str(REPO / "configs/stage2.py"))["get_config"]("tiny")
+def smallest(name="stage2.py"):
+    c = run_path(str(REPO / "configs" / name))["get_config"]("tiny")
     c.embedded.width, c.embedded.mlp_width, c.embedded.layers = 16, 32, 1
     c.embedded.card_steps = c.embedded.demo_steps = 2
     c.embedded.batch = c.rollout.batch = c.eval.batch = 8
@@ -109,6 +109,18 @@ def test_stage1_leaves_the_conversation_agent_alone(finished):
     updated = [{k for k in r if k.startswith("loss/")} for r in records(finished[0])]
     assert updated[0] == {"loss/feedback"}
     assert updated[-1] == {"loss/feedback", "loss/conversation"}
+
+
+def test_stage1_alone(tmp_path):
+    c = smallest("stage1.py")
+    c.train.steps.stage1 = 2
+    results = train(c, tmp_path / "run")
+    assert "base" in results and "stage1" not in results and results["n"] == 12
+    weights = {
+        role: (tmp_path / "run" / role / "model.safetensors").read_bytes()
+        for role in ("base", "conversation", "feedback")
+    }
+    assert weights["conversation"] == weights["base"] != weights["feedback"]
 
 
 class Killed(BaseException):
