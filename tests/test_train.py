@@ -238,7 +238,7 @@ def command(*args, **kwargs):
         (["--config=configs/stage2.py:tiny", "--config.rl.clip_low=2.0"], "config.rl.clip_low"),
         (["--config=configs/stage2.py:tiny", "--config.mesh=(2,2,2)"], "needs 8 devices"),
         (["--config=configs/stage2.py:huge"], "huge"),
-        (["--config=configs/stage2.py:tiny", "--config.rollout.bach=2"], "bach"),
+        (["--config=configs/stage2.py:tiny", "--config.rollout.bach=2"], "rollout.bach=2: "),
         (["--config=configs/stage2.py:tiny", "--config.data.directory=nowhere"], "nowhere"),
         (["--config=configs/stage2.py:tiny", "--config.prompts.feedback=no.txt"], "no.txt"),
         (["--config=configs/stage2.py:tiny", "--config.embedded.heads=0"], "embedded.heads"),

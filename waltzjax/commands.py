@@ -40,8 +40,12 @@ def _parse(argv: Sequence[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        usage(lines[-1] if lines else repr(error))
+        text = str(error.args[0] if error.args else error)  # str() of a KeyError is a repr
+        lines = [line.strip() for line in text.splitlines() if line.strip()] or [repr(error)]
+        problem = lines[-1] if "Traceback" in text else " ".join(lines)
+        keys = [a for a in argv if a.startswith("--config.")]
+        culprits = [a for a in keys if a.partition("=")[0].rpartition(".")[2] in text]
+        usage(": ".join([*culprits[:1], problem]))
     if len(rest) > 1:
         usage(f"unexpected argument {rest[1]!r}")
     return rest
