@@ -40,7 +40,8 @@ def _parse(argv: Sequence[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        text = str(error.args[0] if error.args else error)  # str() of a KeyError is a repr
+        text = str(error.args[0] if error.args else error)
+        text = text.strip("\"'").replace("\\n", " ").replace("\\'", "'")  # of a KeyError: its repr
         lines = [line.strip() for line in text.splitlines() if line.strip()] or [repr(error)]
         problem = lines[-1] if "Traceback" in text else " ".join(lines)
         keys = [a for a in argv if a.startswith("--config.")]
