@@ -295,11 +295,11 @@ def test_a_directory_of_other_files_is_refused(tmp_path):
 def test_two_at_once(finished):
     from waltzjax.files import own_workdir
 
-    config = smallest().to_dict()
+    record = json.loads((finished[0] / "config.json").read_text())
     with (
-        own_workdir(finished[0], config),
+        own_workdir(finished[0], record),
         pytest.raises(ValueError, match="in use by another process"),
-        own_workdir(finished[0], config),
+        own_workdir(finished[0], record),
     ):
         pass
 
