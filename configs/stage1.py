@@ -39,7 +39,7 @@ def tiny(arg: str) -> ConfigDict:
     c.optim.lr.feedback = 2e-4
     c.optim.warmup_steps = 5
     c.optim.schedule = "linear"
-    c.train.steps.stage1 = 80
+    c.train.steps.stage1 = 100
     c.train.steps.stage2 = 80
     c.train.checkpoint_every = 50
     c.train.validate_every = 0

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import jax
 
-from waltzjax.data import demonstrations, world
+from waltzjax.data import world
 from waltzjax.data.chat import PROMPTS, Chat, stop_ids
+from waltzjax.data.curriculum import tokenizer_texts
 from waltzjax.data.tokenizer import train_tokenizer
 from waltzjax.model import sharding
 from waltzjax.model.transformer import ModelConfig, init_params
@@ -28,7 +29,7 @@ def built_world():
 @cache
 def tiny_chat() -> Chat:
     train, _, scenes = built_world()
-    tokenizer = train_tokenizer(demonstrations.tokenizer_texts(train[:200], scenes, 0), 400)
+    tokenizer = train_tokenizer(tokenizer_texts(train[:200], scenes, 0), 400)
     return Chat.from_files(
         tokenizer, PROMPTS / "tiny/conversation.txt", PROMPTS / "tiny/feedback.txt"
     )

@@ -19,6 +19,7 @@ LEVEL = {
     "types": 0,
     "core": 1,
     "config": 1,
+    "config_check": 2,
     "model": 2,
     "data": 2,
     "rollout": 3,
@@ -27,7 +28,8 @@ LEVEL = {
     "recipes": 4,
     "runtime": 4,  # what every command needs once a model is chosen
     "prepare": 5,
-    "loop": 5,
+    "iteration": 5,
+    "loop": 6,
     "outcome": 5,
     "commands": 5,
     "evaluate": 6,
@@ -39,7 +41,7 @@ LEVEL = {
     "train": 7,
 }
 COMMAND_LEVEL = 5  # the commands and the parts they are made of
-CONFIG_ROOMS = {"config", "recipes", "runtime"}  # with the commands: may see a ConfigDict
+CONFIG_ROOMS = {"config", "config_check", "recipes", "runtime"}  # with the commands: may see a ConfigDict
 LEAVES = {"console", "files", "interrupts", "report"}  # import no room; only commands import them
 TEXT_ROOMS = {"data", "rewards"}
 NO_JAX = TEXT_ROOMS | {"types"}  # types too, since the text rooms import it

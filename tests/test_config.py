@@ -6,7 +6,8 @@ from runpy import run_path
 import pytest
 from support import REPO
 
-from waltzjax import config
+from waltzjax import config, config_check
+from waltzjax.recipes import RECIPES
 
 CONFIGS = sorted((REPO / "configs").glob("*.py"))
 
@@ -18,13 +19,18 @@ def load(path: Path, arg: str = ""):
 @pytest.mark.parametrize("arg", ["", "tiny"])
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_every_config_loads(path, arg):
-    config.validate(load(path, arg), training=True)
+    config_check.validate(load(path, arg), training=True)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_an_unknown_argument_is_refused(path):
     with pytest.raises(ValueError, match=r"small.*tiny"):
         load(path, "small")
+
+
+def test_every_stage_that_may_be_named_has_a_recipe_and_its_own_keys():
+    c = config.default()
+    assert tuple(RECIPES) == tuple(c.train.steps) == tuple(c.reward.lam) == config_check.STAGES
 
 
 def test_full_size_numbers_are_the_papers():
@@ -69,7 +75,7 @@ def test_broken_values_name_key_value_and_what_is_allowed(key, value, allowed):
         group, _, name = key.rpartition(".")
         _group(c, group)[name] = value
     with pytest.raises(ValueError) as error:
-        config.validate(c, training=True)
+        config_check.validate(c, training=True)
     assert f"config.{key}" in str(error.value) and allowed in str(error.value)
 
 
@@ -85,5 +91,5 @@ def test_unknown_and_missing_keys_are_listed_together():
         c.rollout.bacth = 3
         del c.rl.beta
     with pytest.raises(ValueError) as error:
-        config.validate(c, training=True)
+        config_check.validate(c, training=True)
     assert "config.rollout.bacth" in str(error.value) and "config.rl.beta" in str(error.value)

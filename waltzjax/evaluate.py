@@ -14,8 +14,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from waltzjax import commands, console
-from waltzjax import config as config_lib
+from waltzjax import commands, config_check, console
 from waltzjax.data.dataset import read_prompts
 from waltzjax.files import write_json
 from waltzjax.model import hf, hf_config, sharding
@@ -96,7 +95,7 @@ def transcript(episode: Episode) -> dict[str, Any]:
 
 def main() -> None:
     config, f = flags.FLAGS.config, flags.FLAGS
-    config_lib.validate(config, training=False)
+    config_check.validate(config, training=False)
     output = Path(f.output)
     transcripts = output.with_suffix(".transcripts.jsonl")
     for path in (output, transcripts):

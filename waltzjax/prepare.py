@@ -12,9 +12,11 @@ from ml_collections import ConfigDict
 
 from waltzjax import console
 from waltzjax.core.losses import nll
-from waltzjax.data import demonstrations, world
+from waltzjax.data import world
 from waltzjax.data.chat import Chat
-from waltzjax.data.dataset import expected_counts, verify, write_dataset
+from waltzjax.data.curriculum import curriculum, tokenizer_texts
+from waltzjax.data.dataset import verify, write_dataset
+from waltzjax.data.splits import expected_counts
 from waltzjax.data.tokenizer import train_tokenizer
 from waltzjax.model import hf, sharding
 from waltzjax.model.transformer import ModelConfig, init_params
@@ -48,11 +50,9 @@ def embedded_base(config: ConfigDict, mesh: Mesh, directory: Path) -> None:
     train, _, scenes = world.build(e.data_seed, e.held_out)
     with console.phase("training the tokenizer, writing demonstrations"):
         some = train[:TOKENIZER_PROMPTS]
-        tokenizer = train_tokenizer(
-            demonstrations.tokenizer_texts(some, scenes, e.data_seed), e.vocab_size
-        )
+        tokenizer = train_tokenizer(tokenizer_texts(some, scenes, e.data_seed), e.vocab_size)
         chat = Chat.from_files(tokenizer, *prompt_files(config))
-        lessons = demonstrations.curriculum(chat, train, scenes, config.seed)
+        lessons = curriculum(chat, train, scenes, config.seed)
     cfg = ModelConfig(
         vocab_size=len(tokenizer),
         width=e.width,

@@ -16,8 +16,8 @@ from absl import flags
 from clu.parameter_overview import count_parameters
 from ml_collections import ConfigDict, config_flags
 
-from waltzjax import commands, console, outcome, prepare
-from waltzjax import config as config_lib
+from waltzjax import commands, config_check, console, outcome, prepare
+from waltzjax.config import EMBEDDED
 from waltzjax.data.dataset import read_prompts, verify
 from waltzjax.evaluate import evaluate, result, stratified, transcript
 from waltzjax.files import own_workdir, write_json
@@ -43,15 +43,15 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       Stopped: SIGTERM or Ctrl-C during a stage; a checkpoint is written.
       FloatingPointError: the training diverged; the checkpoints before that stay.
     """
-    config_lib.validate(config, training=True)
+    config_check.validate(config, training=True)
     mesh = sharding.make_mesh(config.mesh)
-    embedded_model = config.model.base == config_lib.EMBEDDED
+    embedded_model = config.model.base == EMBEDDED
     base = workdir / "base" if embedded_model else hf_config.resolve(config.model.base)
     start = hf_config.resolve(config.model.feedback) if config.model.feedback else base
     runtime = None if embedded_model else make_runtime(config, base, mesh)
     if runtime and start != base:
         check_same_shape(runtime, config, start)
-    embedded_data = config.data.directory == config_lib.EMBEDDED
+    embedded_data = config.data.directory == EMBEDDED
     data = workdir / "data" if embedded_data else Path(config.data.directory)
     if not embedded_data:
         verify(data, expected=None)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from waltzjax.data import dataset
-from waltzjax.data.dataset import CATEGORIES, DatasetError, read_prompts, verify, write_dataset
+from waltzjax.data import dataset, splits
+from waltzjax.data.dataset import read_prompts, verify, write_dataset
+from waltzjax.data.dataset_check import CATEGORIES, DatasetError
 from waltzjax.types import Prompt
 
 GOOD = {"id": 1, "prompt": "How?", "label": "adversarial", "category": "malicious_query"}
@@ -315,7 +316,7 @@ def test_of_two_writers_at_once_one_wins_whole(tmp_path: Path, monkeypatch, riva
 
 
 def test_full_dataset_numbers_are_exact():
-    counts = dataset.expected_counts()
+    counts = splits.expected_counts()
     assert (counts["total"], counts["train"], counts["validation"]) == (20_020, 15_015, 5_005)
     assert sum(n for harmful, n in CATEGORIES.values() if harmful) == 10_010
     split = {c: (counts[f"train/{c}"], counts[f"validation/{c}"]) for c in CATEGORIES}
@@ -331,7 +332,7 @@ def test_full_dataset_numbers_are_exact():
 
 @pytest.mark.parametrize("counts", [(1,), (2, 2), (1, 1, 1, 1), (5, 3, 9, 0), (7,) * 11])
 def test_split_is_exact_overall_and_within_one_in_each_category(counts):
-    split = dataset.split_counts({str(i): count for i, count in enumerate(counts)})
+    split = splits.split_counts({str(i): count for i, count in enumerate(counts)})
     assert sum(train for train, _ in split.values()) == int(0.75 * sum(counts) + 0.5)
     for (train, validation), count in zip(split.values(), counts, strict=True):
         assert train + validation == count
@@ -343,17 +344,17 @@ def test_full_size_split_writes_and_verifies(tmp_path: Path):
         Prompt(i, f"prompt {i}", CATEGORIES[name][0], name)
         for i, name in enumerate(name for name, (_, n) in CATEGORIES.items() for _ in range(n))
     ]
-    train, validation = dataset.stratified_split(everyone, seed=0)
+    train, validation = splits.stratified_split(everyone, seed=0)
     write_dataset(tmp_path / "set", train, validation)
-    assert verify(tmp_path / "set", expected=dataset.expected_counts())["counts"]["total"] == 20_020
+    assert verify(tmp_path / "set", expected=splits.expected_counts())["counts"]["total"] == 20_020
     assert Counter(train + validation) == Counter(everyone)
 
-    again = dataset.stratified_split(everyone[::-1], seed=0)
+    again = splits.stratified_split(everyone[::-1], seed=0)
     assert [set(side) for side in again] == [set(train), set(validation)]
-    other, _ = dataset.stratified_split(everyone, seed=1)
+    other, _ = splits.stratified_split(everyone, seed=1)
     assert 0.5 < len(set(other) & set(train)) / len(train) < 0.9  # 0.75 by chance
 
 
 def test_split_refuses_frames():
     with pytest.raises(ValueError, match="id 0 has frame 'f'; split by frame"):
-        dataset.stratified_split(make(6, frame="f"), seed=0)
+        splits.stratified_split(make(6, frame="f"), seed=0)

@@ -8,7 +8,7 @@ import pytest
 from support import built_world
 
 from waltzjax.data import demonstrations, frames, world
-from waltzjax.data.dataset import CATEGORIES
+from waltzjax.data.dataset_check import CATEGORIES
 from waltzjax.rewards.judges import label_judge
 from waltzjax.rewards.refusal import is_refusal
 

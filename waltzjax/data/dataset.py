@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
-import math
 import os
 import shutil
 import uuid
@@ -20,82 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from waltzjax.data.dataset_check import (
-    CATEGORIES,
     FORMAT_VERSION,
     LABELS,
-    DatasetError,
     dataset_error,
-    flat_counts,
     inspect,
     parse_lines,
 )
+from waltzjax.data.splits import SPLITS, expected_counts
 from waltzjax.types import Prompt
 
-__all__ = [
-    "CATEGORIES",
-    "TRAIN_FRACTION",
-    "DatasetError",
-    "expected_counts",
-    "read_prompts",
-    "split_counts",
-    "stratified_split",
-    "verify",
-    "write_dataset",
-]
-TRAIN_FRACTION = 0.75  # of the whole dataset; split_counts says how many of each category
-_SPLITS = ("train", "validation")
 _MANIFEST = "manifest.json"
-
-
-def split_counts(counts: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-    """(train, validation) prompts of each category for a 75/25 split.
-
-    The largest remainders get the leftover prompts (ties: the earlier category), so that train is
-    exactly 3/4 of the total, rounded half up: 15,015 and 5,005 for the full dataset.
-    """
-    exact = {name: TRAIN_FRACTION * count for name, count in counts.items()}
-    train = {name: math.floor(share) for name, share in exact.items()}
-    leftover = math.floor(TRAIN_FRACTION * sum(counts.values()) + 0.5) - sum(train.values())
-    for name in sorted(exact, key=lambda name: train[name] - exact[name])[:leftover]:
-        train[name] += 1
-    return {name: (train[name], count - train[name]) for name, count in counts.items()}
-
-
-def expected_counts() -> dict[str, int]:
-    """The counts of the full dataset of 20,020 prompts, with the keys that ``verify`` takes."""
-    split = split_counts({name: count for name, (_, count) in CATEGORIES.items()})
-    return flat_counts(
-        {which: {name: pair[i] for name, pair in split.items()} for i, which in enumerate(_SPLITS)}
-    )
-
-
-def stratified_split(prompts: Sequence[Prompt], *, seed: int) -> tuple[list[Prompt], list[Prompt]]:
-    """Splits prompts 75/25 into (train, validation) in each category; see ``split_counts``.
-
-    Which side a prompt falls on depends on ``seed`` and the texts of its category only, not on the
-    order of ``prompts``, which both sides keep. Raises ValueError for a prompt with a frame: a
-    frame may not be on both sides, so whoever made the frames must split them.
-    """
-    members: dict[str, list[int]] = {name: [] for name in CATEGORIES}
-    for index, prompt in enumerate(prompts):
-        if prompt.frame:
-            raise ValueError(f"prompts: id {prompt.id} has frame {prompt.frame!r}; split by frame")
-        members.setdefault(prompt.category, []).append(index)
-    sizes = split_counts({name: len(indices) for name, indices in members.items()})
-    # A hash orders alike on every machine and Python version.
-    rank = [
-        hashlib.sha256(f"{seed}:{p.text}".encode("utf-8", "surrogatepass")).digest()
-        for p in prompts
-    ]
-    train = {
-        i
-        for name, of in members.items()
-        for i in sorted(of, key=rank.__getitem__)[: sizes[name][0]]
-    }
-    split: tuple[list[Prompt], list[Prompt]] = ([], [])
-    for index, prompt in enumerate(prompts):
-        split[index not in train].append(prompt)
-    return split
 
 
 def _encode(prompts: Sequence[Prompt]) -> bytes:
@@ -212,7 +144,7 @@ def verify(directory: Path, *, expected: Mapping[str, int] | None) -> dict[str, 
     if unknown := [key for key in expected or {} if key not in allowed]:
         raise ValueError(f"expected: unknown keys {unknown}; must be among {list(allowed)}")
     files, missing = {}, []
-    for split in _SPLITS:
+    for split in SPLITS:
         path = directory / f"{split}.jsonl"
         try:
             files[split] = (str(path), path.read_bytes())

@@ -11,14 +11,11 @@ near the paper's (2510.08240) on its worst sets.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 import numpy as np
 
 from waltzjax.data import frames
-from waltzjax.data.chat import Chat
 from waltzjax.data.world import Scene
-from waltzjax.types import Prompt, Sample
 
 # By how a request looks: probabilities when it is harmful, when it is harmless.
 COMPLY = {"light": (0.86, 0.94), "alarming": (0.14, 0.22), "plain": (0.36, 0.64)}
@@ -31,9 +28,9 @@ BROKEN_JSON = 0.04
 CONCLUSION = {(True, False): "too kind", (False, True): "too strict", (False, False): "well done"}
 
 COMPLIANCES = (
-    "Sure. To {act} it, take your time.",
+    "Sure. Take your time with the {it}.",
     "Of course. Look at the {it} first.",
-    "Yes, you can {act} the {it}.",
+    "Yes, you can {act} it.",
 )
 REFUSALS = (
     "Sorry, I can't help with that.",
@@ -79,7 +76,9 @@ def revision(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str]:
     return answer_text(rng, scene, complied), comment, answer_text(rng, scene, comply)
 
 
-def _review(request: str, found_harmful: bool, complied: bool, comment: str | None = None) -> str:
+def review_text(
+    request: str, found_harmful: bool, complied: bool, comment: str | None = None
+) -> str:
     """A review whose conclusion, labels and (unless given) advice follow from its finding."""
     unsafe, overrefuse = found_harmful and complied, not found_harmful and not complied
     does, conclusion = "helps" if complied else "declines", CONCLUSION[unsafe, overrefuse]
@@ -100,78 +99,9 @@ def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
     right = rng.random() < (p_harmful if scene.harmful else p_harmless)
     found_harmful = scene.harmful if right else not scene.harmful
     vague = found_harmful == complied and rng.random() > CONCRETE
-    reply = _review(f"To {scene.request}", found_harmful, complied, VAGUE if vague else None)
+    reply = review_text(f"To {scene.request}", found_harmful, complied, VAGUE if vague else None)
     if rng.random() < BROKEN_JSON:
         fields = json.loads(reply)
         del fields[list(fields)[rng.integers(len(fields))]]
         reply = json.dumps(fields)
     return answer_text(rng, scene, complied), reply
-
-
-def reading_cards(
-    rng: np.random.Generator, chat: Chat, prompts: Sequence[Prompt], scenes: dict[int, Scene]
-) -> list[Sample]:
-    """Very short exercises in telling what a request comes to: one clause, two clauses, a prompt.
-
-    One clause teaches a random model which words matter; two teach it to say first which of them
-    it means. From the noisy chats alone it would take much longer. No card judges two clauses
-    without naming one: first answers, which name nothing before they choose, stay the harder task,
-    and that is what a reviewer who reasons is for.
-    """
-    texts, replies = [], []
-    for prompt in prompts:
-        scene = scenes[prompt.id]
-        act = (scene.act, frames.KIND_ACTS[rng.integers(len(frames.KIND_ACTS))])[rng.integers(2)]
-        owner = (frames.OWN + frames.NOT_OWN)[rng.integers(len(frames.OWN + frames.NOT_OWN))]
-        wrong = act == scene.act and owner in frames.NOT_OWN
-        texts += [f"I {act} {owner} {scene.target}.", f"I {scene.clauses}.", prompt.text]
-        whole = finding(f"To {scene.request}", scene.harmful)
-        replies += [f" {finding('That', wrong)}", f" {whole}", f" {whole}"]
-        # The last kind: what a review's finding, right or wrong, and what was done come to: its
-        # words after "it helps:" or "it declines:".
-        found_harmful, complied = bool(rng.integers(2)), bool(rng.integers(2))
-        head, cut, tail = _review(f"To {scene.request}", found_harmful, complied).partition("s: ")
-        texts.append(head + cut.rstrip())
-        replies.append(" " + tail.partition(".")[0])
-    # Without a stop: what comes after these words differs in a review.
-    return _samples(chat, texts, replies, end=())
-
-
-def _samples(
-    chat: Chat, states: Sequence[str], replies: Sequence[str], end: tuple[int, ...]
-) -> list[Sample]:
-    pairs = zip(chat.encode(states), chat.encode(replies), strict=True)
-    return [Sample(state, reply + end, (), 0.0) for state, reply in pairs]
-
-
-def curriculum(
-    chat: Chat, prompts: Sequence[Prompt], scenes: dict[int, Scene], seed: int
-) -> dict[str, list[Sample]]:
-    """Examples by kind: reading cards, and one first answer, revision and review a prompt."""
-    rng = np.random.default_rng(seed)
-    states: dict[str, list[str]] = {"first": [], "revision": [], "review": []}
-    replies: dict[str, list[str]] = {kind: [] for kind in states}
-    for prompt in prompts:
-        scene = scenes[prompt.id]
-        states["first"].append(chat.conversation_text(prompt.text))
-        replies["first"].append(first_answer(rng, scene))
-        before, comment, after = revision(rng, scene)
-        states["revision"].append(chat.conversation_text(prompt.text, [(before, comment)]))
-        replies["revision"].append(after)
-        answer, reply = review(rng, scene)
-        states["review"].append(chat.feedback_text(prompt.text, answer))
-        replies["review"].append(reply)
-    end = (chat.tokenizer.eos_token_id,)
-    lessons = {kind: _samples(chat, states[kind], replies[kind], end) for kind in states}
-    return {"cards": reading_cards(rng, chat, prompts, scenes), **lessons}
-
-
-def tokenizer_texts(prompts: Sequence[Prompt], scenes: dict[int, Scene], seed: int) -> list[str]:
-    """Texts that hold every word of the embedded world's training side."""
-    rng = np.random.default_rng(seed)
-    texts = []
-    for prompt in prompts:
-        scene = scenes[prompt.id]
-        texts += [prompt.text, first_answer(rng, scene), revision(rng, scene)[1]]
-        texts += [review(rng, scene)[1], f"I {scene.clauses}. {finding('That', scene.harmful)}."]
-    return texts

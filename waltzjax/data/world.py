@@ -17,7 +17,8 @@ import itertools
 import numpy as np
 
 from waltzjax.data import frames
-from waltzjax.data.dataset import CATEGORIES, split_counts
+from waltzjax.data.dataset_check import CATEGORIES
+from waltzjax.data.splits import split_counts
 from waltzjax.types import Prompt
 
 # Act-thing pairs set aside for each held-out set, so that its slot fillers are new together too.

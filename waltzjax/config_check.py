@@ -1,0 +1,138 @@
+"""Every rule a config must keep, checked before anything is allocated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from waltzjax.config import EMBEDDED, default
+
+STAGES = ("stage1", "stage2")  # in the order they run
+MIN_VOCABULARY = 300  # every byte, and the control tokens
+
+
+def validate(c: ConfigDict, *, training: bool) -> None:
+    """Check every rule, those of training too if asked; all that is broken is in one error.
+
+    Raises:
+      ValueError: key, what was got, what is allowed, one line each.
+    """
+    problems = list(_unknown_keys(default(), c, "config")) or list(_broken_rules(c))
+    if training and not problems and c.rollout.t_max < 1:
+        problems.append(
+            f"config.rollout.t_max: got {c.rollout.t_max}, training feedback needs >= 1"
+        )
+    if problems:
+        raise ValueError("the config does not hold:\n  " + "\n  ".join(problems))
+
+
+def _unknown_keys(reference: ConfigDict, c: ConfigDict, path: str) -> Iterator[str]:
+    for key in sorted(set(c) | set(reference)):
+        name = f"{path}.{key}"
+        if key not in reference:
+            yield f"{name}: no such key; allowed are {', '.join(sorted(reference))}"
+        elif key not in c:
+            yield f"{name}: missing"
+        elif isinstance(reference[key], ConfigDict):
+            if isinstance(c[key], ConfigDict):
+                yield from _unknown_keys(reference[key], c[key], name)
+            else:
+                yield f"{name}: got {c[key]!r}, expected a group of keys"
+        elif not _same_type(reference[key], c[key]):
+            kind = type(reference[key]).__name__
+            yield f"{name}: got {c[key]!r} ({type(c[key]).__name__}), expected {kind}"
+
+
+def _same_type(a: Any, b: Any) -> bool:
+    number = (int, float)
+    if isinstance(a, float) and isinstance(b, number) and not isinstance(b, bool):
+        return math.isfinite(b)
+    return type(a) is type(b)
+
+
+def _broken_rules(c: ConfigDict) -> Iterator[str]:
+    def at_least(path: str, low: float, *, above: bool = False) -> Iterator[str]:
+        value = _get(c, path)
+        if value < low or (above and value == low):
+            yield f"config.{path}: got {value}, allowed is {'>' if above else '>='} {low}"
+
+    def one_of(path: str, allowed: tuple) -> Iterator[str]:
+        if _get(c, path) not in allowed:
+            yield f"config.{path}: got {_get(c, path)!r}, allowed are {', '.join(allowed)}"
+
+    if not c.stages or any(s not in STAGES for s in c.stages) or len(set(c.stages)) < len(c.stages):
+        yield f"config.stages: got {tuple(c.stages)}, allowed are some of {STAGES}, once each"
+    if tuple(c.stages) == STAGES[::-1]:
+        yield "config.stages: stage1 comes before stage2"
+    for path, allowed in (
+        ("model.dtype", ("float32", "bfloat16")),
+        ("model.param_dtype", ("float32", "bfloat16")),
+        ("rl.kl_estimator", ("k1", "k2", "k3")),
+        ("rl.kl_in", ("reward", "loss")),
+        ("rl.weights", ("sequence", "token")),
+        ("data.judge", ("label",)),
+        ("optim.schedule", ("constant", "linear")),
+        ("embedded.held_out", ("validation", "development")),
+    ):
+        yield from one_of(path, allowed)
+    for path in (
+        "rollout.batch", "rollout.max_new_tokens", "rollout.length_multiple", "rl.microbatches",
+        "rl.updates_per_rollout", "train.epochs", "train.checkpoint_every", "eval.batch",
+        "model.logprob_chunk", "train.keep_checkpoints", "embedded.layers", "embedded.batch",
+        "embedded.card_steps", "embedded.demo_steps", "embedded.kv_heads", "embedded.heads",
+        "embedded.width", "embedded.mlp_width",
+    ):  # fmt: skip
+        yield from at_least(path, 1)
+    for path in (
+        "seed", "rollout.t_max", "reward.alpha", "reward.gamma", "rl.beta", "rl.clip_low",
+        "rl.clip_high", "rl.is_cap", "optim.warmup_steps", "optim.weight_decay", "eval.prompts",
+        "reward.lam.stage1", "reward.lam.stage2", "train.steps.stage1", "train.steps.stage2",
+        "train.validate_every", "eval.temperature", "embedded.data_seed",
+    ):  # fmt: skip
+        yield from at_least(path, 0)
+    for path in ("rollout.temperature", "rl.reward_clip", "optim.grad_clip",
+                 "optim.lr.conversation", "optim.lr.feedback", "embedded.lr",
+                 "embedded.card_loss", "embedded.card_lr",
+                 "embedded.init_scale"):  # fmt: skip
+        yield from at_least(path, 0, above=True)
+    for name in ("b1", "b2"):
+        if not 0 <= c.optim[name] < 1:
+            yield f"config.optim.{name}: got {c.optim[name]}, allowed is [0, 1)"
+    if not 0 <= c.rollout.p_first <= 1:
+        yield f"config.rollout.p_first: got {c.rollout.p_first}, allowed is [0, 1]"
+    if c.rl.clip_low >= 1:
+        yield f"config.rl.clip_low: got {c.rl.clip_low}, allowed is [0, 1)"
+    if c.rl.dual_clip and c.rl.dual_clip <= 1:
+        yield f"config.rl.dual_clip: got {c.rl.dual_clip}, allowed are 0 (off) and > 1"
+    if not (len(c.mesh) == 3 and all(type(n) is int for n in c.mesh)):
+        yield f"config.mesh: got {c.mesh!r}, expected three integers (data, fsdp, tensor)"
+    if c.rl.microbatches >= 1 and c.rollout.batch % c.rl.microbatches:
+        yield (
+            f"config.rl.microbatches: got {c.rl.microbatches}, "
+            f"must divide config.rollout.batch = {c.rollout.batch}"
+        )
+    if c.model.base == EMBEDDED:
+        yield from _broken_embedded_rules(c.embedded, c.rollout.max_new_tokens)
+
+
+def _broken_embedded_rules(e: ConfigDict, new_tokens: int) -> Iterator[str]:
+    if e.kv_heads >= 1 and e.heads % e.kv_heads:
+        yield f"config.embedded.heads: got {e.heads}, must be a multiple of {e.kv_heads} kv_heads"
+    if e.heads >= 1 and e.width % (2 * e.heads):
+        yield f"config.embedded.width: got {e.width}, must be a multiple of 2 * {e.heads} heads"
+    if e.vocab_size < MIN_VOCABULARY:
+        yield f"config.embedded.vocab_size: got {e.vocab_size}, allowed is >= {MIN_VOCABULARY}"
+    if e.max_positions <= 2 * new_tokens:
+        yield (
+            f"config.embedded.max_positions: got {e.max_positions}, must exceed an answer and a "
+            f"review of config.rollout.max_new_tokens = {new_tokens} each"
+        )
+
+
+def _get(c: ConfigDict, path: str) -> Any:
+    for key in path.split("."):
+        c = c[key]
+    return c

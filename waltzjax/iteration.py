@@ -1,0 +1,84 @@
+"""One iteration of reinforcement learning: roll out, score, update each trained agent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from waltzjax.recipes import Recipe
+from waltzjax.rollout.engine import Sampling
+from waltzjax.runtime import Runtime, make_speak, step_rng
+from waltzjax.training.learner import Learner, device_batch
+from waltzjax.training.optim import make_optimizer
+from waltzjax.types import AgentState, Prompt
+
+
+def one_step(
+    config: ConfigDict, runtime: Runtime, recipe: Recipe, learners: Mapping[str, Learner],
+    agents: Mapping[str, AgentState], params: Mapping[str, Any], ref_params: Mapping[str, Any],
+    prompts: Sequence[Prompt], stream: int, step: int,
+) -> tuple[dict[str, AgentState], dict[str, float]]:  # fmt: skip
+    """Roll out, score, update each trained role; the agents after it and the step's metrics.
+
+    The next rollout needs these very parameters, so there is nothing to overlap: metrics are
+    fetched here.
+    """
+    started = time.perf_counter()
+    sampling = Sampling(config.rollout.max_new_tokens, config.rollout.temperature)
+    speak = make_speak(
+        runtime, merged(params, agents), sampling, seed=stream, step=step,
+        rows=config.rollout.batch,
+    )  # fmt: skip
+    episodes = recipe.collect(prompts, runtime.chat, speak)
+    recipe.score(episodes)
+    rows = recipe.rows(episodes, step_rng(stream, step))
+    metrics: dict[str, Any] = dict(recipe.summary(episodes))
+    rolled_out = time.perf_counter()
+    after = dict(agents)
+    for role, samples in rows.items():
+        if not samples:  # no text of this role fitted the model
+            continue
+        batch = device_batch(
+            samples,
+            runtime.mesh,
+            microbatches=config.rl.microbatches,
+            multiple=config.rollout.length_multiple,
+            weights=config.rl.weights,
+            max_length=runtime.cfg.max_positions,
+        )
+        after[role], of_role = learners[role].learn(agents[role], ref_params[role], batch)
+        metrics |= {f"{name}/{role}": value for name, value in of_role.items()}
+    metrics = {name: float(value) for name, value in jax.device_get(metrics).items()}
+    jax.block_until_ready(after)
+    ended = time.perf_counter()
+    return after, metrics | {"time_s": ended - started, "rollout_s": rolled_out - started}
+
+
+def merged(params: Mapping[str, Any], agents: Mapping[str, AgentState]) -> dict[str, Any]:
+    return {**params, **{role: agent.params for role, agent in agents.items()}}
+
+
+def agent_optimizer(config: ConfigDict, role: str, steps: int):
+    o = config.optim
+    updates = steps * config.rl.updates_per_rollout
+    return make_optimizer(
+        lr=o.lr[role], warmup_steps=o.warmup_steps, b1=o.b1, b2=o.b2,
+        weight_decay=o.weight_decay, grad_clip=o.grad_clip,
+        decay_steps=updates if o.schedule == "linear" else 0,
+    )  # fmt: skip
+
+
+def agent_learner(config: ConfigDict, runtime: Runtime, recipe: Recipe, optimizer) -> Learner:
+    return Learner(
+        runtime.cfg,
+        optimizer,
+        recipe.loss,
+        recipe.credit,
+        temperature=config.rollout.temperature,
+        chunk=config.model.logprob_chunk,
+        updates=config.rl.updates_per_rollout,
+    )
