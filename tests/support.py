@@ -13,7 +13,8 @@ from waltzjax.data.chat import PROMPTS, Chat, stop_ids
 from waltzjax.data.curriculum import tokenizer_texts
 from waltzjax.data.tokenizer import train_tokenizer
 from waltzjax.model import sharding
-from waltzjax.model.transformer import ModelConfig, init_params
+from waltzjax.model.architecture import ModelConfig
+from waltzjax.model.transformer import init_params
 from waltzjax.rollout.engine import Engine
 from waltzjax.runtime import Runtime
 from waltzjax.types import Completion, Episode, Feedback, Prompt, Verdict

@@ -19,7 +19,8 @@ from waltzjax.data.dataset import verify, write_dataset
 from waltzjax.data.splits import expected_counts
 from waltzjax.data.tokenizer import train_tokenizer
 from waltzjax.model import hf, sharding
-from waltzjax.model.transformer import ModelConfig, init_params
+from waltzjax.model.architecture import ModelConfig
+from waltzjax.model.transformer import init_params
 from waltzjax.runtime import prompt_files
 from waltzjax.training.learner import device_batch, init_state
 from waltzjax.training.optim import make_optimizer

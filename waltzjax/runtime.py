@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 
 from waltzjax.data.chat import PROMPTS, Chat, stop_ids
 from waltzjax.model import hf_config
-from waltzjax.model.transformer import ModelConfig
+from waltzjax.model.architecture import ModelConfig
 from waltzjax.rollout.engine import Engine, Sampling
 from waltzjax.rollout.episodes import Speak, request_seed
 from waltzjax.types import Completion, Prompt

@@ -13,8 +13,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from waltzjax.data.tokenizer import train_tokenizer
-from waltzjax.model import hf, hf_config, sharding, transformer
-from waltzjax.model.transformer import ModelConfig, RopeScaling
+from waltzjax.model import decode, hf, hf_config, sharding, transformer
+from waltzjax.model.architecture import ModelConfig, RopeScaling
 
 LLAMA3 = {
     "rope_type": "llama3",
@@ -164,10 +164,10 @@ def test_greedy_continuation_of_transformers(llama, mesh):
         want.append(ids[0, n:].tolist())
 
     size = 40 + new
-    unstacked = transformer.unstack_layers(cfg, params)
-    step = jax.jit(lambda t, p, c: transformer.cached_hidden_states(cfg, unstacked, t, p, c))
+    unstacked = decode.unstack_layers(cfg, params)
+    step = jax.jit(lambda t, p, c: decode.cached_hidden_states(cfg, unstacked, t, p, c))
     at_BT = np.where(np.arange(40) < length_B[:, None], np.arange(40), size)
-    h_BTD, cache = step(token_BT, at_BT, transformer.empty_cache(cfg, 3, size))
+    h_BTD, cache = step(token_BT, at_BT, decode.empty_cache(cfg, 3, size))
     h_BD, got = h_BTD[np.arange(3), length_B - 1], []
     for past in range(new):
         token_B = np.asarray((h_BD @ transformer.unembedding(params).T).argmax(-1))

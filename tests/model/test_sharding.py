@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from waltzjax.model import sharding, transformer
-from waltzjax.model.transformer import ModelConfig
+from waltzjax.model.architecture import ModelConfig
 
 CFG = ModelConfig(
     vocab_size=96,

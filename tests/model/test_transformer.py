@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from waltzjax.model import transformer
-from waltzjax.model.transformer import ModelConfig, RopeScaling
+from waltzjax.model import decode, rope, transformer
+from waltzjax.model.architecture import ModelConfig, RopeScaling
 
 CFG = ModelConfig(
     vocab_size=61,
@@ -74,9 +74,9 @@ def test_cached_decoding_equals_the_full_forward(params, scaling):
     total, prompt_B = 40, np.array([17, 9, 1])
     token_BT = tokens(3, total)
     full = hidden_states(cfg, params, token_BT, jnp.full((3,), total))
-    unstacked = transformer.unstack_layers(cfg, params)
-    step = jax.jit(lambda t, p, c: transformer.cached_hidden_states(cfg, unstacked, t, p, c))
-    cache = transformer.empty_cache(cfg, 3, total)
+    unstacked = decode.unstack_layers(cfg, params)
+    step = jax.jit(lambda t, p, c: decode.cached_hidden_states(cfg, unstacked, t, p, c))
+    cache = decode.empty_cache(cfg, 3, total)
     # The padding of the prompts stands beyond the cache, so it is never written.
     at_BT = np.arange(17)[None] + np.zeros((3, 1), int)
     at_BT = np.where(at_BT < prompt_B[:, None], at_BT, total)
@@ -95,8 +95,8 @@ def test_rotary_scores_depend_on_the_distance_alone(scaling):
     q, k = jax.random.normal(jax.random.key(2), (2, 1, 1, 1, CFG.head_dim))
 
     def score(i: int, j: int) -> float:
-        freq = transformer.rope_frequencies(cfg)
-        at = [transformer.rotate(x, jnp.full((1, 1, 1), p) * freq) for x, p in ((q, i), (k, j))]
+        freq = rope.rope_frequencies(cfg)
+        at = [rope.rotate(x, jnp.full((1, 1, 1), p) * freq) for x, p in ((q, i), (k, j))]
         return float(jnp.vdot(*at))
 
     assert score(5, 5) == pytest.approx(float(jnp.vdot(q, k)), abs=OTHER_ORDER)
@@ -113,8 +113,8 @@ def test_llama3_scaling_by_hand():
     plain = np.array([1.0, 100**-0.25, 100**-0.5, 100**-0.75])
     want = plain / 8
     want[0] = (1 - 0.515494) / 8 + 0.515494
-    np.testing.assert_allclose(transformer.rope_frequencies(CFG), plain, rtol=BY_HAND)
-    np.testing.assert_allclose(transformer.rope_frequencies(cfg), want, rtol=BY_HAND)
+    np.testing.assert_allclose(rope.rope_frequencies(CFG), plain, rtol=BY_HAND)
+    np.testing.assert_allclose(rope.rope_frequencies(cfg), want, rtol=BY_HAND)
 
 
 def test_remat_gives_the_same_gradient(params):

@@ -1,4 +1,4 @@
-"""Weights of Llama-architecture Hugging Face directories, in and out, straight to a sharding."""
+"""Weights of Hugging Face directories, in and out, straight to a sharding."""
 
 from __future__ import annotations
 
@@ -15,25 +15,28 @@ import safetensors
 from jax.sharding import Mesh
 from safetensors.numpy import save_file
 
+from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.hf_config import config_json, read_json
 from waltzjax.model.sharding import params_sharding, path_name
-from waltzjax.model.transformer import ModelConfig, init_params
+from waltzjax.model.transformer import init_params
 
 SHARD_BYTES = 5_000_000_000
 INDEX = "model.safetensors.index.json"
 # Parameter -> Hugging Face module. Layer kernels are [in, out] here and [out, in] there.
 TOP = {"embed": "model.embed_tokens", "unembed": "lm_head", "final_norm/scale": "model.norm"}
-NORMS = {"attn_norm/scale": "input_layernorm", "mlp_norm/scale": "post_attention_layernorm"}
-ATTENTION = {f"{n}/kernel": f"self_attn.{n}_proj" for n in ("q", "k", "v", "o")}
-LAYER = NORMS | ATTENTION | {f"{n}/kernel": f"mlp.{n}_proj" for n in ("gate", "up", "down")}
+LAYER = {"attn_norm": "input_layernorm", "mlp_norm": "post_attention_layernorm"}
+LAYER |= {name: f"self_attn.{name}_proj" for name in ("q", "k", "v", "o")}
+LAYER |= {name: f"self_attn.{name}" for name in ("q_norm", "k_norm")}
+LAYER |= {name: f"mlp.{name}_proj" for name in ("gate", "up", "down")}
 
 
 def _tensors(path: str, shape: tuple[int, ...]) -> tuple[list[str], tuple[int, ...]]:
     """One parameter's Hugging Face names, one a layer under "layers", and their shape there."""
     if path in TOP:
         return [f"{TOP[path]}.weight"], shape
-    module = LAYER[path.removeprefix("layers/")]
-    return [f"model.layers.{i}.{module}.weight" for i in range(shape[0])], shape[:0:-1]
+    _, module, kind = path.split("/")
+    name = f"{LAYER[module]}.{'bias' if kind == 'bias' else 'weight'}"
+    return [f"model.layers.{i}.{name}" for i in range(shape[0])], shape[:0:-1]
 
 
 def _open(directory: Path, stack: contextlib.ExitStack) -> dict[str, Any]:

@@ -8,29 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from waltzjax.model.transformer import ModelConfig, RopeScaling
+from waltzjax.model.architecture import ModelConfig, RopeScaling
+from waltzjax.model.families import FAMILIES, FIXED, read_window, window_json
 
-# config.json -> ModelConfig, and the default; None: from other fields, or the field is required.
-FIELDS: dict[str, tuple[str, Any]] = {
-    "vocab_size": ("vocab_size", None),
-    "hidden_size": ("width", None),
-    "intermediate_size": ("mlp_width", None),
-    "num_hidden_layers": ("layers", None),
-    "num_attention_heads": ("heads", None),
-    "num_key_value_heads": ("kv_heads", None),
-    "head_dim": ("head_dim", None),
-    "max_position_embeddings": ("max_positions", 2048),
-    "rms_norm_eps": ("norm_eps", 1e-6),
-    "tie_word_embeddings": ("tied_embeddings", False),
+# config.json -> ModelConfig. The first five are required.
+FIELDS: dict[str, str] = {
+    "vocab_size": "vocab_size",
+    "hidden_size": "width",
+    "intermediate_size": "mlp_width",
+    "num_hidden_layers": "layers",
+    "num_attention_heads": "heads",
+    "num_key_value_heads": "kv_heads",
+    "head_dim": "head_dim",
+    "max_position_embeddings": "max_positions",
+    "rms_norm_eps": "norm_eps",
+    "tie_word_embeddings": "tied_embeddings",
 }
-# Fields that change the numbers, and the one value honoured; all but model_type may be absent.
-FIXED: dict[str, Any] = {
-    "model_type": "llama",
-    "architectures": ["LlamaForCausalLM"],
-    "hidden_act": "silu",
-}
-FIXED |= {"attention_bias": False, "mlp_bias": False, "rope_interleaved": False}
-FIXED |= {"attention_dropout": 0, "pretraining_tp": 1, "quantization_config": None}
+REQUIRED = 5
+DEFAULTS = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False}  # of every family
 SCALING = {k: k for k in ("factor", "low_freq_factor", "high_freq_factor")}
 SCALING["original_max_position_embeddings"] = "original_max_position"  # fields of RopeScaling
 
@@ -93,12 +88,21 @@ def read_config(
     """The config of ``directory/config.json``, as transformers 4 or 5 wrote it; ValueError names
     every field that is missing or that this decoder would not honour exactly."""
     config = read_json(path := Path(directory) / "config.json")
-    fixed = {**FIXED, **{key: config[key] for key in FIXED if config.get(key) is not None}}
-    problems = [f"{k}={v!r} (only {FIXED[k]!r})" for k, v in fixed.items() if v != FIXED[k]]
-    problems += ["model_type missing"] * ("model_type" not in config)
-    size = {field: config.get(key, default) for key, (field, default) in FIELDS.items()}
-    problems += [f"{key} missing" for key in list(FIELDS)[:5] if config.get(key) is None]
+    model_type = config.get("model_type")
+    if model_type not in FAMILIES:
+        raise ValueError(
+            f"{path}: cannot be honoured exactly: model_type={model_type!r} "
+            f"(only {', '.join(FAMILIES)})"
+        )
+    family = FAMILIES[model_type]
+    honoured = {**FIXED, **family.fixed, "architectures": [family.architecture]}
+    given = {key: config[key] for key in honoured if config.get(key) is not None}
+    problems = [f"{k}={v!r} (only {honoured[k]!r})" for k, v in given.items() if v != honoured[k]]
+    problems += [f"{key} missing" for key in list(FIELDS)[:REQUIRED] if config.get(key) is None]
+    full = {**DEFAULTS, **family.defaults, **config}
+    size: dict[str, Any] = {field: full.get(key) for key, field in FIELDS.items()}
     theta, scaling = _read_rope(config, problems)
+    window = read_window(model_type, config, problems)
     if not problems:
         size["kv_heads"] = size["kv_heads"] or size["heads"]
         size["head_dim"] = size["head_dim"] or size["width"] // size["heads"]
@@ -109,7 +113,10 @@ def read_config(
     if problems:
         raise ValueError(f"{path}: cannot be honoured exactly: " + "; ".join(problems))
     kinds = {"dtype": np.dtype(dtype), "param_dtype": np.dtype(param_dtype), "remat": remat}
-    return ModelConfig(**size, rope_theta=theta, rope_scaling=scaling, **kinds)
+    return ModelConfig(
+        **size, model_type=model_type, window=window, rope_theta=theta, rope_scaling=scaling,
+        **kinds,
+    )  # fmt: skip
 
 
 def config_json(cfg: ModelConfig, dtype: str) -> dict[str, Any]:
@@ -117,8 +124,11 @@ def config_json(cfg: ModelConfig, dtype: str) -> dict[str, Any]:
     rope: dict[str, Any] = {"rope_type": "llama3" if cfg.rope_scaling else "default"}
     if cfg.rope_scaling:
         rope |= {key: getattr(cfg.rope_scaling, field) for key, field in SCALING.items()}
-    config = {key: FIXED[key] for key in ("model_type", "architectures", "hidden_act")}
-    config |= {key: getattr(cfg, field) for key, (field, _) in FIELDS.items()}
+    architecture = FAMILIES[cfg.model_type].architecture
+    config: dict[str, Any] = {"model_type": cfg.model_type, "architectures": [architecture]}
+    config |= {"hidden_act": FIXED["hidden_act"]}
+    config |= {key: getattr(cfg, field) for key, field in FIELDS.items()}
+    config |= window_json(cfg.model_type, cfg.window, cfg.layers)
     config |= {"rope_parameters": {**rope, "rope_theta": cfg.rope_theta}, "dtype": dtype}
     # The older spelling too: transformers 4 would silently take a theta of 10,000.
     old_rope = {"rope_theta": cfg.rope_theta, "rope_scaling": rope if cfg.rope_scaling else None}

@@ -24,7 +24,8 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"^(embed|unembed)$", P("tensor", "fsdp")),
     (r"^layers/(q|k|v|gate|up)/kernel$", P(None, "fsdp", "tensor")),
     (r"^layers/(o|down)/kernel$", P(None, "tensor", "fsdp")),
-    (r"^layers/(attn_norm|mlp_norm)/scale$", P(None)),
+    (r"^layers/(q|k|v)/bias$", P(None, "tensor")),
+    (r"^layers/(attn_norm|mlp_norm|q_norm|k_norm)/scale$", P(None)),
     (r"^final_norm/scale$", P()),
 )
 

@@ -1,80 +1,22 @@
-"""A Llama-architecture decoder: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
+"""The decoder of Llama, Qwen2, Qwen3 and Mistral: RMSNorm, rotary positions, grouped-query
+attention, SwiGLU.
 
 One block serves training (layers stacked and scanned, each rematerialised on request) and
-generation (the same block over a key/value cache, layers unrolled). Numbers follow Hugging Face's
-``LlamaForCausalLM``, including the llama3 scaling of rotary frequencies.
+generation (the same block over a key/value cache, ``model/decode.py``). Numbers follow
+transformers' classes of those names.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-
-@dataclasses.dataclass(frozen=True)
-class RopeScaling:
-    """The llama3 rule of Llama-3.1: low frequencies are divided by ``factor``."""
-
-    factor: float
-    low_freq_factor: float
-    high_freq_factor: float
-    original_max_position: int
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelConfig:
-    """Shape and numerics of a decoder. ``dtype`` is the compute type, ``param_dtype`` storage."""
-
-    vocab_size: int
-    width: int
-    mlp_width: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    max_positions: int
-    rope_theta: float = 10_000.0
-    rope_scaling: RopeScaling | None = None
-    norm_eps: float = 1e-5
-    tied_embeddings: bool = True
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
-    remat: bool = False
-    init_scale: float = 0.02
-
-
-class Cache(NamedTuple):
-    """Keys and values of past positions, a tuple over layers of arrays [B, S, J, C]."""
-
-    k: tuple[jax.Array, ...]
-    v: tuple[jax.Array, ...]
-
-
-def rope_frequencies(cfg: ModelConfig) -> jax.Array:
-    """Angular frequencies [C/2] in radians a position (RoFormer, arXiv 2104.09864, eq. 15)."""
-    exponent = jnp.arange(0, cfg.head_dim, 2, dtype=jnp.float32) / cfg.head_dim
-    freq = cfg.rope_theta**-exponent
-    if cfg.rope_scaling is None:
-        return freq
-    s = cfg.rope_scaling
-    wavelength = 2 * jnp.pi / freq
-    ratio = s.original_max_position / wavelength
-    smooth = (ratio - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor)
-    smooth = jnp.clip(smooth, 0.0, 1.0)
-    return (1 - smooth) * freq / s.factor + smooth * freq
-
-
-def rotate(x_BTHC: jax.Array, angle_BTc: jax.Array) -> jax.Array:
-    """Rotate channel pairs (c, c + C/2) by ``angle`` (radians), in float32."""
-    first, second = jnp.split(x_BTHC.astype(jnp.float32), 2, axis=-1)
-    cos, sin = jnp.cos(angle_BTc)[:, :, None], jnp.sin(angle_BTc)[:, :, None]
-    turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-    return turned.astype(x_BTHC.dtype)
+from waltzjax.model.architecture import ModelConfig
+from waltzjax.model.attention import attend, attend_cached
+from waltzjax.model.rope import rope_frequencies, rotate
 
 
 class RMSNorm(nn.Module):
@@ -91,6 +33,7 @@ class RMSNorm(nn.Module):
 class Linear(nn.Module):
     cfg: ModelConfig
     features: int
+    bias: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -98,6 +41,10 @@ class Linear(nn.Module):
         kernel = self.param("kernel", init, (x.shape[-1], self.features), self.cfg.param_dtype)
         # Rows are flattened: XLA on CPU contracts one axis six times faster than two (backward).
         flat = x.reshape(-1, x.shape[-1]) @ kernel.astype(self.cfg.dtype)
+        if self.bias:
+            zeros = nn.initializers.zeros
+            bias = self.param("bias", zeros, (self.features,), self.cfg.param_dtype)
+            flat += bias.astype(self.cfg.dtype)
         return flat.reshape(*x.shape[:-1], self.features)
 
 
@@ -114,22 +61,24 @@ class Block(nn.Module):
         h_BTD = RMSNorm(cfg, name="attn_norm")(x_BTD)
 
         def heads(name: str, count: int) -> jax.Array:
-            return Linear(cfg, count * cfg.head_dim, name=name)(h_BTD).reshape(B, T, count, -1)
+            linear = Linear(cfg, count * cfg.head_dim, bias=cfg.qkv_bias, name=name)
+            return linear(h_BTD).reshape(B, T, count, -1)
 
-        q_BTHC = rotate(heads("q", cfg.heads), angle_BTc)
-        k_BTJC = rotate(heads("k", cfg.kv_heads), angle_BTc)
-        v_BTJC = heads("v", cfg.kv_heads)
+        q_BTHC, k_BTJC, v_BTJC = heads("q", cfg.heads), *(heads(n, cfg.kv_heads) for n in "kv")
+        if cfg.qk_norm:
+            q_BTHC = RMSNorm(cfg, name="q_norm")(q_BTHC)
+            k_BTJC = RMSNorm(cfg, name="k_norm")(k_BTJC)
+        q_BTHC, k_BTJC = rotate(q_BTHC, angle_BTc), rotate(k_BTJC, angle_BTc)
         if kv is None:
-            out_BTHC = jax.nn.dot_product_attention(
-                q_BTHC, k_BTJC, v_BTJC, is_causal=True, key_value_seq_lengths=length_B
+            out_BTHC = attend(
+                q_BTHC, k_BTJC, v_BTJC, length_B, window=cfg.window, kernel=cfg.attention
             )
         else:
             k_BSJC, v_BSJC = (
                 _write(c, n, position_BT) for c, n in zip(kv, (k_BTJC, v_BTJC), strict=True)
             )
             kv = (k_BSJC, v_BSJC)
-            seen_BTS = jnp.arange(k_BSJC.shape[1]) <= position_BT[:, :, None]
-            out_BTHC = jax.nn.dot_product_attention(q_BTHC, k_BSJC, v_BSJC, mask=seen_BTS[:, None])
+            out_BTHC = attend_cached(q_BTHC, k_BSJC, v_BSJC, position_BT, window=cfg.window)
         x_BTD += Linear(cfg, cfg.width, name="o")(out_BTHC.reshape(B, T, -1))
         h_BTD = RMSNorm(cfg, name="mlp_norm")(x_BTD)
         gate = nn.silu(Linear(cfg, cfg.mlp_width, name="gate")(h_BTD))
@@ -192,33 +141,3 @@ def hidden_states(cfg: ModelConfig, params, token_BT, length_B) -> jax.Array:
 def unembedding(params) -> jax.Array:
     """The matrix [V, D] whose product with a hidden state gives the logits."""
     return params["unembed"] if "unembed" in params else params["embed"]
-
-
-def empty_cache(cfg: ModelConfig, rows: int, positions: int) -> Cache:
-    shape = (rows, positions, cfg.kv_heads, cfg.head_dim)
-    zeros = partial(jnp.zeros, shape, cfg.dtype)
-    return Cache(*(tuple(zeros() for _ in range(cfg.layers)) for _ in range(2)))
-
-
-def unstack_layers(cfg: ModelConfig, params) -> Any:
-    """Parameters with ``layers`` as a list: slice once, outside a decoding loop, not in it."""
-    layers = [jax.tree.map(lambda a, i=i: a[i], params["layers"]) for i in range(cfg.layers)]
-    return {**params, "layers": layers}
-
-
-def cached_hidden_states(cfg: ModelConfig, params, token_BT, position_BT, cache: Cache):
-    """Hidden states [B, T, D] of new tokens at ``position_BT``, given the cache; the new cache.
-
-    ``params`` come from ``unstack_layers``. A position beyond the cache is not written.
-    """
-    x_BTD = params["embed"][token_BT].astype(cfg.dtype)
-    angle_BTc = position_BT[:, :, None] * rope_frequencies(cfg)
-    keys, values = [], []
-    for layer, *kv in zip(params["layers"], cache.k, cache.v, strict=True):
-        x_BTD, (k, v) = Block(cfg).apply(
-            {"params": layer}, x_BTD, angle_BTc, kv=kv, position_BT=position_BT
-        )
-        keys.append(k)
-        values.append(v)
-    x_BTD = RMSNorm(cfg).apply({"params": params["final_norm"]}, x_BTD)
-    return x_BTD, Cache(tuple(keys), tuple(values))

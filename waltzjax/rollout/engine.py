@@ -18,13 +18,9 @@ from jax.sharding import Mesh
 from waltzjax.core.logprobs import truncated_logits
 from waltzjax.data.batching import bucket
 from waltzjax.model import sharding
-from waltzjax.model.transformer import (
-    ModelConfig,
-    cached_hidden_states,
-    empty_cache,
-    unembedding,
-    unstack_layers,
-)
+from waltzjax.model.architecture import ModelConfig
+from waltzjax.model.decode import cached_hidden_states, empty_cache, unstack_layers
+from waltzjax.model.transformer import unembedding
 
 
 class Sampling(NamedTuple):

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from waltzjax.core.logprobs import kl_estimate
 from waltzjax.data.batching import pad_rows
 from waltzjax.model import sharding
-from waltzjax.model.transformer import ModelConfig
+from waltzjax.model.architecture import ModelConfig
 from waltzjax.training.step import LossFn, make_logp, make_update, shardings
 from waltzjax.types import AgentState, PolicyBatch, Sample
 

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import optax
 
 from waltzjax.core.logprobs import token_logprobs
-from waltzjax.model.transformer import ModelConfig, hidden_states, unembedding
+from waltzjax.model.architecture import ModelConfig
+from waltzjax.model.transformer import hidden_states, unembedding
 from waltzjax.types import AgentState, PolicyBatch
 
 LossFn = Callable[[jax.Array, PolicyBatch], tuple[jax.Array, dict[str, jax.Array]]]
