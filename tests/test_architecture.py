@@ -17,6 +17,7 @@ REPO = Path(__file__).resolve().parents[1]
 # A room may import rooms of a lower level only; rooms of one level are siblings.
 LEVEL = {
     "types": 0,
+    "files": 0,
     "core": 1,
     "config": 1,
     "config_check": 2,
@@ -47,9 +48,9 @@ CONFIG_ROOMS = {
     "recipes",
     "runtime",
 }  # with the commands: may see a ConfigDict
-LEAVES = {"console", "files", "interrupts", "report"}  # import no room; only commands import them
+LEAVES = {"console", "interrupts", "report"}  # import no room; only commands import them
 TEXT_ROOMS = {"data", "rewards"}
-NO_JAX = TEXT_ROOMS | {"types"}  # types too, since the text rooms import it
+NO_JAX = TEXT_ROOMS | {"files", "types"}  # these too: the text rooms import them
 DEVICE_ROOMS = {"core", "model", "rollout", "training"}
 JAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "clu"}
 NEVER = {"torch", "tensorflow", "tests", "reference", "scripts", "configs", "third_party"}

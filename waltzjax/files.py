@@ -1,12 +1,15 @@
-"""Files that are whole or not there, and a directory that one run owns."""
+"""Files and directories that are whole or not there, and a directory that one run owns."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import math
 import os
+import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,44 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def new_directory(directory: Path) -> Iterator[Path]:
+    """Yields an empty sibling that becomes ``directory``, whole and on disk, if nothing raises.
+
+    Raises FileExistsError if ``directory`` exists, or another process creates it first.
+    """
+    exists = f"{directory}: already exists and is never overwritten; choose another directory"
+    if os.path.lexists(directory):
+        raise FileExistsError(errno.EEXIST, exists)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = directory.parent / f".{directory.name}.{uuid.uuid4().hex}.tmp"
+    temporary.mkdir()
+    try:
+        yield temporary
+        for path in (*temporary.iterdir(), temporary):
+            _fsync(path)
+        try:
+            # POSIX refuses to rename a directory onto a file or a directory with entries, so of
+            # two processes that write the same dataset exactly one gets here without an error.
+            os.rename(temporary, directory)
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise FileExistsError(errno.EEXIST, exists) from error
+            raise
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _fsync(directory.parent)
 
 
 @contextlib.contextmanager

@@ -283,7 +283,7 @@ def test_parameters_are_born_sharded(saved, params, tmp_path, tokenizer):
 def test_save_is_whole_or_not_at_all(tmp_path, params, tokenizer, monkeypatch):
     taken = tmp_path / "taken"
     taken.mkdir()
-    with pytest.raises(FileExistsError, match="taken: exists"):
+    with pytest.raises(FileExistsError, match="taken: already exists"):
         hf.save(taken, CFG, params, tokenizer, generation={})
 
     def full(*args, **kwargs):
@@ -315,7 +315,7 @@ def test_resolve(tmp_path, monkeypatch):
 
 REFUSED = {
     "architectures": ["MistralForCausalLM"],
-    "model_type": "mistral",
+    "model_type": "gemma2",
     "hidden_act": "gelu",
     "attention_bias": True,
     "mlp_bias": True,

@@ -7,13 +7,8 @@ the SHA-256, the bytes, the lines and the prompts of each category.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
-import os
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +20,7 @@ from waltzjax.data.dataset_check import (
     parse_lines,
 )
 from waltzjax.data.splits import SPLITS, expected_counts
+from waltzjax.files import new_directory
 from waltzjax.types import Prompt
 
 _MANIFEST = "manifest.json"
@@ -41,41 +37,6 @@ def _encode(prompts: Sequence[Prompt]) -> bytes:
     return "".join(lines).encode("utf-8", errors="surrogatepass")
 
 
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def _new_directory(directory: Path) -> Iterator[Path]:
-    """Yields an empty sibling that becomes ``directory``, whole and on disk, if nothing raises."""
-    exists = f"{directory}: already exists and is never overwritten; choose another directory"
-    if os.path.lexists(directory):
-        raise FileExistsError(errno.EEXIST, exists)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = directory.parent / f".{directory.name}.{uuid.uuid4().hex}.tmp"
-    temporary.mkdir()
-    try:
-        yield temporary
-        for path in (*temporary.iterdir(), temporary):
-            _fsync(path)
-        try:
-            # POSIX refuses to rename a directory onto a file or a directory with entries, so of
-            # two processes that write the same dataset exactly one gets here without an error.
-            os.rename(temporary, directory)
-        except OSError as error:
-            if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-                raise FileExistsError(errno.EEXIST, exists) from error
-            raise
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    _fsync(directory.parent)
-
-
 def write_dataset(directory: Path, train: Sequence[Prompt], validation: Sequence[Prompt]) -> None:
     """Writes a new dataset: ``directory`` appears complete, or not at all.
 
@@ -89,7 +50,7 @@ def write_dataset(directory: Path, train: Sequence[Prompt], validation: Sequence
     summary, groups = inspect(shown)
     if any(groups):
         raise dataset_error(directory, groups)
-    with _new_directory(directory) as temporary:
+    with new_directory(directory) as temporary:
         for split, data in files.items():
             (temporary / f"{split}.jsonl").write_bytes(data)
         (temporary / _MANIFEST).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -43,6 +43,7 @@ class ModelConfig:
     remat: bool = False
     attention: Kernel = "xla"  # chosen by model/attention.py
     init_scale: float = 0.02
+    lora_dropout: float = 0.0  # on the input of adapters, in training alone
 
     @property
     def qkv_bias(self) -> bool:

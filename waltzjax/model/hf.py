@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import safetensors
 from jax.sharding import Mesh
 from safetensors.numpy import save_file
 
+from waltzjax.files import new_directory
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.hf_config import config_json, read_json
 from waltzjax.model.sharding import params_sharding, path_name
@@ -135,20 +134,11 @@ def _save_weights(directory: Path, params: Any) -> None:
 def save(directory: Path, cfg: ModelConfig, params, tokenizer, *, generation: dict) -> None:
     """Write a directory that ``AutoModelForCausalLM`` and vLLM load, weights as ``params`` has
     them; whole or not at all. FileExistsError: ``directory`` is there already."""
-    directory = Path(directory)
-    if os.path.lexists(directory):
-        raise FileExistsError(f"{directory}: exists; give a new directory or remove it")
     ids = {f"{n}_token_id": getattr(tokenizer, f"{n}_token_id") for n in ("bos", "eos", "pad")}
     settings = {k: v for k, v in {**ids, **generation}.items() if v is not None}
     config = config_json(cfg, str(params["embed"].dtype)) | ids
-    temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
-    temporary.mkdir(parents=True)  # not tempfile: its directories are closed to other users
-    try:
+    with new_directory(Path(directory)) as temporary:
         for name, content in (("config", config), ("generation_config", settings)):
             (temporary / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
         tokenizer.save_pretrained(temporary)
         _save_weights(temporary, params)
-        temporary.rename(directory)
-    except BaseException:
-        shutil.rmtree(temporary)
-        raise

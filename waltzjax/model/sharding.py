@@ -25,6 +25,10 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"^layers/(q|k|v|gate|up)/kernel$", P(None, "fsdp", "tensor")),
     (r"^layers/(o|down)/kernel$", P(None, "tensor", "fsdp")),
     (r"^layers/(q|k|v)/bias$", P(None, "tensor")),
+    (r"^layers/(q|k|v|gate|up)/lora_a$", P(None, "fsdp")),
+    (r"^layers/(q|k|v|gate|up)/lora_b$", P(None, None, "tensor")),
+    (r"^layers/(o|down)/lora_a$", P(None, "tensor")),
+    (r"^layers/(o|down)/lora_b$", P(None, None, "fsdp")),
     (r"^layers/(attn_norm|mlp_norm|q_norm|k_norm)/scale$", P(None)),
     (r"^final_norm/scale$", P()),
 )

@@ -40,12 +40,22 @@ class Linear(nn.Module):
         init = nn.initializers.normal(self.cfg.init_scale)
         kernel = self.param("kernel", init, (x.shape[-1], self.features), self.cfg.param_dtype)
         # Rows are flattened: XLA on CPU contracts one axis six times faster than two (backward).
-        flat = x.reshape(-1, x.shape[-1]) @ kernel.astype(self.cfg.dtype)
+        rows = x.reshape(-1, x.shape[-1])
+        flat = rows @ kernel.astype(self.cfg.dtype)
+        if self.has_variable("params", "lora_a"):
+            flat += self._low_rank(rows)
         if self.bias:
             zeros = nn.initializers.zeros
             bias = self.param("bias", zeros, (self.features,), self.cfg.param_dtype)
             flat += bias.astype(self.cfg.dtype)
         return flat.reshape(*x.shape[:-1], self.features)
+
+    def _low_rank(self, rows: jax.Array) -> jax.Array:
+        """The adapter's part (LoRA, arXiv 2106.09685, eq. 3), where ``model.lora`` attached one."""
+        a, b = (self.get_variable("params", n).astype(self.cfg.dtype) for n in ("lora_a", "lora_b"))
+        if self.has_rng("dropout"):
+            rows = nn.Dropout(self.cfg.lora_dropout, deterministic=False)(rows)
+        return (rows @ a) @ b
 
 
 class Block(nn.Module):
@@ -110,7 +120,7 @@ class Transformer(nn.Module):
         stack = nn.scan(
             block,
             variable_axes={"params": 0},
-            split_rngs={"params": True},
+            split_rngs={"params": True, "dropout": True},
             in_axes=(nn.broadcast, nn.broadcast),
             length=cfg.layers,
         )
@@ -133,9 +143,13 @@ def init_params(cfg: ModelConfig, key: jax.Array) -> Any:
     return params
 
 
-def hidden_states(cfg: ModelConfig, params, token_BT, length_B) -> jax.Array:
-    """Final hidden states [B, T, D] of right-padded rows; values beyond a length are arbitrary."""
-    return Transformer(cfg).apply({"params": params}, token_BT, length_B)
+def hidden_states(cfg: ModelConfig, params, token_BT, length_B, dropout_key=None) -> jax.Array:
+    """Final hidden states [B, T, D] of right-padded rows; values beyond a length are arbitrary.
+
+    ``dropout_key`` turns on the dropout of adapters, ``cfg.lora_dropout``.
+    """
+    rngs = {"dropout": dropout_key} if cfg.lora_dropout and dropout_key is not None else {}
+    return Transformer(cfg).apply({"params": params}, token_BT, length_B, rngs=rngs)
 
 
 def unembedding(params) -> jax.Array:
