@@ -28,9 +28,10 @@ LEVEL = {
     "training": 3,
     "recipes": 4,
     "runtime": 4,  # what every command needs once a model is chosen
+    "tuning": 5,
     "prepare": 5,
-    "iteration": 5,
-    "loop": 6,
+    "iteration": 6,
+    "loop": 7,
     "outcome": 5,
     "commands": 5,
     "evaluate": 6,
@@ -39,7 +40,7 @@ LEVEL = {
     "plan": 5,
     "monitor": 5,
     "serve": 5,
-    "train": 7,
+    "train": 8,
 }
 COMMAND_LEVEL = 5  # the commands and the parts they are made of
 CONFIG_ROOMS = {

@@ -123,6 +123,30 @@ def test_stage1_alone(tmp_path):
     assert weights["conversation"] == weights["base"] != weights["feedback"]
 
 
+def test_adapters_over_one_base(tmp_path):
+    """Both agents as adapters, killed between the stages; stage 2 goes on from stage 1's adapter."""
+    c = smallest()
+    c.lora.rank = 2
+    c.train.steps.stage1 = c.train.steps.stage2 = 2
+    c.optim.lr.feedback = 0.1
+    results = train(c, tmp_path / "run")
+    assert results["n"] == 12
+    for role in ("stage1/feedback", "feedback", "conversation"):
+        files = {f.name for f in (tmp_path / "run" / role).iterdir()}
+        assert files == {"adapter_config.json", "adapter_model.safetensors"}
+    (tmp_path / "run/evaluations/stage2.json").unlink()
+    assert train(c, tmp_path / "run") == results  # read back, and measured anew
+
+    more = smallest("stage1.py")
+    more.lora.rank, more.train.steps.stage1 = 2, 1
+    more.model.base = str(tmp_path / "run/base")
+    more.model.feedback = str(tmp_path / "run/feedback")
+    assert train(more, tmp_path / "more")["base"]["asr"] is not None
+    more.lora.rank = 0
+    with pytest.raises(ValueError, match=r"config\.model\.feedback: .*adapter.*whole model"):
+        train(more, tmp_path / "other")
+
+
 class Killed(BaseException):
     pass
 

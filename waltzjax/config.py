@@ -8,6 +8,7 @@ from __future__ import annotations
 from ml_collections import ConfigDict
 
 EMBEDDED = "embedded"
+LORA_TARGETS = ("q", "k", "v", "o", "gate", "up", "down")
 
 
 def default() -> ConfigDict:
@@ -25,7 +26,14 @@ def default() -> ConfigDict:
     c.model.dtype = "bfloat16"  # compute: float32 | bfloat16
     c.model.param_dtype = "float32"  # master weights: float32 | bfloat16
     c.model.remat = True  # recompute each layer in the backward pass
+    c.model.attention = "auto"  # auto | xla | cudnn; auto: cuDNN's flash on GPUs in half precision
     c.model.logprob_chunk = 1024  # tokens whose logits are held at once
+
+    c.lora = ConfigDict()  # adapters over one frozen base (arXiv 2106.09685)
+    c.lora.rank = 0  # 0: no adapters, every weight is trained
+    c.lora.alpha = 32.0  # the adapter's part is scaled by alpha / rank
+    c.lora.dropout = 0.0  # on its input; sampler and trainer then see different policies
+    c.lora.targets = LORA_TARGETS
 
     c.prompts = ConfigDict()  # files: system prompt, a line ---, message; "" is the package's own
     c.prompts.conversation = ""

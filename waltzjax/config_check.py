@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from waltzjax.config import EMBEDDED, default
+from waltzjax.config import EMBEDDED, LORA_TARGETS, default
 
 STAGES = ("stage1", "stage2")  # in the order they run
 MIN_VOCABULARY = 300  # every byte, and the control tokens
@@ -74,6 +74,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         ("rl.kl_in", ("reward", "loss")),
         ("rl.weights", ("sequence", "token")),
         ("data.judge", ("label",)),
+        ("model.attention", ("auto", "xla", "cudnn")),
         ("optim.schedule", ("constant", "linear")),
         ("embedded.held_out", ("validation", "development")),
     ):
@@ -87,7 +88,8 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
     ):  # fmt: skip
         yield from at_least(path, 1)
     for path in (
-        "seed", "rollout.t_max", "reward.alpha", "reward.gamma", "rl.beta", "rl.clip_low",
+        "seed", "lora.rank",
+        "rollout.t_max", "reward.alpha", "reward.gamma", "rl.beta", "rl.clip_low",
         "rl.clip_high", "rl.is_cap", "optim.warmup_steps", "optim.weight_decay", "eval.prompts",
         "reward.lam.stage1", "reward.lam.stage2", "train.steps.stage1", "train.steps.stage2",
         "train.validate_every", "eval.temperature", "embedded.data_seed",
@@ -95,7 +97,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         yield from at_least(path, 0)
     for path in ("rollout.temperature", "rl.reward_clip", "optim.grad_clip",
                  "optim.lr.conversation", "optim.lr.feedback", "embedded.lr",
-                 "embedded.card_loss", "embedded.card_lr",
+                 "lora.alpha", "embedded.card_loss", "embedded.card_lr",
                  "embedded.init_scale"):  # fmt: skip
         yield from at_least(path, 0, above=True)
     for name in ("b1", "b2"):
@@ -107,6 +109,11 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         yield f"config.rl.clip_low: got {c.rl.clip_low}, allowed is [0, 1)"
     if c.rl.dual_clip and c.rl.dual_clip <= 1:
         yield f"config.rl.dual_clip: got {c.rl.dual_clip}, allowed are 0 (off) and > 1"
+    if not 0 <= c.lora.dropout < 1:
+        yield f"config.lora.dropout: got {c.lora.dropout}, allowed is [0, 1)"
+    targets = tuple(c.lora.targets)
+    if not targets or not {*targets} <= {*LORA_TARGETS} or len({*targets}) < len(targets):
+        yield f"config.lora.targets: got {targets}, allowed are some of {LORA_TARGETS}, once each"
     if not (len(c.mesh) == 3 and all(type(n) is int for n in c.mesh)):
         yield f"config.mesh: got {c.mesh!r}, expected three integers (data, fsdp, tensor)"
     if c.rl.microbatches >= 1 and c.rollout.batch % c.rl.microbatches:

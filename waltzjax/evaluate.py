@@ -17,12 +17,13 @@ from ml_collections import ConfigDict, config_flags
 from waltzjax import commands, config_check, console
 from waltzjax.data.dataset import read_prompts
 from waltzjax.files import write_json
-from waltzjax.model import hf, hf_config, sharding
+from waltzjax.model import hf_config, sharding
 from waltzjax.rewards import waltz
 from waltzjax.rewards.judges import JUDGES
 from waltzjax.rollout.engine import Sampling
 from waltzjax.rollout.episodes import play
 from waltzjax.runtime import Runtime, check_room, check_same_shape, make_runtime, make_speak
+from waltzjax.tuning import load_agents, model_directory
 from waltzjax.types import Episode, Prompt
 
 EVAL_STREAM = 3  # apart from the training stages' random streams
@@ -105,12 +106,13 @@ def main() -> None:
     prompts = stratified(read_prompts(Path(f.data) / "validation.jsonl"), config.eval.prompts)
     roles = {"conversation": f.conversation, "feedback": f.feedback}
     directories = {role: hf_config.resolve(name) for role, name in roles.items()}
-    runtime = make_runtime(config, directories["conversation"], mesh)
-    check_same_shape(runtime, config, directories["feedback"])
+    models = {role: model_directory(d) for role, d in directories.items()}
+    runtime = make_runtime(config, models["conversation"], mesh)
+    check_same_shape(runtime, config, models["feedback"])
     check_room(runtime, config, prompts)
     output.parent.mkdir(parents=True, exist_ok=True)
     with console.phase("loading both agents"):
-        params = {r: hf.load_params(d, runtime.cfg, mesh) for r, d in directories.items()}
+        params = load_agents(directories, runtime)
     rates, episodes = evaluate(config, runtime, params, prompts, "both agents")
     lines = [json.dumps(transcript(e)) + "\n" for e in episodes]
     transcripts.write_text("".join(lines))

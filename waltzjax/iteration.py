@@ -14,15 +14,18 @@ from waltzjax.rollout.engine import Sampling
 from waltzjax.runtime import Runtime, make_speak, step_rng
 from waltzjax.training.learner import Learner, device_batch
 from waltzjax.training.optim import make_optimizer
+from waltzjax.tuning import Tuning
 from waltzjax.types import AgentState, Prompt
 
 
 def one_step(
     config: ConfigDict, runtime: Runtime, recipe: Recipe, learners: Mapping[str, Learner],
-    agents: Mapping[str, AgentState], params: Mapping[str, Any], ref_params: Mapping[str, Any],
+    agents: Mapping[str, AgentState], params: Mapping[str, Any], base: Any,
     prompts: Sequence[Prompt], stream: int, step: int,
 ) -> tuple[dict[str, AgentState], dict[str, float]]:  # fmt: skip
     """Roll out, score, update each trained role; the agents after it and the step's metrics.
+
+    ``params`` are every role's for the rollout; ``base`` is the frozen reference of all.
 
     The next rollout needs these very parameters, so there is nothing to overlap: metrics are
     fetched here.
@@ -30,7 +33,7 @@ def one_step(
     started = time.perf_counter()
     sampling = Sampling(config.rollout.max_new_tokens, config.rollout.temperature)
     speak = make_speak(
-        runtime, merged(params, agents), sampling, seed=stream, step=step,
+        runtime, params, sampling, seed=stream, step=step,
         rows=config.rollout.batch,
     )  # fmt: skip
     episodes = recipe.collect(prompts, runtime.chat, speak)
@@ -50,16 +53,12 @@ def one_step(
             weights=config.rl.weights,
             max_length=runtime.cfg.max_positions,
         )
-        after[role], of_role = learners[role].learn(agents[role], ref_params[role], batch)
+        after[role], of_role = learners[role].learn(agents[role], base, batch)
         metrics |= {f"{name}/{role}": value for name, value in of_role.items()}
     metrics = {name: float(value) for name, value in jax.device_get(metrics).items()}
     jax.block_until_ready(after)
     ended = time.perf_counter()
     return after, metrics | {"time_s": ended - started, "rollout_s": rolled_out - started}
-
-
-def merged(params: Mapping[str, Any], agents: Mapping[str, AgentState]) -> dict[str, Any]:
-    return {**params, **{role: agent.params for role, agent in agents.items()}}
 
 
 def agent_optimizer(config: ConfigDict, role: str, steps: int):
@@ -72,7 +71,9 @@ def agent_optimizer(config: ConfigDict, role: str, steps: int):
     )  # fmt: skip
 
 
-def agent_learner(config: ConfigDict, runtime: Runtime, recipe: Recipe, optimizer) -> Learner:
+def agent_learner(
+    config: ConfigDict, runtime: Runtime, recipe: Recipe, tuning: Tuning, optimizer
+) -> Learner:
     return Learner(
         runtime.cfg,
         optimizer,
@@ -81,4 +82,6 @@ def agent_learner(config: ConfigDict, runtime: Runtime, recipe: Recipe, optimize
         temperature=config.rollout.temperature,
         chunk=config.model.logprob_chunk,
         updates=config.rl.updates_per_rollout,
+        join=tuning.join,
+        seed=config.seed,
     )

@@ -13,12 +13,13 @@ from ml_collections import ConfigDict
 from waltzjax import console
 from waltzjax.data.source import prompt_batches, steps_per_run
 from waltzjax.interrupts import StopSignals
-from waltzjax.iteration import agent_learner, agent_optimizer, merged, one_step
+from waltzjax.iteration import agent_learner, agent_optimizer, one_step
 from waltzjax.recipes import RECIPES
 from waltzjax.runtime import Runtime
 from waltzjax.training.checkpoint import Checkpoints
 from waltzjax.training.learner import init_state
 from waltzjax.training.metrics import MetricWriter
+from waltzjax.tuning import Tuning, joined
 from waltzjax.types import Prompt
 
 SHOWN = ("reward/conversation", "reward/feedback", "asr", "orr", "ftr", "label_accuracy")
@@ -41,16 +42,19 @@ def run_stage(
     config: ConfigDict,
     stage: str,
     runtime: Runtime,
-    params: Mapping[str, Any],
-    ref_params: Mapping[str, Any],
+    tuning: Tuning,
+    base: Any,
+    trained: Mapping[str, Any],
     prompts: Sequence[Prompt],
     workdir: Path,
     validate: Callable[[int, Mapping[str, Any]], None],
 ) -> dict[str, Any]:
-    """Train one stage from its newest checkpoint, or from ``params``; the final parameters.
+    """Train one stage from its newest checkpoint, or from ``trained``: what is trained of each
+    role (see ``tuning``), beside the ``base`` parameters, which stay and are the reference.
 
-    ``validate(step, params)`` is called every ``config.train.validate_every`` steps. After a kill
-    the same call continues: bit for bit on the same devices, and nothing is recorded twice.
+    Returns ``trained`` as it is at the end. ``validate(step, trained)`` is called every
+    ``config.train.validate_every`` steps. After a kill the same call continues: bit for bit on the
+    same devices, and nothing is recorded twice.
 
     Raises:
       Stopped: SIGTERM or Ctrl-C; a checkpoint of the last whole step is written.
@@ -60,9 +64,10 @@ def run_stage(
     total = stage_steps(config, stage, len(prompts))
     optimizers = {role: agent_optimizer(config, role, total) for role in recipe.trained}
     learners = {
-        role: agent_learner(config, runtime, recipe, optimizers[role]) for role in optimizers
+        role: agent_learner(config, runtime, recipe, tuning, optimizers[role])
+        for role in optimizers
     }
-    agents = {role: init_state(params[role], o, runtime.mesh) for role, o in optimizers.items()}
+    agents = {role: init_state(trained[role], o, runtime.mesh) for role, o in optimizers.items()}
     stream = config.seed * 10 + recipe.stream
     batches = prompt_batches(prompts, batch_size=config.rollout.batch, seed=stream, epochs=None)
     epoch_ends = {
@@ -79,13 +84,16 @@ def run_stage(
     begun, every = step, config.train.validate_every
     label = stage.replace("stage", "stage ")
 
+    def now() -> dict[str, Any]:
+        return {**trained, **{role: agent.params for role, agent in agents.items()}}
+
     def saved() -> str:
         return f"{stage} stands saved after step {step}; the same command goes on from there"
 
     def validate_if_due() -> None:
         if every and step % every == 0 and 0 < step < total:
             with stop.at_once(saved()):
-                validate(step, merged(params, agents))
+                validate(step, now())
 
     with (
         closing(checkpoints),
@@ -98,8 +106,8 @@ def run_stage(
             first = f"{label}: first step, compiling"
             with console.phase(first) if step == begun else nullcontext():
                 agents, metrics = one_step(
-                    config, runtime, recipe, learners, agents, params, ref_params,
-                    next(batches), stream, step,
+                    config, runtime, recipe, learners, agents,
+                    joined(tuning, base, now()), base, next(batches), stream, step,
                 )  # fmt: skip
             step += 1
             _check_finite(stage, step, metrics)
@@ -113,7 +121,7 @@ def run_stage(
                 checkpoints.save(step, agents, host)
                 stop.check(saved())
             validate_if_due()
-    return merged(params, agents)
+    return now()
 
 
 def _check_finite(stage: str, step: int, metrics: Mapping[str, float]) -> None:

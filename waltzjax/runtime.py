@@ -16,6 +16,7 @@ from transformers import AutoTokenizer
 from waltzjax.data.chat import PROMPTS, Chat, stop_ids
 from waltzjax.model import hf_config
 from waltzjax.model.architecture import ModelConfig
+from waltzjax.model.attention import choose_kernel
 from waltzjax.rollout.engine import Engine, Sampling
 from waltzjax.rollout.episodes import Speak, request_seed
 from waltzjax.types import Completion, Prompt
@@ -54,12 +55,11 @@ def load_tokenizer(directory: Path) -> Any:
 
 
 def read_model_config(config: ConfigDict, directory: Path) -> ModelConfig:
-    return hf_config.read_config(
-        directory,
-        dtype=config.model.dtype,
-        param_dtype=config.model.param_dtype,
-        remat=config.model.remat,
-    )
+    """The architecture, with the numerics of ``config`` and the kernels of the devices at hand."""
+    m = config.model
+    cfg = hf_config.read_config(directory, dtype=m.dtype, param_dtype=m.param_dtype, remat=m.remat)
+    kernel = choose_kernel(m.attention, jax.default_backend(), cfg.dtype, cfg.head_dim)
+    return dataclasses.replace(cfg, attention=kernel, lora_dropout=config.lora.dropout)
 
 
 def make_runtime(config: ConfigDict, directory: Path, mesh: Mesh) -> Runtime:

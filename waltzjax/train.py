@@ -27,11 +27,11 @@ from waltzjax.recipes import RECIPES
 from waltzjax.runtime import (
     Runtime,
     check_room,
-    check_same_shape,
     devices_line,
     make_runtime,
     prompt_files,
 )
+from waltzjax.tuning import check_start, joined, make_tuning
 from waltzjax.types import CONVERSATION, FEEDBACK
 
 
@@ -50,7 +50,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     start = hf_config.resolve(config.model.feedback) if config.model.feedback else base
     runtime = None if embedded_model else make_runtime(config, base, mesh)
     if runtime and start != base:
-        check_same_shape(runtime, config, start)
+        check_start(config, runtime, start)
     embedded_data = config.data.directory == EMBEDDED
     data = workdir / "data" if embedded_data else Path(config.data.directory)
     if not embedded_data:
@@ -69,7 +69,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         if runtime is None:
             runtime = make_runtime(config, base, mesh)
             if start != base:
-                check_same_shape(runtime, config, start)
+                check_start(config, runtime, start)
         final = _stages(config, workdir, runtime, base, start, data)
         outcome.write(config, workdir, final, time.perf_counter() - started)
     return final
@@ -83,52 +83,52 @@ def _stages(
     check_room(runtime, config, [*train_prompts, *held_out])
     for stage in config.stages:
         stage_steps(config, stage, len(train_prompts))
-    mesh = runtime.mesh
     with console.phase(f"loading {base}"):
-        base_params = hf.load_params(base, runtime.cfg, mesh)
-        params: Mapping[str, Any] = {
-            CONVERSATION: base_params,
-            FEEDBACK: hf.load_params(start, runtime.cfg, mesh) if start != base else base_params,
+        params = hf.load_params(base, runtime.cfg, runtime.mesh)
+        tuning = make_tuning(config, runtime, base)
+        trained: Mapping[str, Any] = {
+            role: tuning.start(params, config.seed * 10 + i)
+            for i, role in enumerate((CONVERSATION, FEEDBACK))
         }
-    console.say(f"{count_parameters(base_params):,} parameters an agent")
-    reference = dict.fromkeys(params, base_params)  # the base for both, however stage 2 began
+        if start != base:
+            trained = {**trained, FEEDBACK: tuning.load(start)}
+    console.say(
+        f"{count_parameters(params):,} parameters an agent, "
+        f"{count_parameters(trained[FEEDBACK]):,} of them trained"
+    )
 
-    def measure(name: str, label: str, params: Mapping[str, Any]) -> None:
+    def measure(name: str, label: str, trained: Mapping[str, Any]) -> None:
         path = workdir / "evaluations" / f"{name}.json"
         if path.exists():
             return
         path.parent.mkdir(exist_ok=True)
-        rates, episodes = evaluate(config, runtime, params, held_out, label)
+        rates, episodes = evaluate(
+            config, runtime, joined(tuning, params, trained), held_out, label
+        )
         found = result(config, rates, len(held_out))
         write_json(path, {"result": found, "transcripts": [transcript(e) for e in episodes]})
 
-    measure("base", "the base model", params)
+    measure("base", "the base model", trained)
     for stage in config.stages:
         last = stage == config.stages[-1]
         directory = workdir if last else workdir / stage
-        trained = RECIPES[stage](config).trained
-        done = [directory / role for role in trained]
+        roles = RECIPES[stage](config).trained
+        done = [directory / role for role in roles]
         if all(d.exists() for d in done):
-            loaded = {d.name: hf.load_params(d, runtime.cfg, mesh) for d in done}
-            params = {**params, **loaded}
+            trained = {**trained, **{d.name: tuning.load(d) for d in done}}
             console.say(f"{stage}: done before; loaded {', '.join(map(str, done))}")
         else:
 
             def validate(step: int, now: Mapping[str, Any], stage: str = stage) -> None:
                 measure(f"{stage}_{step}", f"{stage} {step}", now)
 
-            params = run_stage(
-                config, stage, runtime, params, reference, train_prompts, workdir,
-                validate,
+            trained = run_stage(
+                config, stage, runtime, tuning, params, trained, train_prompts, workdir, validate
             )  # fmt: skip
-        for role in params if last else trained:
+        for role in trained if last else roles:
             if not (directory / role).exists():
-                directory.mkdir(exist_ok=True)
-                hf.save(
-                    directory / role, runtime.cfg, params[role], runtime.chat.tokenizer,
-                    generation={"do_sample": True, "eos_token_id": list(runtime.engine.stop_ids)},
-                )  # fmt: skip
-        measure(stage, stage.replace("stage", "stage "), params)
+                tuning.save(directory / role, trained[role])
+        measure(stage, stage.replace("stage", "stage "), trained)
     return outcome.collect(config, workdir)
 
 

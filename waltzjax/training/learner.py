@@ -15,7 +15,7 @@ from waltzjax.core.logprobs import kl_estimate
 from waltzjax.data.batching import pad_rows
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.training.step import LossFn, make_logp, make_update, shardings
+from waltzjax.training.step import Join, LossFn, make_logp, make_update, shardings, whole
 from waltzjax.types import AgentState, PolicyBatch, Sample
 
 
@@ -70,29 +70,41 @@ class Learner:
         temperature: float,
         chunk: int,
         updates: int,
+        join: Join = whole,
+        seed: int = 0,
     ):
         self._updates = updates
+        self._join = join
         self._logp = make_logp(cfg, temperature=temperature, chunk=chunk)
         self._update: Any = None  # built at the first step, for the shardings of its state
         self._make_update = partial(
-            make_update, cfg, loss, optimizer, temperature=temperature, chunk=chunk
+            make_update,
+            cfg,
+            loss,
+            optimizer,
+            temperature=temperature,
+            chunk=chunk,
+            join=join,
+            seed=seed,
         )
         self._credit = jax.jit(credit)
         self._measure = jax.jit(_measure)
 
     def learn(
-        self, state: AgentState, ref_params: Any, batch: PolicyBatch
+        self, state: AgentState, frozen: Any, batch: PolicyBatch
     ) -> tuple[AgentState, dict[str, jax.Array]]:
-        """One rollout batch's updates. Metrics stay on the device until someone asks."""
+        """One rollout batch's updates. ``frozen`` is the base model: the reference policy, and
+        what an adapter is joined with. Metrics stay on the device until someone asks."""
         if self._update is None:
             self._update = self._make_update(state_sharding=shardings(state))
         batch = batch._replace(
-            old_logp_BT=self._logp(state.params, batch), ref_logp_BT=self._logp(ref_params, batch)
+            old_logp_BT=self._logp(self._join(frozen, state.params), batch),
+            ref_logp_BT=self._logp(frozen, batch),
         )
         batch = self._credit(batch)
         metrics = self._measure(batch)
         for _ in range(self._updates):
-            state, of_update = self._update(state, batch)
+            state, of_update = self._update(state, batch, frozen)
         return state, {**metrics, **of_update}
 
 

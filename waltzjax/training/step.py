@@ -19,11 +19,21 @@ from waltzjax.model.transformer import hidden_states, unembedding
 from waltzjax.types import AgentState, PolicyBatch
 
 LossFn = Callable[[jax.Array, PolicyBatch], tuple[jax.Array, dict[str, jax.Array]]]
+Join = Callable[[Any, Any], Any]  # (frozen, trained) -> parameters of the forward pass
 
 
-def forward_logp(cfg: ModelConfig, params, batch: PolicyBatch, *, temperature: float, chunk: int):
+def whole(frozen: Any, trained: Any) -> Any:
+    """``join`` of full fine-tuning: everything is trained."""
+    del frozen
+    return trained
+
+
+def forward_logp(
+    cfg: ModelConfig, params, batch: PolicyBatch, *, temperature: float, chunk: int,
+    dropout_key=None,
+):  # fmt: skip
     """(logp_BT, entropy_BT): entry t is about token t given the tokens before it; entry 0 is 0."""
-    hidden_BTD = hidden_states(cfg, params, batch.token_BT, batch.length_B)
+    hidden_BTD = hidden_states(cfg, params, batch.token_BT, batch.length_B, dropout_key)
     logp, entropy = token_logprobs(
         hidden_BTD[:, :-1], unembedding(params).T, batch.token_BT[:, 1:],
         temperature=temperature, chunk=chunk,
@@ -52,27 +62,42 @@ def make_update(
     temperature: float,
     chunk: int,
     state_sharding: Any,
+    join: Join = whole,
+    seed: int = 0,
 ):
-    """``update(state, batch) -> (state, metrics)``: one optimiser step over all microbatches.
+    """``update(state, batch, frozen) -> (state, metrics)``: one optimiser step, all microbatches.
 
     ``batch`` arrays are [M, B, ...]; gradients are accumulated in float32 over M. The state is
     donated, and comes back in ``state_sharding``: elsewhere, and a second step would compile again.
+    ``join(frozen, state.params)`` are the parameters of the forward pass; ``seed`` is that of the
+    dropout of adapters, drawn anew for every update and microbatch.
     Metrics: the loss's own, ``loss``, ``entropy`` (weighted, nats), ``grad_norm``.
     """
 
-    def loss_of(params, batch):
-        logp_BT, entropy_BT = forward_logp(cfg, params, batch, temperature=temperature, chunk=chunk)
+    def loss_of(trained, frozen, batch, key):
+        logp_BT, entropy_BT = forward_logp(
+            cfg, join(frozen, trained), batch, temperature=temperature, chunk=chunk,
+            dropout_key=key,
+        )  # fmt: skip
         loss, metrics = loss_fn(logp_BT, batch)
         entropy = jnp.sum(batch.weight_BT * entropy_BT)
         return loss, {**metrics, "loss": loss, "entropy": entropy}
 
-    def update(state: AgentState, batch_MBT: PolicyBatch) -> tuple[AgentState, dict[str, Any]]:
-        def accumulate(total, batch):
-            gradient, metrics = jax.grad(loss_of, has_aux=True)(state.params, batch)
+    def update(
+        state: AgentState, batch_MBT: PolicyBatch, frozen: Any = None
+    ) -> tuple[AgentState, dict[str, Any]]:
+        keys_M = jax.random.split(
+            jax.random.fold_in(jax.random.key(seed), state.step), batch_MBT.token_BT.shape[0]
+        )
+
+        def accumulate(total, batch_and_key):
+            gradient, metrics = jax.grad(loss_of, has_aux=True)(
+                state.params, frozen, *batch_and_key
+            )
             return jax.tree.map(jnp.add, total, gradient), metrics
 
         zeros = jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.float32), state.params)
-        gradient, metrics_M = jax.lax.scan(accumulate, zeros, batch_MBT)
+        gradient, metrics_M = jax.lax.scan(accumulate, zeros, (batch_MBT, keys_M))
         metrics = {name: value.sum() for name, value in metrics_M.items()}
         metrics["grad_norm"] = optax.tree.norm(gradient)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)

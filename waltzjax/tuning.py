@@ -1,0 +1,115 @@
+"""What of a model is trained: all of it, or an adapter beside the frozen base; and its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from waltzjax.model import hf, hf_config, lora, peft, sharding
+from waltzjax.runtime import Runtime, check_same_shape
+from waltzjax.training.step import Join, whole
+
+
+class Tuning(NamedTuple):
+    """One way to train an agent.
+
+    start: (base params, seed) -> what is trained, at first the same policy as the base.
+    join: (base params, what is trained) -> parameters of a forward pass.
+    save: (directory, what is trained) -> None; ``transformers`` or ``peft`` loads it.
+    load: directory -> what is trained.
+    """
+
+    start: Callable[[Any, int], Any]
+    join: Join
+    save: Callable[[Path, Any], None]
+    load: Callable[[Path], Any]
+
+
+def make_tuning(config: ConfigDict, runtime: Runtime, base: Path) -> Tuning:
+    """Full fine-tuning, or adapters if ``config.lora.rank`` says so."""
+    return _low_rank(config, runtime, base) if config.lora.rank else _full(runtime)
+
+
+def _full(runtime: Runtime) -> Tuning:
+    def save(directory: Path, params: Any) -> None:
+        generation = {"do_sample": True, "eos_token_id": list(runtime.engine.stop_ids)}
+        hf.save(directory, runtime.cfg, params, runtime.chat.tokenizer, generation=generation)
+
+    return Tuning(
+        start=lambda params, seed: params,
+        join=whole,
+        save=save,
+        load=lambda directory: hf.load_params(directory, runtime.cfg, runtime.mesh),
+    )
+
+
+def _low_rank(config: ConfigDict, runtime: Runtime, base: Path) -> Tuning:
+    form = lora.Lora(config.lora.rank, config.lora.alpha, tuple(config.lora.targets))
+    new = partial(lora.init_adapter, runtime.cfg, form)
+
+    def start(_: Any, seed: int) -> Any:
+        where = sharding.params_sharding(runtime.mesh, jax.eval_shape(new, jax.random.key(seed)))
+        return jax.jit(new, out_shardings=where)(jax.random.key(seed))
+
+    def load(directory: Path) -> Any:
+        adapter, found = peft.load_adapter(directory, runtime.cfg, runtime.mesh)
+        if found != form:
+            raise ValueError(f"{directory}: the adapter is {found}, config.lora says {form}")
+        return adapter
+
+    return Tuning(
+        start=start,
+        join=lambda params, adapter: lora.attach(params, adapter, form.scale),
+        save=lambda directory, adapter: peft.save_adapter(
+            directory, adapter, form, str(base.resolve()), dropout=config.lora.dropout
+        ),
+        load=load,
+    )
+
+
+def check_start(config: ConfigDict, runtime: Runtime, start: Path) -> None:
+    """Raise ValueError unless ``start`` can be where the feedback agent begins."""
+    wanted, found = (
+        "an adapter's directory" if adapter else "a whole model's directory"
+        for adapter in (bool(config.lora.rank), peft.is_adapter(start))
+    )
+    if wanted != found:
+        raise ValueError(
+            f"config.model.feedback: got {start}, {found}; with config.lora.rank = "
+            f"{config.lora.rank} it has to be {wanted}"
+        )
+    if not config.lora.rank:
+        check_same_shape(runtime, config, start)
+
+
+def joined(tuning: Tuning, base: Any, trained: Mapping[str, Any]) -> dict[str, Any]:
+    """Each role's parameters for a forward pass."""
+    return {role: tuning.join(base, what) for role, what in trained.items()}
+
+
+def model_directory(directory: Path) -> Path:
+    """Where an agent's architecture and tokenizer are: its own directory or its adapter's base."""
+    if not peft.is_adapter(directory):
+        return directory
+    return hf_config.resolve(peft.read_lora(directory)[1])
+
+
+def load_agents(directories: Mapping[str, Path], runtime: Runtime) -> dict[str, Any]:
+    """Each role's parameters, from a model's or an adapter's directory; a shared base is held
+    once."""
+    models: dict[Path, Any] = {}
+    agents = {}
+    for role, directory in directories.items():
+        base = model_directory(directory).resolve()
+        if base not in models:
+            models[base] = hf.load_params(base, runtime.cfg, runtime.mesh)
+        agents[role] = models[base]
+        if peft.is_adapter(directory):
+            adapter, form = peft.load_adapter(directory, runtime.cfg, runtime.mesh)
+            agents[role] = lora.attach(models[base], adapter, form.scale)
+    return agents
