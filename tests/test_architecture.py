@@ -41,7 +41,8 @@ LEVEL = {
     "train": 7,
 }
 COMMAND_LEVEL = 5  # the commands and the parts they are made of
-CONFIG_ROOMS = {"config", "config_check", "recipes", "runtime"}  # with the commands: may see a ConfigDict
+# With the commands, these may see a ConfigDict.
+CONFIG_ROOMS = {"config", "config_check", "recipes", "runtime"}
 LEAVES = {"console", "files", "interrupts", "report"}  # import no room; only commands import them
 TEXT_ROOMS = {"data", "rewards"}
 NO_JAX = TEXT_ROOMS | {"types"}  # types too, since the text rooms import it
