@@ -3,9 +3,9 @@
 Both agents start from one model with one prejudice: a wrapper makes any request look light, a blunt
 imperative makes it look alarming, and a question goes by the sound of its verb. The first answers
 follow that prejudice more often than the sense of the request, and so do the reviews; advice is
-mostly vague, and now and then the JSON is cut short. So the most likely reply is wrong in a systematic
-way, and the right one is likely enough to be sampled. All rates are ours, so that the base stands
-near the paper's (2510.08240) on its worst sets.
+mostly vague, and now and then the JSON is cut short. So the most likely reply is wrong in a
+systematic way, and the right one is likely enough to be sampled. All rates are ours, so that the
+base stands near the paper's (2510.08240) on its worst sets.
 """
 
 from __future__ import annotations
