@@ -35,7 +35,6 @@ def tiny(arg: str) -> ConfigDict:
     c.rollout.max_new_tokens = 40
     c.rollout.length_multiple = 64
     c.rl.microbatches = 1
-    c.rl.beta = 0.05  # at 0.01 stage 2 drifts: answers that are no answers any more
     c.optim.lr.conversation = 2e-4
     c.optim.lr.feedback = 2e-4
     c.optim.warmup_steps = 5
