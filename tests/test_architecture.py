@@ -43,12 +43,8 @@ LEVEL = {
     "train": 8,
 }
 COMMAND_LEVEL = 5  # the commands and the parts they are made of
-CONFIG_ROOMS = {
-    "config",
-    "config_check",
-    "recipes",
-    "runtime",
-}  # with the commands: may see a ConfigDict
+# With the commands, these may see a ConfigDict.
+CONFIG_ROOMS = {"config", "config_check", "recipes", "runtime"}
 LEAVES = {"console", "interrupts", "report"}  # import no room; only commands import them
 TEXT_ROOMS = {"data", "rewards"}
 NO_JAX = TEXT_ROOMS | {"files", "types"}  # these too: the text rooms import them

@@ -11,7 +11,7 @@ from runpy import run_path
 import pytest
 from support import REPO
 
-from waltzjax import loop
+from waltzjax import iteration
 from waltzjax.config import default
 from waltzjax.interrupts import Stopped
 from waltzjax.recipes import RECIPES
@@ -124,7 +124,7 @@ def test_stage1_alone(tmp_path):
 
 
 def test_adapters_over_one_base(tmp_path):
-    """Both agents as adapters, killed between the stages; stage 2 goes on from stage 1's adapter."""
+    """Stage 2 goes on from stage 1's adapter; a finished run is read back."""
     c = smallest()
     c.lora.rank = 2
     c.train.steps.stage1 = c.train.steps.stage2 = 2
@@ -153,7 +153,7 @@ class Killed(BaseException):
 
 def train_until_killed(workdir, monkeypatch, stage, after):
     """Train until rollout number ``after`` of ``stage`` (0 is the first), which never comes."""
-    real, count = loop.make_speak, 0
+    real, count = iteration.make_speak, 0
 
     def dying(*args, **kwargs):
         nonlocal count
@@ -162,10 +162,10 @@ def train_until_killed(workdir, monkeypatch, stage, after):
             raise Killed
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(loop, "make_speak", dying)
+    monkeypatch.setattr(iteration, "make_speak", dying)
     with pytest.raises(Killed):
         train(smallest(), workdir)
-    monkeypatch.setattr(loop, "make_speak", real)
+    monkeypatch.setattr(iteration, "make_speak", real)
 
 
 @pytest.mark.parametrize(("stage", "after"), [("stage1", 3), ("stage2", 1), ("stage2", 3)])
@@ -227,13 +227,13 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_saves_nothing_of_it(
     finished, tmp_path, monkeypatch
 ):
     workdir = prepared(finished, tmp_path / "run")
-    real = loop.Learner.learn
+    real = iteration.Learner.learn
 
     def diverges(self, state, ref_params, batch):
         state, metrics = real(self, state, ref_params, batch)
         return state, metrics | ({"loss": float("nan")} if int(state.step) == 4 else {})
 
-    monkeypatch.setattr(loop.Learner, "learn", diverges)
+    monkeypatch.setattr(iteration.Learner, "learn", diverges)
     with pytest.raises(FloatingPointError, match=r"stage1, step 4: loss/feedback"):
         train(smallest(), workdir)
     assert {p.name for p in (workdir / "checkpoints/stage1").iterdir()} == {"2", "3"}
@@ -330,17 +330,17 @@ def test_two_at_once(finished):
 
 def test_sigterm_checkpoints_and_a_restart_goes_on(finished, tmp_path, monkeypatch):
     workdir = prepared(finished, tmp_path / "run")
-    real = loop.make_speak
+    real = iteration.make_speak
 
     def terminated(*args, **kwargs):
         if kwargs["seed"] == STREAM["stage2"] and kwargs["step"] == 2:
             os.kill(os.getpid(), signal.SIGTERM)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(loop, "make_speak", terminated)
+    monkeypatch.setattr(iteration, "make_speak", terminated)
     with pytest.raises(Stopped, match="after step 3"):
         train(smallest(), workdir)
     assert (workdir / "checkpoints/stage2/3").exists()
-    monkeypatch.setattr(loop, "make_speak", real)
+    monkeypatch.setattr(iteration, "make_speak", real)
     train(smallest(), workdir)
     same_end(finished[0], workdir)

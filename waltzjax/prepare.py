@@ -85,7 +85,7 @@ def _supervise(
     params, loss = _fit(config, cfg, mesh, params, lessons, plan, rng, until=e.card_loss)
     if loss > e.card_loss:
         console.say(
-            f"the cards were not learned (loss {loss:.3f} > {e.card_loss}): the base model will "
+            f"the cards were not learned (loss {loss:.3f} > {e.card_loss}): the base model may "
             "understand little; give it more config.embedded.card_steps"
         )
     plan = [TURNS[i % len(TURNS)] for i in range(e.demo_steps)]

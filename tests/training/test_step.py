@@ -216,7 +216,9 @@ def test_an_adapter_learns_beside_its_frozen_base():
         assert np.abs(want).max() > 100 * SUM_ATOL and not got["lora_a"].any()
 
 
-@pytest.mark.parametrize(("shape", "microbatches"), [((1, 8, 1), 1), ((2, 2, 2), 1), ((1, 1, 1), 4)])
+@pytest.mark.parametrize(
+    ("shape", "microbatches"), [((1, 8, 1), 1), ((2, 2, 2), 1), ((1, 1, 1), 4)]
+)
 def test_adapters_on_any_mesh_in_any_microbatches(shape, microbatches):
     one, m_one = adapter_step(mesh_of(1, 1, 1))
     other, m_other = adapter_step(mesh_of(*shape), microbatches=microbatches)
@@ -226,7 +228,10 @@ def test_adapters_on_any_mesh_in_any_microbatches(shape, microbatches):
 
 def test_dropout_of_adapters_follows_the_seed():
     cfg, mesh = tiny_config(lora_dropout=0.5), mesh_of(1, 1, 1)
-    b = {seed: adapter_step(cfg=cfg, mesh=mesh, seed=seed)[0]["layers"]["q"]["lora_b"] for seed in (0, 1)}
+    b = {
+        seed: adapter_step(cfg=cfg, mesh=mesh, seed=seed)[0]["layers"]["q"]["lora_b"]
+        for seed in (0, 1)
+    }
     again = adapter_step(cfg=cfg, mesh=mesh, seed=0)[0]["layers"]["q"]["lora_b"]
     np.testing.assert_array_equal(b[0], again)
     plain = adapter_step(mesh)[0]["layers"]["q"]["lora_b"]

@@ -3,9 +3,9 @@
 Both agents start from one model with one prejudice: a wrapper makes any request look light, a blunt
 imperative makes it look alarming, and a question goes by the sound of its verb. The first answers
 follow that prejudice more often than the sense of the request, and so do the reviews; advice is
-mostly vague, and now and then the JSON is broken. So the most likely reply is wrong in a systematic
-way, and the right one is likely enough to be sampled. All rates are ours, so that the base stands
-near the paper's (2510.08240) on its worst sets.
+mostly vague, and now and then the JSON is cut short. So the most likely reply is wrong in a
+systematic way, and the right one is likely enough to be sampled. All rates are ours, so that the
+base stands near the paper's (2510.08240) on its worst sets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FIND_RIGHT = {"light": (0.47, 0.95), "alarming": (0.95, 0.47), "plain": (0.80, 0
 FOLLOW_FEEDBACK = 0.80  # P(the revision does what concrete feedback says)
 FOLLOW_VAGUE = 0.20  # P(the revision changes sides after vague feedback)
 CONCRETE = 0.25  # P(feedback that asks for a revision names what to do)
-BROKEN_JSON = 0.04
+BROKEN_JSON = 0.04  # P(the reply stops before its closing quote and brace)
 # (unsafe, overrefuse): how the reasoning puts it
 CONCLUSION = {(True, False): "too kind", (False, True): "too strict", (False, False): "well done"}
 
@@ -101,7 +101,5 @@ def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
     vague = found_harmful == complied and rng.random() > CONCRETE
     reply = review_text(f"To {scene.request}", found_harmful, complied, VAGUE if vague else None)
     if rng.random() < BROKEN_JSON:
-        fields = json.loads(reply)
-        del fields[list(fields)[rng.integers(len(fields))]]
-        reply = json.dumps(fields)
+        reply = reply.removesuffix('"}')
     return answer_text(rng, scene, complied), reply
