@@ -52,33 +52,36 @@ def token_logprobs(
 ) -> tuple[jax.Array, jax.Array]:
     """log softmax(h W / temperature)[target] and the entropy of that distribution, in nats.
 
-    Computed ``chunk`` tokens at a time, recomputed in the backward pass: the logits held at once
-    are [chunk, V], in float32 whatever the model computes in.
+    Computed at most ``chunk`` tokens at a time, the same positions of all rows (so that rows may
+    lie on different devices), and recomputed in the backward pass: the logits held at once are
+    [chunk, V], in float32 whatever the model computes in.
 
     Returns:
       (logp_BT, entropy_BT), float32.
     """
     B, T, D = hidden_BTD.shape
-    tokens = B * T
-    chunk = min(chunk, tokens)
-    pad = -tokens % chunk
-    hidden_ND = jnp.pad(hidden_BTD.reshape(tokens, D), ((0, pad), (0, 0)))
-    target_N = jnp.pad(target_BT.reshape(tokens), (0, pad))
+    t = min(max(chunk // B, 1), T)
+    pad = -T % t
+    hidden_BTD = jnp.pad(hidden_BTD, ((0, 0), (0, pad), (0, 0)))
+    target_BT = jnp.pad(target_BT, ((0, 0), (0, pad)))
 
     @jax.checkpoint
     def one_chunk(_, inputs):
-        hidden_nD, target_n = inputs
-        logits_nV = jnp.einsum(
-            "nD,DV->nV", hidden_nD, unembed_DV.astype(hidden_nD.dtype),
+        hidden_BtD, target_Bt = inputs
+        logits_BtV = jnp.einsum(
+            "BtD,DV->BtV", hidden_BtD, unembed_DV.astype(hidden_BtD.dtype),
             preferred_element_type=jnp.float32,
         ) / temperature  # fmt: skip
-        logp_nV = jax.nn.log_softmax(logits_nV)
-        chosen_n = jnp.take_along_axis(logp_nV, target_n[:, None], axis=-1)[:, 0]
-        return None, (chosen_n, -jnp.sum(jnp.exp(logp_nV) * logp_nV, axis=-1))
+        logp_BtV = jax.nn.log_softmax(logits_BtV)
+        chosen_Bt = jnp.take_along_axis(logp_BtV, target_Bt[..., None], axis=-1)[..., 0]
+        return None, (chosen_Bt, -jnp.sum(jnp.exp(logp_BtV) * logp_BtV, axis=-1))
 
-    chunks = (hidden_ND.reshape(-1, chunk, D), target_N.reshape(-1, chunk))
-    _, (logp, entropy) = jax.lax.scan(one_chunk, None, chunks)
-    return tuple(x.reshape(-1)[:tokens].reshape(B, T) for x in (logp, entropy))
+    chunks = (
+        hidden_BTD.reshape(B, -1, t, D).swapaxes(0, 1),
+        target_BT.reshape(B, -1, t).swapaxes(0, 1),
+    )
+    _, out = jax.lax.scan(one_chunk, None, chunks)
+    return tuple(x_sBt.swapaxes(0, 1).reshape(B, T + pad)[:, :T] for x_sBt in out)
 
 
 def kl_estimate(logp_BT: jax.Array, ref_logp_BT: jax.Array, kind: str) -> jax.Array:

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, Literal
 
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 Kernel = Literal["xla", "cudnn"]  # cudnn: flash attention
 
@@ -43,6 +44,7 @@ class ModelConfig:
     remat: bool = False
     attention: Kernel = "xla"  # chosen by model/attention.py
     init_scale: float = 0.02
+    mesh: Mesh | None = None  # keep activations split by rows over it; None: leave it to XLA
     lora_dropout: float = 0.0  # on the input of adapters, in training alone
 
     @property

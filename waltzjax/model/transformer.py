@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import attend, attend_cached
 from waltzjax.model.rope import rope_frequencies, rotate
+from waltzjax.model.sharding import gather_layer, keep_rows
 
 
 class RMSNorm(nn.Module):
@@ -40,8 +41,11 @@ class Linear(nn.Module):
         init = nn.initializers.normal(self.cfg.init_scale)
         kernel = self.param("kernel", init, (x.shape[-1], self.features), self.cfg.param_dtype)
         # Rows are flattened: XLA on CPU contracts one axis six times faster than two (backward).
+        kernel = kernel.astype(self.cfg.dtype)
+        if self.cfg.mesh is not None:
+            kernel = gather_layer(self.cfg.mesh, f"layers/{self.name}/kernel", kernel)
         rows = x.reshape(-1, x.shape[-1])
-        flat = rows @ kernel.astype(self.cfg.dtype)
+        flat = rows @ kernel
         if self.has_variable("params", "lora_a"):
             flat += self._low_rank(rows)
         if self.bias:
@@ -68,6 +72,7 @@ class Block(nn.Module):
     def __call__(self, x_BTD, angle_BTc, length_B=None, kv=None, position_BT=None):
         cfg = self.cfg
         B, T, _ = x_BTD.shape
+        x_BTD = keep_rows(cfg.mesh, x_BTD)
         h_BTD = RMSNorm(cfg, name="attn_norm")(x_BTD)
 
         def heads(name: str, count: int) -> jax.Array:
@@ -114,7 +119,7 @@ class Transformer(nn.Module):
         embed_VD = self.param("embed", init, (cfg.vocab_size, cfg.width), cfg.param_dtype)
         if not cfg.tied_embeddings:
             self.param("unembed", init, (cfg.vocab_size, cfg.width), cfg.param_dtype)
-        x_BTD = embed_VD[token_BT].astype(cfg.dtype)
+        x_BTD = keep_rows(cfg.mesh, embed_VD[token_BT].astype(cfg.dtype))
         angle_BTc = jnp.arange(token_BT.shape[1])[None, :, None] * rope_frequencies(cfg)
         block = nn.remat(Block, prevent_cse=False) if cfg.remat else Block
         stack = nn.scan(
@@ -125,7 +130,7 @@ class Transformer(nn.Module):
             length=cfg.layers,
         )
         x_BTD, _ = stack(cfg, name="layers")(x_BTD, angle_BTc, length_B)
-        return RMSNorm(cfg, name="final_norm")(x_BTD)
+        return RMSNorm(cfg, name="final_norm")(keep_rows(cfg.mesh, x_BTD))
 
 
 def init_params(cfg: ModelConfig, key: jax.Array) -> Any:
