@@ -40,7 +40,7 @@ def tiny(arg: str) -> ConfigDict:
     c.optim.warmup_steps = 5
     c.optim.schedule = "linear"
     c.train.steps.stage1 = 100
-    c.train.steps.stage2 = 80
+    c.train.steps.stage2 = 60
     c.train.checkpoint_every = 50
     c.train.validate_every = 0
     c.eval.prompts = 1200
