@@ -18,7 +18,7 @@ def default() -> ConfigDict:
     c.mesh = (1, -1, 1)  # devices for data, fsdp, tensor; -1: all the rest
 
     c.model = ConfigDict()
-    # Directory or hub name both agents start from [paper], and their reference for the KL;
+    # Directory or hub name both agents start from [paper];
     # "embedded" builds a small one from nothing (section `embedded`).
     c.model.base = "meta-llama/Llama-3.1-8B-Instruct"
     c.model.feedback = ""  # where stage 2 takes its feedback agent from; "" is the base

@@ -19,18 +19,19 @@ from waltzjax.types import AgentState, Prompt
 
 def one_step(
     config: ConfigDict, runtime: Runtime, recipe: Recipe, learners: Mapping[str, Learner],
-    agents: Mapping[str, AgentState], params: Mapping[str, Any], ref_params: Mapping[str, Any],
-    prompts: Sequence[Prompt], stream: int, step: int,
+    agents: Mapping[str, AgentState], start: Mapping[str, Any], prompts: Sequence[Prompt],
+    stream: int, step: int,
 ) -> tuple[dict[str, AgentState], dict[str, float]]:  # fmt: skip
     """Roll out, score, update each trained role; the agents after it and the step's metrics.
 
-    The next rollout needs these very parameters, so there is nothing to overlap: metrics are
-    fetched here.
+    ``start`` holds each role's parameters at the start of the stage: its reference policy, and
+    what a frozen role speaks with. The next rollout needs the agents as they are after this step,
+    so there is nothing to overlap: metrics are fetched here.
     """
     started = time.perf_counter()
     sampling = Sampling(config.rollout.max_new_tokens, config.rollout.temperature)
     speak = make_speak(
-        runtime, merged(params, agents), sampling, seed=stream, step=step,
+        runtime, merged(start, agents), sampling, seed=stream, step=step,
         rows=config.rollout.batch,
     )  # fmt: skip
     episodes = recipe.collect(prompts, runtime.chat, speak)
@@ -50,7 +51,7 @@ def one_step(
             weights=config.rl.weights,
             max_length=runtime.cfg.max_positions,
         )
-        after[role], of_role = learners[role].learn(agents[role], ref_params[role], batch)
+        after[role], of_role = learners[role].learn(agents[role], start[role], batch)
         metrics |= {f"{name}/{role}": value for name, value in of_role.items()}
     metrics = {name: float(value) for name, value in jax.device_get(metrics).items()}
     jax.block_until_ready(after)
@@ -58,8 +59,8 @@ def one_step(
     return after, metrics | {"time_s": ended - started, "rollout_s": rolled_out - started}
 
 
-def merged(params: Mapping[str, Any], agents: Mapping[str, AgentState]) -> dict[str, Any]:
-    return {**params, **{role: agent.params for role, agent in agents.items()}}
+def merged(start: Mapping[str, Any], agents: Mapping[str, AgentState]) -> dict[str, Any]:
+    return {**start, **{role: agent.params for role, agent in agents.items()}}
 
 
 def agent_optimizer(config: ConfigDict, role: str, steps: int):

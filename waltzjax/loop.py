@@ -41,13 +41,15 @@ def run_stage(
     config: ConfigDict,
     stage: str,
     runtime: Runtime,
-    params: Mapping[str, Any],
-    ref_params: Mapping[str, Any],
+    start: Mapping[str, Any],
     prompts: Sequence[Prompt],
     workdir: Path,
     validate: Callable[[int, Mapping[str, Any]], None],
 ) -> dict[str, Any]:
-    """Train one stage from its newest checkpoint, or from ``params``; the final parameters.
+    """Train one stage from its newest checkpoint, or from ``start``; the final parameters.
+
+    ``start`` is each role's parameters, and the reference its KL is measured from: not the base,
+    which in stage 2 would pull the feedback agent back to what stage 1 has mended.
 
     ``validate(step, params)`` is called every ``config.train.validate_every`` steps. After a kill
     the same call continues: bit for bit on the same devices, and nothing is recorded twice.
@@ -62,7 +64,7 @@ def run_stage(
     learners = {
         role: agent_learner(config, runtime, recipe, optimizers[role]) for role in optimizers
     }
-    agents = {role: init_state(params[role], o, runtime.mesh) for role, o in optimizers.items()}
+    agents = {role: init_state(start[role], o, runtime.mesh) for role, o in optimizers.items()}
     stream = config.seed * 10 + recipe.stream
     batches = prompt_batches(prompts, batch_size=config.rollout.batch, seed=stream, epochs=None)
     epoch_ends = {
@@ -85,7 +87,7 @@ def run_stage(
     def validate_if_due() -> None:
         if every and step % every == 0 and 0 < step < total:
             with stop.at_once(saved()):
-                validate(step, merged(params, agents))
+                validate(step, merged(start, agents))
 
     with (
         closing(checkpoints),
@@ -98,8 +100,8 @@ def run_stage(
             first = f"{label}: first step, compiling"
             with console.phase(first) if step == begun else nullcontext():
                 agents, metrics = one_step(
-                    config, runtime, recipe, learners, agents, params, ref_params,
-                    next(batches), stream, step,
+                    config, runtime, recipe, learners, agents, start, next(batches),
+                    stream, step,
                 )  # fmt: skip
             step += 1
             _check_finite(stage, step, metrics)
@@ -113,7 +115,7 @@ def run_stage(
                 checkpoints.save(step, agents, host)
                 stop.check(saved())
             validate_if_due()
-    return merged(params, agents)
+    return merged(start, agents)
 
 
 def _check_finite(stage: str, step: int, metrics: Mapping[str, float]) -> None:

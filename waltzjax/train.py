@@ -91,7 +91,6 @@ def _stages(
             FEEDBACK: hf.load_params(start, runtime.cfg, mesh) if start != base else base_params,
         }
     console.say(f"{count_parameters(base_params):,} parameters an agent")
-    reference = dict.fromkeys(params, base_params)  # the base for both, however stage 2 began
 
     def measure(name: str, label: str, params: Mapping[str, Any]) -> None:
         path = workdir / "evaluations" / f"{name}.json"
@@ -118,8 +117,7 @@ def _stages(
                 measure(f"{stage}_{step}", f"{stage} {step}", now)
 
             params = run_stage(
-                config, stage, runtime, params, reference, train_prompts, workdir,
-                validate,
+                config, stage, runtime, params, train_prompts, workdir, validate
             )  # fmt: skip
         for role in params if last else trained:
             if not (directory / role).exists():
