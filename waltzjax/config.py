@@ -66,6 +66,7 @@ def default() -> ConfigDict:
     c.optim.warmup_steps = 0
     c.optim.schedule = "constant"  # constant | linear: down to 5 % at the stage's last step
     c.optim.b1, c.optim.b2 = 0.9, 0.95
+    c.optim.eps = 1e-8  # Adam's; gradients well below it move nothing
     c.optim.weight_decay = 0.0
     c.optim.grad_clip = 1.0  # global norm
 

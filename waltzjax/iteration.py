@@ -69,7 +69,7 @@ def agent_optimizer(config: ConfigDict, role: str, steps: int):
     return make_optimizer(
         lr=o.lr[role], warmup_steps=o.warmup_steps, b1=o.b1, b2=o.b2,
         weight_decay=o.weight_decay, grad_clip=o.grad_clip,
-        decay_steps=updates if o.schedule == "linear" else 0,
+        decay_steps=updates if o.schedule == "linear" else 0, eps=o.eps,
     )  # fmt: skip
 
 
