@@ -42,7 +42,7 @@ def tiny(arg: str) -> ConfigDict:
     # the usual 1e-8 Adam makes whole steps of them. Stage 2 then unlearns what has no reward there.
     c.optim.eps = 1e-4
     c.optim.schedule = "linear"
-    c.train.steps.stage1 = 100
+    c.train.steps.stage1 = 140
     c.train.steps.stage2 = 60
     c.train.checkpoint_every = 50
     c.train.validate_every = 0
