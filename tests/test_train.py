@@ -96,6 +96,14 @@ def test_metrics_are_whole(finished):
     assert max(r["gap_max/feedback"] for r in got) < GAP
 
 
+def test_each_stage_measures_kl_from_where_it_began(finished):
+    """Stage 1 changes the feedback agent: measured from the base, stage 2 would not begin at 0."""
+    for role, of in {"feedback": ("stage1", "stage2"), "conversation": ("stage2",)}.items():
+        kl = {(r["stage"], r["step"]): r.get(f"kl/{role}") for r in records(finished[0])}
+        for stage in of:
+            assert abs(kl[stage, 1]) < GAP < kl[stage, STEPS]
+
+
 def test_stage1_leaves_the_conversation_agent_alone(finished):
     from safetensors.numpy import load_file
 
@@ -229,8 +237,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_saves_nothing_of_it(
     workdir = prepared(finished, tmp_path / "run")
     real = iteration.Learner.learn
 
-    def diverges(self, state, ref_params, batch):
-        state, metrics = real(self, state, ref_params, batch)
+    def diverges(self, state, *rest):
+        state, metrics = real(self, state, *rest)
         return state, metrics | ({"loss": float("nan")} if int(state.step) == 4 else {})
 
     monkeypatch.setattr(iteration.Learner, "learn", diverges)

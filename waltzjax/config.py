@@ -19,7 +19,7 @@ def default() -> ConfigDict:
     c.mesh = (1, -1, 1)  # devices for data, fsdp, tensor; -1: all the rest
 
     c.model = ConfigDict()
-    # Directory or hub name both agents start from [paper], and their reference for the KL;
+    # Directory or hub name both agents start from [paper];
     # "embedded" builds a small one from nothing (section `embedded`).
     c.model.base = "meta-llama/Llama-3.1-8B-Instruct"
     c.model.feedback = ""  # where stage 2 takes its feedback agent from; "" is the base
@@ -74,6 +74,7 @@ def default() -> ConfigDict:
     c.optim.warmup_steps = 0
     c.optim.schedule = "constant"  # constant | linear: down to 5 % at the stage's last step
     c.optim.b1, c.optim.b2 = 0.9, 0.95
+    c.optim.eps = 1e-8  # Adam's; gradients well below it move nothing
     c.optim.weight_decay = 0.0
     c.optim.grad_clip = 1.0  # global norm
 

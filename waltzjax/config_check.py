@@ -95,7 +95,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         "train.validate_every", "eval.temperature", "embedded.data_seed",
     ):  # fmt: skip
         yield from at_least(path, 0)
-    for path in ("rollout.temperature", "rl.reward_clip", "optim.grad_clip",
+    for path in ("rollout.temperature", "rl.reward_clip", "optim.grad_clip", "optim.eps",
                  "optim.lr.conversation", "optim.lr.feedback", "embedded.lr",
                  "lora.alpha", "embedded.card_loss", "embedded.card_lr",
                  "embedded.init_scale"):  # fmt: skip

@@ -21,14 +21,13 @@ from waltzjax.types import AgentState, Prompt
 def one_step(
     config: ConfigDict, runtime: Runtime, recipe: Recipe, learners: Mapping[str, Learner],
     agents: Mapping[str, AgentState], params: Mapping[str, Any], base: Any,
-    prompts: Sequence[Prompt], stream: int, step: int,
+    reference: Mapping[str, Any], prompts: Sequence[Prompt], stream: int, step: int,
 ) -> tuple[dict[str, AgentState], dict[str, float]]:  # fmt: skip
     """Roll out, score, update each trained role; the agents after it and the step's metrics.
 
-    ``params`` are every role's for the rollout; ``base`` is the frozen reference of all.
-
-    The next rollout needs these very parameters, so there is nothing to overlap: metrics are
-    fetched here.
+    ``params`` and ``reference`` are every role's, for the rollout and for the KL; ``base`` is what
+    adapters are joined with. The next rollout needs the agents as they are after this step, so
+    there is nothing to overlap: metrics are fetched here.
     """
     started = time.perf_counter()
     sampling = Sampling(config.rollout.max_new_tokens, config.rollout.temperature)
@@ -53,7 +52,7 @@ def one_step(
             weights=config.rl.weights,
             max_length=runtime.cfg.max_positions,
         )
-        after[role], of_role = learners[role].learn(agents[role], base, batch)
+        after[role], of_role = learners[role].learn(agents[role], base, reference[role], batch)
         metrics |= {f"{name}/{role}": value for name, value in of_role.items()}
     metrics = {name: float(value) for name, value in jax.device_get(metrics).items()}
     jax.block_until_ready(after)
@@ -67,7 +66,7 @@ def agent_optimizer(config: ConfigDict, role: str, steps: int):
     return make_optimizer(
         lr=o.lr[role], warmup_steps=o.warmup_steps, b1=o.b1, b2=o.b2,
         weight_decay=o.weight_decay, grad_clip=o.grad_clip,
-        decay_steps=updates if o.schedule == "linear" else 0,
+        decay_steps=updates if o.schedule == "linear" else 0, eps=o.eps,
     )  # fmt: skip
 
 

@@ -44,17 +44,19 @@ def run_stage(
     runtime: Runtime,
     tuning: Tuning,
     base: Any,
-    trained: Mapping[str, Any],
+    start: Mapping[str, Any],
     prompts: Sequence[Prompt],
     workdir: Path,
     validate: Callable[[int, Mapping[str, Any]], None],
 ) -> dict[str, Any]:
-    """Train one stage from its newest checkpoint, or from ``trained``: what is trained of each
-    role (see ``tuning``), beside the ``base`` parameters, which stay and are the reference.
+    """Train one stage from its newest checkpoint, or from ``start``; what is trained at its end.
 
-    Returns ``trained`` as it is at the end. ``validate(step, trained)`` is called every
-    ``config.train.validate_every`` steps. After a kill the same call continues: bit for bit on the
-    same devices, and nothing is recorded twice.
+    ``start`` is what is trained of each role (see ``tuning``), beside the parameters of ``base``.
+    It is also the reference the KL is measured from: not the base, which in stage 2 would pull the
+    feedback agent back to what stage 1 has mended.
+
+    ``validate(step, trained)`` is called every ``config.train.validate_every`` steps. After a kill
+    the same call continues: bit for bit on the same devices, and nothing is recorded twice.
 
     Raises:
       Stopped: SIGTERM or Ctrl-C; a checkpoint of the last whole step is written.
@@ -67,7 +69,8 @@ def run_stage(
         role: agent_learner(config, runtime, recipe, tuning, optimizers[role])
         for role in optimizers
     }
-    agents = {role: init_state(trained[role], o, runtime.mesh) for role, o in optimizers.items()}
+    agents = {role: init_state(start[role], o, runtime.mesh) for role, o in optimizers.items()}
+    reference = joined(tuning, base, start)
     stream = config.seed * 10 + recipe.stream
     batches = prompt_batches(prompts, batch_size=config.rollout.batch, seed=stream, epochs=None)
     epoch_ends = {
@@ -85,7 +88,7 @@ def run_stage(
     label = stage.replace("stage", "stage ")
 
     def now() -> dict[str, Any]:
-        return {**trained, **{role: agent.params for role, agent in agents.items()}}
+        return {**start, **{role: agent.params for role, agent in agents.items()}}
 
     def saved() -> str:
         return f"{stage} stands saved after step {step}; the same command goes on from there"
@@ -106,8 +109,8 @@ def run_stage(
             first = f"{label}: first step, compiling"
             with console.phase(first) if step == begun else nullcontext():
                 agents, metrics = one_step(
-                    config, runtime, recipe, learners, agents,
-                    joined(tuning, base, now()), base, next(batches), stream, step,
+                    config, runtime, recipe, learners, agents, joined(tuning, base, now()), base,
+                    reference, next(batches), stream, step,
                 )  # fmt: skip
             step += 1
             _check_finite(stage, step, metrics)

@@ -43,3 +43,12 @@ def test_state_keeps_its_types(dtype):
     _, after = optimizer.update({"w": jnp.ones(3)}, before, params)
     types = [jax.tree.map(lambda x: x.dtype, state) for state in (before, after)]
     assert types[0] == types[1]
+
+
+@pytest.mark.parametrize("gradient", [1e-6, 1e-4, 1.0])
+def test_eps_holds_back_gradients_below_it(gradient):
+    """Adam's first step is lr * g / (|g| + eps): half of lr at g = eps, next to none below."""
+    optimizer = make_optimizer(lr=0.5, warmup_steps=0, eps=1e-4, **BASE)
+    params = jnp.zeros(())
+    update, _ = optimizer.update(jnp.float32(-gradient), optimizer.init(params), params)
+    assert float(update) == pytest.approx(0.5 * gradient / (gradient + 1e-4), rel=RTOL)

@@ -130,7 +130,7 @@ def test_rewarded_text_becomes_likelier_and_the_reference_stays():
     state = init_state(params, optimizer(), mesh)
     one = learner(mesh)
     for _ in range(5):
-        state, metrics = one.learn(state, params, b)
+        state, metrics = one.learn(state, None, params, b)
     after = np.asarray(logp(state.params, b)).sum(-1)[0]
     change = after - before
     reward = np.array([s.reward for s in rows])
@@ -144,9 +144,9 @@ def test_a_second_step_compiles_nothing():
     params = sharded_params(CFG, mesh)
     one = learner(mesh, updates=2)
     state = init_state(params, optimizer(), mesh)
-    state, _ = one.learn(state, params, batch(mesh, 2))
+    state, _ = one.learn(state, None, params, batch(mesh, 2))
     sizes = [f._cache_size() for f in (one._logp, one._update, one._credit, one._measure)]
-    state, _ = one.learn(state, params, batch(mesh, 2, rows=samples(8, seed=1)))
+    state, _ = one.learn(state, None, params, batch(mesh, 2, rows=samples(8, seed=1)))
     assert sizes == [f._cache_size() for f in (one._logp, one._update, one._credit, one._measure)]
     assert sizes[1] == 1
 
@@ -157,7 +157,7 @@ def test_gap_is_what_the_sampler_said_against_what_the_trainer_says():
     b = batch(mesh)
     truth = np.asarray(make_logp(CFG, temperature=1.0, chunk=64)(params, b))
     action = np.asarray(b.action_BT)
-    _, metrics = learner(mesh).learn(init_state(params, optimizer(), mesh), params, b)
+    _, metrics = learner(mesh).learn(init_state(params, optimizer(), mesh), None, params, b)
     gap = np.abs(truth + 6.0)[action]
     np.testing.assert_allclose(metrics["gap_max"], gap.max(), rtol=GAP_RTOL)
     np.testing.assert_allclose(metrics["gap_mean"], gap.mean(), rtol=GAP_RTOL)

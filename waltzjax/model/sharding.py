@@ -77,7 +77,7 @@ def path_name(path: Sequence[Any]) -> str:
 
 
 def keep_rows(mesh: Mesh | None, x: jax.Array) -> jax.Array:
-    """Hold an activation split by rows: else XLA may move the activations instead of the weights."""
+    """Hold an activation split by rows; XLA might move activations instead of weights."""
     if mesh is None:
         return x
     spec = P(ROWS, *[None] * (x.ndim - 1))

@@ -91,15 +91,15 @@ class Learner:
         self._measure = jax.jit(_measure)
 
     def learn(
-        self, state: AgentState, frozen: Any, batch: PolicyBatch
+        self, state: AgentState, frozen: Any, ref_params: Any, batch: PolicyBatch
     ) -> tuple[AgentState, dict[str, jax.Array]]:
-        """One rollout batch's updates. ``frozen`` is the base model: the reference policy, and
-        what an adapter is joined with. Metrics stay on the device until someone asks."""
+        """One rollout batch's updates. ``frozen`` is what an adapter is joined with. Metrics stay
+        on the device until someone asks."""
         if self._update is None:
             self._update = self._make_update(state_sharding=shardings(state))
         batch = batch._replace(
             old_logp_BT=self._logp(self._join(frozen, state.params), batch),
-            ref_logp_BT=self._logp(frozen, batch),
+            ref_logp_BT=self._logp(ref_params, batch),
         )
         batch = self._credit(batch)
         metrics = self._measure(batch)

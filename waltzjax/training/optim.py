@@ -9,7 +9,7 @@ import optax
 
 def make_optimizer(
     *, lr: float, warmup_steps: int, b1: float, b2: float, weight_decay: float, grad_clip: float,
-    decay_steps: int = 0,
+    decay_steps: int = 0, eps: float = 1e-8,
 ) -> optax.GradientTransformation:  # fmt: skip
     """AdamW (arXiv 1711.05101), moments in float32: linear warm-up, then constant, or, with
     ``decay_steps``, linear decay that reaches 5 % of ``lr`` at that update."""
@@ -22,7 +22,7 @@ def make_optimizer(
     schedule = optax.join_schedules([warmup, after], [warmup_steps])
     chain = optax.chain(
         optax.clip_by_global_norm(grad_clip),
-        optax.adamw(schedule, b1=b1, b2=b2, weight_decay=weight_decay),
+        optax.adamw(schedule, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay),
     )
 
     def init(params):
