@@ -69,6 +69,8 @@ def make_runtime(config: ConfigDict, directory: Path, mesh: Mesh) -> Runtime:
     chat = Chat.from_files(tokenizer, *prompt_files(config))
     stops = stop_ids(tokenizer, directory)
     engine = Engine(cfg, mesh, stops, config.rollout.length_multiple)
+    if mesh.size > 1:
+        cfg = dataclasses.replace(cfg, mesh=mesh)
     return Runtime(mesh, cfg, chat, engine)
 
 
@@ -76,7 +78,9 @@ def check_same_shape(runtime: Runtime, config: ConfigDict, directory: Path) -> N
     """Raise ValueError unless the model in ``directory`` can stand beside the runtime's: both
     agents share one architecture and one vocabulary."""
     other = read_model_config(config, directory)
-    mine, theirs = dataclasses.asdict(runtime.cfg), dataclasses.asdict(other)
+    mine, theirs = (
+        dataclasses.asdict(dataclasses.replace(c, mesh=None)) for c in (runtime.cfg, other)
+    )
     differing = [
         f"{k}: {theirs[k]!r}, the other has {mine[k]!r}" for k in mine if mine[k] != theirs[k]
     ]

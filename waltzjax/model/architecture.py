@@ -44,7 +44,7 @@ class ModelConfig:
     remat: bool = False
     attention: Kernel = "xla"  # chosen by model/attention.py
     init_scale: float = 0.02
-    mesh: Mesh | None = None  # keep activations split by rows over it; None: leave it to XLA
+    mesh: Mesh | None = None  # train with rows split and weights gathered; None: left to XLA
     lora_dropout: float = 0.0  # on the input of adapters, in training alone
 
     @property
