@@ -17,7 +17,14 @@ LLAMA3 |= {"original_max_position_embeddings": 512, "rope_theta": 5000.0}
 WINDOW = {"sliding_window": 100}
 MODELS = {
     "llama": ("llama", {"num_key_value_heads": 1, "head_dim": 16, "rope_parameters": LLAMA3}),
-    "llama-tied": ("llama", {"num_key_value_heads": 2, "tie_word_embeddings": True}),
+    "llama-tied": (
+        "llama",
+        {"num_key_value_heads": 2, "tie_word_embeddings": True, "rms_norm_eps": 1e-2},
+    ),
+    "llama-multihead": (
+        "llama",
+        {"head_dim": 16, "rope_parameters": LLAMA3 | {"factor": 32.0, "rope_theta": 500_000.0}},
+    ),
     "mistral": ("mistral", {"num_key_value_heads": 2, **WINDOW}),
     "mistral-no-window": ("mistral", {"num_key_value_heads": 2, "sliding_window": None}),
     "qwen2": ("qwen2", {"num_key_value_heads": 2, "tie_word_embeddings": True}),
