@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags
 
-from waltzjax import console
+from waltzjax import console, processes
 from waltzjax.interrupts import Stopped
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
@@ -18,10 +19,19 @@ EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 def run(main: Callable[[], object]) -> None:
     """Parse the command line, run ``main``, and exit: 0 done; 1 an error, said in one message;
     2 a command line that cannot be; 130 and 143 after Ctrl-C and SIGTERM."""
+    flags.DEFINE_bool(
+        "distributed", False, "One of several processes of one run, on a file system they share; "
+        "SLURM, Open MPI and Kubernetes say which, elsewhere the next three flags do."
+    )  # fmt: skip
+    flags.DEFINE_string("coordinator", "", "HOST:PORT of process 0, any free port.")
+    flags.DEFINE_integer("processes", 0, "How many processes the run has.")
+    flags.DEFINE_integer("process", -1, "The number of this process, from 0.")
 
     def start(_: Sequence[str]) -> None:
         try:
             with _quiet_libraries():
+                if flags.FLAGS.distributed:
+                    _join_others()
                 main()
         except Stopped as stopped:
             console.say(str(stopped))
@@ -30,9 +40,19 @@ def run(main: Callable[[], object]) -> None:
             console.say("interrupted; the same command goes on from what is saved")
             sys.exit(EXIT_INTERRUPTED)
         except (ValueError, OSError, FloatingPointError) as error:
-            sys.exit(f"error: {error}")
+            console.say(f"error: {error}", stream=sys.stderr)
+            if flags.FLAGS.distributed:
+                os._exit(1)  # at once: jax would wait for the others, who wait for this process
+            sys.exit(1)
 
     app.run(start, flags_parser=_parse)
+
+
+def _join_others() -> None:
+    f = flags.FLAGS
+    processes.join_run(f.coordinator, f.processes, f.process)
+    if not processes.writes():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
@@ -47,6 +67,9 @@ def _parse(argv: Sequence[str]) -> list[str]:
         keys = [a for a in argv if a.startswith("--config.")]
         culprits = [a for a in keys if a.partition("=")[0].rpartition(".")[2] in text]
         usage(": ".join([*culprits[:1], problem]))
+    lone = [n for n in ("coordinator", "processes", "process") if flags.FLAGS[n].present]
+    if lone and not flags.FLAGS.distributed:
+        usage(f"--{lone[0]} needs --distributed")
     if len(rest) > 1:
         usage(f"unexpected argument {rest[1]!r}")
     return rest

@@ -18,6 +18,7 @@ from waltzjax import commands, config_check, console
 from waltzjax.data.dataset import read_prompts
 from waltzjax.files import write_json
 from waltzjax.model import hf_config, sharding
+from waltzjax.processes import writes
 from waltzjax.rewards import waltz
 from waltzjax.rewards.judges import JUDGES
 from waltzjax.rollout.engine import Sampling
@@ -114,9 +115,10 @@ def main() -> None:
     with console.phase("loading both agents"):
         params = load_agents(directories, runtime)
     rates, episodes = evaluate(config, runtime, params, prompts, "both agents")
-    lines = [json.dumps(transcript(e)) + "\n" for e in episodes]
-    transcripts.write_text("".join(lines))
-    write_json(output, result(config, rates, len(prompts)))
+    if writes():
+        lines = [json.dumps(transcript(e)) + "\n" for e in episodes]
+        transcripts.write_text("".join(lines))
+        write_json(output, result(config, rates, len(prompts)))
     rows = [[k, f"{v:.2f}"] for k, v in rates.items()]
     console.say(console.table(str(output), ["measure", "value"], rows))
 

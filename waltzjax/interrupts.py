@@ -23,32 +23,31 @@ class StopSignals:
     """Within the block a first SIGTERM or Ctrl-C is only noted; a second Ctrl-C acts at once."""
 
     def __init__(self) -> None:
-        self.received: int | None = None
+        self.received = 0  # the signal's number
         self._saved = ""  # within ``at_once``: what a stop there may say
         self._before: dict[int, Any] = {}
 
-    def check(self, saved: str) -> None:
-        """Raise Stopped if a signal has come; ``saved`` says where the run stands."""
-        if self.received is not None:
-            name = signal.Signals(self.received).name
-            raise Stopped(f"stopped by {name}: {saved}", self.received)
+    def check(self, signum: int, saved: str) -> None:
+        """Raise Stopped if ``signum`` is a signal's number; ``saved`` says where the run stands."""
+        if signum:
+            raise Stopped(f"stopped by {signal.Signals(signum).name}: {saved}", signum)
 
     @contextmanager
     def at_once(self, saved: str) -> Iterator[None]:
         """A block that may be left at any point: a signal raises Stopped there and then."""
         self._saved = saved
         try:
-            self.check(saved)
+            self.check(self.received, saved)
             yield
         finally:
             self._saved = ""
 
     def _note(self, signum: int, _: FrameType | None) -> None:
-        if signum == signal.SIGINT and self.received is not None:
+        if signum == signal.SIGINT and self.received:
             raise KeyboardInterrupt
         self.received = signum
         if self._saved:
-            self.check(self._saved)
+            self.check(signum, self._saved)
 
     def __enter__(self) -> Self:
         for signum in SIGNALS:

@@ -14,6 +14,7 @@ from waltzjax import console
 from waltzjax.data.source import prompt_batches, steps_per_run
 from waltzjax.interrupts import StopSignals
 from waltzjax.iteration import agent_learner, agent_optimizer, one_step
+from waltzjax.processes import alone, largest, writing
 from waltzjax.recipes import RECIPES
 from waltzjax.runtime import Runtime
 from waltzjax.training.checkpoint import Checkpoints
@@ -95,12 +96,13 @@ def run_stage(
 
     def validate_if_due() -> None:
         if every and step % every == 0 and 0 < step < total:
-            with stop.at_once(saved()):
+            # Of several processes none may leave the others in the middle of an evaluation.
+            with stop.at_once(saved()) if alone() else nullcontext():
                 validate(step, now())
 
     with (
         closing(checkpoints),
-        closing(MetricWriter(workdir, stage, step)) as writer,
+        writing(lambda: closing(MetricWriter(workdir, stage, step))) as writer,
         StopSignals() as stop,
         console.Progress(total, label, initial=step) as bar,
     ):
@@ -114,15 +116,17 @@ def run_stage(
                 )  # fmt: skip
             step += 1
             _check_finite(stage, step, metrics)
-            writer.write_scalars(step, metrics)
+            if writer:
+                writer.write_scalars(step, metrics)
             counted = {k: v for k, v in metrics.items() if k in SHOWN and math.isfinite(v)}
             bar.update(step, **counted)
             due = step % config.train.checkpoint_every == 0 or step in epoch_ends or step == total
             validates = every and step % every == 0
-            if due or validates or stop.received is not None:
+            asked = largest(stop.received)  # one process stops when all do
+            if due or validates or asked:
                 host = {"data": batches.get_state(), "config": config.to_dict()}
                 checkpoints.save(step, agents, host)
-                stop.check(saved())
+                stop.check(asked, saved())
             validate_if_due()
     return now()
 

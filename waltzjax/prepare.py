@@ -21,6 +21,7 @@ from waltzjax.data.tokenizer import train_tokenizer
 from waltzjax.model import hf, sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.transformer import init_params
+from waltzjax.processes import wait, writes
 from waltzjax.runtime import prompt_files
 from waltzjax.training.learner import device_batch, init_state
 from waltzjax.training.optim import make_optimizer
@@ -37,9 +38,10 @@ TOKENIZER_PROMPTS = 4000  # prompts whose texts the tokenizer is trained on: eve
 def embedded_data(config: ConfigDict, directory: Path) -> None:
     """Write and verify the 20,020-prompt dataset, unless it is there already."""
     with console.phase("building the 20,020-prompt dataset"):
-        if not directory.exists():
+        if writes() and not directory.exists():
             train, validation, _ = world.build(config.embedded.data_seed, config.embedded.held_out)
             write_dataset(directory, train, validation)
+        wait("dataset")
         verify(directory, expected=expected_counts())
 
 

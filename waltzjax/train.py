@@ -23,6 +23,7 @@ from waltzjax.evaluate import evaluate, result, stratified, transcript
 from waltzjax.files import own_workdir, write_json
 from waltzjax.loop import run_stage, stage_steps
 from waltzjax.model import hf, hf_config, sharding
+from waltzjax.processes import wait, writes, writing
 from waltzjax.recipes import RECIPES
 from waltzjax.runtime import (
     Runtime,
@@ -59,7 +60,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     roles = (CONVERSATION, FEEDBACK)
     texts = [path.read_text(encoding="utf-8") for path in prompt_files(config)]
     record = {**config.to_dict(), "prompt_texts": dict(zip(roles, texts, strict=True))}
-    with own_workdir(workdir, record):
+    with writing(lambda: own_workdir(workdir, record)):
+        wait("run directory")
         started = time.perf_counter()
         console.say(f"waltzjax on {devices_line()}, mesh {dict(mesh.shape)}, files in {workdir}")
         if embedded_data:
@@ -71,7 +73,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
             if start != base:
                 check_start(config, runtime, start)
         final = _stages(config, workdir, runtime, base, start, data)
-        outcome.write(config, workdir, final, time.perf_counter() - started)
+        if writes():
+            outcome.write(config, workdir, final, time.perf_counter() - started)
     return final
 
 
@@ -106,7 +109,8 @@ def _stages(
             config, runtime, joined(tuning, params, trained), held_out, label
         )
         found = result(config, rates, len(held_out))
-        write_json(path, {"result": found, "transcripts": [transcript(e) for e in episodes]})
+        if writes():
+            write_json(path, {"result": found, "transcripts": [transcript(e) for e in episodes]})
 
     measure("base", "the base model", trained)
     for stage in config.stages:
@@ -129,6 +133,7 @@ def _stages(
             if not (directory / role).exists():
                 tuning.save(directory / role, trained[role])
         measure(stage, stage.replace("stage", "stage "), trained)
+    wait("evaluations")
     return outcome.collect(config, workdir)
 
 

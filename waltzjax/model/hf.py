@@ -18,6 +18,7 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.hf_config import config_json, read_json
 from waltzjax.model.sharding import params_sharding, path_name
 from waltzjax.model.transformer import init_params
+from waltzjax.processes import fetch, wait, writing
 
 SHARD_BYTES = 5_000_000_000
 INDEX = "model.safetensors.index.json"
@@ -101,7 +102,7 @@ def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
         return jax.tree_util.tree_map_with_path(load, abstract, sharding)
 
 
-def _save_weights(directory: Path, params: Any) -> None:
+def _save_weights(directory: Path | None, params: Any) -> None:
     files: list[dict[str, Any]] = [{}]  # of each file, name -> (parameter, layer)
     held = total = 0
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
@@ -114,19 +115,24 @@ def _save_weights(directory: Path, params: Any) -> None:
             files[-1][name] = (leaf, None if path_name(path) in TOP else layer)
             held, total = held + size, total + size
 
-    def fetch(leaf, layer):
+    def whole(leaf, layer):
         if layer is None:
-            return np.asarray(leaf)
+            return fetch(leaf)
         # Not leaf[layer], which would compile anew for every layer.
-        return np.asarray(jax.lax.dynamic_index_in_dim(leaf, layer, keepdims=False)).T.copy()
+        return fetch(jax.lax.dynamic_index_in_dim(leaf, layer, keepdims=False)).T.copy()
 
     where: dict[str, str] = {}
     for number, file in enumerate(files, 1):
         part = f"-{number:05d}-of-{len(files):05d}" if len(files) > 1 else ""
         where |= dict.fromkeys(file, f"model{part}.safetensors")
-        arrays = {name: fetch(*source) for name, source in file.items()}
-        save_file(arrays, directory / f"model{part}.safetensors", metadata={"format": "pt"})
-    if len(files) > 1:
+        arrays = {}
+        for name, source in file.items():
+            array = whole(*source)  # in every process: its parts may lie with any of them
+            if directory:
+                arrays[name] = array
+        if directory:
+            save_file(arrays, directory / f"model{part}.safetensors", metadata={"format": "pt"})
+    if directory and len(files) > 1:
         index = {"metadata": {"total_size": total}, "weight_map": where}
         (directory / INDEX).write_text(json.dumps(index, indent=2))
 
@@ -137,8 +143,10 @@ def save(directory: Path, cfg: ModelConfig, params, tokenizer, *, generation: di
     ids = {f"{n}_token_id": getattr(tokenizer, f"{n}_token_id") for n in ("bos", "eos", "pad")}
     settings = {k: v for k, v in {**ids, **generation}.items() if v is not None}
     config = config_json(cfg, str(params["embed"].dtype)) | ids
-    with new_directory(Path(directory)) as temporary:
-        for name, content in (("config", config), ("generation_config", settings)):
-            (temporary / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
-        tokenizer.save_pretrained(temporary)
+    with writing(lambda: new_directory(Path(directory))) as temporary:
+        if temporary:
+            for name, content in (("config", config), ("generation_config", settings)):
+                (temporary / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+            tokenizer.save_pretrained(temporary)
         _save_weights(temporary, params)
+    wait(f"saved {directory}")

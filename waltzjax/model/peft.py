@@ -18,7 +18,8 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.hf import LAYER
 from waltzjax.model.hf_config import read_json
 from waltzjax.model.lora import TARGETS, Lora, init_adapter
-from waltzjax.model.sharding import params_sharding
+from waltzjax.model.sharding import params_sharding, place
+from waltzjax.processes import fetch, wait, writing
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PARTS = {"lora_a": "lora_A", "lora_b": "lora_B"}
@@ -94,11 +95,13 @@ def save_adapter(directory: Path, adapter: Any, lora: Lora, base: str, *, dropou
     }  # fmt: skip
     arrays: dict[str, np.ndarray] = {}
     for path, leaf in _leaves(adapter).items():
-        whole = np.asarray(leaf)
+        whole = fetch(leaf)
         arrays |= {n: whole[i].T.copy() for i, n in enumerate(_names(path, len(whole)))}
-    with new_directory(Path(directory)) as temporary:
-        (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-        save_file(arrays, temporary / WEIGHTS, metadata={"format": "pt"})
+    with writing(lambda: new_directory(Path(directory))) as temporary:
+        if temporary:
+            (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+            save_file(arrays, temporary / WEIGHTS, metadata={"format": "pt"})
+    wait(f"saved {directory}")
 
 
 def load_adapter(directory: Path, cfg: ModelConfig, mesh: Mesh) -> tuple[Any, Lora]:
@@ -134,4 +137,4 @@ def load_adapter(directory: Path, cfg: ModelConfig, mesh: Mesh) -> tuple[Any, Lo
         _, name, part = where.split("/")
         stack = [found[n].astype(np.float32).T for n in _names(where, cfg.layers)]
         host["layers"].setdefault(name, {})[part] = np.stack(stack)
-    return jax.device_put(host, params_sharding(mesh, abstract)), lora
+    return place(host, params_sharding(mesh, abstract)), lora

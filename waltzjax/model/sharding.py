@@ -17,6 +17,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from waltzjax.processes import alone
+
 AXES = ("data", "fsdp", "tensor")
 ROWS = ("data", "fsdp")  # mesh axes over which the rows of a batch are split
 
@@ -55,6 +57,11 @@ def make_mesh(shape: Sequence[int], devices: Sequence[jax.Device] | None = None)
             f"config.mesh: {tuple(sizes)} needs {needed} devices, {len(devices)} "
             f"{devices[0].platform} at hand; make the mesh smaller, or emulate devices on CPU with "
             f"XLA_FLAGS=--xla_force_host_platform_device_count={needed}"
+        )
+    if needed < len(devices) and not alone():
+        raise ValueError(
+            f"config.mesh: {tuple(sizes)} needs {needed} devices, {len(devices)} are at hand; a "
+            "run of several processes uses all of them"
         )
     grid = np.asarray(devices[:needed]).reshape(sizes)
     return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * 3)
@@ -117,6 +124,18 @@ def params_sharding(mesh: Mesh, params: Any) -> Any:
         return NamedSharding(mesh, P(*kept))
 
     return jax.tree_util.tree_map_with_path(one, params)
+
+
+def place(arrays: Any, where: Any) -> Any:
+    """Host arrays, the same in every process, put on devices; ``where`` is a sharding for all of
+    them or a tree of shardings."""
+    if isinstance(where, NamedSharding):
+        where = jax.tree.map(lambda _: where, arrays)
+
+    def one(array, sharding):
+        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+    return jax.tree.map(one, arrays, where)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

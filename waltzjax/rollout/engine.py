@@ -56,7 +56,9 @@ class Engine:
         self.cfg, self.mesh, self.length_multiple = cfg, mesh, length_multiple
         self.stop_ids = tuple(stop_ids)
         self._generate = jax.jit(
-            partial(_generate, cfg, self.stop_ids), static_argnames="max_new_tokens"
+            partial(_generate, cfg, self.stop_ids),
+            static_argnames="max_new_tokens",
+            out_shardings=sharding.replicated(mesh),  # readable in every process
         )
 
     def generate(
@@ -90,13 +92,13 @@ class Engine:
         real_B = np.arange(shape[0]) < len(prompts)
         for b, prompt in enumerate(prompts):
             token_BT[b, : len(prompt)], length_B[b], seed_B[b] = prompt, len(prompt), seeds[b]
-        arrays = jax.device_put(
+        arrays = sharding.place(
             (token_BT, length_B, seed_B, real_B), sharding.rows_sharding(self.mesh)
         )
         settings = (
-            jnp.float32(sampling.temperature),
-            jnp.int32(sampling.top_k),
-            jnp.float32(sampling.top_p),
+            np.float32(sampling.temperature),
+            np.int32(sampling.top_k),
+            np.float32(sampling.top_p),
         )
         out_BN, logp_BN, count_B, stopped_B = jax.device_get(
             self._generate(params, *arrays, *settings, max_new_tokens=sampling.max_new_tokens)

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from waltzjax.processes import wait, writes
 from waltzjax.types import AgentState
 
 
@@ -65,9 +66,11 @@ class Checkpoints:
         return None
 
     def _move_aside(self, step: int) -> None:
-        target = self._directory / f"unreadable-{step}"
-        shutil.rmtree(target, ignore_errors=True)
-        (self._directory / str(step)).rename(target)
+        if writes():
+            target = self._directory / f"unreadable-{step}"
+            shutil.rmtree(target, ignore_errors=True)
+            (self._directory / str(step)).rename(target)
+        wait(f"moved checkpoint {step}")
         self._manager.reload()
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -32,7 +33,7 @@ def device_batch(
         min_rows=microbatches * sharding.row_groups(mesh),
     )
     split = [x.reshape(microbatches, -1, *x.shape[1:]) for x in batch]
-    return jax.device_put(PolicyBatch(*split), sharding.rows_sharding(mesh, leading=1))
+    return sharding.place(PolicyBatch(*split), sharding.rows_sharding(mesh, leading=1))
 
 
 def init_state(params: Any, optimizer: optax.GradientTransformation, mesh: Mesh) -> AgentState:
@@ -40,7 +41,7 @@ def init_state(params: Any, optimizer: optax.GradientTransformation, mesh: Mesh)
 
     Optimiser moments are born in their parameter's sharding.
     """
-    step = jax.device_put(jnp.int32(0), sharding.replicated(mesh))
+    step = sharding.place(np.zeros((), np.int32), sharding.replicated(mesh))
     params = jax.tree.map(jnp.copy, params)
     where = state_sharding(jax.eval_shape(optimizer.init, params), params, mesh)
     return AgentState(params, jax.jit(optimizer.init, out_shardings=where)(params), step)
