@@ -49,16 +49,24 @@ def token_logprobs(
     *,
     temperature: float,
     chunk: int,
+    vocab_axis: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """log softmax(h W / temperature)[target] and the entropy of that distribution, in nats.
 
-    Computed at most ``chunk`` tokens at a time, the same positions of all rows (so that rows may
-    lie on different devices), and recomputed in the backward pass: the logits held at once are
-    [chunk, V], in float32 whatever the model computes in.
+    Computed at most ``chunk`` tokens at a time and recomputed in the backward pass: the logits held
+    at once are [chunk, V], in float32 whatever the model computes in.
+
+    Args:
+      vocab_axis: within ``jax.shard_map``, the mesh axis over which the columns of ``unembed_DV``
+        are split in order; None where this device has all of them.
 
     Returns:
       (logp_BT, entropy_BT), float32.
     """
+
+    def total(x):
+        return jax.lax.psum(x, vocab_axis) if vocab_axis else x
+
     B, T, D = hidden_BTD.shape
     t = min(max(chunk // B, 1), T)
     pad = -T % t
@@ -73,10 +81,18 @@ def token_logprobs(
             "nD,DV->nV", hidden_BtD.reshape(-1, D), unembed_DV.astype(hidden_BtD.dtype),
             preferred_element_type=jnp.float32,
         ) / temperature  # fmt: skip
-        logp_nV = jax.nn.log_softmax(logits_nV)
-        chosen_n = jnp.take_along_axis(logp_nV, target_Bt.reshape(-1, 1), axis=-1)[:, 0]
-        entropy_n = -jnp.sum(jnp.exp(logp_nV) * logp_nV, axis=-1)
-        return None, (chosen_n.reshape(B, t), entropy_n.reshape(B, t))
+        peak_n1 = jax.lax.stop_gradient(jnp.max(logits_nV, axis=-1, keepdims=True))
+        first: jax.Array | int = 0  # this device's first token
+        if vocab_axis:
+            peak_n1 = jax.lax.pmax(peak_n1, vocab_axis)
+            first = jax.lax.axis_index(vocab_axis) * logits_nV.shape[-1]
+        mass_n1 = total(jnp.sum(jnp.exp(logits_nV - peak_n1), axis=-1, keepdims=True))
+        logp_nV = logits_nV - peak_n1 - jnp.log(mass_n1)
+        index_n1 = target_Bt.reshape(-1, 1) - first
+        chosen_n1 = jnp.take_along_axis(logp_nV, index_n1, axis=-1, mode="fill", fill_value=0)
+        chosen_n1 = jnp.where(index_n1 >= 0, chosen_n1, 0)  # negative ones count from the end
+        entropy_n = total(-jnp.sum(jnp.exp(logp_nV) * logp_nV, axis=-1))
+        return None, (total(chosen_n1).reshape(B, t), entropy_n.reshape(B, t))
 
     chunks = (
         hidden_BTD.reshape(B, -1, t, D).swapaxes(0, 1),

@@ -118,12 +118,16 @@ def params_sharding(mesh: Mesh, params: Any) -> Any:
     """
 
     def one(path, leaf):
-        spec = spec_for(path_name(path))
-        sizes = [mesh.shape[a] if a else 1 for a in spec]
-        kept = [a if n % s == 0 else None for a, n, s in zip(spec, leaf.shape, sizes, strict=False)]
-        return NamedSharding(mesh, P(*kept))
+        return NamedSharding(mesh, even_spec(mesh, path_name(path), leaf.shape))
 
     return jax.tree_util.tree_map_with_path(one, params)
+
+
+def even_spec(mesh: Mesh, path: str, shape: Sequence[int]) -> P:
+    """``spec_for(path)`` without the axes that the mesh does not divide evenly."""
+    spec = spec_for(path)
+    sizes = [mesh.shape[a] if a else 1 for a in spec]
+    return P(*(a if n % s == 0 else None for a, n, s in zip(spec, shape, sizes, strict=False)))
 
 
 def place(arrays: Any, where: Any) -> Any:

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from waltzjax.core.logprobs import token_logprobs
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.model.transformer import hidden_states, unembedding
+from waltzjax.model.head import head_logprobs
+from waltzjax.model.transformer import hidden_states
 from waltzjax.types import AgentState, PolicyBatch
 
 LossFn = Callable[[jax.Array, PolicyBatch], tuple[jax.Array, dict[str, jax.Array]]]
@@ -34,8 +34,8 @@ def forward_logp(
 ):  # fmt: skip
     """(logp_BT, entropy_BT): entry t is about token t given the tokens before it; entry 0 is 0."""
     hidden_BTD = hidden_states(cfg, params, batch.token_BT, batch.length_B, dropout_key)
-    logp, entropy = token_logprobs(
-        hidden_BTD[:, :-1], unembedding(params).T, batch.token_BT[:, 1:],
+    logp, entropy = head_logprobs(
+        cfg, params, hidden_BTD[:, :-1], batch.token_BT[:, 1:],
         temperature=temperature, chunk=chunk,
     )  # fmt: skip
     return tuple(jnp.pad(x, ((0, 0), (1, 0))) for x in (logp, entropy))

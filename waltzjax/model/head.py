@@ -1,0 +1,46 @@
+"""From hidden states to token log-probabilities, over a mesh where there is one."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+
+from waltzjax.core.logprobs import token_logprobs
+from waltzjax.model.architecture import ModelConfig
+from waltzjax.model.sharding import ROWS, even_spec
+from waltzjax.model.transformer import unembedding
+
+
+def head_logprobs(
+    cfg: ModelConfig, params, hidden_BTD: jax.Array, target_BT: jax.Array, *,
+    temperature: float, chunk: int,
+) -> tuple[jax.Array, jax.Array]:  # fmt: skip
+    """(logp_BT, entropy_BT) of the targets, in nats: ``core.logprobs.token_logprobs`` of each
+    device's rows, ``chunk`` tokens of them at a time.
+
+    Over a mesh each device gathers the matrix once over fsdp, for its own rows (ZeRO-3, arXiv
+    1910.02054), and keeps only its part of the vocabulary over tensor (arXiv 1909.08053, section
+    3); the matrix's gradient is summed over the chunks before it is reduced and scattered. Rows
+    must be a multiple of the mesh's row groups.
+    """
+    unembed_VD = unembedding(params)
+    if cfg.mesh is None:
+        return token_logprobs(
+            hidden_BTD, unembed_VD.T, target_BT, temperature=temperature, chunk=chunk
+        )
+    spec = even_spec(cfg.mesh, "unembed", unembed_VD.shape)
+    vocab_axis, width_axis = spec
+
+    def on_device(hidden_BTD, unembed_VD, target_BT):
+        if width_axis:
+            unembed_VD = jax.lax.all_gather(unembed_VD, width_axis, axis=1, tiled=True)
+        return token_logprobs(
+            hidden_BTD, unembed_VD.T.astype(jnp.float32), target_BT, temperature=temperature,
+            chunk=chunk, vocab_axis=vocab_axis,
+        )  # fmt: skip
+
+    mapped = jax.shard_map(
+        on_device, mesh=cfg.mesh, in_specs=(P(ROWS), spec, P(ROWS)), out_specs=P(ROWS)
+    )
+    return mapped(hidden_BTD, unembed_VD.astype(cfg.dtype), target_BT)
