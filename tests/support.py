@@ -20,6 +20,12 @@ from waltzjax.runtime import Runtime
 from waltzjax.types import Completion, Episode, Feedback, Prompt, Verdict
 
 REPO = Path(__file__).parent.parent
+FACTORISATIONS = [  # of eight devices: data, fsdp, tensor
+    (data, fsdp, 8 // data // fsdp)
+    for data in (1, 2, 4, 8)
+    for fsdp in (1, 2, 4, 8)
+    if data * fsdp <= 8
+]
 
 
 @cache

@@ -9,12 +9,13 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from waltzjax.model.architecture import ModelConfig
 from waltzjax.recipes import Recipe
 from waltzjax.rollout.engine import Sampling
 from waltzjax.runtime import Runtime, make_speak, step_rng
 from waltzjax.training.learner import Learner, device_batch
 from waltzjax.training.optim import make_optimizer
-from waltzjax.tuning import Tuning
+from waltzjax.training.step import Join
 from waltzjax.types import AgentState, Prompt
 
 
@@ -71,16 +72,16 @@ def agent_optimizer(config: ConfigDict, role: str, steps: int):
 
 
 def agent_learner(
-    config: ConfigDict, runtime: Runtime, recipe: Recipe, tuning: Tuning, optimizer
+    config: ConfigDict, cfg: ModelConfig, recipe: Recipe, join: Join, optimizer
 ) -> Learner:
     return Learner(
-        runtime.cfg,
+        cfg,
         optimizer,
         recipe.loss,
         recipe.credit,
         temperature=config.rollout.temperature,
         chunk=config.model.logprob_chunk,
         updates=config.rl.updates_per_rollout,
-        join=tuning.join,
+        join=join,
         seed=config.seed,
     )

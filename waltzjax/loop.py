@@ -67,7 +67,7 @@ def run_stage(
     total = stage_steps(config, stage, len(prompts))
     optimizers = {role: agent_optimizer(config, role, total) for role in recipe.trained}
     learners = {
-        role: agent_learner(config, runtime, recipe, tuning, optimizers[role])
+        role: agent_learner(config, runtime.cfg, recipe, tuning.join, optimizers[role])
         for role in optimizers
     }
     agents = {role: init_state(start[role], o, runtime.mesh) for role, o in optimizers.items()}

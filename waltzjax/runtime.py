@@ -62,6 +62,11 @@ def read_model_config(config: ConfigDict, directory: Path) -> ModelConfig:
     return dataclasses.replace(cfg, attention=kernel, lora_dropout=config.lora.dropout)
 
 
+def over_mesh(cfg: ModelConfig, mesh: Mesh) -> ModelConfig:
+    """The trainer's: rows and weights are placed by hand where there is more than one device."""
+    return dataclasses.replace(cfg, mesh=mesh) if mesh.size > 1 else cfg
+
+
 def make_runtime(config: ConfigDict, directory: Path, mesh: Mesh) -> Runtime:
     """Read a Hugging Face directory's config and tokenizer; no weights are loaded yet."""
     cfg = read_model_config(config, directory)
@@ -69,9 +74,7 @@ def make_runtime(config: ConfigDict, directory: Path, mesh: Mesh) -> Runtime:
     chat = Chat.from_files(tokenizer, *prompt_files(config))
     stops = stop_ids(tokenizer, directory)
     engine = Engine(cfg, mesh, stops, config.rollout.length_multiple)
-    if mesh.size > 1:
-        cfg = dataclasses.replace(cfg, mesh=mesh)
-    return Runtime(mesh, cfg, chat, engine)
+    return Runtime(mesh, over_mesh(cfg, mesh), chat, engine)
 
 
 def check_same_shape(runtime: Runtime, config: ConfigDict, directory: Path) -> None:

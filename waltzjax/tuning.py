@@ -48,8 +48,16 @@ def _full(runtime: Runtime) -> Tuning:
     )
 
 
+def adapter_form(config: ConfigDict) -> lora.Lora:
+    return lora.Lora(config.lora.rank, config.lora.alpha, tuple(config.lora.targets))
+
+
+def adapter_join(form: lora.Lora) -> Join:
+    return lambda params, adapter: lora.attach(params, adapter, form.scale)
+
+
 def _low_rank(config: ConfigDict, runtime: Runtime, base: Path) -> Tuning:
-    form = lora.Lora(config.lora.rank, config.lora.alpha, tuple(config.lora.targets))
+    form = adapter_form(config)
     new = partial(lora.init_adapter, runtime.cfg, form)
 
     def start(_: Any, seed: int) -> Any:
@@ -64,7 +72,7 @@ def _low_rank(config: ConfigDict, runtime: Runtime, base: Path) -> Tuning:
 
     return Tuning(
         start=start,
-        join=lambda params, adapter: lora.attach(params, adapter, form.scale),
+        join=adapter_join(form),
         save=lambda directory, adapter: peft.save_adapter(
             directory, adapter, form, str(base.resolve()), dropout=config.lora.dropout
         ),

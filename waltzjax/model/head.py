@@ -30,9 +30,12 @@ def head_logprobs(
             hidden_BTD, unembed_VD.T, target_BT, temperature=temperature, chunk=chunk
         )
     spec = even_spec(cfg.mesh, "unembed", unembed_VD.shape)
-    vocab_axis, width_axis = spec
+    vocab_axis, width_axis = (a if a and cfg.mesh.shape[a] > 1 else None for a in spec)
 
     def on_device(hidden_BTD, unembed_VD, target_BT):
+        # Said here, or its gradient would be summed over the other rows' devices chunk by chunk.
+        others = tuple(axis for axis in ROWS if axis != width_axis)
+        unembed_VD = jax.lax.pcast(unembed_VD, others, to="varying")
         if width_axis:
             unembed_VD = jax.lax.all_gather(unembed_VD, width_axis, axis=1, tiled=True)
         return token_logprobs(
@@ -41,6 +44,9 @@ def head_logprobs(
         )  # fmt: skip
 
     mapped = jax.shard_map(
-        on_device, mesh=cfg.mesh, in_specs=(P(ROWS), spec, P(ROWS)), out_specs=P(ROWS)
+        on_device,
+        mesh=cfg.mesh,
+        in_specs=(P(ROWS), P(vocab_axis, width_axis), P(ROWS)),
+        out_specs=P(ROWS),
     )
     return mapped(hidden_BTD, unembed_VD.astype(cfg.dtype), target_BT)

@@ -50,6 +50,12 @@ def resolve(name_or_dir: str) -> Path:
         ) from error
 
 
+def stored_dtype(directory: Path) -> str:
+    """What a model's weights are kept as, by its ``config.json``: "bfloat16"."""
+    config = read_json(Path(directory) / "config.json")
+    return str(config.get("dtype") or config.get("torch_dtype") or "float32")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """One JSON file of a model directory; the errors say what is wrong with the directory."""
     if not path.is_file():

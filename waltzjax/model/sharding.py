@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -89,26 +88,6 @@ def keep_rows(mesh: Mesh | None, x: jax.Array) -> jax.Array:
         return x
     spec = P(ROWS, *[None] * (x.ndim - 1))
     return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, spec))
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def gather_layer(mesh: Mesh, path: str, weight: jax.Array) -> jax.Array:
-    """One layer's weight, whole over fsdp for its use (ZeRO-3, arXiv 1910.02054); its gradient is
-    summed and split again at once. ``path`` is that of the stacked parameter."""
-    spec = P(*(None if axis == "fsdp" else axis for axis in spec_for(path)[1:]))
-    return jax.lax.with_sharding_constraint(weight, NamedSharding(mesh, spec))
-
-
-def _gather_forward(mesh, path, weight):
-    return gather_layer(mesh, path, weight), None
-
-
-def _gather_backward(mesh, path, _, gradient):
-    where = NamedSharding(mesh, P(*spec_for(path)[1:]))
-    return (jax.lax.with_sharding_constraint(gradient, where),)
-
-
-gather_layer.defvjp(_gather_forward, _gather_backward)
 
 
 def params_sharding(mesh: Mesh, params: Any) -> Any:

@@ -112,6 +112,19 @@ class Engine:
             for b in range(len(prompts))
         ]
 
+    def lower(self, params, *, rows: int, prompt_tokens: int, max_new_tokens: int):
+        """The program of ``generate`` for abstract parameters and batches of this shape."""
+        where = sharding.rows_sharding(self.mesh)
+
+        def of_rows(dtype, *more):
+            return jax.ShapeDtypeStruct((rows, *more), dtype, sharding=where)
+
+        i32, f32 = (jax.ShapeDtypeStruct((), t) for t in (np.int32, np.float32))
+        return self._generate.lower(
+            params, of_rows(np.int32, prompt_tokens), of_rows(np.int32), of_rows(np.uint32),
+            of_rows(bool), f32, i32, f32, max_new_tokens=max_new_tokens,
+        )  # fmt: skip
+
     def _check(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> None:
         room = self.cfg.max_positions - sampling.max_new_tokens
         lengths = [len(p) for p in prompts]

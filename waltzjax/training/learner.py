@@ -47,6 +47,37 @@ def init_state(params: Any, optimizer: optax.GradientTransformation, mesh: Mesh)
     return AgentState(params, jax.jit(optimizer.init, out_shardings=where)(params), step)
 
 
+def abstract(shapes: Any, where: Any) -> Any:
+    """Shapes with their shardings: what to compile for without any arrays."""
+    return jax.tree.map(
+        lambda s, w: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=w), shapes, where
+    )
+
+
+def abstract_state(params: Any, optimizer: optax.GradientTransformation, mesh: Mesh) -> AgentState:
+    """``init_state`` of abstract parameters."""
+    shapes = jax.eval_shape(optimizer.init, params)
+    moments = abstract(shapes, state_sharding(shapes, params, mesh))
+    step = jax.ShapeDtypeStruct((), np.int32, sharding=sharding.replicated(mesh))
+    return AgentState(params, moments, step)
+
+
+def abstract_batch(mesh: Mesh, microbatches: int, rows: int, tokens: int) -> PolicyBatch:
+    """A ``device_batch`` of abstract arrays, ``rows`` x ``tokens`` in each microbatch."""
+    where = sharding.rows_sharding(mesh, leading=1)
+    kinds = {"token_BT": np.int32, "length_B": np.int32, "action_BT": np.bool_}
+    return PolicyBatch(
+        *(
+            jax.ShapeDtypeStruct(
+                (microbatches, rows, tokens)[: 3 if name.endswith("T") else 2],
+                kinds.get(name, np.float32),
+                sharding=where,
+            )
+            for name in PolicyBatch._fields
+        )
+    )
+
+
 def state_sharding(opt_state: Any, params: Any, mesh: Mesh) -> Any:
     """Shardings of an optimiser state: a moment lies like its parameter, a counter everywhere."""
     like = sharding.params_sharding(mesh, params)
@@ -96,8 +127,7 @@ class Learner:
     ) -> tuple[AgentState, dict[str, jax.Array]]:
         """One rollout batch's updates. ``frozen`` is what an adapter is joined with. Metrics stay
         on the device until someone asks."""
-        if self._update is None:
-            self._update = self._make_update(state_sharding=shardings(state))
+        self._build(state)
         batch = batch._replace(
             old_logp_BT=self._logp(self._join(frozen, state.params), batch),
             ref_logp_BT=self._logp(ref_params, batch),
@@ -107,6 +137,18 @@ class Learner:
         for _ in range(self._updates):
             state, of_update = self._update(state, batch, frozen)
         return state, {**metrics, **of_update}
+
+    def lower(self, state: AgentState, frozen: Any, policy: Any, batch: PolicyBatch):
+        """The two large programs of ``learn`` for abstract arrays; ``policy`` is joined."""
+        self._build(state)
+        return {
+            "log-probs": self._logp.lower(policy, batch),
+            "update": self._update.lower(state, batch, frozen),
+        }
+
+    def _build(self, state: AgentState) -> None:
+        if self._update is None:
+            self._update = self._make_update(state_sharding=shardings(state))
 
 
 def _measure(batch: PolicyBatch) -> dict[str, jax.Array]:

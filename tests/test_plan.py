@@ -1,0 +1,94 @@
+"""The plan of a run: bytes by hand, and what its programs move between devices."""
+
+import json
+import subprocess
+import sys
+from runpy import run_path
+
+import pytest
+from support import REPO, mesh_of
+
+from waltzjax.plan import make_plan
+
+SHAPE = {
+    "model_type": "llama", "vocab_size": 512, "hidden_size": 64, "intermediate_size": 128,
+    "num_hidden_layers": 3, "num_attention_heads": 8, "num_key_value_heads": 8,
+    "max_position_embeddings": 256, "tie_word_embeddings": False,
+}  # fmt: skip
+# q, k, v, o; gate, up, down; two norms; then both embeddings and the last norm.
+LAYER = 4 * 64 * 64 + 3 * 64 * 128 + 2 * 64
+PARAMETERS = 3 * LAYER + 2 * 512 * 64 + 64
+NORMS = (3 * 2 + 1) * 64  # whole on every device
+
+
+def config(**more):
+    c = run_path(str(REPO / "configs/stage2.py"))["get_config"]("")
+    c.update_from_flattened_dict(
+        {"rollout.batch": 16, "rollout.max_new_tokens": 16, "rollout.length_multiple": 16, **more}
+    )
+    return c
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    where = tmp_path_factory.mktemp("model")
+    (where / "config.json").write_text(json.dumps(SHAPE))
+    return where
+
+
+@pytest.fixture(scope="module")
+def full(directory):
+    return make_plan(config(**{"model.feedback": "given"}), directory, mesh_of(1, 8, 1), 48)
+
+
+def test_bytes_by_hand(full):
+    part = 4 * ((PARAMETERS - NORMS) // 8 + NORMS)  # float32
+    counters = full.resident["feedback agent: its optimiser"] - 2 * part
+    assert 0 < counters <= 16  # optax counts its updates, twice
+    assert full.resident == {
+        "base and reference": part,
+        "feedback agent's start and reference": part,
+        "conversation agent: what is trained": part,
+        "conversation agent: its optimiser": 2 * part + counters,
+        "feedback agent: what is trained": part,
+        "feedback agent: its optimiser": 2 * part + counters,
+    }
+    most = max(p.temporary_bytes for p in full.programs.values())
+    assert full.peak_bytes >= sum(full.resident.values()) + most
+
+
+def test_no_stacked_parameter_is_gathered_and_every_gradient_is_scattered(full):
+    found = full.programs["update"].collectives
+    gathered = [k for k in found if k.startswith("all-gather")]
+    assert gathered and not [k for k in gathered if "[3," in k]
+    for part in ("512,8", "64,8", "8,64", "8,128", "128,8"):  # unembed, o, q k v, gate up, down
+        assert any(k.startswith("reduce-scatter") and f"[{part}]" in k for k in found), part
+    reduced = [k for k in found if k.startswith("all-reduce")]
+    for whole in ("512,64", "64,64", "64,128", "128,64"):
+        assert not [k for k in reduced if f"[{whole}]" in k], whole
+
+
+def test_adapters_hold_one_base(directory, full):
+    lora = make_plan(
+        config(**{"lora.rank": 4, "model.param_dtype": "bfloat16"}), directory, mesh_of(1, 8, 1), 48
+    )
+    base = 2 * ((PARAMETERS - NORMS) // 8 + NORMS)
+    assert lora.resident["base and reference"] == base
+    assert 3 * sum(lora.resident.values()) < sum(full.resident.values())
+    shapes = [k for k in lora.programs["update"].collectives if k.startswith("reduce-scatter")]
+    assert not [k for k in shapes if "[8,128]" in k or "[128,8]" in k]  # the base has no gradient
+
+
+def test_the_command(directory):
+    done = subprocess.run(
+        [sys.executable, "-m", "waltzjax.plan", "--config=configs/stage1.py", "--devices=2",
+         f"--model={directory}", "--prompt_tokens=48", "--json", "--config.rollout.batch=8",
+         "--config.rollout.max_new_tokens=16", "--config.rollout.length_multiple=16"],
+        cwd=REPO, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert set(said["programs"]) == {"log-probs", "update", "generation"}
+    assert "feedback agent: what is trained" in said["resident"]
+    assert "conversation agent: what is trained" not in said["resident"]  # frozen in stage 1
+    assert f"peak {said['peak_bytes'] / 2**30:.1f} GiB a device" in done.stdout
