@@ -67,7 +67,7 @@ def test_kl_in_the_loss_is_added_with_its_weight(estimator):
 @pytest.mark.parametrize(("where", "in_reward", "in_loss"), [("reward", 1, 0), ("loss", 0, 1)])
 def test_the_config_puts_the_kl_in_one_place(where, in_reward, in_loss):
     config = default()
-    config.rl.kl_in, config.rl.beta = where, 0.5
+    config.rl.kl_in, config.rl.beta.stage1, config.rl.beta.stage2 = where, 0.5, 0.0
     recipe = RECIPES["stage1"](config)
     b = batch(np.random.default_rng(2))
     near = b._replace(ref_logp_BT=b.old_logp_BT)  # no KL

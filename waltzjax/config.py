@@ -57,7 +57,8 @@ def default() -> ConfigDict:
     c.reward.lam = ConfigDict({"stage1": 0.25, "stage2": 0.0})  # label; [ours], [paper]
 
     c.rl = ConfigDict()
-    c.rl.beta = 0.01  # KL coefficient [source]
+    # KL coefficient [source], against what each agent was at the start of the stage.
+    c.rl.beta = ConfigDict({"stage1": 0.01, "stage2": 0.01})
     c.rl.kl_estimator = "k1"  # k1 | k2 | k3
     c.rl.kl_in = "reward"  # reward | loss; REINFORCE++ has it in the reward
     c.rl.clip_low = 0.2  # [source]

@@ -89,8 +89,9 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         yield from at_least(path, 1)
     for path in (
         "seed", "lora.rank",
-        "rollout.t_max", "reward.alpha", "reward.gamma", "rl.beta", "rl.clip_low",
+        "rollout.t_max", "reward.alpha", "reward.gamma", "rl.clip_low",
         "rl.clip_high", "rl.is_cap", "optim.warmup_steps", "optim.weight_decay", "eval.prompts",
+        "rl.beta.stage1", "rl.beta.stage2",
         "reward.lam.stage1", "reward.lam.stage2", "train.steps.stage1", "train.steps.stage2",
         "train.validate_every", "eval.temperature", "embedded.data_seed",
     ):  # fmt: skip

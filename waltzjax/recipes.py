@@ -60,7 +60,7 @@ def waltzrl(config: ConfigDict, *, stage: str, trained: tuple[str, ...], stream:
         ),
         credit=partial(
             reinforce_pp,
-            beta=rl.beta if rl.kl_in == "reward" else 0.0,
+            beta=rl.beta[stage] if rl.kl_in == "reward" else 0.0,
             estimator=rl.kl_estimator,
             reward_clip=rl.reward_clip,
             is_cap=rl.is_cap,
@@ -70,7 +70,7 @@ def waltzrl(config: ConfigDict, *, stage: str, trained: tuple[str, ...], stream:
             clip_low=rl.clip_low,
             clip_high=rl.clip_high,
             dual_clip=rl.dual_clip or None,
-            beta=rl.beta if rl.kl_in == "loss" else 0.0,
+            beta=rl.beta[stage] if rl.kl_in == "loss" else 0.0,
             estimator=rl.kl_estimator,
         ),
         summary=waltz.summary,

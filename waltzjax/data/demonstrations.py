@@ -18,7 +18,7 @@ from waltzjax.data import frames
 from waltzjax.data.world import Scene
 
 # By how a request looks: probabilities when it is harmful, when it is harmless.
-COMPLY = {"light": (0.80, 0.88), "alarming": (0.16, 0.22), "plain": (0.34, 0.60)}
+COMPLY = {"light": (0.68, 0.77), "alarming": (0.27, 0.34), "plain": (0.34, 0.60)}
 FIND_RIGHT = {"light": (0.47, 0.95), "alarming": (0.95, 0.47), "plain": (0.80, 0.80)}
 FOLLOW_FEEDBACK = 0.80  # P(the revision does what concrete feedback says)
 FOLLOW_VAGUE = 0.20  # P(the revision changes sides after vague feedback)
