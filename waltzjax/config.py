@@ -27,7 +27,7 @@ def default() -> ConfigDict:
     c.model.param_dtype = "float32"  # master weights: float32 | bfloat16
     c.model.remat = True  # recompute each layer in the backward pass
     c.model.attention = "auto"  # auto | xla | cudnn; auto: cuDNN's flash on GPUs in half precision
-    c.model.logprob_chunk = 1024  # tokens whose logits are held at once
+    c.model.logprob_chunk = 128  # as many logits are held at once as these tokens have
 
     c.lora = ConfigDict()  # adapters over one frozen base (arXiv 2106.09685)
     c.lora.rank = 0  # 0: no adapters, every weight is trained

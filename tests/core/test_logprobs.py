@@ -1,6 +1,7 @@
 """KL estimates, truncated logits and chunked token log-probs against the float64 reference."""
 
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +10,15 @@ import pytest
 from reference import cases
 from reference import numpy_truth as truth
 
-from waltzjax.core.logprobs import kl_estimate, token_logprobs, truncated_logits
+from waltzjax.core.logprobs import kl_estimate, token_logprobs
+from waltzjax.core.sampling import truncated_logits
 
 SEEDS = (0, 1, 2)
 RTOL = 2e-6  # a handful of float32 operations on each element
 ATOL = 1e-6  # e^d - d - 1 loses all but float32's absolute error near d = 0
 LOGP_ATOL = 1e-5  # a float32 sum over width and over vocabulary, values up to about 10 nats
 GRAD_ATOL = 1e-5  # as LOGP_ATOL, gradients of order 1
+HALF_ATOL = 0.05  # bfloat16 keeps 8 bits, of gradients up to about 5
 TIE_MARGIN = 1e-4  # random cases nearer than this to a top-p boundary are drawn again
 
 REFERENCE_KL = {"k1": truth.kl_k1, "k2": truth.kl_k2, "k3": truth.kl_k3}
@@ -167,13 +170,13 @@ def test_top_p_of_one_excludes_nothing():
 
 def draw_head(rng, B, T, D, V, scale=1.0):
     hidden_BTD = (scale * rng.normal(size=(B, T, D))).astype(np.float32)
-    unembed_DV = (rng.normal(size=(D, V)) / math.sqrt(D)).astype(np.float32)
+    unembed_VD = (rng.normal(size=(V, D)) / math.sqrt(D)).astype(np.float32)
     targets_BT = rng.integers(0, V, size=(B, T)).astype(np.int32)
-    return hidden_BTD, unembed_DV, targets_BT
+    return hidden_BTD, unembed_VD, targets_BT
 
 
-def reference_head(hidden_BTD, unembed_DV, targets_BT, temperature):
-    logits_BTV = hidden_BTD.astype(np.float64) @ unembed_DV.astype(np.float64)
+def reference_head(hidden_BTD, unembed_VD, targets_BT, temperature):
+    logits_BTV = hidden_BTD.astype(np.float64) @ unembed_VD.astype(np.float64).T
     pairs = list(zip(logits_BTV, targets_BT, strict=True))
     logp_BT = [truth.token_log_probs(z_TV, y_T, temperature) for z_TV, y_T in pairs]
     entropy_BT = [truth.entropy(z_TV, temperature) for z_TV, _ in pairs]
@@ -183,7 +186,7 @@ def reference_head(hidden_BTD, unembed_DV, targets_BT, temperature):
 @pytest.mark.parametrize("chunk", [1, 4, 5, 7, 21, 64])
 @pytest.mark.parametrize("temperature", [0.6, 1.0, 1.5])
 def test_token_logprobs_matches_the_reference_for_any_chunk(chunk, temperature):
-    # 3 x 7 = 21 tokens: 4, 5 and 64 divide neither the row nor the batch, 7 and 21 do
+    # 21 tokens, vocabulary 19: blocks of 1, 3, 4, 6 (four, the last of one), 19 and 19
     arrays = draw_head(np.random.default_rng(5), 3, 7, 8, 19, scale=2.0)
     logp_BT, entropy_BT = token_logprobs(
         *map(jnp.asarray, arrays), temperature=temperature, chunk=chunk
@@ -200,7 +203,7 @@ def test_token_logprobs_on_random_shapes(seed):
     rng = np.random.default_rng(seed)
     B, T, chunk = (int(n) for n in rng.integers(1, 9, size=3))
     arrays = draw_head(rng, B, T, 6, 11)
-    function = jax.jit(token_logprobs, static_argnames=("chunk",))
+    function = jax.jit(token_logprobs, static_argnames=("chunk", "temperature"))
     logp_BT, entropy_BT = function(*map(jnp.asarray, arrays), temperature=1.0, chunk=chunk)
     want_logp_BT, want_entropy_BT = reference_head(*arrays, 1.0)
     np.testing.assert_allclose(logp_BT, want_logp_BT, atol=LOGP_ATOL)
@@ -231,25 +234,65 @@ def test_token_logprobs_stays_finite_at_huge_logits():
 
 @pytest.mark.parametrize("chunk", [2, 5, 64])
 def test_token_logprobs_gradients(chunk):
-    # d logp(y) / d logits = (onehot(y) - p) / temperature, pushed through the unembedding
+    # d logp(y) / d logits = (onehot(y) - p) / temperature, and
+    # d entropy / d logits = -p (log p + entropy) / temperature, pushed through the unembedding
     temperature = 0.7
     rng = np.random.default_rng(6)
-    hidden_BTD, unembed_DV, targets_BT = draw_head(rng, 2, 7, 5, 9)
-    weight_BT = rng.normal(size=(2, 7)).astype(np.float32)
+    hidden_BTD, unembed_VD, targets_BT = draw_head(rng, 2, 7, 5, 9)
+    weight_BT, bonus_BT = rng.normal(size=(2, 2, 7)).astype(np.float32)
 
-    def total(hidden_BTD, unembed_DV):
-        logp_BT, _ = token_logprobs(
-            hidden_BTD, unembed_DV, jnp.asarray(targets_BT), temperature=temperature, chunk=chunk
+    def total(hidden_BTD, unembed_VD):
+        logp_BT, entropy_BT = token_logprobs(
+            hidden_BTD, unembed_VD, jnp.asarray(targets_BT), temperature=temperature, chunk=chunk
         )
-        return (logp_BT * weight_BT).sum()
+        return (logp_BT * weight_BT + entropy_BT * bonus_BT).sum()
 
-    got = jax.grad(total, argnums=(0, 1))(jnp.asarray(hidden_BTD), jnp.asarray(unembed_DV))
-    hidden, unembed = hidden_BTD.astype(np.float64), unembed_DV.astype(np.float64)
-    z_BTV = hidden @ unembed / temperature
+    got = jax.grad(total, argnums=(0, 1))(jnp.asarray(hidden_BTD), jnp.asarray(unembed_VD))
+    hidden, unembed = hidden_BTD.astype(np.float64), unembed_VD.astype(np.float64)
+    z_BTV = hidden @ unembed.T / temperature
     p_BTV = np.exp(z_BTV - z_BTV.max(-1, keepdims=True))
     p_BTV /= p_BTV.sum(-1, keepdims=True)
     onehot_BTV = np.eye(9)[targets_BT]
-    dlogits_BTV = weight_BT[..., None] * (onehot_BTV - p_BTV) / temperature
-    np.testing.assert_allclose(got[0], dlogits_BTV @ unembed.T, atol=GRAD_ATOL)
-    want_DV = np.einsum("BTD,BTV->DV", hidden, dlogits_BTV)
-    np.testing.assert_allclose(got[1], want_DV, atol=GRAD_ATOL)
+    surprise_BTV = np.log(p_BTV)
+    entropy_BT1 = -(p_BTV * surprise_BTV).sum(-1, keepdims=True)
+    dlogits_BTV = weight_BT[..., None] * (onehot_BTV - p_BTV)
+    dlogits_BTV -= bonus_BT[..., None] * p_BTV * (surprise_BTV + entropy_BT1)
+    dlogits_BTV /= temperature
+    np.testing.assert_allclose(got[0], dlogits_BTV @ unembed, atol=GRAD_ATOL)
+    want_VD = np.einsum("BTD,BTV->VD", hidden, dlogits_BTV)
+    np.testing.assert_allclose(got[1], want_VD, atol=GRAD_ATOL)
+
+
+def test_token_logprobs_in_half_precision():
+    """Hidden states in bfloat16, weights in float32: both gradients come back in those types, as
+    near to the float32 ones as rounding the logits' gradient to bfloat16 allows."""
+    rng = np.random.default_rng(8)
+    hidden_BTD, unembed_VD, targets_BT = map(jnp.asarray, draw_head(rng, 2, 7, 32, 19))
+    rounded_BTD, rounded_VD = (x.astype(jnp.bfloat16) for x in (hidden_BTD, unembed_VD))
+
+    def total(hidden_BTD, unembed_VD):
+        logp_BT, _ = token_logprobs(hidden_BTD, unembed_VD, targets_BT, temperature=1.0, chunk=4)
+        return logp_BT.sum()
+
+    half = jax.grad(total, argnums=(0, 1))(rounded_BTD, unembed_VD)
+    exact = jax.grad(total, argnums=(0, 1))(
+        rounded_BTD.astype(jnp.float32), rounded_VD.astype(jnp.float32)
+    )
+    assert (half[0].dtype, half[1].dtype) == (jnp.bfloat16, jnp.float32)
+    for got, want in zip(half, exact, strict=True):
+        np.testing.assert_allclose(got.astype(jnp.float32), want, atol=HALF_ATOL)
+
+
+def test_no_array_holds_more_logits_than_asked():
+    """64 tokens, vocabulary 96, chunk 8: blocks of 12, forward and backward."""
+    hidden_BTD, unembed_VD, targets_BT = draw_head(np.random.default_rng(9), 4, 16, 5, 96)
+
+    def total(hidden_BTD, unembed_VD):
+        logp_BT, entropy_BT = token_logprobs(
+            hidden_BTD, unembed_VD, targets_BT, temperature=1.0, chunk=8
+        )
+        return (logp_BT + entropy_BT).sum()
+
+    text = jax.jit(jax.grad(total, argnums=(0, 1))).lower(hidden_BTD, unembed_VD).as_text()
+    assert "tensor<64x12xf32>" in text
+    assert not re.search(r"tensor<(64x96|96x64|4x16x96)xf32>", text)

@@ -215,6 +215,19 @@ def test_parameters_are_born_sharded(saved, params, tmp_path, tokenizer):
     assert (tmp_path / "model" / name).read_bytes() == (saved / name).read_bytes()
 
 
+def test_loading_holds_few_tensors(saved, params, monkeypatch):
+    """By parts it gives the same arrays, and numpy never holds more than some layers' tensors."""
+    mesh = sharding.make_mesh((1, 2, 2), jax.devices()[:4])
+    cfg = hf_config.read_config(saved)
+    layer = CFG.width * CFG.mlp_width * 4  # bytes of the largest tensor of a layer
+    for held in (1, layer, 10**9):
+        monkeypatch.setattr(hf, "HOST_BYTES", held)
+        again = hf.load_params(saved, cfg, mesh)
+        jax.tree.map(np.testing.assert_array_equal, again, params)
+        where = sharding.params_sharding(mesh, params)
+        assert jax.tree.all(jax.tree.map(lambda a, w: a.sharding == w, again, where))
+
+
 def test_save_is_whole_or_not_at_all(tmp_path, params, tokenizer, monkeypatch):
     taken = tmp_path / "taken"
     taken.mkdir()

@@ -17,7 +17,7 @@ from waltzjax.model.zero import zero_matmul
 from waltzjax.plan import collectives
 
 LOGP_ATOL = 5e-6  # nats, of values near -4: float32 sums over the vocabulary in another order
-GRADIENT_ATOL = 5e-6  # of gradients of order 1
+GRADIENT_ATOL = 2e-5  # of gradients up to about 10
 B, T, D, V = 8, 7, 16, 40
 
 
@@ -48,7 +48,7 @@ def test_log_probs_and_their_gradients(shape, tokens, head_inputs):
     where = sharding.params_sharding(mesh, {"unembed": unembed})["unembed"]
 
     def plain(h, w, t):
-        return token_logprobs(h, w.T, t, temperature=0.8, chunk=3)
+        return token_logprobs(h, w, t, temperature=0.8, chunk=3)
 
     def placed(h, w, t):
         return head_logprobs(cfg, {"unembed": w}, h, t, temperature=0.8, chunk=3)
@@ -95,7 +95,7 @@ def test_matmul_and_its_gradients(shape, module):
     want, want_gradient = both(jnp.matmul)(rows_NI, kernel_IO)
     np.testing.assert_allclose(got, want, rtol=1e-5)
     for a, b in zip(got_gradient, want_gradient, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=10 * GRADIENT_ATOL)
+        np.testing.assert_allclose(a, b, rtol=0, atol=2 * GRADIENT_ATOL)
 
 
 def test_gradients_are_reduced_and_scattered():

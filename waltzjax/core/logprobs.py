@@ -1,10 +1,9 @@
-"""Token log-probabilities, entropies and KL estimates, without a [B, T, V] array.
-
-The trainer's are of the whole distribution at a temperature; ``truncated_logits`` is the sampler's,
-for requests that truncate it.
-"""
+"""Token log-probabilities, entropies and KL estimates, without a [B, T, V] array."""
 
 from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,93 +12,149 @@ LOG_RATIO_CLAMP = 20.0  # before exp, as OpenRLHF does
 K3_CLAMP = 10.0
 
 
-def truncated_logits(logits: jax.Array, temperature, top_k, top_p) -> jax.Array:
-    """Logits of the sampling distribution: temperature, then top-k, then nucleus.
-
-    Args:
-      logits: [..., V].
-      temperature: scalar or [...], > 0.
-      top_k: scalar or [...] int, 0 keeps all; ties with the k-th are kept.
-      top_p: scalar or [...], in (0, 1]; the smallest set of most probable tokens whose mass
-        reaches ``top_p`` is kept (arXiv 1904.09751), 1 keeps all.
-
-    Returns:
-      [..., V] float32, excluded tokens at -inf; all arguments may vary without recompiling.
-    """
-    shape = logits.shape[:-1]
-    temperature, top_k, top_p = (
-        jnp.broadcast_to(jnp.asarray(a), shape)[..., None] for a in (temperature, top_k, top_p)
-    )
-    scaled = logits.astype(jnp.float32) / temperature
-    descending = -jnp.sort(-scaled, axis=-1)
-    count = scaled.shape[-1]
-    k = jnp.where(top_k > 0, jnp.minimum(top_k, count), count)
-    kept = jnp.where(jnp.arange(count) < k, descending, -jnp.inf)
-    probability = jax.nn.softmax(kept, axis=-1)
-    mass_before = jnp.cumsum(probability, axis=-1) - probability
-    kept = jnp.where((mass_before < top_p) | (top_p >= 1), kept, -jnp.inf)
-    threshold = jnp.min(jnp.where(kept > -jnp.inf, kept, jnp.inf), axis=-1, keepdims=True)
-    return jnp.where(scaled >= threshold, scaled, -jnp.inf)
-
-
 def token_logprobs(
     hidden_BTD: jax.Array,
-    unembed_DV: jax.Array,
+    unembed_VD: jax.Array,
     target_BT: jax.Array,
     *,
     temperature: float,
     chunk: int,
     vocab_axis: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """log softmax(h W / temperature)[target] and the entropy of that distribution, in nats.
+    """log softmax(W h / temperature)[target] and the entropy of that distribution, in nats.
 
-    Computed at most ``chunk`` tokens at a time and recomputed in the backward pass: the logits held
-    at once are [chunk, V], in float32 whatever the model computes in.
+    Computed by blocks of the vocabulary, each for all tokens at once, and recomputed in the
+    backward pass: no more logits are held than ``chunk`` tokens have, in float32 whatever the model
+    computes in. The gradients' matrix products are in the type of ``hidden_BTD``, their sums in
+    float32.
 
     Args:
-      vocab_axis: within ``jax.shard_map``, the mesh axis over which the columns of ``unembed_DV``
-        are split in order; None where this device has all of them.
+      temperature: a constant of the program.
+      vocab_axis: within ``jax.shard_map``, the mesh axis over which the rows of ``unembed_VD`` are
+        split in order; None where this device has all of them.
 
     Returns:
       (logp_BT, entropy_BT), float32.
     """
-
-    def total(x):
-        return jax.lax.psum(x, vocab_axis) if vocab_axis else x
-
     B, T, D = hidden_BTD.shape
-    t = min(max(chunk // B, 1), T)
-    pad = -T % t
-    hidden_BTD = jnp.pad(hidden_BTD, ((0, 0), (0, pad), (0, 0)))
-    target_BT = jnp.pad(target_BT, ((0, 0), (0, pad)))
-
-    @jax.checkpoint
-    def one_chunk(_, inputs):
-        hidden_BtD, target_Bt = inputs
-        # Flat: XLA on CPU contracts one axis several times faster than two (backward).
-        logits_nV = jnp.einsum(
-            "nD,DV->nV", hidden_BtD.reshape(-1, D), unembed_DV.astype(hidden_BtD.dtype),
-            preferred_element_type=jnp.float32,
-        ) / temperature  # fmt: skip
-        peak_n1 = jax.lax.stop_gradient(jnp.max(logits_nV, axis=-1, keepdims=True))
-        first: jax.Array | int = 0  # this device's first token
-        if vocab_axis:
-            peak_n1 = jax.lax.pmax(peak_n1, vocab_axis)
-            first = jax.lax.axis_index(vocab_axis) * logits_nV.shape[-1]
-        mass_n1 = total(jnp.sum(jnp.exp(logits_nV - peak_n1), axis=-1, keepdims=True))
-        logp_nV = logits_nV - peak_n1 - jnp.log(mass_n1)
-        index_n1 = target_Bt.reshape(-1, 1) - first
-        chosen_n1 = jnp.take_along_axis(logp_nV, index_n1, axis=-1, mode="fill", fill_value=0)
-        chosen_n1 = jnp.where(index_n1 >= 0, chosen_n1, 0)  # negative ones count from the end
-        entropy_n = total(-jnp.sum(jnp.exp(logp_nV) * logp_nV, axis=-1))
-        return None, (total(chosen_n1).reshape(B, t), entropy_n.reshape(B, t))
-
-    chunks = (
-        hidden_BTD.reshape(B, -1, t, D).swapaxes(0, 1),
-        target_BT.reshape(B, -1, t).swapaxes(0, 1),
+    vocabulary = unembed_VD.shape[0]
+    size = min(max(vocabulary * chunk // (B * T), 1), vocabulary)
+    logp_N, entropy_N = _log_probs(
+        size, temperature, vocab_axis, hidden_BTD.reshape(-1, D), unembed_VD, target_BT.reshape(-1)
     )
-    _, out = jax.lax.scan(one_chunk, None, chunks)
-    return tuple(x_sBt.swapaxes(0, 1).reshape(B, T + pad)[:, :T] for x_sBt in out)
+    return logp_N.reshape(B, T), entropy_N.reshape(B, T)
+
+
+class _Sums(NamedTuple):
+    """Of some of the vocabulary, for each token; l are the logits."""
+
+    peak_N: jax.Array  # max l
+    mass_N: jax.Array  # sum exp(l - peak)
+    moment_N: jax.Array  # sum exp(l - peak) (l - peak)
+    chosen_N: jax.Array  # l of the target, 0 where it is elsewhere
+
+    def at(self, peak_N: jax.Array) -> _Sums:
+        """The same sums about another peak, no lower than this one."""
+        lower_N = self.peak_N - peak_N
+        scale_N = jnp.exp(lower_N)
+        moment_N = scale_N * (self.moment_N + lower_N * self.mass_N)
+        return _Sums(peak_N, scale_N * self.mass_N, moment_N, self.chosen_N)
+
+    def plus(self, other: _Sums) -> _Sums:
+        peak_N = jnp.maximum(self.peak_N, other.peak_N)
+        a, b = self.at(peak_N), other.at(peak_N)
+        return _Sums(peak_N, *(x + y for x, y in zip(a[1:], b[1:], strict=True)))
+
+
+def _block_logits(hidden_ND, block_vD, temperature):
+    logits_Nv = jnp.einsum(
+        "ND,vD->Nv", hidden_ND, block_vD.astype(hidden_ND.dtype),
+        preferred_element_type=jnp.float32,
+    )  # fmt: skip
+    return logits_Nv / temperature
+
+
+def _over_blocks(size: int, unembed_VD: jax.Array, block, fold):
+    """``fold`` of ``block(first token, block_vD)`` over all blocks: the last, uneven one begins the
+    carry. Returns (carry, what each block yields, concatenated over the vocabulary)."""
+    vocabulary = unembed_VD.shape[0]
+    count = (vocabulary - 1) // size  # whole blocks before the last
+    carry, last = block(count * size, unembed_VD[count * size :])
+    if not count:
+        return carry, last
+
+    def step(carry, index):
+        block_vD = jax.lax.dynamic_slice_in_dim(unembed_VD, index * size, size)
+        more, out = block(index * size, block_vD)
+        return fold(carry, more), out
+
+    carry, outs = jax.lax.scan(step, carry, jnp.arange(count))
+    if last is None:
+        return carry, None
+    return carry, jnp.concatenate([outs.reshape(count * size, *last.shape[1:]), last])
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _log_probs(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N):
+    return _forward(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N)[0]
+
+
+def _forward(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N):
+    target_N = target_N - _first_token(unembed_VD, vocab_axis)
+
+    def block(first, block_vD):
+        logits_Nv = _block_logits(hidden_ND, block_vD, temperature)
+        peak_N = jnp.max(logits_Nv, axis=-1)
+        lower_Nv = logits_Nv - peak_N[:, None]
+        weight_Nv = jnp.exp(lower_Nv)
+        chosen_N = jnp.sum(logits_Nv, axis=-1, where=_is_target(target_N, first, block_vD))
+        moment_N = jnp.sum(weight_Nv * lower_Nv, axis=-1)
+        return _Sums(peak_N, jnp.sum(weight_Nv, axis=-1), moment_N, chosen_N), None
+
+    sums, _ = _over_blocks(size, unembed_VD, block, _Sums.plus)
+    if vocab_axis:
+        sums = sums.at(jax.lax.pmax(sums.peak_N, vocab_axis))
+        sums = _Sums(sums.peak_N, *(jax.lax.psum(x, vocab_axis) for x in sums[1:]))
+    log_mass_N = jnp.log(sums.mass_N)
+    logp_N = sums.chosen_N - sums.peak_N - log_mass_N
+    entropy_N = log_mass_N - sums.moment_N / sums.mass_N
+    saved = (hidden_ND, unembed_VD, target_N, sums.peak_N, log_mass_N, entropy_N)
+    return (logp_N, entropy_N), saved
+
+
+def _backward(size, temperature, vocab_axis, saved, gradients):
+    """With g, k the gradients of log-probability and entropy H:
+    dL/dl_v = g (1[v = target] - p_v) - k p_v (log p_v + H)."""
+    hidden_ND, unembed_VD, target_N, peak_N, log_mass_N, entropy_N = saved
+    of_logp_N1, of_entropy_N1 = (g[:, None] for g in gradients)
+
+    def block(first, block_vD):
+        logits_Nv = _block_logits(hidden_ND, block_vD, temperature)
+        logp_Nv = logits_Nv - peak_N[:, None] - log_mass_N[:, None]
+        change_Nv = -jnp.exp(logp_Nv) * (
+            of_logp_N1 + of_entropy_N1 * (logp_Nv + entropy_N[:, None])
+        )
+        change_Nv += jnp.where(_is_target(target_N, first, block_vD), of_logp_N1, 0)
+        change_Nv = (change_Nv / temperature).astype(hidden_ND.dtype)
+        product = partial(jnp.einsum, preferred_element_type=jnp.float32)
+        of_block_vD = product("Nv,ND->vD", change_Nv, hidden_ND).astype(unembed_VD.dtype)
+        return product("Nv,vD->ND", change_Nv, block_vD.astype(hidden_ND.dtype)), of_block_vD
+
+    of_hidden_ND, of_unembed_VD = _over_blocks(size, unembed_VD, block, jnp.add)
+    if vocab_axis:
+        of_hidden_ND = jax.lax.psum(of_hidden_ND, vocab_axis)
+    return of_hidden_ND.astype(hidden_ND.dtype), of_unembed_VD, None
+
+
+_log_probs.defvjp(_forward, _backward)
+
+
+def _first_token(unembed_VD, vocab_axis):
+    return jax.lax.axis_index(vocab_axis) * unembed_VD.shape[0] if vocab_axis else 0
+
+
+def _is_target(target_N, first, block_vD):
+    return target_N[:, None] == first + jnp.arange(block_vD.shape[0])
 
 
 def kl_estimate(logp_BT: jax.Array, ref_logp_BT: jax.Array, kind: str) -> jax.Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
 from waltzjax.core.logprobs import token_logprobs
@@ -17,30 +16,29 @@ def head_logprobs(
     temperature: float, chunk: int,
 ) -> tuple[jax.Array, jax.Array]:  # fmt: skip
     """(logp_BT, entropy_BT) of the targets, in nats: ``core.logprobs.token_logprobs`` of each
-    device's rows, ``chunk`` tokens of them at a time.
+    device's rows.
 
     Over a mesh each device gathers the matrix once over fsdp, for its own rows (ZeRO-3, arXiv
     1910.02054), and keeps only its part of the vocabulary over tensor (arXiv 1909.08053, section
-    3); the matrix's gradient is summed over the chunks before it is reduced and scattered. Rows
-    must be a multiple of the mesh's row groups.
+    3). Rows must be a multiple of the mesh's row groups.
     """
     unembed_VD = unembedding(params)
     if cfg.mesh is None:
         return token_logprobs(
-            hidden_BTD, unembed_VD.T, target_BT, temperature=temperature, chunk=chunk
+            hidden_BTD, unembed_VD, target_BT, temperature=temperature, chunk=chunk
         )
     spec = even_spec(cfg.mesh, "unembed", unembed_VD.shape)
     vocab_axis, width_axis = (a if a and cfg.mesh.shape[a] > 1 else None for a in spec)
 
     def on_device(hidden_BTD, unembed_VD, target_BT):
-        # Said here, or its gradient would be summed over the other rows' devices chunk by chunk.
+        # Rows differ over these too: the gradient is summed over them once it is scattered.
         others = tuple(axis for axis in ROWS if axis != width_axis)
         unembed_VD = jax.lax.pcast(unembed_VD, others, to="varying")
         if width_axis:
             unembed_VD = jax.lax.all_gather(unembed_VD, width_axis, axis=1, tiled=True)
         return token_logprobs(
-            hidden_BTD, unembed_VD.T.astype(jnp.float32), target_BT, temperature=temperature,
-            chunk=chunk, vocab_axis=vocab_axis,
+            hidden_BTD, unembed_VD, target_BT, temperature=temperature, chunk=chunk,
+            vocab_axis=vocab_axis,
         )  # fmt: skip
 
     mapped = jax.shard_map(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import safetensors
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from safetensors.numpy import save_file
 
 from waltzjax.files import new_directory
@@ -20,7 +24,8 @@ from waltzjax.model.sharding import params_sharding, path_name
 from waltzjax.model.transformer import init_params
 from waltzjax.processes import fetch, wait, writing
 
-SHARD_BYTES = 5_000_000_000
+SHARD_BYTES = 5_000_000_000  # of an exported file
+HOST_BYTES = 500_000_000  # of a stacked parameter held at once while loading
 INDEX = "model.safetensors.index.json"
 # Parameter -> Hugging Face module. Layer kernels are [in, out] here and [out, in] there.
 TOP = {"embed": "model.embed_tokens", "unembed": "lm_head", "final_norm/scale": "model.norm"}
@@ -61,7 +66,8 @@ def _open(directory: Path, stack: contextlib.ExitStack) -> dict[str, Any]:
 
 
 def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
-    """Parameters in ``cfg.param_dtype``, born sharded: the host holds one device's part at a time.
+    """Parameters in ``cfg.param_dtype``, born sharded: the host holds one tensor of the file, or
+    HOST_BYTES of smaller ones, at a time.
 
     ValueError lists every tensor that is missing, left over or of another shape, before anything
     is put on a device. Also raised, or FileNotFoundError, for an incomplete directory.
@@ -84,22 +90,41 @@ def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
         if problems:
             raise ValueError("\n  ".join([f"{directory}: weights do not fit:", *sorted(problems)]))
 
-        def load(path, leaf, sharding):
+        def load(path, leaf, where):
             names, _ = _tensors(path_name(path), leaf.shape)
+            if path_name(path) in TOP:
+                return jax.make_array_from_callback(
+                    leaf.shape, where, lambda index: found[names[0]][index].astype(leaf.dtype)
+                )
 
-            def part(index):
-                if path_name(path) in TOP:
-                    return found[names[0]][index].astype(leaf.dtype)
-                spans = [range(*s.indices(n)) for s, n in zip(index, leaf.shape, strict=True)]
-                out = np.empty([len(span) for span in spans], leaf.dtype)
-                for row, layer in enumerate(spans[0]):
-                    out[row] = found[names[layer]][index[:0:-1]].T
-                return out
+            def some(layers: range) -> jax.Array:
+                def part(index):
+                    read = (found[names[layer]][index[:0:-1]].T for layer in layers)
+                    return np.stack([x.astype(leaf.dtype) for x in read])
 
-            return jax.make_array_from_callback(leaf.shape, sharding, part)
+                return jax.make_array_from_callback((len(layers), *leaf.shape[1:]), where, part)
+
+            return _by_parts(some, leaf, where)
 
         sharding = params_sharding(mesh, abstract)
         return jax.tree_util.tree_map_with_path(load, abstract, sharding)
+
+
+def _by_parts(some: Callable[[range], jax.Array], leaf: Any, where: NamedSharding) -> jax.Array:
+    """A stacked parameter from ``some`` of its layers at a time: few enough for HOST_BYTES."""
+    layers = range(leaf.shape[0])
+    size = math.prod(leaf.shape) * leaf.dtype.itemsize // len(layers)
+    step = max(1, HOST_BYTES // size)
+    if step >= len(layers):
+        return some(layers)
+    out = jax.jit(lambda: jnp.zeros(leaf.shape, leaf.dtype), out_shardings=where)()
+    put = jax.jit(
+        partial(jax.lax.dynamic_update_slice_in_dim, axis=0), donate_argnums=0, out_shardings=where
+    )
+    for first in layers[::step]:
+        out = put(out, some(layers[first : first + step]), first)
+        jax.block_until_ready(out)  # or the parts would queue up on the host
+    return out
 
 
 def _save_weights(directory: Path | None, params: Any) -> None:

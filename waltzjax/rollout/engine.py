@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from waltzjax.core.logprobs import truncated_logits
+from waltzjax.core.sampling import truncated_logits
 from waltzjax.data.batching import bucket
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
