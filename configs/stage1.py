@@ -2,6 +2,7 @@
 
 Paper: arXiv 2510.08240. Commands:
   full size   python -m waltzjax.train --config=configs/stage1.py --workdir=runs/stage1
+  adapters    python -m waltzjax.train --config=configs/stage1.py:lora --workdir=runs/stage1-lora
   laptop      python -m waltzjax.train --config=configs/stage1.py:tiny --workdir=runs/stage1-tiny
 Hardware the full size is meant for: 8 x H100 80 GB; measured there: not yet.
 Measured, tiny: the column "stage 1" of README's table.
@@ -13,15 +14,33 @@ from waltzjax import config
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    c = config.default() if not arg else tiny(arg)
+    c = variant(arg)
     c.stages = ("stage1",)
     return c
 
 
-def tiny(arg: str) -> ConfigDict:
+def variant(arg: str) -> ConfigDict:
+    """What stands after the colon: nothing, ``lora`` or ``tiny``."""
+    variants = {"": config.default, "lora": lora, "tiny": tiny}
+    if arg not in variants:
+        raise ValueError(
+            f"config argument: got {arg!r}, allowed are {', '.join(map(repr, variants))}"
+        )
+    return variants[arg]()
+
+
+def lora() -> ConfigDict:
+    """``:lora`` trains adapters over one frozen base that both agents share. Numbers [ours]."""
+    c = config.default()
+    c.lora.rank, c.lora.alpha = 64, 64.0
+    c.model.param_dtype = "bfloat16"  # of the base; adapters and their moments are float32
+    # Ten times that of full fine-tuning, as adapters want ("LoRA without regret", 2025).
+    c.optim.lr.conversation = c.optim.lr.feedback = 5e-6
+    return c
+
+
+def tiny() -> ConfigDict:
     """``:tiny`` is self-contained and runs on a laptop: model, data and prompts are embedded."""
-    if arg != "tiny":
-        raise ValueError(f"config argument: got {arg!r}, allowed are '' (full size) and 'tiny'")
     c = config.default()
     c.mesh = (1, 1, 1)
     c.model.base = config.EMBEDDED

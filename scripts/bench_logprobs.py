@@ -1,6 +1,6 @@
 """Token log-probs by blocks of the vocabulary against all logits at once: memory and time.
 
-    python scripts/bench_logprobs.py [--tokens=1024] [--width=1024] [--vocabulary=128256] [--chunk=16]
+    python scripts/bench_logprobs.py [--tokens=1024] [--width=1024] [--chunk=16] [--dtype=bfloat16]
 
 Forward and backward of both, by turns, in one process. Prints one JSON line: `memory_ratio`, the
 temporary memory of the blocked program over the bytes of the full logits; `time_ratio`, the median

@@ -16,7 +16,7 @@ def load(path: Path, arg: str = ""):
     return run_path(str(path))["get_config"](arg)
 
 
-@pytest.mark.parametrize("arg", ["", "tiny"])
+@pytest.mark.parametrize("arg", ["", "lora", "tiny"])
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_every_config_loads(path, arg):
     config_check.validate(load(path, arg), training=True)
@@ -24,13 +24,14 @@ def test_every_config_loads(path, arg):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_an_unknown_argument_is_refused(path):
-    with pytest.raises(ValueError, match=r"small.*tiny"):
+    with pytest.raises(ValueError, match=r"small.*lora.*tiny"):
         load(path, "small")
 
 
 def test_every_stage_that_may_be_named_has_a_recipe_and_its_own_keys():
     c = config.default()
-    assert tuple(RECIPES) == tuple(c.train.steps) == tuple(c.reward.lam) == config_check.STAGES
+    assert tuple(RECIPES) == tuple(c.train.steps) == tuple(c.reward.lam) == tuple(c.rl.beta)
+    assert tuple(RECIPES) == config_check.STAGES
 
 
 def test_full_size_numbers_are_the_papers():
