@@ -22,7 +22,7 @@ from waltzjax.model import hf, sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.transformer import init_params
 from waltzjax.processes import wait, writes
-from waltzjax.runtime import prompt_files
+from waltzjax.runtime import over_mesh, prompt_files
 from waltzjax.training.learner import device_batch, init_state
 from waltzjax.training.optim import make_optimizer
 from waltzjax.training.step import make_update, shardings
@@ -67,7 +67,7 @@ def embedded_base(config: ConfigDict, mesh: Mesh, directory: Path) -> None:
         max_positions=e.max_positions,
         init_scale=e.init_scale,
     )
-    params = _supervise(config, cfg, mesh, lessons)
+    params = _supervise(config, over_mesh(cfg, mesh), mesh, lessons)
     with console.phase("saving the base model"):
         hf.save(directory, cfg, params, tokenizer, generation={"do_sample": True})
 
