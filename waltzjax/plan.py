@@ -39,6 +39,13 @@ from waltzjax.tuning import adapter_form, adapter_join
 GIB = 2**30
 COLLECTIVES = "all-gather|reduce-scatter|all-reduce|all-to-all|collective-permute"
 
+LEGEND = (
+    "update, log-probs: a layer's weights are gathered for their use (all-gather), their gradients",
+    "summed and split at once (reduce-scatter); embedded tokens go from a split by width to one by",
+    "row (all-to-all); gradients of norms, losses and counts are summed everywhere (all-reduce).",
+    "generation: placed by XLA, which moves activations instead of weights.",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Program:
@@ -82,7 +89,8 @@ def collectives(program: str) -> dict[str, int]:
     for line in program.splitlines():
         match = re.search(rf"= (\(.*?\)|\S+) ({COLLECTIVES})(?:-start)?\(", line)
         if match and not _alone(line):
-            result = re.sub(r"\{[\d,]*\}|/\*.*?\*/", "", match[1])  # no layouts, no indices
+            parts = collections.Counter(re.findall(r"\w+\[[\d,]*\]", match[1]))
+            result = ", ".join(f"{n} x {part}" if n > 1 else part for part, n in parts.items())
             found[f"{match[2]} {result}"] += 1
     return dict(found)
 
@@ -164,6 +172,7 @@ def show(plan: Plan) -> None:
         for text, count in sorted(p.collectives.items())
     ]
     console.say("\n" + console.table("", ["program", "collective", "result", "places"], rows))
+    console.say("\n".join(["", *LEGEND]))
     console.say(f"\npeak {plan.peak_bytes / GIB:.1f} GiB a device")
 
 
