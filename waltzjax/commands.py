@@ -19,18 +19,11 @@ EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 def run(main: Callable[[], object]) -> None:
     """Parse the command line, run ``main``, and exit: 0 done; 1 an error, said in one message;
     2 a command line that cannot be; 130 and 143 after Ctrl-C and SIGTERM."""
-    flags.DEFINE_bool(
-        "distributed", False, "One of several processes of one run, on a file system they share; "
-        "SLURM, Open MPI and Kubernetes say which, elsewhere the next three flags do."
-    )  # fmt: skip
-    flags.DEFINE_string("coordinator", "", "HOST:PORT of process 0, any free port.")
-    flags.DEFINE_integer("processes", 0, "How many processes the run has.")
-    flags.DEFINE_integer("process", -1, "The number of this process, from 0.")
 
     def start(_: Sequence[str]) -> None:
         try:
             with _quiet_libraries():
-                if flags.FLAGS.distributed:
+                if _distributed():
                     _join_others()
                 main()
         except Stopped as stopped:
@@ -41,11 +34,26 @@ def run(main: Callable[[], object]) -> None:
             sys.exit(EXIT_INTERRUPTED)
         except (ValueError, OSError, FloatingPointError) as error:
             console.say(f"error: {error}", stream=sys.stderr)
-            if flags.FLAGS.distributed:
+            if _distributed():
                 os._exit(1)  # at once: jax would wait for the others, who wait for this process
             sys.exit(1)
 
     app.run(start, flags_parser=_parse)
+
+
+def define_processes() -> None:
+    """The flags of a command that can run as several processes."""
+    flags.DEFINE_bool(
+        "distributed", False, "One of several processes of one run, on a file system they share; "
+        "SLURM, Open MPI and Kubernetes say which, elsewhere the next three flags do."
+    )  # fmt: skip
+    flags.DEFINE_string("coordinator", "", "HOST:PORT of process 0, any free port.")
+    flags.DEFINE_integer("processes", 0, "How many processes the run has.")
+    flags.DEFINE_integer("process", -1, "The number of this process, from 0.")
+
+
+def _distributed() -> bool:
+    return "distributed" in flags.FLAGS and flags.FLAGS.distributed
 
 
 def _join_others() -> None:
@@ -67,9 +75,10 @@ def _parse(argv: Sequence[str]) -> list[str]:
         keys = [a for a in argv if a.startswith("--config.")]
         culprits = [a for a in keys if a.partition("=")[0].rpartition(".")[2] in text]
         usage(": ".join([*culprits[:1], problem]))
-    lone = [n for n in ("coordinator", "processes", "process") if flags.FLAGS[n].present]
-    if lone and not flags.FLAGS.distributed:
-        usage(f"--{lone[0]} needs --distributed")
+    if "distributed" in flags.FLAGS and not flags.FLAGS.distributed:
+        for name in ("coordinator", "processes", "process"):
+            if flags.FLAGS[name].present:
+                usage(f"--{name} needs --distributed")
     if len(rest) > 1:
         usage(f"unexpected argument {rest[1]!r}")
     return rest

@@ -132,4 +132,5 @@ if __name__ == "__main__":
         "output", None, "JSON file to write, transcripts beside it; neither exists."
     )
     flags.mark_flags_as_required(["config", "data", "conversation", "feedback", "output"])
+    commands.define_processes()
     commands.run(main)

@@ -144,4 +144,5 @@ if __name__ == "__main__":
     )  # fmt: skip
     flags.DEFINE_string("workdir", None, "Directory of the run; the same one again resumes it.")
     flags.mark_flags_as_required(["config", "workdir"])
+    commands.define_processes()
     commands.run(lambda: train(flags.FLAGS.config, Path(flags.FLAGS.workdir)))
