@@ -1,6 +1,15 @@
-"""Eight emulated CPU devices, asked for before jax is first imported."""
+"""Eight emulated CPU devices, and programs compiled once a session; before jax is first imported.
 
+Runs are tested by running them again and again: without the cache most of the time is compilation.
+"""
+
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="waltzjax-tests-")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)

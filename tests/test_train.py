@@ -311,7 +311,7 @@ def test_another_runs_workdir_is_refused_and_untouched(finished):
     c.rl.beta.stage2 = 0.5
     c.rollout.t_max = 2
     before = {p: p.stat().st_mtime_ns for p in finished[0].rglob("*")}
-    differing = r"config\.rl\.beta\.stage2: there 0.01, here 0.5.*t_max: there 1, here 2"
+    differing = r"config\.rl\.beta\.stage2: there 0.05, here 0.5.*t_max: there 1, here 2"
     with pytest.raises(ValueError, match=differing):
         train(c, finished[0])
     assert before == {p: p.stat().st_mtime_ns for p in finished[0].rglob("*")}

@@ -73,30 +73,31 @@ def gradient(mesh, microbatches, weights):
     return jax.tree.map(lambda a, b: np.asarray(a) - b, jax.device_get(params), after), metrics
 
 
+@pytest.fixture(scope="module")
+def on_one_device():
+    """By weights: (gradient, metrics) of one microbatch on one device."""
+    return {kind: gradient(mesh_of(1, 1, 1), 1, kind) for kind in ("sequence", "token")}
+
+
 @pytest.mark.parametrize("weights", ["sequence", "token"])
 @pytest.mark.parametrize("microbatches", [2, 4, 8])
-def test_microbatches_change_nothing(microbatches, weights):
-    one, m_one = gradient(mesh_of(1, 1, 1), 1, weights)
+def test_microbatches_change_nothing(microbatches, weights, on_one_device):
+    one, m_one = on_one_device[weights]
     many, m_many = gradient(mesh_of(1, 1, 1), microbatches, weights)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=SUM_ATOL), one, many)
     for name in m_one:
         np.testing.assert_allclose(m_one[name], m_many[name], rtol=SUM_RTOL)
 
 
-@pytest.fixture(scope="module")
-def one_device():
-    return gradient(mesh_of(1, 1, 1), 1, "sequence")[0]
-
-
 @pytest.mark.parametrize("shape", FACTORISATIONS)
-def test_eight_devices_equal_one(shape, one_device):
+def test_eight_devices_equal_one(shape, on_one_device):
+    one, _ = on_one_device["sequence"]
     eight, _ = gradient(mesh_of(*shape), 1, "sequence")
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=SUM_ATOL), one_device, eight)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=SUM_ATOL), one, eight)
 
 
-def test_sequence_and_token_weights_differ():
-    one, _ = gradient(mesh_of(1, 1, 1), 1, "sequence")
-    other, _ = gradient(mesh_of(1, 1, 1), 1, "token")
+def test_sequence_and_token_weights_differ(on_one_device):
+    (one, _), (other, _) = on_one_device.values()
     assert any(
         np.abs(a - b).max() > 1e-3
         for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
@@ -208,11 +209,11 @@ def adapter_step(mesh, cfg=CFG, *, microbatches=1, seed=0):
     return jax.tree.map(lambda a, b: np.asarray(a) - b, before, after), metrics
 
 
-def test_an_adapter_learns_beside_its_frozen_base():
+def test_an_adapter_learns_beside_its_frozen_base(on_one_device):
     """B starts at zero, so that of the two factors only B has a gradient: scale A^T dL/dW."""
     mesh = mesh_of(1, 1, 1)
     change, _ = adapter_step(mesh)
-    full, _ = gradient(mesh, 1, "sequence")
+    full, _ = on_one_device["sequence"]
     adapter, _ = lora_setup(mesh)
     for name in ("q", "down"):
         a_LIR = np.asarray(adapter["layers"][name]["lora_a"])
