@@ -21,24 +21,29 @@ def run(main: Callable[[], object]) -> None:
     2 a command line that cannot be; 130 and 143 after Ctrl-C and SIGTERM."""
 
     def start(_: Sequence[str]) -> None:
-        try:
-            with _quiet_libraries():
-                if _distributed():
-                    _join_others()
-                main()
-        except Stopped as stopped:
-            console.say(str(stopped))
-            sys.exit(stopped.exit_status)
-        except KeyboardInterrupt:
-            console.say("interrupted; the same command goes on from what is saved")
-            sys.exit(EXIT_INTERRUPTED)
-        except (ValueError, OSError, FloatingPointError) as error:
-            console.say(f"error: {error}", stream=sys.stderr)
-            if _distributed():
-                os._exit(1)  # at once: jax would wait for the others, who wait for this process
-            sys.exit(1)
+        with contextlib.ExitStack() as stack:
+            _run(main, stack)
 
     app.run(start, flags_parser=_parse)
+
+
+def _run(main: Callable[[], object], stack: contextlib.ExitStack) -> None:
+    try:
+        with _quiet_libraries():
+            if _distributed():
+                _join_others(stack)
+            main()
+    except Stopped as stopped:
+        console.say(str(stopped))
+        sys.exit(stopped.exit_status)
+    except KeyboardInterrupt:
+        console.say("interrupted; the same command goes on from what is saved")
+        sys.exit(EXIT_INTERRUPTED)
+    except (ValueError, OSError, FloatingPointError) as error:
+        console.say(f"error: {error}", stream=sys.stderr)
+        if _distributed():
+            os._exit(1)  # at once: jax would wait for the others, who wait for this process
+        sys.exit(1)
 
 
 def define_processes() -> None:
@@ -56,11 +61,18 @@ def _distributed() -> bool:
     return "distributed" in flags.FLAGS and flags.FLAGS.distributed
 
 
-def _join_others() -> None:
+def _join_others(stack: contextlib.ExitStack) -> None:
+    """Join the run; all but the process that writes are silent until ``stack`` is closed."""
     f = flags.FLAGS
     processes.join_run(f.coordinator, f.processes, f.process)
     if not processes.writes():
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        stack.enter_context(_silence())
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

@@ -18,6 +18,7 @@ from waltzjax.plan import collectives
 
 LOGP_ATOL = 5e-6  # nats, of values near -4: float32 sums over the vocabulary in another order
 GRADIENT_ATOL = 2e-5  # of gradients up to about 10
+PRODUCT_ATOL = 4e-5  # gradients of up to about 20: sums of 24 or 32 float32 products
 PRODUCT_RTOL = 1e-5  # sums of 16 float32 products
 B, T, D, V = 8, 7, 16, 40
 
@@ -96,7 +97,7 @@ def test_matmul_and_its_gradients(shape, module):
     want, want_gradient = both(jnp.matmul)(rows_NI, kernel_IO)
     np.testing.assert_allclose(got, want, rtol=PRODUCT_RTOL)
     for a, b in zip(got_gradient, want_gradient, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=2 * GRADIENT_ATOL)
+        np.testing.assert_allclose(a, b, rtol=0, atol=PRODUCT_ATOL)
 
 
 def test_gradients_are_reduced_and_scattered():
