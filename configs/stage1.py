@@ -45,7 +45,7 @@ def tiny() -> ConfigDict:
     c.mesh = (1, 1, 1)
     c.model.base = config.EMBEDDED
     c.model.dtype = "float32"
-    c.model.remat = False
+    c.model.remat = "none"
     c.model.logprob_chunk = 1 << 14
     c.prompts.conversation = "tiny/conversation.txt"
     c.prompts.feedback = "tiny/feedback.txt"

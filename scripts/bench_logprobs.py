@@ -16,15 +16,21 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from absl import app, flags
+from absl import flags
 
+from waltzjax import commands, config
 from waltzjax.core.logprobs import token_logprobs
 
-flags.DEFINE_integer("tokens", 1024, "Tokens.")
-flags.DEFINE_integer("width", 1024, "Width of the hidden states.")
-flags.DEFINE_integer("vocabulary", 128256, "Tokens of the vocabulary.")
-flags.DEFINE_integer("chunk", 16, "Tokens' worth of logits held at once.")
-flags.DEFINE_integer("pairs", 5, "Timed pairs, after one that is not.")
+flags.DEFINE_integer("tokens", 1024, "Tokens.", lower_bound=1)
+flags.DEFINE_integer("width", 1024, "Width of the hidden states.", lower_bound=1)
+flags.DEFINE_integer("vocabulary", 128256, "Tokens of the vocabulary.", lower_bound=1)
+flags.DEFINE_integer(
+    "chunk",
+    config.default().model.logprob_chunk,
+    "Tokens' worth of logits held at once.",
+    lower_bound=1,
+)
+flags.DEFINE_integer("pairs", 5, "Timed pairs, after one that is not.", lower_bound=1)
 flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "What is multiplied.")
 
 
@@ -38,7 +44,7 @@ def whole(hidden_BTD, unembed_VD, target_BT):
     return chosen_BT, -jnp.sum(jnp.exp(logp_BTV) * logp_BTV, -1)
 
 
-def main(_) -> None:
+def main() -> None:
     f = flags.FLAGS
     keys = jax.random.split(jax.random.key(0), 3)
     hidden = jax.random.normal(keys[0], (1, f.tokens, f.width), f.dtype)
@@ -80,4 +86,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.run(main)

@@ -81,7 +81,10 @@ def _parse(argv: Sequence[str]) -> list[str]:
         rest = flags.FLAGS(argv)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         text = str(error.args[0] if error.args else error)
-        text = text.strip("\"'").replace("\\n", " ").replace("\\'", "'")  # of a KeyError: its repr
+        if text[:1] in "\"'":  # a KeyError's repr
+            text = text.strip("\"'").replace("\\n", " ").replace("\\'", "'")
+        if text.isidentifier():
+            text = f"there is no key {text!r}"
         lines = [line.strip() for line in text.splitlines() if line.strip()] or [repr(error)]
         problem = lines[-1] if "Traceback" in text else " ".join(lines)
         keys = [a for a in argv if a.startswith("--config.")]

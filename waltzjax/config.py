@@ -25,9 +25,11 @@ def default() -> ConfigDict:
     c.model.feedback = ""  # where stage 2 takes its feedback agent from; "" is the base
     c.model.dtype = "bfloat16"  # compute: float32 | bfloat16
     c.model.param_dtype = "float32"  # master weights: float32 | bfloat16
-    c.model.remat = True  # recompute each layer in the backward pass
+    # What of a layer the backward pass computes anew: none | full, all of it | dots, all but the
+    # products with weights, which are kept (a third less work than full, more memory).
+    c.model.remat = "full"
     c.model.attention = "auto"  # auto | xla | cudnn; auto: cuDNN's flash on GPUs in half precision
-    c.model.logprob_chunk = 128  # as many logits are held at once as these tokens have
+    c.model.logprob_chunk = 16  # as many logits are held at once as these tokens have
 
     c.lora = ConfigDict()  # adapters over one frozen base (arXiv 2106.09685)
     c.lora.rank = 0  # 0: no adapters, every weight is trained

@@ -75,6 +75,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         ("rl.weights", ("sequence", "token")),
         ("data.judge", ("label",)),
         ("model.attention", ("auto", "xla", "cudnn")),
+        ("model.remat", ("none", "full", "dots")),
         ("optim.schedule", ("constant", "linear")),
         ("embedded.held_out", ("validation", "development")),
     ):

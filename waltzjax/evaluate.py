@@ -133,4 +133,5 @@ if __name__ == "__main__":
     )
     flags.mark_flags_as_required(["config", "data", "conversation", "feedback", "output"])
     commands.define_processes()
+    flags.adopt_module_key_flags(commands)  # --help shows them
     commands.run(main)

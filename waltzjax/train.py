@@ -145,4 +145,5 @@ if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "Directory of the run; the same one again resumes it.")
     flags.mark_flags_as_required(["config", "workdir"])
     commands.define_processes()
+    flags.adopt_module_key_flags(commands)  # --help shows them
     commands.run(lambda: train(flags.FLAGS.config, Path(flags.FLAGS.workdir)))

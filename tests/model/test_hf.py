@@ -132,8 +132,8 @@ def test_read_config_fields(saved):
     assert hf_config.read_config(saved) == dataclasses.replace(
         CFG, dtype=np.dtype("float32"), param_dtype=np.dtype("float32"), init_scale=0.02
     )
-    cfg = hf_config.read_config(saved, dtype="bfloat16", param_dtype="bfloat16", remat=True)
-    assert cfg.dtype == cfg.param_dtype == jnp.bfloat16 and cfg.remat
+    cfg = hf_config.read_config(saved, dtype="bfloat16", param_dtype="bfloat16", remat="dots")
+    assert cfg.dtype == cfg.param_dtype == jnp.bfloat16 and cfg.remat == "dots"
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])

@@ -1,6 +1,7 @@
 """Properties of the decoder. Equality with Hugging Face's numbers is in test_hf."""
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,8 @@ import pytest
 
 from waltzjax.model import decode, rope, transformer
 from waltzjax.model.architecture import ModelConfig, RopeScaling
+from waltzjax.model.sharding import make_mesh
+from waltzjax.runtime import over_mesh
 
 CFG = ModelConfig(
     vocab_size=61,
@@ -30,6 +33,7 @@ SAME_ORDER, OTHER_SHAPE, OTHER_ORDER = 1e-6, 5e-6, 1e-5
 FAR_ANGLE = 1e-4  # an angle of 130 radians keeps 5 digits
 GRADIENT = 1e-4  # relative, recomputed against kept
 BY_HAND = 1e-5  # five digits worked by hand
+SAME_WORK = 0.05  # of two programs' counts of the same operations, fused in other ways
 LLAMA3 = RopeScaling(
     factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position=16
 )
@@ -117,20 +121,35 @@ def test_llama3_scaling_by_hand():
     np.testing.assert_allclose(rope.rope_frequencies(cfg), want, rtol=BY_HAND)
 
 
-def test_remat_gives_the_same_gradient(params):
-    token_BT, length_B = tokens(2, 16), jnp.array([16, 10])
+def gradient_of(cfg, params):
+    """A loss's gradient, and how many operations its program says it has (one layer's: loops count
+    once)."""
+    token_BT, length_B = tokens(4, 16), jnp.array([16, 10, 16, 3])
 
-    def gradient(cfg):
-        def loss(p):
-            h_BTD = transformer.hidden_states(cfg, p, token_BT, length_B)
-            return jnp.sum(jnp.sin(h_BTD) * (jnp.arange(16) < length_B[:, None])[..., None])
+    def loss(p):
+        h_BTD = transformer.hidden_states(cfg, p, token_BT, length_B)
+        return jnp.sum(jnp.sin(h_BTD) * (jnp.arange(16) < length_B[:, None])[..., None])
 
-        traced = jax.jit(jax.grad(loss)).trace(params)
-        return traced.jaxpr, traced.lower().compile()(params)
+    compiled = jax.jit(jax.grad(loss)).lower(params).compile()
+    return compiled(params), compiled.cost_analysis()["flops"]
 
-    program, plain = gradient(CFG)
-    remat_program, remat = gradient(dataclasses.replace(CFG, remat=True))
-    assert "remat" not in str(program) and "remat" in str(remat_program)
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 4, 1)])
+def test_remat_dots_computes_no_product_with_a_weight_anew(params, shape):
+    cfg = over_mesh(CFG, make_mesh(shape))
+    dots, full = (
+        gradient_of(dataclasses.replace(cfg, remat=r), params)[1] for r in ("dots", "full")
+    )
+    c = CFG
+    weights = c.width * (2 * c.heads + 2 * c.kv_heads) * c.head_dim + 2 * c.width * c.mlp_width
+    forward = 2 * weights * 4 * 16 / math.prod(shape)  # the last product, down's, is never wanted
+    assert full - dots == pytest.approx(forward, rel=SAME_WORK)
+
+
+@pytest.mark.parametrize("remat", ["full", "dots"])
+def test_remat_gives_the_same_gradient(params, remat):
+    plain, _ = gradient_of(CFG, params)
+    remat, _ = gradient_of(dataclasses.replace(CFG, remat=remat), params)
     for path, leaf in jax.tree_util.tree_leaves_with_path(plain):
         other = remat
         for key in path:

@@ -74,24 +74,17 @@ def _block_logits(hidden_ND, block_vD, temperature):
     return logits_Nv / temperature
 
 
-def _over_blocks(size: int, unembed_VD: jax.Array, block, fold):
-    """``fold`` of ``block(first token, block_vD)`` over all blocks: the last, uneven one begins the
-    carry. Returns (carry, what each block yields, concatenated over the vocabulary)."""
-    vocabulary = unembed_VD.shape[0]
-    count = (vocabulary - 1) // size  # whole blocks before the last
-    carry, last = block(count * size, unembed_VD[count * size :])
-    if not count:
-        return carry, last
+def _over_blocks(size: int, unembed_VD: jax.Array, visit):
+    """What ``visit(carry, first token, block_vD)`` returns after all blocks. The last of them, the
+    uneven one, is visited first, with None."""
+    count = (unembed_VD.shape[0] - 1) // size  # whole blocks before the last
+    carry = visit(None, count * size, unembed_VD[count * size :])
 
     def step(carry, index):
         block_vD = jax.lax.dynamic_slice_in_dim(unembed_VD, index * size, size)
-        more, out = block(index * size, block_vD)
-        return fold(carry, more), out
+        return visit(carry, index * size, block_vD), None
 
-    carry, outs = jax.lax.scan(step, carry, jnp.arange(count))
-    if last is None:
-        return carry, None
-    return carry, jnp.concatenate([outs.reshape(count * size, *last.shape[1:]), last])
+    return jax.lax.scan(step, carry, jnp.arange(count))[0] if count else carry
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
@@ -102,16 +95,17 @@ def _log_probs(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N):
 def _forward(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N):
     target_N = target_N - _first_token(unembed_VD, vocab_axis)
 
-    def block(first, block_vD):
+    def visit(sums, first, block_vD):
         logits_Nv = _block_logits(hidden_ND, block_vD, temperature)
         peak_N = jnp.max(logits_Nv, axis=-1)
         lower_Nv = logits_Nv - peak_N[:, None]
         weight_Nv = jnp.exp(lower_Nv)
         chosen_N = jnp.sum(logits_Nv, axis=-1, where=_is_target(target_N, first, block_vD))
         moment_N = jnp.sum(weight_Nv * lower_Nv, axis=-1)
-        return _Sums(peak_N, jnp.sum(weight_Nv, axis=-1), moment_N, chosen_N), None
+        more = _Sums(peak_N, jnp.sum(weight_Nv, axis=-1), moment_N, chosen_N)
+        return more if sums is None else sums.plus(more)
 
-    sums, _ = _over_blocks(size, unembed_VD, block, _Sums.plus)
+    sums = _over_blocks(size, unembed_VD, visit)
     if vocab_axis:
         sums = sums.at(jax.lax.pmax(sums.peak_N, vocab_axis))
         sums = _Sums(sums.peak_N, *(jax.lax.psum(x, vocab_axis) for x in sums[1:]))
@@ -128,7 +122,8 @@ def _backward(size, temperature, vocab_axis, saved, gradients):
     hidden_ND, unembed_VD, target_N, peak_N, log_mass_N, entropy_N = saved
     of_logp_N1, of_entropy_N1 = (g[:, None] for g in gradients)
 
-    def block(first, block_vD):
+    def visit(carry, first, block_vD):
+        of_hidden_ND, of_unembed_VD = carry or (0.0, jnp.zeros_like(unembed_VD))
         logits_Nv = _block_logits(hidden_ND, block_vD, temperature)
         logp_Nv = logits_Nv - peak_N[:, None] - log_mass_N[:, None]
         change_Nv = -jnp.exp(logp_Nv) * (
@@ -137,10 +132,13 @@ def _backward(size, temperature, vocab_axis, saved, gradients):
         change_Nv += jnp.where(_is_target(target_N, first, block_vD), of_logp_N1, 0)
         change_Nv = (change_Nv / temperature).astype(hidden_ND.dtype)
         product = partial(jnp.einsum, preferred_element_type=jnp.float32)
+        of_hidden_ND += product("Nv,vD->ND", change_Nv, block_vD.astype(hidden_ND.dtype))
         of_block_vD = product("Nv,ND->vD", change_Nv, hidden_ND).astype(unembed_VD.dtype)
-        return product("Nv,vD->ND", change_Nv, block_vD.astype(hidden_ND.dtype)), of_block_vD
+        # In place: blocks that are yielded and joined are the whole gradient twice.
+        update = jax.lax.dynamic_update_slice_in_dim
+        return of_hidden_ND, update(of_unembed_VD, of_block_vD, first, axis=0)
 
-    of_hidden_ND, of_unembed_VD = _over_blocks(size, unembed_VD, block, jnp.add)
+    of_hidden_ND, of_unembed_VD = _over_blocks(size, unembed_VD, visit)
     if vocab_axis:
         of_hidden_ND = jax.lax.psum(of_hidden_ND, vocab_axis)
     return of_hidden_ND.astype(hidden_ND.dtype), of_unembed_VD, None

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 Kernel = Literal["xla", "cudnn"]  # cudnn: flash attention
+Remat = Literal["none", "full", "dots"]  # what of a layer the backward pass computes anew
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ class ModelConfig:
     window: int = 0  # a token sees itself and window - 1 before it; 0: all before it
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
-    remat: bool = False
+    remat: Remat = "none"
     attention: Kernel = "xla"  # chosen by model/attention.py
     init_scale: float = 0.02
     mesh: Mesh | None = None  # train with rows split and weights gathered; None: left to XLA

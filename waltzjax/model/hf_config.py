@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from waltzjax.model.architecture import ModelConfig, RopeScaling
+from waltzjax.model.architecture import ModelConfig, Remat, RopeScaling
 from waltzjax.model.families import FAMILIES, FIXED, read_window, window_json
 
 # config.json -> ModelConfig. The first five are required.
@@ -89,7 +89,7 @@ def _read_rope(config: dict[str, Any], problems: list[str]) -> tuple[float, Rope
 
 
 def read_config(
-    directory: Path, *, dtype: Any = "float32", param_dtype: Any = "float32", remat: bool = False
+    directory: Path, *, dtype: Any = "float32", param_dtype: Any = "float32", remat: Remat = "none"
 ) -> ModelConfig:
     """The config of ``directory/config.json``, as transformers 4 or 5 wrote it; ValueError names
     every field that is missing or that this decoder would not honour exactly."""

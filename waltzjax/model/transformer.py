@@ -13,12 +13,15 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
-from waltzjax.model.architecture import ModelConfig
+from waltzjax.model.architecture import ModelConfig, Remat
 from waltzjax.model.attention import attend, attend_cached
 from waltzjax.model.rope import rope_frequencies, rotate
 from waltzjax.model.sharding import keep_rows
 from waltzjax.model.zero import zero_matmul
+
+PRODUCT = "product with a weight"  # what remat "dots" keeps
 
 
 class RMSNorm(nn.Module):
@@ -54,6 +57,7 @@ class Linear(nn.Module):
             zeros = nn.initializers.zeros
             bias = self.param("bias", zeros, (self.features,), self.cfg.param_dtype)
             flat += bias.astype(self.cfg.dtype)
+        flat = checkpoint_name(flat, PRODUCT)
         return flat.reshape(*x.shape[:-1], self.features)
 
     def _low_rank(self, rows: jax.Array) -> jax.Array:
@@ -108,6 +112,14 @@ def _write(cache_BSJC: jax.Array, new_BTJC: jax.Array, position_BT: jax.Array) -
     return cache_BSJC.at[row_B1, position_BT].set(new_BTJC, mode="drop")
 
 
+def _rematerialised(remat: Remat) -> Any:
+    """``Block``, whose backward pass computes anew what ``remat`` says."""
+    if remat == "none":
+        return Block
+    kept = jax.checkpoint_policies.save_only_these_names(*([PRODUCT] if remat == "dots" else []))
+    return nn.remat(Block, prevent_cse=False, policy=kept)
+
+
 class Transformer(nn.Module):
     """Tokens to final hidden states. The unembedding is left to ``core.logprobs``: a full
     [B, T, V] array is never made in training."""
@@ -123,9 +135,8 @@ class Transformer(nn.Module):
             self.param("unembed", init, (cfg.vocab_size, cfg.width), cfg.param_dtype)
         x_BTD = keep_rows(cfg.mesh, embed_VD[token_BT].astype(cfg.dtype))
         angle_BTc = jnp.arange(token_BT.shape[1])[None, :, None] * rope_frequencies(cfg)
-        block = nn.remat(Block, prevent_cse=False) if cfg.remat else Block
         stack = nn.scan(
-            block,
+            _rematerialised(cfg.remat),
             variable_axes={"params": 0},
             split_rngs={"params": True, "dropout": True},
             in_axes=(nn.broadcast, nn.broadcast),

@@ -1,0 +1,64 @@
+"""The benchmarks of scripts/: what they print, checked by hand at sizes that take seconds."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from support import REPO
+
+SHAPE = {
+    "model_type": "qwen2", "vocab_size": 512, "hidden_size": 64, "intermediate_size": 96,
+    "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "max_position_embeddings": 64, "tie_word_embeddings": True,
+}  # fmt: skip
+# Query and output, key and value, the three of the MLP; then the unembedding.
+MULTIPLIED = 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 96) + 512 * 64
+# Scores and mixtures over half of the row, forward and twice backward: 2 x 2 x 3 / 2 a channel.
+ATTENTION = 6 * 2 * 64 * 64
+ROUNDED = 0.02  # of what is printed
+
+
+def bench(script, *arguments):
+    command = [sys.executable, str(REPO / "scripts" / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPO)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def model(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(SHAPE))
+    return f"--model={tmp_path}"
+
+
+def test_utilisation_counts_what_the_model_needs(model):
+    status, out, err = bench(
+        "bench_update.py", model, "--layers=2", "--tokens=64", "--rows=8", "--microbatches=3",
+        "--dtype=float32", "--remat=dots", "--steps=1", "--peak_tflops=0.5",
+    )  # fmt: skip
+    assert status == 0, err
+    got = json.loads(out.splitlines()[-1])
+    of_update = 3 * 8 * 64 * (6 * MULTIPLIED + ATTENTION) / 1e12
+    assert got["devices"] == 8  # emulated, as in all tests
+    assert 8 * got["tflops_per_device"] * got["update_s"] == pytest.approx(of_update, rel=ROUNDED)
+    assert got["mfu"] * 0.5 == pytest.approx(got["tflops_per_device"], rel=ROUNDED)
+    assert got["tokens_per_s"] * got["update_s"] == pytest.approx(3 * 8 * 64, rel=ROUNDED)
+    assert 6 < got["loss"] < 7  # ln 512 = 6.24: random weights know nothing
+
+
+@pytest.mark.parametrize("wrong", ["--layers=4", "--tokens=65", "--mesh=1x1", "--rows=0"])
+def test_utilisation_of_what_cannot_be_is_one_line(model, wrong):
+    status, out, err = bench("bench_update.py", model, "--tokens=64", "--rows=8", wrong)
+    assert status in (1, 2) and not out
+    assert wrong.split("=")[0] in err and "Traceback" not in err
+
+
+def test_blocked_log_probs_hold_few_logits():
+    status, out, err = bench(
+        "bench_logprobs.py", "--tokens=512", "--width=16", "--vocabulary=8000", "--chunk=8",
+        "--pairs=1",
+    )  # fmt: skip
+    assert status == 0, err
+    got = json.loads(out)
+    assert got["memory_ratio"] < 1 / 16 < 1 < got["memory_ratio_whole"]
+    assert got["time_ratio"] > 0
