@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import tracemalloc
 from functools import partial
 
 import jax
@@ -30,6 +31,8 @@ ROPES = {
 }
 # Jitted with a static config: called eagerly, the scan compiles anew at every call.
 hidden_states = jax.jit(transformer.hidden_states, static_argnums=0)
+init = jax.jit(transformer.init_params, static_argnums=0)
+FEW = 6  # as read, as a type, stacked, and what tracing programs takes
 LENGTHS = (320, 301, 47)
 LOGITS_ATOL = 1e-4  # logits of order 1, against another implementation in float32
 CFG = ModelConfig(
@@ -215,8 +218,7 @@ def test_parameters_are_born_sharded(saved, params, tmp_path, tokenizer):
     assert (tmp_path / "model" / name).read_bytes() == (saved / name).read_bytes()
 
 
-def test_loading_holds_few_tensors(saved, params, monkeypatch):
-    """By parts it gives the same arrays, and numpy never holds more than some layers' tensors."""
+def test_loading_by_parts_gives_the_same_arrays(saved, params, monkeypatch):
     mesh = sharding.make_mesh((1, 2, 2), jax.devices()[:4])
     cfg = hf_config.read_config(saved)
     layer = CFG.width * CFG.mlp_width * 4  # bytes of the largest tensor of a layer
@@ -226,6 +228,21 @@ def test_loading_holds_few_tensors(saved, params, monkeypatch):
         jax.tree.map(np.testing.assert_array_equal, again, params)
         where = sharding.params_sharding(mesh, params)
         assert jax.tree.all(jax.tree.map(lambda a, w: a.sharding == w, again, where))
+
+
+def test_loading_holds_few_tensors(tmp_path, tokenizer, mesh, monkeypatch):
+    """What Python holds at most, by its own count of allocations: the devices' are not in it."""
+    cfg = dataclasses.replace(CFG, width=256, mlp_width=2048, layers=24)
+    tensor = 256 * 2048 * 4
+    hf.save(tmp_path / "m", cfg, init(cfg, jax.random.key(0)), tokenizer, generation={})
+    peaks = {}
+    for held in (tensor, 10**9):
+        monkeypatch.setattr(hf, "HOST_BYTES", held)
+        tracemalloc.start()
+        jax.block_until_ready(hf.load_params(tmp_path / "m", cfg, mesh))
+        peaks[held] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peaks[tensor] < FEW * tensor < cfg.layers * tensor < peaks[10**9]
 
 
 def test_save_is_whole_or_not_at_all(tmp_path, params, tokenizer, monkeypatch):
