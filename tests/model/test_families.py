@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from waltzjax.data.tokenizer import train_tokenizer
-from waltzjax.model import decode, hf, hf_config, sharding, transformer
+from waltzjax.model import decode, hf, hf_config, rope, sharding, transformer
+from waltzjax.model.architecture import ModelConfig, RopeScaling
 
 torch = pytest.importorskip("torch", reason="torch is the reference implementation")
 
@@ -39,6 +40,7 @@ SMALL |= {"num_attention_heads": 4, "max_position_embeddings": 4096, "initialize
 LENGTHS = (2500, 2311, 47)
 ATOL = 1e-4  # logits of order 1, float32, against another implementation
 NEW = 64
+LAST_BITS = 3  # of up to 64 frequencies that may round another way
 hidden_states = jax.jit(transformer.hidden_states, static_argnums=0)
 
 
@@ -166,3 +168,20 @@ def test_fields_left_out_take_the_defaults_of_transformers(model_type, tmp_path)
     assert cfg.window == (getattr(theirs, "sliding_window", None) or 0)
     assert cfg.rope_theta == theirs.rope_parameters["rope_theta"]
     assert cfg.tied_embeddings == theirs.tie_word_embeddings
+
+
+@pytest.mark.parametrize("theta, channels", [(5e5, 128), (1e6, 128), (1e6, 64), (1e4, 128)])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_frequencies_round_as_in_torch(theta, channels, scaled):
+    """One last bit is 1.5e-4 radians at position 2,500, and the logits show it."""
+    from transformers import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+    rule = LLAMA3 if scaled else {"rope_type": "default"}
+    config = LlamaConfig(head_dim=channels, rope_parameters=rule | {"rope_theta": theta})
+    want = LlamaRotaryEmbedding(config).inv_freq.numpy()
+    scaling = RopeScaling(8.0, 1.0, 4.0, 512) if scaled else None
+    cfg = ModelConfig(1, 1, 1, 1, 1, 1, channels, 1, rope_theta=theta, rope_scaling=scaling)
+    got = rope.rope_frequencies(cfg)
+    np.testing.assert_array_max_ulp(got, want, maxulp=2)
+    assert (got != want).sum() <= LAST_BITS

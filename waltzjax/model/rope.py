@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from waltzjax.model.architecture import ModelConfig
 
 
-def rope_frequencies(cfg: ModelConfig) -> jax.Array:
-    """Angular frequencies [C/2] in radians a position (RoFormer, arXiv 2104.09864, eq. 15)."""
-    exponent = jnp.arange(0, cfg.head_dim, 2, dtype=jnp.float32) / cfg.head_dim
-    freq = cfg.rope_theta**-exponent
+def rope_frequencies(cfg: ModelConfig) -> np.ndarray:
+    """Angular frequencies [C/2] in radians a position (RoFormer, arXiv 2104.09864, eq. 15).
+
+    A constant, rounded where PyTorch rounds: at position 2,500 one last bit of a frequency is
+    1.5e-4 radians.
+    """
+    exponent = np.arange(0, cfg.head_dim, 2, dtype=np.float32) / np.float32(cfg.head_dim)
+    freq = np.float32(1) / np.power(cfg.rope_theta, exponent, dtype=np.float64).astype(np.float32)
     if cfg.rope_scaling is None:
         return freq
     s = cfg.rope_scaling
-    wavelength = 2 * jnp.pi / freq
+    wavelength = np.float32(2 * np.pi) / freq
     ratio = s.original_max_position / wavelength
     smooth = (ratio - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor)
-    smooth = jnp.clip(smooth, 0.0, 1.0)
+    smooth = np.clip(smooth, 0, 1)
     return (1 - smooth) * freq / s.factor + smooth * freq
 
 
