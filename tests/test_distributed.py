@@ -27,7 +27,9 @@ OVERRIDES = {
 # The order of sums over devices differs, and Adam divides tiny gradients by tiny moments.
 WEIGHT_ATOL, METRIC_RTOL, METRIC_ATOL = 1e-4, 1e-3, 1e-5
 LIMIT_S = 120
-COMMAND = [sys.executable, "-m", "waltzjax.train", "--config=configs/stage2.py:tiny"]
+CONFIG = "--config=configs/stage2.py:tiny"
+COMMAND = [sys.executable, "-m", "waltzjax.train", CONFIG]
+EVALUATE = [sys.executable, "-m", "waltzjax.evaluate", CONFIG]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def start_two(workdir, **overrides):
+def start_two(command, *arguments, **overrides):
     """Two processes of one run, two devices each."""
     settings = {**OVERRIDES, **overrides}
     flags = [f"--config.{key}={value}" for key, value in settings.items()]
@@ -54,7 +56,7 @@ def start_two(workdir, **overrides):
     devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     return [
         subprocess.Popen(
-            [*COMMAND, *flags, f"--workdir={workdir}", *who, f"--process={index}"],
+            [*command, *flags, *arguments, *who, f"--process={index}"],
             cwd=REPO, env=os.environ | devices, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )
@@ -84,7 +86,7 @@ def test_stopped_through_one_resumed_and_equal_to_one_process(alone, tmp_path):
         shutil.copytree(alone / part, two / part)
     shutil.copy(alone / "config.json", two)
 
-    processes = start_two(two)
+    processes = start_two(COMMAND, f"--workdir={two}")
     metrics, patience = two / "metrics.jsonl", time.monotonic() + LIMIT_S
     while not (metrics.exists() and metrics.read_text()) and time.monotonic() < patience:
         assert all(p.poll() is None for p in processes), ended(processes)
@@ -97,7 +99,7 @@ def test_stopped_through_one_resumed_and_equal_to_one_process(alone, tmp_path):
     assert 0 < done < OVERRIDES["train.steps.stage1"]
     assert not (two / "feedback").exists()
 
-    statuses, said, errors = ended(start_two(two))
+    statuses, said, errors = ended(start_two(COMMAND, f"--workdir={two}"))
     assert statuses == [0, 0], errors
     assert f"resumed after step {done}" in said[0]
     assert "waltzjax" not in said[1]  # process 1 is silent
@@ -117,9 +119,22 @@ def test_stopped_through_one_resumed_and_equal_to_one_process(alone, tmp_path):
     assert ours == theirs
 
 
+def test_evaluation_by_two_equals_the_runs_own(alone, tmp_path):
+    output = tmp_path / "result.json"
+    agents = [f"--{role}={alone / role}" for role in ("conversation", "feedback")]
+    command = [*EVALUATE, f"--data={alone / 'data'}", f"--output={output}"]
+    statuses, said, errors = ended(start_two(command, *agents))
+    assert statuses == [0, 0], errors
+    assert str(output) in said[0] and "loading" not in said[1]  # the other one is silent
+    theirs = json.loads((alone / "final_validation_results.json").read_text())
+    ours = json.loads(output.read_text())
+    assert ours == {key: theirs[key] for key in ours}
+    assert len(output.with_suffix(".transcripts.jsonl").read_text().splitlines()) == ours["n"]
+
+
 def test_a_mistake_is_said_once_and_ends_both(alone):
     before = (alone / "config.json").read_bytes()
-    statuses, _, errors = ended(start_two(alone, seed=5))
+    statuses, _, errors = ended(start_two(COMMAND, f"--workdir={alone}", seed=5))
     assert all(statuses)
     assert "holds another run's config (config.seed" in errors[0]
     assert (alone / "config.json").read_bytes() == before
