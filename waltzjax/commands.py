@@ -109,6 +109,8 @@ def _quiet_libraries() -> Iterator[None]:
     """Keep libraries' routine chatter off the screen; their errors stay."""
     loggers = [logging.getLogger(name) for name in ("absl", "orbax", "jax", "transformers")]
     levels = [logger.level for logger in loggers]
+    # While it is imported it warns that there is no PyTorch, which nothing here needs.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:

@@ -11,7 +11,6 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
-from transformers import AutoTokenizer
 
 from waltzjax.data.chat import PROMPTS, Chat, stop_ids
 from waltzjax.model import hf_config
@@ -45,6 +44,8 @@ def prompt_files(config: ConfigDict) -> tuple[Path, Path]:
 
 
 def load_tokenizer(directory: Path) -> Any:
+    from transformers import AutoTokenizer  # late: see commands._quiet_libraries
+
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(directory))
     except (OSError, ValueError) as error:
