@@ -126,7 +126,7 @@ def test_what_cudnn_is_asked_for(window, monkeypatch):
 
 
 def compare_kernels():
-    """The largest differences, over the largest value, of cuDNN's and XLA's outputs and gradients; needs an NVIDIA GPU."""
+    """cuDNN's outputs and gradients less XLA's, over the largest value; needs an NVIDIA GPU."""
     worst = {}
     rng = np.random.default_rng(0)
     for channels, window in ((64, 0), (128, 0), (128, 100)):
