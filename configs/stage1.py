@@ -46,7 +46,6 @@ def tiny() -> ConfigDict:
     c.model.base = config.EMBEDDED
     c.model.dtype = "float32"
     c.model.remat = "none"
-    c.model.logprob_chunk = 1 << 14
     c.prompts.conversation = "tiny/conversation.txt"
     c.prompts.feedback = "tiny/feedback.txt"
     c.data.directory = config.EMBEDDED

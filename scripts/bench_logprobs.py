@@ -1,6 +1,6 @@
 """Token log-probs by blocks of the vocabulary against all logits at once: memory and time.
 
-    python scripts/bench_logprobs.py [--tokens=1024] [--width=1024] [--chunk=16] [--dtype=bfloat16]
+    python scripts/bench_logprobs.py [--tokens=1024] [--width=1024] [--dtype=bfloat16]
 
 Forward and backward of both, by turns, in one process. Prints one JSON line: `memory_ratio`, the
 temporary memory of the blocked program over the bytes of the full logits; `time_ratio`, the median
@@ -25,9 +25,9 @@ flags.DEFINE_integer("tokens", 1024, "Tokens.", lower_bound=1)
 flags.DEFINE_integer("width", 1024, "Width of the hidden states.", lower_bound=1)
 flags.DEFINE_integer("vocabulary", 128256, "Tokens of the vocabulary.", lower_bound=1)
 flags.DEFINE_integer(
-    "chunk",
-    config.default().model.logprob_chunk,
-    "Tokens' worth of logits held at once.",
+    "block",
+    config.default().model.vocab_block,
+    "config.model.vocab_block.",
     lower_bound=1,
 )
 flags.DEFINE_integer("pairs", 5, "Timed pairs, after one that is not.", lower_bound=1)
@@ -50,7 +50,7 @@ def main() -> None:
     hidden = jax.random.normal(keys[0], (1, f.tokens, f.width), f.dtype)
     unembed = jax.random.normal(keys[1], (f.vocabulary, f.width), f.dtype) * f.width**-0.5
     target = jax.random.randint(keys[2], (1, f.tokens), 0, f.vocabulary)
-    blocked = partial(token_logprobs, temperature=1.0, chunk=f.chunk)
+    blocked = partial(token_logprobs, temperature=1.0, block=f.block)
 
     def compiled(head):
         def loss(hidden, unembed):
@@ -69,7 +69,7 @@ def main() -> None:
     pairs = [tuple(map(seconds, programs)) for _ in range(f.pairs + 1)][1:]
     full = f.tokens * f.vocabulary * 4
     memory = [p.memory_analysis().temp_size_in_bytes / full for p in programs]
-    settings = ("tokens", "width", "vocabulary", "chunk", "dtype")
+    settings = ("tokens", "width", "vocabulary", "block", "dtype")
     print(
         json.dumps(
             {

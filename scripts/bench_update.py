@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import statistics
 import time
@@ -46,7 +47,7 @@ flags.DEFINE_integer("tokens", 4096, "Tokens of a row.", lower_bound=1)
 flags.DEFINE_integer("rows", 4, "Rows of a microbatch, on all devices together.", lower_bound=1)
 flags.DEFINE_integer("microbatches", 4, "Microbatches of an update.", lower_bound=1)
 flags.DEFINE_integer(
-    "chunk", config.default().model.logprob_chunk, "config.model.logprob_chunk.", lower_bound=1
+    "vocab_block", config.default().model.vocab_block, "config.model.vocab_block.", lower_bound=1
 )
 flags.DEFINE_enum("remat", "full", ["none", "full", "dots"], "config.model.remat.")
 flags.DEFINE_enum("attention", "auto", KERNELS, "config.model.attention.")
@@ -57,6 +58,7 @@ flags.register_validator(
 )
 flags.DEFINE_integer("steps", 5, "Timed updates, after two that are not.", lower_bound=1)
 flags.DEFINE_float("peak_tflops", 0.0, "Of one device; 0: known for A100, H100, H200, B200.")
+flags.register_validator("peak_tflops", lambda value: 0 <= value < math.inf, "a number, 0 or more")
 
 
 def flops_per_token(cfg: ModelConfig, tokens: int) -> int:
@@ -108,7 +110,7 @@ def main() -> None:
     optimizer = agent_optimizer(config.default(), "conversation", steps=1)
     state, batch = random_state(cfg, optimizer, mesh), random_batch(cfg, mesh, f)
     jitted = make_update(
-        cfg, nll, optimizer, temperature=1.0, chunk=f.chunk, state_sharding=shardings(state)
+        cfg, nll, optimizer, temperature=1.0, block=f.vocab_block, state_sharding=shardings(state)
     )
     with phase("compiling the update"):
         update = jitted.lower(state, batch, None).compile()
@@ -136,7 +138,7 @@ def main() -> None:
         "layers": cfg.layers,
         "attention": cfg.attention,
     }
-    settings = ("model", "tokens", "rows", "microbatches", "chunk", "remat", "dtype", "mesh")
+    settings = ("model", "tokens", "rows", "microbatches", "vocab_block", "remat", "dtype", "mesh")
     versions = {"device": device.device_kind, "devices": mesh.size, "jax": jax.__version__}
     print(json.dumps({**figures, **{name: f[name].value for name in settings}, **versions}))
 

@@ -55,7 +55,7 @@ def test_utilisation_of_what_cannot_be_is_one_line(model, wrong):
 
 def test_blocked_log_probs_hold_few_logits():
     status, out, err = bench(
-        "bench_logprobs.py", "--tokens=512", "--width=16", "--vocabulary=8000", "--chunk=8",
+        "bench_logprobs.py", "--tokens=512", "--width=16", "--vocabulary=8000", "--block=128",
         "--pairs=1",
     )  # fmt: skip
     assert status == 0, err

@@ -83,7 +83,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
     for path in (
         "rollout.batch", "rollout.max_new_tokens", "rollout.length_multiple", "rl.microbatches",
         "rl.updates_per_rollout", "train.epochs", "train.checkpoint_every", "eval.batch",
-        "model.logprob_chunk", "train.keep_checkpoints", "embedded.layers", "embedded.batch",
+        "model.vocab_block", "train.keep_checkpoints", "embedded.layers", "embedded.batch",
         "embedded.card_steps", "embedded.demo_steps", "embedded.kv_heads", "embedded.heads",
         "embedded.width", "embedded.mlp_width",
     ):  # fmt: skip

@@ -80,7 +80,7 @@ def agent_learner(
         recipe.loss,
         recipe.credit,
         temperature=config.rollout.temperature,
-        chunk=config.model.logprob_chunk,
+        block=config.model.vocab_block,
         updates=config.rl.updates_per_rollout,
         join=join,
         seed=config.seed,

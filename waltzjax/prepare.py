@@ -112,7 +112,7 @@ def _fit(
     )  # fmt: skip
     state = init_state(params, optimizer, mesh)
     update = make_update(
-        cfg, nll, optimizer, temperature=1.0, chunk=config.model.logprob_chunk,
+        cfg, nll, optimizer, temperature=1.0, block=config.model.vocab_block,
         state_sharding=shardings(state),
     )  # fmt: skip
     losses: list[jax.Array] = []

@@ -1,4 +1,4 @@
-"""KL estimates, truncated logits and chunked token log-probs against the float64 reference."""
+"""KL estimates, truncated logits and blocked token log-probs against the float64 reference."""
 
 import math
 import re
@@ -183,13 +183,13 @@ def reference_head(hidden_BTD, unembed_VD, targets_BT, temperature):
     return np.stack(logp_BT), np.stack(entropy_BT)
 
 
-@pytest.mark.parametrize("chunk", [1, 4, 5, 7, 21, 64])
+@pytest.mark.parametrize("block", [1, 4, 5, 9, 19, 64])
 @pytest.mark.parametrize("temperature", [0.6, 1.0, 1.5])
-def test_token_logprobs_matches_the_reference_for_any_chunk(chunk, temperature):
-    # 21 tokens, vocabulary 19: blocks of 1, 3, 4, 6 (four, the last of one), 19 and 19
+def test_token_logprobs_matches_the_reference_for_any_block(block, temperature):
+    # 21 tokens, vocabulary 19: the last block has 1, 3, 4, 1, 19 and 19
     arrays = draw_head(np.random.default_rng(5), 3, 7, 8, 19, scale=2.0)
     logp_BT, entropy_BT = token_logprobs(
-        *map(jnp.asarray, arrays), temperature=temperature, chunk=chunk
+        *map(jnp.asarray, arrays), temperature=temperature, block=block
     )
     want_logp_BT, want_entropy_BT = reference_head(*arrays, temperature)
     assert logp_BT.shape == entropy_BT.shape == (3, 7)
@@ -201,10 +201,10 @@ def test_token_logprobs_matches_the_reference_for_any_chunk(chunk, temperature):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_token_logprobs_on_random_shapes(seed):
     rng = np.random.default_rng(seed)
-    B, T, chunk = (int(n) for n in rng.integers(1, 9, size=3))
+    B, T, block = (int(n) for n in rng.integers(1, 9, size=3))
     arrays = draw_head(rng, B, T, 6, 11)
-    function = jax.jit(token_logprobs, static_argnames=("chunk", "temperature"))
-    logp_BT, entropy_BT = function(*map(jnp.asarray, arrays), temperature=1.0, chunk=chunk)
+    function = jax.jit(token_logprobs, static_argnames=("block", "temperature"))
+    logp_BT, entropy_BT = function(*map(jnp.asarray, arrays), temperature=1.0, block=block)
     want_logp_BT, want_entropy_BT = reference_head(*arrays, 1.0)
     np.testing.assert_allclose(logp_BT, want_logp_BT, atol=LOGP_ATOL)
     np.testing.assert_allclose(entropy_BT, want_entropy_BT, atol=LOGP_ATOL)
@@ -216,7 +216,7 @@ def test_token_logprobs_by_hand():
     targets_BT = jnp.array([[0, 1]])
     for temperature, p in ((1.0, 0.75), (0.5, 0.9)):
         logp_BT, entropy_BT = token_logprobs(
-            hidden_BTD, jnp.eye(2), targets_BT, temperature=temperature, chunk=2
+            hidden_BTD, jnp.eye(2), targets_BT, temperature=temperature, block=2
         )
         np.testing.assert_allclose(logp_BT, [[math.log(p), math.log(1 - p)]], atol=ATOL)
         h = -p * math.log(p) - (1 - p) * math.log(1 - p)
@@ -226,14 +226,14 @@ def test_token_logprobs_by_hand():
 def test_token_logprobs_stays_finite_at_huge_logits():
     hidden_BTD = jnp.array([[[500.0, 0.0, -500.0]] * 3])
     logp_BT, entropy_BT = token_logprobs(
-        hidden_BTD, jnp.eye(3), jnp.array([[0, 1, 2]]), temperature=1.0, chunk=2
+        hidden_BTD, jnp.eye(3), jnp.array([[0, 1, 2]]), temperature=1.0, block=2
     )
     np.testing.assert_allclose(logp_BT, [[0.0, -500.0, -1000.0]], rtol=RTOL, atol=ATOL)
     np.testing.assert_allclose(entropy_BT, np.zeros((1, 3)), atol=ATOL)
 
 
-@pytest.mark.parametrize("chunk", [2, 5, 64])
-def test_token_logprobs_gradients(chunk):
+@pytest.mark.parametrize("block", [2, 5, 64])
+def test_token_logprobs_gradients(block):
     # d logp(y) / d logits = (onehot(y) - p) / temperature, and
     # d entropy / d logits = -p (log p + entropy) / temperature, pushed through the unembedding
     temperature = 0.7
@@ -243,7 +243,7 @@ def test_token_logprobs_gradients(chunk):
 
     def total(hidden_BTD, unembed_VD):
         logp_BT, entropy_BT = token_logprobs(
-            hidden_BTD, unembed_VD, jnp.asarray(targets_BT), temperature=temperature, chunk=chunk
+            hidden_BTD, unembed_VD, jnp.asarray(targets_BT), temperature=temperature, block=block
         )
         return (logp_BT * weight_BT + entropy_BT * bonus_BT).sum()
 
@@ -271,7 +271,7 @@ def test_token_logprobs_in_half_precision():
     rounded_BTD, rounded_VD = (x.astype(jnp.bfloat16) for x in (hidden_BTD, unembed_VD))
 
     def total(hidden_BTD, unembed_VD):
-        logp_BT, _ = token_logprobs(hidden_BTD, unembed_VD, targets_BT, temperature=1.0, chunk=4)
+        logp_BT, _ = token_logprobs(hidden_BTD, unembed_VD, targets_BT, temperature=1.0, block=4)
         return logp_BT.sum()
 
     half = jax.grad(total, argnums=(0, 1))(rounded_BTD, unembed_VD)
@@ -284,12 +284,12 @@ def test_token_logprobs_in_half_precision():
 
 
 def test_no_array_holds_more_logits_than_asked():
-    """64 tokens, vocabulary 96, chunk 8: blocks of 12, forward and backward."""
+    """64 tokens, vocabulary 96, by blocks of 12, forward and backward."""
     hidden_BTD, unembed_VD, targets_BT = draw_head(np.random.default_rng(9), 4, 16, 5, 96)
 
     def total(hidden_BTD, unembed_VD):
         logp_BT, entropy_BT = token_logprobs(
-            hidden_BTD, unembed_VD, targets_BT, temperature=1.0, chunk=8
+            hidden_BTD, unembed_VD, targets_BT, temperature=1.0, block=12
         )
         return (logp_BT + entropy_BT).sum()
 

@@ -50,10 +50,10 @@ def test_log_probs_and_their_gradients(shape, tokens, head_inputs):
     where = sharding.params_sharding(mesh, {"unembed": unembed})["unembed"]
 
     def plain(h, w, t):
-        return token_logprobs(h, w, t, temperature=0.8, chunk=3)
+        return token_logprobs(h, w, t, temperature=0.8, block=3)
 
     def placed(h, w, t):
-        return head_logprobs(cfg, {"unembed": w}, h, t, temperature=0.8, chunk=3)
+        return head_logprobs(cfg, {"unembed": w}, h, t, temperature=0.8, block=3)
 
     def run(head, *args):
         function = jax.value_and_grad(lambda *a: weighted(head, *a), argnums=(0, 1), has_aux=True)

@@ -51,7 +51,7 @@ def learner(mesh, updates=1):
 
     return Learner(
         CFG, optimizer(), partial(policy_loss, **LOSS), partial(reinforce_pp, **CREDIT),
-        temperature=1.0, chunk=64, updates=updates,
+        temperature=1.0, block=64, updates=updates,
     )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def gradient(mesh, microbatches, weights):
     sgd = optax.sgd(1.0)
     state = init_state(params, sgd, mesh)
     update = make_update(
-        cfg, losses.nll, sgd, temperature=1.0, chunk=16, state_sharding=shardings(state)
+        cfg, losses.nll, sgd, temperature=1.0, block=16, state_sharding=shardings(state)
     )
     state, metrics = update(state, batch(mesh, microbatches, weights))
     after = jax.device_get(state.params)
@@ -107,7 +107,7 @@ def test_sequence_and_token_weights_differ(on_one_device):
 def test_padding_rows_change_nothing():
     """Five rows on a mesh of eight row groups: three empty rows are added."""
     mesh, rows = mesh_of(1, 1, 1), samples(5)
-    logp = make_logp(CFG, temperature=1.0, chunk=64)
+    logp = make_logp(CFG, temperature=1.0, block=64)
     alone = np.asarray(logp(sharded_params(CFG, mesh), batch(mesh, 1, rows=rows)))
     eight = mesh_of(1, 8, 1)
     padded = np.asarray(logp(sharded_params(CFG, eight), batch(eight, 1, rows=rows)))
@@ -131,7 +131,7 @@ def test_rewarded_text_becomes_likelier_and_the_reference_stays():
     mesh = mesh_of(1, 1, 1)
     params = sharded_params(CFG, mesh)
     rows = samples(8)
-    logp = make_logp(CFG, temperature=1.0, chunk=64)
+    logp = make_logp(CFG, temperature=1.0, block=64)
     b = batch(mesh, rows=rows)
     before = np.asarray(logp(params, b)).sum(-1)[0]
     state = init_state(params, optimizer(), mesh)
@@ -162,7 +162,7 @@ def test_gap_is_what_the_sampler_said_against_what_the_trainer_says():
     mesh = mesh_of(1, 1, 1)
     params = sharded_params(CFG, mesh)
     b = batch(mesh)
-    truth = np.asarray(make_logp(CFG, temperature=1.0, chunk=64)(params, b))
+    truth = np.asarray(make_logp(CFG, temperature=1.0, block=64)(params, b))
     action = np.asarray(b.action_BT)
     _, metrics = learner(mesh).learn(init_state(params, optimizer(), mesh), None, params, b)
     gap = np.abs(truth + 6.0)[action]
@@ -200,7 +200,7 @@ def adapter_step(mesh, cfg=CFG, *, microbatches=1, seed=0):
     sgd = optax.sgd(1.0)
     state = init_state(adapter, sgd, mesh)
     update = make_update(
-        cfg, losses.nll, sgd, temperature=1.0, chunk=16, state_sharding=shardings(state),
+        cfg, losses.nll, sgd, temperature=1.0, block=16, state_sharding=shardings(state),
         join=join, seed=seed,
     )  # fmt: skip
     state, metrics = update(state, batch(mesh, microbatches), base)

@@ -18,14 +18,14 @@ def token_logprobs(
     target_BT: jax.Array,
     *,
     temperature: float,
-    chunk: int,
+    block: int,
     vocab_axis: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """log softmax(W h / temperature)[target] and the entropy of that distribution, in nats.
 
-    Computed by blocks of the vocabulary, each for all tokens at once, and recomputed in the
-    backward pass: no more logits are held than ``chunk`` tokens have, in float32 whatever the model
-    computes in. The gradients' matrix products are in the type of ``hidden_BTD``, their sums in
+    Computed by blocks of ``block`` tokens of the vocabulary, each for all of [B, T] at once, and
+    recomputed in the backward pass: no more logits are held, in float32 whatever the model computes
+    in. The gradients' matrix products are in the type of ``hidden_BTD``, their sums in
     float32.
 
     Args:
@@ -37,8 +37,7 @@ def token_logprobs(
       (logp_BT, entropy_BT), float32.
     """
     B, T, D = hidden_BTD.shape
-    vocabulary = unembed_VD.shape[0]
-    size = min(max(vocabulary * chunk // (B * T), 1), vocabulary)
+    size = min(block, unembed_VD.shape[0])
     logp_N, entropy_N = _log_probs(
         size, temperature, vocab_axis, hidden_BTD.reshape(-1, D), unembed_VD, target_BT.reshape(-1)
     )

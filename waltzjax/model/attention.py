@@ -42,7 +42,8 @@ def attend(
     q_BTHC: jax.Array, k_BTJC: jax.Array, v_BTJC: jax.Array, length_B: jax.Array,
     *, window: int, kernel: Kernel,
 ) -> jax.Array:  # fmt: skip
-    """Causal attention within right-padded rows, softmax in float32; padding is arbitrary."""
+    """Causal attention within right-padded rows, softmax in float32. What stands in padding is
+    arbitrary, but finite: weight gradients multiply it with zero."""
     return jax.nn.dot_product_attention(
         q_BTHC, k_BTJC, v_BTJC, is_causal=True,
         # cuDNN masks by both lengths or by none.
@@ -61,4 +62,6 @@ def attend_cached(
     seen_BTS = s <= position_BT[:, :, None]
     if window:
         seen_BTS &= s > position_BT[:, :, None] - window
-    return jax.nn.dot_product_attention(q_BTHC, k_BSJC, v_BSJC, mask=seen_BTS[:, None])
+    return jax.nn.dot_product_attention(
+        q_BTHC, k_BSJC, v_BSJC, mask=seen_BTS[:, None], implementation="xla"
+    )

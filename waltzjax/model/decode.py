@@ -32,17 +32,21 @@ def unstack_layers(cfg: ModelConfig, params) -> Any:
     return {**params, "layers": layers}
 
 
-def cached_hidden_states(cfg: ModelConfig, params, token_BT, position_BT, cache: Cache):
+def cached_hidden_states(
+    cfg: ModelConfig, params, token_BT, position_BT, cache: Cache, length_B=None
+):
     """Hidden states [B, T, D] of new tokens at ``position_BT``, given the cache; the new cache.
 
-    ``params`` come from ``unstack_layers``. A position beyond the cache is not written.
+    With ``length_B`` the tokens are whole rows, from position 0 on, right-padded: they see one
+    another, not the cache. ``params`` come from ``unstack_layers``. A position beyond the cache is
+    not written.
     """
     x_BTD = params["embed"][token_BT].astype(cfg.dtype)
     angle_BTc = position_BT[:, :, None] * rope_frequencies(cfg)
     keys, values = [], []
     for layer, *kv in zip(params["layers"], cache.k, cache.v, strict=True):
         x_BTD, (k, v) = Block(cfg).apply(
-            {"params": layer}, x_BTD, angle_BTc, kv=kv, position_BT=position_BT
+            {"params": layer}, x_BTD, angle_BTc, length_B, kv, position_BT
         )
         keys.append(k)
         values.append(v)

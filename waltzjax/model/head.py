@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
+import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
 from waltzjax.core.logprobs import token_logprobs
@@ -13,7 +16,7 @@ from waltzjax.model.transformer import unembedding
 
 def head_logprobs(
     cfg: ModelConfig, params, hidden_BTD: jax.Array, target_BT: jax.Array, *,
-    temperature: float, chunk: int,
+    temperature: float, block: int,
 ) -> tuple[jax.Array, jax.Array]:  # fmt: skip
     """(logp_BT, entropy_BT) of the targets, in nats: ``core.logprobs.token_logprobs`` of each
     device's rows.
@@ -25,19 +28,15 @@ def head_logprobs(
     unembed_VD = unembedding(params)
     if cfg.mesh is None:
         return token_logprobs(
-            hidden_BTD, unembed_VD, target_BT, temperature=temperature, chunk=chunk
+            hidden_BTD, unembed_VD, target_BT, temperature=temperature, block=block
         )
     spec = even_spec(cfg.mesh, "unembed", unembed_VD.shape)
     vocab_axis, width_axis = (a if a and cfg.mesh.shape[a] > 1 else None for a in spec)
 
     def on_device(hidden_BTD, unembed_VD, target_BT):
-        # Rows differ over these too: the gradient is summed over them once it is scattered.
-        others = tuple(axis for axis in ROWS if axis != width_axis)
-        unembed_VD = jax.lax.pcast(unembed_VD, others, to="varying")
-        if width_axis:
-            unembed_VD = jax.lax.all_gather(unembed_VD, width_axis, axis=1, tiled=True)
         return token_logprobs(
-            hidden_BTD, unembed_VD, target_BT, temperature=temperature, chunk=chunk,
+            hidden_BTD, _gathered(cfg.dtype, width_axis, unembed_VD), target_BT,
+            temperature=temperature, block=block,
             vocab_axis=vocab_axis,
         )  # fmt: skip
 
@@ -47,4 +46,33 @@ def head_logprobs(
         in_specs=(P(ROWS), P(vocab_axis, width_axis), P(ROWS)),
         out_specs=P(ROWS),
     )
-    return mapped(hidden_BTD, unembed_VD.astype(cfg.dtype), target_BT)
+    return mapped(hidden_BTD, unembed_VD, target_BT)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _gathered(dtype, width_axis, part_VD: jax.Array) -> jax.Array:
+    """Within ``shard_map``: the matrix in ``dtype``, gathered over ``width_axis``. Its gradient is
+    summed over devices in the type of ``part_VD``, the master weights'."""
+    whole_VD = part_VD.astype(dtype)
+    if width_axis:
+        whole_VD = jax.lax.all_gather(whole_VD, width_axis, axis=1, tiled=True)
+    return jax.lax.pcast(whole_VD, _others(width_axis), to="varying")
+
+
+def _others(width_axis) -> tuple[str, ...]:
+    """The axes over which rows differ and the matrix does not."""
+    return tuple(axis for axis in ROWS if axis != width_axis)
+
+
+def _gathered_forward(dtype, width_axis, part_VD):
+    return _gathered(dtype, width_axis, part_VD), jnp.zeros((), part_VD.dtype)  # its type
+
+
+def _gathered_backward(dtype, width_axis, stored, of_whole_VD):
+    of_part_VD = of_whole_VD.astype(stored.dtype)
+    if width_axis:
+        of_part_VD = jax.lax.psum_scatter(of_part_VD, width_axis, scatter_dimension=1, tiled=True)
+    return (jax.lax.psum(of_part_VD, _others(width_axis)),)
+
+
+_gathered.defvjp(_gathered_forward, _gathered_backward)

@@ -90,6 +90,15 @@ def keep_rows(mesh: Mesh | None, x: jax.Array) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, spec))
 
 
+def keep_heads(mesh: Mesh | None, x_BTHC: jax.Array, kv_heads: int) -> jax.Array:
+    """Hold heads split over tensor, or whole where it does not divide those of keys and values:
+    cuDNN's attention takes them even or not at all."""
+    if mesh is None:
+        return x_BTHC
+    axis = "tensor" if kv_heads % mesh.shape["tensor"] == 0 else None
+    return jax.lax.with_sharding_constraint(x_BTHC, NamedSharding(mesh, P(ROWS, None, axis)))
+
+
 def params_sharding(mesh: Mesh, params: Any) -> Any:
     """The tree of NamedShardings of a parameter tree (arrays or abstract values).
 

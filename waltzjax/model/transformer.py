@@ -18,7 +18,7 @@ from jax.ad_checkpoint import checkpoint_name
 from waltzjax.model.architecture import ModelConfig, Remat
 from waltzjax.model.attention import attend, attend_cached
 from waltzjax.model.rope import rope_frequencies, rotate
-from waltzjax.model.sharding import keep_rows
+from waltzjax.model.sharding import keep_heads, keep_rows
 from waltzjax.model.zero import zero_matmul
 
 PRODUCT = "product with a weight"  # what remat "dots" keeps
@@ -45,10 +45,9 @@ class Linear(nn.Module):
         init = nn.initializers.normal(self.cfg.init_scale)
         kernel = self.param("kernel", init, (x.shape[-1], self.features), self.cfg.param_dtype)
         # Rows are flattened: XLA on CPU contracts one axis six times faster than two (backward).
-        kernel = kernel.astype(self.cfg.dtype)
         rows = x.reshape(-1, x.shape[-1])
         if self.cfg.mesh is None:
-            flat = rows @ kernel
+            flat = rows @ kernel.astype(self.cfg.dtype)
         else:
             flat = zero_matmul(self.cfg.mesh, f"layers/{self.name}/kernel", rows, kernel)
         if self.has_variable("params", "lora_a"):
@@ -69,8 +68,9 @@ class Linear(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer. Without a cache: causal attention within the row. With one: the new keys and
-    values are written at ``position_BT`` and attention runs over the cached positions."""
+    """One layer. Given ``length_B``: causal attention within the rows. Given a cache, ``kv``: the
+    new keys and values are written at ``position_BT``; without lengths, attention runs over what is
+    cached."""
 
     cfg: ModelConfig
 
@@ -90,16 +90,17 @@ class Block(nn.Module):
             q_BTHC = RMSNorm(cfg, name="q_norm")(q_BTHC)
             k_BTJC = RMSNorm(cfg, name="k_norm")(k_BTJC)
         q_BTHC, k_BTJC = rotate(q_BTHC, angle_BTc), rotate(k_BTJC, angle_BTc)
-        if kv is None:
+        if kv is not None:
+            kv = [_write(c, n, position_BT) for c, n in zip(kv, (k_BTJC, v_BTJC), strict=True)]
+        if length_B is not None:
+            q_BTHC, k_BTJC, v_BTJC = (
+                keep_heads(cfg.mesh, x, cfg.kv_heads) for x in (q_BTHC, k_BTJC, v_BTJC)
+            )
             out_BTHC = attend(
                 q_BTHC, k_BTJC, v_BTJC, length_B, window=cfg.window, kernel=cfg.attention
             )
         else:
-            k_BSJC, v_BSJC = (
-                _write(c, n, position_BT) for c, n in zip(kv, (k_BTJC, v_BTJC), strict=True)
-            )
-            kv = (k_BSJC, v_BSJC)
-            out_BTHC = attend_cached(q_BTHC, k_BSJC, v_BSJC, position_BT, window=cfg.window)
+            out_BTHC = attend_cached(q_BTHC, kv[0], kv[1], position_BT, window=cfg.window)
         x_BTD += Linear(cfg, cfg.width, name="o")(out_BTHC.reshape(B, T, -1))
         h_BTD = RMSNorm(cfg, name="mlp_norm")(x_BTD)
         gate = nn.silu(Linear(cfg, cfg.mlp_width, name="gate")(h_BTD))

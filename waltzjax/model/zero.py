@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -28,12 +29,13 @@ def _whole(mesh: Mesh, path: str, kernel: jax.Array) -> jax.Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def zero_matmul(mesh: Mesh, path: str, rows_NI: jax.Array, kernel_IO: jax.Array) -> jax.Array:
-    """``rows @ kernel``: the kernel is gathered for the product, and gathered anew for the backward
-    one; its gradient is reduced and scattered at once.
+    """``rows @ kernel`` in the type of the rows: the kernel is gathered for the product, and
+    gathered anew for the backward one; its gradient is reduced, in the type of the kernel, the
+    master weights', and scattered at once.
 
     ``rows_NI`` are split over data and fsdp; ``path`` is that of the stacked kernel in the rules.
     """
-    return rows_NI @ _whole(mesh, path, kernel_IO)
+    return rows_NI @ _whole(mesh, path, kernel_IO.astype(rows_NI.dtype))
 
 
 def _forward(mesh, path, rows_NI, kernel_IO):
@@ -46,7 +48,7 @@ def _backward(mesh, path, saved, gradient_NO):
     inner, outer = (axis if axis == "tensor" else None for axis in spec)
 
     def contract(rows_ni, gradient_no):
-        change = rows_ni.T @ gradient_no
+        change = jnp.dot(rows_ni.T, gradient_no, preferred_element_type=kernel_IO.dtype)
         if "fsdp" in spec:
             at = spec.index("fsdp")
             change = jax.lax.psum_scatter(change, "fsdp", scatter_dimension=at, tiled=True)
@@ -57,7 +59,7 @@ def _backward(mesh, path, saved, gradient_NO):
     change_IO = jax.shard_map(
         contract, mesh=mesh, in_specs=(P(ROWS, inner), P(ROWS, outer)), out_specs=spec
     )(rows_NI, gradient_NO)
-    return gradient_NO @ _whole(mesh, path, kernel_IO).T, change_IO
+    return gradient_NO @ _whole(mesh, path, kernel_IO.astype(rows_NI.dtype)).T, change_IO
 
 
 zero_matmul.defvjp(_forward, _backward)

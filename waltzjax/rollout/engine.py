@@ -171,7 +171,7 @@ def _generate(
 
     position_BT = jnp.broadcast_to(jnp.arange(T), (B, T))
     cache = empty_cache(cfg, B, T + max_new_tokens)
-    hidden_BTD, cache = cached_hidden_states(cfg, params, token_BT, position_BT, cache)
+    hidden_BTD, cache = cached_hidden_states(cfg, params, token_BT, position_BT, cache, length_B)
     last_BD = jnp.take_along_axis(hidden_BTD, (length_B - 1)[:, None, None], axis=1)[:, 0]
     token_B, logp_B = draw(last_BD, 0)
     zeros_BN = jnp.zeros((B, max_new_tokens), jnp.int32)

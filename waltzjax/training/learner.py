@@ -100,14 +100,14 @@ class Learner:
         credit: Callable[[PolicyBatch], PolicyBatch],
         *,
         temperature: float,
-        chunk: int,
+        block: int,
         updates: int,
         join: Join = whole,
         seed: int = 0,
     ):
         self._updates = updates
         self._join = join
-        self._logp = make_logp(cfg, temperature=temperature, chunk=chunk)
+        self._logp = make_logp(cfg, temperature=temperature, block=block)
         self._update: Any = None  # built at the first step, for the shardings of its state
         self._make_update = partial(
             make_update,
@@ -115,7 +115,7 @@ class Learner:
             loss,
             optimizer,
             temperature=temperature,
-            chunk=chunk,
+            block=block,
             join=join,
             seed=seed,
         )

@@ -29,24 +29,24 @@ def whole(frozen: Any, trained: Any) -> Any:
 
 
 def forward_logp(
-    cfg: ModelConfig, params, batch: PolicyBatch, *, temperature: float, chunk: int,
+    cfg: ModelConfig, params, batch: PolicyBatch, *, temperature: float, block: int,
     dropout_key=None,
 ):  # fmt: skip
     """(logp_BT, entropy_BT): entry t is about token t given the tokens before it; entry 0 is 0."""
     hidden_BTD = hidden_states(cfg, params, batch.token_BT, batch.length_B, dropout_key)
     logp, entropy = head_logprobs(
         cfg, params, hidden_BTD[:, :-1], batch.token_BT[:, 1:],
-        temperature=temperature, chunk=chunk,
+        temperature=temperature, block=block,
     )  # fmt: skip
     return tuple(jnp.pad(x, ((0, 0), (1, 0))) for x in (logp, entropy))
 
 
-def make_logp(cfg: ModelConfig, *, temperature: float, chunk: int):
+def make_logp(cfg: ModelConfig, *, temperature: float, block: int):
     """``logp(params, batch) -> logp_MBT`` over the microbatches, zero off the actions."""
 
     def logp(params, batch_MBT: PolicyBatch) -> jax.Array:
         def one(_, batch):
-            value, _ = forward_logp(cfg, params, batch, temperature=temperature, chunk=chunk)
+            value, _ = forward_logp(cfg, params, batch, temperature=temperature, block=block)
             return None, jnp.where(batch.action_BT, value, 0)
 
         return jax.lax.scan(one, None, batch_MBT)[1]
@@ -60,7 +60,7 @@ def make_update(
     optimizer: optax.GradientTransformation,
     *,
     temperature: float,
-    chunk: int,
+    block: int,
     state_sharding: Any,
     join: Join = whole,
     seed: int = 0,
@@ -76,7 +76,7 @@ def make_update(
 
     def loss_of(trained, frozen, batch, key):
         logp_BT, entropy_BT = forward_logp(
-            cfg, join(frozen, trained), batch, temperature=temperature, chunk=chunk,
+            cfg, join(frozen, trained), batch, temperature=temperature, block=block,
             dropout_key=key,
         )  # fmt: skip
         loss, metrics = loss_fn(logp_BT, batch)
