@@ -6,14 +6,22 @@ import contextlib
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
 
+import jax
 from absl import app, flags
 
 from waltzjax import console, processes
 from waltzjax.interrupts import Stopped
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+OUT_OF_MEMORY = (
+    "A device's memory is full: more config.rl.microbatches, a smaller rollout.max_new_tokens or "
+    "eval.batch, :lora or more devices need less; waltzjax.plan says how much. JAX takes three "
+    "quarters of a GPU unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise."
+)
 
 
 def run(main: Callable[[], object]) -> None:
@@ -39,11 +47,22 @@ def _run(main: Callable[[], object], stack: contextlib.ExitStack) -> None:
     except KeyboardInterrupt:
         console.say("interrupted; the same command goes on from what is saved")
         sys.exit(EXIT_INTERRUPTED)
-    except (ValueError, OSError, FloatingPointError) as error:
-        console.say(f"error: {error}", stream=sys.stderr)
-        if _distributed():
-            os._exit(1)  # at once: jax would wait for the others, who wait for this process
-        sys.exit(1)
+    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
+        _fail(f"error: {error}")
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            _fail(traceback.format_exc())
+        _fail(f"error: {str(error).splitlines()[0]}\n{OUT_OF_MEMORY}")
+    except Exception:
+        _fail(traceback.format_exc())
+
+
+def _fail(text: str) -> NoReturn:
+    console.say(text, stream=sys.stderr)
+    if _distributed():
+        sys.stderr.flush()
+        os._exit(1)  # at once: jax would wait for the others, who wait for this process
+    sys.exit(1)
 
 
 def define_processes() -> None:

@@ -29,7 +29,7 @@ def default() -> ConfigDict:
     # products with weights, which are kept (a quarter less work than full, more memory).
     c.model.remat = "full"
     c.model.attention = "auto"  # auto | xla | cudnn; auto: cuDNN's flash on GPUs in half precision
-    c.model.vocab_block = 2048  # log-probs: logits of so many tokens of the vocabulary are held
+    c.model.vocab_block = 1024  # log-probs: logits of so many tokens of the vocabulary are held
 
     c.lora = ConfigDict()  # adapters over one frozen base (arXiv 2106.09685)
     c.lora.rank = 0  # 0: no adapters, every weight is trained
@@ -91,7 +91,7 @@ def default() -> ConfigDict:
 
     c.eval = ConfigDict()
     c.eval.prompts = 0  # of the validation set, stratified; 0: all
-    c.eval.batch = 128
+    c.eval.batch = 32  # prompts played at once
     c.eval.temperature = 0.0  # 0: greedy
 
     c.embedded = embedded()

@@ -25,6 +25,11 @@ def validate(c: ConfigDict, *, training: bool) -> None:
         problems.append(
             f"config.rollout.t_max: got {c.rollout.t_max}, training feedback needs >= 1"
         )
+    if training and not problems and c.model.param_dtype != "float32" and not c.lora.rank:
+        problems.append(
+            f"config.model.param_dtype: got {c.model.param_dtype!r}, allowed is 'float32' where "
+            "whole models are trained (config.lora.rank = 0): a step is lost in bfloat16's rounding"
+        )
     if problems:
         raise ValueError("the config does not hold:\n  " + "\n  ".join(problems))
 

@@ -18,7 +18,7 @@ from waltzjax.processes import alone, largest, writing
 from waltzjax.recipes import RECIPES
 from waltzjax.runtime import Runtime
 from waltzjax.training.checkpoint import Checkpoints
-from waltzjax.training.learner import init_state
+from waltzjax.training.learner import abstract_state, init_state, shapes_of
 from waltzjax.training.metrics import MetricWriter
 from waltzjax.tuning import Tuning, joined
 from waltzjax.types import Prompt
@@ -70,7 +70,6 @@ def run_stage(
         role: agent_learner(config, runtime.cfg, recipe, tuning.join, optimizers[role])
         for role in optimizers
     }
-    agents = {role: init_state(start[role], o, runtime.mesh) for role, o in optimizers.items()}
     reference = joined(tuning, base, start)
     stream = config.seed * 10 + recipe.stream
     batches = prompt_batches(prompts, batch_size=config.rollout.batch, seed=stream, epochs=None)
@@ -80,11 +79,15 @@ def run_stage(
     checkpoints = Checkpoints(
         workdir / "checkpoints" / stage, config.train.keep_checkpoints, console.say
     )
-    step, found = 0, checkpoints.restore(agents)
+    mesh = runtime.mesh
+    form = {role: abstract_state(shapes_of(start[role]), o, mesh) for role, o in optimizers.items()}
+    step, found = 0, checkpoints.restore(form)
     if found:
         step, agents, host = found
         batches.set_state(host["data"])
         console.say(f"{stage}: resumed after step {step}")
+    else:
+        agents = {role: init_state(start[role], o, mesh) for role, o in optimizers.items()}
     begun, every = step, config.train.validate_every
     label = stage.replace("stage", "stage ")
 

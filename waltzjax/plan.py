@@ -37,12 +37,14 @@ from waltzjax.training.step import Join, whole
 from waltzjax.tuning import adapter_form, adapter_join
 
 GIB = 2**30
+MOST_DEVICES = 4096  # emulated
 COLLECTIVES = "all-gather|reduce-scatter|all-reduce|all-to-all|collective-permute"
 
 LEGEND = (
     "update, log-probs: a layer's weights are gathered for their use (all-gather), their gradients",
     "summed and split at once (reduce-scatter); embedded tokens go from a split by width to one by",
-    "row (all-to-all); gradients of norms, losses and counts are summed everywhere (all-reduce).",
+    "row (all-to-all); gradients of norms and adapters, losses and counts are summed everywhere",
+    "(all-reduce).",
     "generation: placed by XLA, which moves activations instead of weights.",
 )
 
@@ -65,6 +67,7 @@ class Plan:
     resident: dict[str, int]  # what stays all along
     programs: dict[str, Program]
     peak_bytes: int  # all that stays, and the most that a program needs beside it
+    checkpoint_bytes: int  # on disk, of all devices together
 
 
 def measure(lowered: Any) -> Program:
@@ -113,6 +116,12 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: in
     """The last stage of ``config`` for the architecture in ``directory``; no weights are read."""
     plain = read_model_config(config, directory)
     cfg, roll, micro = over_mesh(plain, mesh), config.rollout, config.rl.microbatches
+    room = cfg.max_positions - roll.max_new_tokens
+    if not 1 <= prompt_tokens <= room:
+        raise ValueError(
+            f"--prompt_tokens: got {prompt_tokens}, allowed are 1 to {room}: the model's "
+            f"{cfg.max_positions} positions less config.rollout.max_new_tokens"
+        )
     recipe = RECIPES[config.stages[-1]](config)
     key = jax.random.key(0)
 
@@ -133,6 +142,10 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: in
     resident = {"base and reference": device_bytes(base)}
     if config.model.feedback:
         resident["feedback agent's start and reference"] = device_bytes(trained)
+    elif config.lora.rank:
+        resident["feedback agent's first adapter"] = device_bytes(trained)
+    if config.lora.rank:
+        resident["conversation agent's first adapter"] = device_bytes(trained)
     for role in recipe.trained:
         resident[f"{role} agent: what is trained"] = device_bytes(state.params)
         resident[f"{role} agent: its optimiser"] = device_bytes(state.opt_state)
@@ -143,8 +156,8 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: in
     learner = agent_learner(config, cfg, recipe, join, optimizer)
     lowered = learner.lower(state, frozen, policy, abstract_batch(mesh, micro, rows, tokens))
     lowered["generation"] = Engine(plain, mesh, (0,), roll.length_multiple).lower(
-        policy, rows=bucket(roll.batch, groups), prompt_tokens=prompt_tokens,
-        max_new_tokens=roll.max_new_tokens,
+        policy, rows=bucket(max(roll.batch, config.eval.batch), groups),
+        prompt_tokens=prompt_tokens, max_new_tokens=roll.max_new_tokens,
     )  # fmt: skip
     kept = {"log-probs": policy, "generation": policy, "update": (state, frozen)}
     programs, beside = {}, [0]
@@ -153,7 +166,10 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: in
             programs[name] = p = measure(program)
         arguments = p.argument_bytes - device_bytes(kept[name])
         beside.append(arguments + p.temporary_bytes + p.output_bytes)
-    return Plan(resident, programs, sum(resident.values()) + max(beside))
+    kept_bytes = len(recipe.trained) * sum(
+        x.size * x.dtype.itemsize for x in jax.tree.leaves(state)
+    )
+    return Plan(resident, programs, sum(resident.values()) + max(beside), kept_bytes)
 
 
 def show(plan: Plan) -> None:
@@ -173,14 +189,15 @@ def show(plan: Plan) -> None:
     ]
     console.say("\n" + console.table("", ["program", "collective", "result", "places"], rows))
     console.say("\n".join(["", *LEGEND]))
-    console.say(f"\npeak {plan.peak_bytes / GIB:.1f} GiB a device")
+    console.say(
+        f"\npeak {plan.peak_bytes / GIB:.1f} GiB a device; {plan.checkpoint_bytes / GIB:.1f} GiB "
+        "of disk a checkpoint, of which there are config.train.keep_checkpoints and one more"
+    )
 
 
 def main() -> None:
     f, config = flags.FLAGS, flags.FLAGS.config
     config_check.validate(config, training=True)
-    if f.devices < 1 or f.prompt_tokens < 1:
-        raise ValueError(f"--devices, --prompt_tokens: got {f.devices}, {f.prompt_tokens}; >= 1")
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", f.devices)
     directory = Path(f.model) if f.model else hf_config.resolve(config.model.base)
@@ -196,8 +213,11 @@ if __name__ == "__main__":
         "model", "", "Directory with the model's config.json; weights are not needed. Default: "
         "config.model.base."
     )  # fmt: skip
-    flags.DEFINE_integer("devices", 8, "How many devices to compile for.")
-    flags.DEFINE_integer("prompt_tokens", 1024, "Tokens of the longest prompt.")
+    flags.DEFINE_integer("devices", 8, "How many devices to compile for.", 1, MOST_DEVICES)
+    flags.DEFINE_integer(
+        "prompt_tokens", 1024, "Tokens of the longest prompt an agent reads; the feedback agent's "
+        "holds the user's and an answer, a revision's the feedback too."
+    )  # fmt: skip
     flags.DEFINE_bool("json", False, "Also print the plan as one line of JSON, in bytes.")
     flags.mark_flags_as_required(["config"])
     commands.run(main)

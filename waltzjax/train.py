@@ -23,7 +23,7 @@ from waltzjax.evaluate import evaluate, result, stratified, transcript
 from waltzjax.files import own_workdir, write_json
 from waltzjax.loop import run_stage, stage_steps
 from waltzjax.model import hf, hf_config, sharding
-from waltzjax.processes import wait, writes, writing
+from waltzjax.processes import largest, wait, writes, writing
 from waltzjax.recipes import RECIPES
 from waltzjax.runtime import (
     Runtime,
@@ -130,7 +130,8 @@ def _stages(
                 config, stage, runtime, tuning, params, trained, train_prompts, workdir, validate
             )  # fmt: skip
         for role in trained if last else roles:
-            if not (directory / role).exists():
+            # Agreed on by all processes: the first may have written it before another one looks.
+            if largest(not (directory / role).exists()):
                 tuning.save(directory / role, trained[role])
         measure(stage, stage.replace("stage", "stage "), trained)
     wait("evaluations")

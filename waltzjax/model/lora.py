@@ -64,7 +64,9 @@ def merge(base: dict[str, Any], adapter: dict[str, Any], scale: float) -> dict[s
     layers = dict(base["layers"])
     for name, low_rank in adapter["layers"].items():
         kernel = layers[name]["kernel"]
-        change = jnp.einsum("lir,lro->lio", low_rank["lora_a"], low_rank["lora_b"])
+        change = jnp.einsum(
+            "lir,lro->lio", low_rank["lora_a"], low_rank["lora_b"], precision="highest"
+        )
         merged = (kernel.astype(jnp.float32) + scale * change).astype(kernel.dtype)
         layers[name] = {**layers[name], "kernel": merged}
     return {**base, "layers": layers}

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 import orbax.checkpoint as ocp
 
 from waltzjax.processes import wait, writes
@@ -36,15 +35,15 @@ class Checkpoints:
     ) -> tuple[int, dict[str, AgentState], dict] | None:
         """The newest checkpoint that can be read: (step, agents, host); None if there is none.
 
-        Arrays come back in the shardings of ``like``. Damaged checkpoints are passed over, with a
-        word, and moved aside, so that their steps can be written again.
+        Arrays come back in the shardings of ``like``, whose leaves are abstract. Damaged
+        checkpoints are passed over, with a word, and moved aside, so that their steps can be
+        written again.
 
         Raises:
           ValueError: there are checkpoints and none can be read; they are left where they are.
         """
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         args = ocp.args.Composite(
-            agents=ocp.args.StandardRestore(abstract), host=ocp.args.JsonRestore()
+            agents=ocp.args.StandardRestore(like), host=ocp.args.JsonRestore()
         )
         damaged: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):

@@ -54,6 +54,11 @@ def abstract(shapes: Any, where: Any) -> Any:
     )
 
 
+def shapes_of(arrays: Any) -> Any:
+    """Their shapes, types and shardings."""
+    return abstract(arrays, shardings(arrays))
+
+
 def abstract_state(params: Any, optimizer: optax.GradientTransformation, mesh: Mesh) -> AgentState:
     """``init_state`` of abstract parameters."""
     shapes = jax.eval_shape(optimizer.init, params)
