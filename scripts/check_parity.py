@@ -20,6 +20,7 @@ from waltzjax.rollout.engine import Engine, Sampling
 
 TOLERANCE = 1e-4
 NEW_TOKENS = 64
+MOST_DEVICES = 64  # along an axis, emulated
 CHUNK = 256  # positions whose logits are held at once
 
 
@@ -35,6 +36,10 @@ def main() -> int:
     cfg, mesh = hf_config.read_config(directory), sharding.make_mesh(shape)
     if args.positions > cfg.max_positions:
         raise ValueError(f"--positions: got {args.positions}, allowed is <= {cfg.max_positions}")
+    if cfg.max_positions <= NEW_TOKENS:
+        raise ValueError(
+            f"{directory}: {cfg.max_positions} positions, more than {NEW_TOKENS} wanted"
+        )
     params = hf.load_params(directory, cfg, mesh)
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
 
@@ -57,7 +62,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the random tokens")
     args = parser.parse_args()
     sizes = args.mesh.split("x")
-    if len(sizes) != 3 or not all(n.isdecimal() and int(n) for n in sizes):
+    if len(sizes) != 3 or not all(n.isdecimal() and 0 < int(n) <= MOST_DEVICES for n in sizes):
         parser.error(f"--mesh: got {args.mesh!r}, expected three sizes, such as 1x8x1")
     if args.positions < 1:
         parser.error(f"--positions: got {args.positions}, allowed is >= 1")

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from support import mesh_of, tiny_chat, tiny_config
 
-from waltzjax.export import merged
-from waltzjax.model import hf, hf_config, peft, transformer
+from waltzjax.export import export
+from waltzjax.model import hf, hf_config, hf_files, peft, transformer
 from waltzjax.model.lora import Lora, attach, init_adapter
 
 FORM = Lora(4, 8.0, ("q", "v", "down"))
@@ -46,23 +47,27 @@ def test_it_says_what_base_and_adapter_say(agent, tmp_path):
     wide = jax.tree.map(lambda x: x.astype(jnp.float32), params)
     want = states(directory.parent / "base", attach(wide, adapter, FORM.scale))
     assert np.abs(want - states(directory.parent / "base")).max() > 100 * HIDDEN_ATOL
-    merged(directory, tmp_path / "whole", "float32")
+    export(directory, tmp_path / "whole", "float32")
     np.testing.assert_allclose(states(tmp_path / "whole"), want, rtol=0, atol=HIDDEN_ATOL)
-    merged(directory, tmp_path / "kept", "")
+    export(directory, tmp_path / "kept", "")
     assert json.loads((tmp_path / "kept/config.json").read_text())["dtype"] == kind
+    export(tmp_path / "whole", tmp_path / "half", "bfloat16")
+    assert hf_files.stored_dtype(tmp_path / "half") == "bfloat16"
+    half, whole = (load_file(tmp_path / d / "model.safetensors") for d in ("half", "whole"))
+    for name, array in whole.items():
+        np.testing.assert_array_equal(half[name], array.astype(jnp.bfloat16))
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"agent": "base"}, "--agent: .* is no adapter"),
+        ({"agent": "base"}, "--agent: .* is a whole model .* give --dtype"),
         ({"output": "base"}, "--output: .* there already"),
-        ({"dtype": "int8"}, "--dtype: got 'int8'"),
     ],
 )
 def test_mistakes_write_nothing(agent, change, says, tmp_path):
     where = agent[0].parent
     given = {"agent": "agent", "output": "new", "dtype": ""} | change
     with pytest.raises((ValueError, FileExistsError), match=says):
-        merged(where / given["agent"], where / given["output"], given["dtype"])
+        export(where / given["agent"], where / given["output"], given["dtype"])
     assert not (where / "new").exists()

@@ -98,6 +98,9 @@ def _parse(argv: Sequence[str]) -> list[str]:
     """As absl does it, but a wrong key or value is one line: ml_collections raises on some."""
     try:
         rest = flags.FLAGS(argv)
+    except (SyntaxError, ImportError) as error:  # a config's file
+        file = next((a for a in argv if a.startswith("--config=")), "--config")
+        usage(f"{file}: {type(error).__name__}: {error}")
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         text = str(error.args[0] if error.args else error)
         if text[:1] in "\"'":  # a KeyError's repr

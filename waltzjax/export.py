@@ -1,6 +1,7 @@
-"""Export: an adapter merged into its base, as one Hugging Face directory that anything loads.
+"""Export: an adapter merged into its base, or a model in another type, as a Hugging Face directory.
 
 python -m waltzjax.export --agent=runs/lora/feedback --output=feedback-merged
+python -m waltzjax.export --agent=runs/full/feedback --output=feedback-bf16 --dtype=bfloat16
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from absl import flags
 
 from waltzjax import commands, console
 from waltzjax.data.chat import stop_ids
-from waltzjax.model import hf, hf_config, peft, sharding
+from waltzjax.model import hf, hf_config, hf_files, peft, sharding
 from waltzjax.model.lora import merge
 from waltzjax.runtime import load_tokenizer
 from waltzjax.tuning import model_directory
@@ -19,40 +20,44 @@ from waltzjax.tuning import model_directory
 DTYPES = ("float32", "bfloat16")
 
 
-def merged(agent: Path, output: Path, dtype: str) -> None:
-    """Write W + scale A B, added in float32, as ``dtype`` ("": the base's own).
+def export(agent: Path, output: Path, dtype: str) -> None:
+    """Write an agent's weights as ``dtype`` ("": as its model's files have them); an adapter's are
+    W + scale A B, added in float32.
 
     Raises:
-      ValueError: ``agent`` is no adapter, or does not fit the base it names.
+      ValueError: ``agent`` is no adapter and no ``dtype`` is given, or it does not fit its base.
       FileExistsError: ``output`` is there already.
     """
-    if not peft.is_adapter(agent):
+    adapts = peft.is_adapter(agent)
+    if not (adapts or dtype):
         raise ValueError(
-            f"--agent: {agent} is no adapter (no adapter_config.json): nothing to merge"
+            f"--agent: {agent} is a whole model (no adapter_config.json), there is nothing to "
+            f"merge; give --dtype ({', '.join(DTYPES)}) to write it in another type"
         )
     if output.exists():
         raise FileExistsError(f"--output: {output} is there already; name another directory")
     base = model_directory(agent)
-    stored = hf_config.stored_dtype(base)
-    dtype = dtype or stored
-    if dtype not in DTYPES:
-        raise ValueError(f"--dtype: got {dtype!r}, allowed are {DTYPES}")
+    dtype = dtype or hf_files.stored_dtype(base)
     cfg = hf_config.read_config(base, param_dtype=dtype)
     mesh = sharding.make_mesh((1, -1, 1))
     tokenizer = load_tokenizer(base)
-    with console.phase(f"loading {base} and {agent}"):
-        adapter, form = peft.load_adapter(agent, cfg, mesh)
-        params = merge(hf.load_params(base, cfg, mesh), adapter, form.scale)
+    with console.phase(f"loading {base}" + f" and {agent}" * adapts):
+        params = hf.load_params(base, cfg, mesh)
+        if adapts:
+            adapter, form = peft.load_adapter(agent, cfg, mesh)
+            params = merge(params, adapter, form.scale)
     generation = {"do_sample": True, "eos_token_id": list(stop_ids(tokenizer, base))}
     with console.phase(f"writing {output}, {dtype}"):
         hf.save(output, cfg, params, tokenizer, generation=generation)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("agent", None, "PEFT directory; its base is where its config says.")
+    flags.DEFINE_string("agent", None, "PEFT directory, or a whole model's with --dtype.")
     flags.DEFINE_string("output", None, "Directory to write; does not exist yet.")
-    flags.DEFINE_string("dtype", "", "float32 or bfloat16; default: as the base is stored.")
+    flags.DEFINE_enum(
+        "dtype", "", ["", *DTYPES], "What to write; default: as the base's files have it."
+    )
     flags.mark_flags_as_required(["agent", "output"])
     commands.run(
-        lambda: merged(Path(flags.FLAGS.agent), Path(flags.FLAGS.output), flags.FLAGS.dtype)
+        lambda: export(Path(flags.FLAGS.agent), Path(flags.FLAGS.output), flags.FLAGS.dtype)
     )

@@ -48,8 +48,8 @@ def load_tokenizer(directory: Path) -> Any:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(directory))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{directory}: no usable tokenizer ({error})") from error
+    except Exception as error:  # malformed files end in all kinds of them
+        raise ValueError(f"{directory}: no usable tokenizer ({error!r})") from error
     if tokenizer.chat_template is None:
         raise ValueError(f"{directory}: the tokenizer has no chat template")
     return tokenizer
@@ -88,8 +88,15 @@ def check_same_shape(runtime: Runtime, config: ConfigDict, directory: Path) -> N
     differing = [
         f"{k}: {theirs[k]!r}, the other has {mine[k]!r}" for k in mine if mine[k] != theirs[k]
     ]
-    if load_tokenizer(directory).get_vocab() != runtime.chat.tokenizer.get_vocab():
+    tokenizer = load_tokenizer(directory)
+    if tokenizer.get_vocab() != runtime.chat.tokenizer.get_vocab():
         differing.append("the tokenizer's vocabulary")
+    if tokenizer.chat_template != runtime.chat.tokenizer.chat_template:
+        differing.append("the chat template")
+    if (stops := stop_ids(tokenizer, directory)) != runtime.engine.stop_ids:
+        differing.append(
+            f"tokens that end a turn: {stops}, the other has {runtime.engine.stop_ids}"
+        )
     if differing:
         raise ValueError(
             f"{directory}: differs from the other agent's model: {'; '.join(differing)}"

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from waltzjax.model import hf, hf_config, lora, peft, sharding
+from waltzjax.config import EMBEDDED
+from waltzjax.model import hf, lora, peft, sharding
 from waltzjax.runtime import Runtime, check_same_shape
 from waltzjax.training.step import Join, whole
 
@@ -74,10 +75,16 @@ def _low_rank(config: ConfigDict, runtime: Runtime, base: Path) -> Tuning:
         start=start,
         join=adapter_join(form),
         save=lambda directory, adapter: peft.save_adapter(
-            directory, adapter, form, str(base.resolve()), dropout=config.lora.dropout
+            directory, adapter, form, _lasting_name(config, base), dropout=config.lora.dropout
         ),
         load=load,
     )
+
+
+def _lasting_name(config: ConfigDict, base: Path) -> str:
+    """The base as an adapter names it: a hub name, which holds on any machine, else the path."""
+    named = config.model.base
+    return str(base.resolve()) if named == EMBEDDED or Path(named).is_dir() else named
 
 
 def check_start(config: ConfigDict, runtime: Runtime, start: Path) -> None:
@@ -104,7 +111,7 @@ def model_directory(directory: Path) -> Path:
     """Where an agent's architecture and tokenizer are: its own directory or its adapter's base."""
     if not peft.is_adapter(directory):
         return directory
-    return hf_config.resolve(peft.read_lora(directory)[1])
+    return peft.base_directory(directory)
 
 
 def load_agents(directories: Mapping[str, Path], runtime: Runtime) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Hugging Face directories there and back, with transformers on torch as the reference."""
 
+import copy
 import dataclasses
 import json
 import shutil
@@ -293,13 +294,23 @@ REFUSED = {
     "num_key_value_heads": 3,
     "head_dim": 7,
     "vocab_size": None,
+    "is_causal": False,
+    "transformers_weights": "other.safetensors",
+    "per_layer_config": {"0": {"rms_norm_eps": 0.5}},
 }
+NONSENSE = (
+    ("hidden_size", "32"), ("hidden_size", 2.5), ("num_attention_heads", 0), ("head_dim", "8"),
+    ("num_key_value_heads", -1), ("rms_norm_eps", None), ("rms_norm_eps", -1.0),
+    ("max_position_embeddings", None), ("max_position_embeddings", "x"), ("model_type", []),
+    ("tie_word_embeddings", "x"), ("rope_theta", 0), ("rope_scaling", "llama3"),
+    ("rope_parameters", [1]),
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("field", REFUSED)
-def test_config_fields_that_cannot_be_honoured(field, copied):
+@pytest.mark.parametrize(("field", "value"), [*REFUSED.items(), *NONSENSE])
+def test_config_fields_that_cannot_be_honoured(field, value, copied):
     path = copied / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {field: REFUSED[field]}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
     with pytest.raises(ValueError, match=rf"config\.json: cannot be honoured exactly: .*{field}"):
         hf_config.read_config(copied)
 
@@ -309,10 +320,12 @@ def test_config_fields_that_cannot_be_honoured(field, copied):
     [
         ({"rope_type": "yarn", "factor": 4.0}, "rope_type='yarn'"),
         ({"type": "linear", "factor": 4.0}, "rope_type='linear'"),
-        (LLAMA3 | {"factor": None}, "factor missing"),
+        (LLAMA3 | {"factor": None}, "factor=None"),
+        (LLAMA3 | {"factor": "8"}, "factor='8'"),
+        (LLAMA3 | {"low_freq_factor": 4.0}, "low_freq_factor"),
         (LLAMA3 | {"attention_factor": 2.0}, "attention_factor=2.0"),
     ],
-    ids=["yarn", "linear", "incomplete", "unknown"],
+    ids=["yarn", "linear", "incomplete", "text", "reversed", "unknown"],
 )
 @pytest.mark.parametrize("name", ["rope_parameters", "rope_scaling"])
 def test_rope_rules_that_cannot_be_honoured(rope, message, name, copied):
@@ -321,6 +334,47 @@ def test_rope_rules_that_cannot_be_honoured(rope, message, name, copied):
     path.write_text(json.dumps(config | {name: rope}))
     with pytest.raises(ValueError, match=message):
         hf_config.read_config(copied)
+
+
+def test_rope_scaling_replaces_rope_parameters(copied):
+    """So transformers reads them: what the first does not say is not taken from the second."""
+    path = copied / "config.json"
+    both = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}, "rope_theta": None}
+    both["rope_scaling"] = {"rope_type": "default"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | both))
+    with pytest.raises(ValueError, match=r"rope_parameters\.rope_theta: missing in rope_scaling"):
+        hf_config.read_config(copied)
+
+
+@pytest.mark.parametrize("layer_types", [["full_attention"], ["x", "x"], "full_attention", [[1]]])
+def test_layer_types_are_one_for_each_layer(layer_types, copied):
+    path = copied / "config.json"
+    changes = {"model_type": "qwen2", "architectures": None, "layer_types": layer_types}
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(ValueError, match=r"cannot be honoured exactly: .*layer_types="):
+        hf_config.read_config(copied)
+
+
+@pytest.mark.parametrize("index", [{}, {"weight_map": ["a"]}, {"weight_map": {"a": 1}}, [1]])
+def test_an_index_that_is_none(index, copied, mesh):
+    cfg = hf_config.read_config(copied)
+    (copied / "model.safetensors").unlink()
+    (copied / hf.INDEX).write_text(json.dumps(index))
+    with pytest.raises(
+        ValueError, match=r"index\.json: (weight_map has to|expected a JSON object)"
+    ):
+        hf.load_params(copied, cfg, mesh)
+
+
+def test_ids_beyond_the_vocabulary_are_not_written(tmp_path, params, tokenizer):
+    """transformers refuses to load a model whose padding token it has no row for."""
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.add_special_tokens({"pad_token": "<|padding|>"})
+    while tokenizer.pad_token_id < CFG.vocab_size:
+        tokenizer.add_special_tokens({"pad_token": f"<|padding {tokenizer.pad_token_id}|>"})
+    hf.save(tmp_path / "m", CFG, params, tokenizer, generation={})
+    config = json.loads((tmp_path / "m/config.json").read_text())
+    assert "pad_token_id" not in config and config["eos_token_id"] < CFG.vocab_size
 
 
 def test_incomplete_directories(copied, mesh):
@@ -374,5 +428,8 @@ def test_harmless_tensors_are_ignored(copied, mesh):
     save_file(arrays, path)
     cfg = hf_config.read_config(copied)
     hf.load_params(copied, cfg, mesh)
-    tied = dataclasses.replace(cfg, tied_embeddings=True)  # lm_head.weight is then a copy
+    tied = dataclasses.replace(cfg, tied_embeddings=True)
+    with pytest.raises(ValueError, match=r"lm_head\.weight: differs from the embedding"):
+        hf.load_params(copied, tied, mesh)
+    save_file({**arrays, "lm_head.weight": arrays["model.embed_tokens.weight"]}, path)
     assert "unembed" not in hf.load_params(copied, tied, mesh)

@@ -13,6 +13,7 @@ from waltzjax.data.tokenizer import train_tokenizer
 from waltzjax.model import hf, peft, sharding, transformer
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.lora import TARGETS, Lora, attach, init_adapter, merge
+from waltzjax.runtime import over_mesh
 
 CFG = ModelConfig(
     vocab_size=300, width=32, mlp_width=48, layers=3, heads=4, kv_heads=2, head_dim=8,
@@ -134,7 +135,7 @@ def test_eight_devices_equal_one(base, adapter):
     assert shapes == {"lora_a": (3, 24, 4), "lora_b": (3, 4, 16)}
     rows = sharding.rows_sharding(mesh)
     four = np.concatenate([tokens(), tokens()[:1]]), np.array([*LENGTHS, LENGTHS[0]])
-    got = hidden_states(CFG, split, *jax.device_put(four, rows))
+    got = hidden_states(over_mesh(CFG, mesh), split, *jax.device_put(four, rows))
     want = hidden_states(CFG, both, *four)
     for row, n in enumerate(four[1]):
         np.testing.assert_allclose(got[row, :n], want[row, :n], atol=MERGED_ATOL)
@@ -208,7 +209,7 @@ def test_we_compute_the_same_from_an_adapter_of_pefts(rslora, base, exported, tm
 
 def test_there_and_back(saved, adapter, exported):
     assert peft.is_adapter(saved) and not peft.is_adapter(exported)
-    assert peft.read_lora(saved) == (LORA, str(exported))
+    assert peft.read_lora(saved) == LORA and peft.base_directory(saved) == exported
     again, lora = peft.load_adapter(saved, CFG, sharding.make_mesh((2, 2, 2)))
     assert lora == LORA
     jax.tree.map(np.testing.assert_array_equal, again, adapter)
@@ -221,27 +222,54 @@ def test_there_and_back(saved, adapter, exported):
         ("peft_type", "LOHA"), ("use_dora", True), ("bias", "all"), ("r", 0), ("lora_alpha", None),
         ("modules_to_save", ["lm_head"]), ("rank_pattern", {"q_proj": 2}),
         ("target_modules", ["embed_tokens"]), ("target_modules", ".*q_proj"),
-        ("layers_to_transform", [0]), ("fan_in_fan_out", True),
+        ("layers_to_transform", [0]), ("layers_to_transform", 0), ("fan_in_fan_out", True),
+        ("init_lora_weights", "pissa"), ("init_lora_weights", "olora"), ("use_qalora", True),
+        ("kasa_config", {"beta": 1}), ("task_type", "SEQ_CLS"), ("peft_type", None),
+        ("target_modules", [["q_proj"]]), ("target_modules", []),
     ],
 )  # fmt: skip
 def test_fields_that_cannot_be_honoured_are_named(field, value, saved):
     path = saved / peft.CONFIG
     path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
-    with pytest.raises(ValueError, match=f"cannot be honoured exactly: .*{field}="):
+    with pytest.raises(ValueError, match=f"cannot be honoured exactly: .*{field}[= ]"):
         peft.read_lora(saved)
+
+
+def test_targets_may_be_full_paths(saved):
+    """As PEFT saves "all-linear"."""
+    path = saved / peft.CONFIG
+    config = json.loads(path.read_text())
+    full = [f"model.layers.{i}.mlp.{m}" for i in range(3) for m in config["target_modules"]]
+    path.write_text(json.dumps(config | {"target_modules": full}))
+    assert peft.read_lora(saved) == LORA
+
+
+def test_the_base_at_its_revision(saved, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download", lambda *a, **k: asked.append((a, k)) or "somewhere"
+    )
+    path = saved / peft.CONFIG
+    named = {"base_model_name_or_path": "some/llama", "revision": "v2"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | named))
+    peft.base_directory(saved)
+    assert asked == [(("some/llama",), {"revision": "v2", "local_files_only": True})]
 
 
 def test_tensors_that_do_not_fit_are_all_listed(saved):
     path = saved / peft.WEIGHTS
     arrays, head = load_file(path), "base_model.model.model.layers.1.self_attn"
     arrays["extra"] = arrays.pop(f"{head}.q_proj.lora_A.weight")
+    whole = arrays[f"{head}.q_proj.lora_B.weight"]
+    arrays[f"{head}.q_proj.lora_B.weight"] = whole.astype(np.int8)
     arrays[f"{head}.v_proj.lora_B.weight"] = np.zeros((5, 4), np.float32)
     save_file(arrays, path)
     with pytest.raises(ValueError) as error:
         peft.load_adapter(saved, CFG, sharding.make_mesh((1, 1, 1)))
     assert [line.strip() for line in str(error.value).splitlines()[1:]] == [
         f"{head}.q_proj.lora_A.weight: missing",
-        f"{head}.v_proj.lora_B.weight: (5, 4), expected (16, 4)",
+        f"{head}.q_proj.lora_B.weight: int8 (32, 4), expected floating (32, 4)",
+        f"{head}.v_proj.lora_B.weight: float32 (5, 4), expected floating (16, 4)",
         "extra: left over",
     ]
     path.write_bytes(path.read_bytes()[:-1])

@@ -100,6 +100,23 @@ def test_matmul_and_its_gradients(shape, module):
         np.testing.assert_allclose(a, b, rtol=0, atol=PRODUCT_ATOL)
 
 
+@pytest.mark.parametrize("shape", [(1, 8, 1), (8, 1, 1), (2, 2, 2)])
+def test_gradients_are_summed_in_the_master_weights_type(shape):
+    """Rows in bfloat16, a kernel in float32: the products are exact in float32, and so is their
+    sum over rows and devices; in bfloat16 it would be off in the third digit."""
+    mesh = mesh_of(*shape)
+    rows, cotangent = (jnp.asarray(normal(24, n, seed=n)).astype(jnp.bfloat16) for n in (16, 32))
+    kernel = jnp.asarray(normal(16, 32))
+
+    def loss(w):
+        return jnp.sum(cotangent * zero_matmul(mesh, "layers/up/kernel", rows, w))
+
+    got = jax.jit(jax.grad(loss))(kernel)
+    want = np.asarray(rows, np.float64).T @ np.asarray(cotangent, np.float64)
+    assert got.dtype == jnp.float32
+    np.testing.assert_allclose(got, want, rtol=0, atol=PRODUCT_ATOL)
+
+
 def test_gradients_are_reduced_and_scattered():
     """On (2, 2, 2): over fsdp scattered, only the scattered part summed over data."""
     mesh = mesh_of(2, 2, 2)

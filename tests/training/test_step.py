@@ -1,6 +1,7 @@
 """The update: microbatches, devices, donation, and that a second step compiles nothing."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -17,6 +18,9 @@ from waltzjax.types import Sample
 
 CFG = tiny_config()
 SUM_ATOL = 2e-6  # float32 gradients summed in another order
+HALF = tiny_config(dtype=jnp.dtype("bfloat16"))
+HALF_RTOL = 0.15  # bfloat16's 8 bits through two layers and back, where gradients nearly cancel
+MESH_RTOL = 0.03  # the same roundings, but for those of sums over tensor
 SUM_RTOL = 2e-5  # float32 metrics likewise
 LOGP_ATOL = 2e-5  # nats, of log-probs near -6, on another mesh
 WEIGHT_ATOL = 1e-6  # weights sum to 1 in float32
@@ -50,8 +54,8 @@ def learner(mesh, updates=1):
     from functools import partial
 
     return Learner(
-        CFG, optimizer(), partial(policy_loss, **LOSS), partial(reinforce_pp, **CREDIT),
-        temperature=1.0, block=64, updates=updates,
+        over_mesh(CFG, mesh), optimizer(), partial(policy_loss, **LOSS),
+        partial(reinforce_pp, **CREDIT), temperature=1.0, block=64, updates=updates,
     )  # fmt: skip
 
 
@@ -59,9 +63,9 @@ def optimizer():
     return make_optimizer(lr=1e-2, warmup_steps=0, b1=0.9, b2=0.95, weight_decay=0.0, grad_clip=1e9)
 
 
-def gradient(mesh, microbatches, weights):
+def gradient(mesh, microbatches, weights, cfg=CFG):
     """The accumulated gradient itself, read off an SGD step of size one."""
-    cfg = over_mesh(CFG, mesh)
+    cfg = over_mesh(cfg, mesh)
     params = sharded_params(CFG, mesh)
     sgd = optax.sgd(1.0)
     state = init_state(params, sgd, mesh)
@@ -96,6 +100,32 @@ def test_eight_devices_equal_one(shape, on_one_device):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=SUM_ATOL), one, eight)
 
 
+@pytest.fixture(scope="module")
+def half_on_one_device():
+    return gradient(mesh_of(1, 1, 1), 2, "sequence", HALF)[0]
+
+
+def apart(ours, theirs):
+    """The largest difference of two gradients, of each parameter's largest entry."""
+
+    def one(a, b):
+        assert a.dtype == b.dtype == np.float32
+        return float(np.abs(a - b).max() / np.abs(b).max())
+
+    return max(jax.tree.leaves(jax.tree.map(one, ours, theirs)))
+
+
+def test_half_precision_is_near(on_one_device, half_on_one_device):
+    """As models of full size are trained: multiplied in bfloat16, kept and summed in float32."""
+    assert HALF_RTOL / 10 < apart(half_on_one_device, on_one_device["sequence"][0]) < HALF_RTOL
+
+
+@pytest.mark.parametrize("shape", FACTORISATIONS)
+def test_half_precision_is_the_same_on_any_mesh(shape, half_on_one_device):
+    other, _ = gradient(mesh_of(*shape), 2, "sequence", HALF)
+    assert apart(other, half_on_one_device) < MESH_RTOL
+
+
 def test_sequence_and_token_weights_differ(on_one_device):
     (one, _), (other, _) = on_one_device.values()
     assert any(
@@ -110,6 +140,7 @@ def test_padding_rows_change_nothing():
     logp = make_logp(CFG, temperature=1.0, block=64)
     alone = np.asarray(logp(sharded_params(CFG, mesh), batch(mesh, 1, rows=rows)))
     eight = mesh_of(1, 8, 1)
+    logp = make_logp(over_mesh(CFG, eight), temperature=1.0, block=64)
     padded = np.asarray(logp(sharded_params(CFG, eight), batch(eight, 1, rows=rows)))
     assert padded.shape[1] == 8 and not padded[0, 5:].any()
     np.testing.assert_allclose(alone[0], padded[0, :5], atol=LOGP_ATOL)
@@ -146,8 +177,9 @@ def test_rewarded_text_becomes_likelier_and_the_reference_stays():
     np.testing.assert_array_equal(np.asarray(logp(params, b)).sum(-1)[0], before)  # not donated
 
 
-def test_a_second_step_compiles_nothing():
-    mesh = mesh_of(1, 1, 1)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 2, 2)])
+def test_a_second_step_compiles_nothing(shape):
+    mesh = mesh_of(*shape)
     params = sharded_params(CFG, mesh)
     one = learner(mesh, updates=2)
     state = init_state(params, optimizer(), mesh)
@@ -200,8 +232,8 @@ def adapter_step(mesh, cfg=CFG, *, microbatches=1, seed=0):
     sgd = optax.sgd(1.0)
     state = init_state(adapter, sgd, mesh)
     update = make_update(
-        cfg, losses.nll, sgd, temperature=1.0, block=16, state_sharding=shardings(state),
-        join=join, seed=seed,
+        over_mesh(cfg, mesh), losses.nll, sgd, temperature=1.0, block=16,
+        state_sharding=shardings(state), join=join, seed=seed,
     )  # fmt: skip
     state, metrics = update(state, batch(mesh, microbatches), base)
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(base), kept)  # frozen, not donated

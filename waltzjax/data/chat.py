@@ -124,6 +124,12 @@ def stop_ids(tokenizer: Any, model_dir: Path | None = None) -> tuple[int, ...]:
     ids = {tokenizer.eos_token_id}
     path = model_dir / "generation_config.json" if model_dir else None
     if path and path.exists():
-        extra = json.loads(path.read_text()).get("eos_token_id")
-        ids |= set(extra if isinstance(extra, list) else [extra])
+        try:
+            extra = json.loads(path.read_text()).get("eos_token_id")
+        except (ValueError, AttributeError) as error:
+            raise ValueError(f"{path}: expected a JSON object ({error})") from error
+        more = extra if isinstance(extra, list) else [extra]
+        if any(type(i) is not int for i in more if i is not None):
+            raise ValueError(f"{path}: eos_token_id={extra!r}, expected integers")
+        ids |= set(more)
     return tuple(sorted(i for i in ids if i is not None))

@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 # What every family has.
-FIXED: dict[str, Any] = {"hidden_act": "silu", "attention_dropout": 0, "quantization_config": None}
+FIXED: dict[str, Any] = {
+    "hidden_act": "silu", "attention_dropout": 0, "quantization_config": None, "is_causal": True,
+    "transformers_weights": None, "per_layer_config": None,
+}  # fmt: skip
 
 
 class Family(NamedTuple):
@@ -57,16 +60,24 @@ def read_window(model_type: str, config: dict[str, Any], problems: list[str]) ->
     """
     if model_type == "llama":
         return 0
-    layers, window = config.get("num_hidden_layers") or 0, config.get("sliding_window", 4096)
+    layers, window = config["num_hidden_layers"], config.get("sliding_window", 4096)
     if model_type == "mistral":
         windowed = [window is not None] * layers
     else:
         window = window if config.get("use_sliding_window", False) else None
         first = config.get("max_window_layers", 28)
+        if type(first) is not int:
+            problems.append(f"max_window_layers={first!r} (only an integer)")
+            return 0
         windowed = [window is not None and i >= first for i in range(layers)]
     if (kinds := config.get("layer_types")) is not None:
-        unknown = {*kinds} - {"full_attention", "sliding_attention"}
-        problems += [f"layer_types: {kind!r}" for kind in sorted(unknown)]
+        if not isinstance(kinds, list):
+            kinds = [kinds]
+        known = ("full_attention", "sliding_attention")
+        unknown = [kind for kind in kinds if kind not in known]
+        if unknown or len(kinds) != layers:
+            problems.append(f"layer_types={kinds!r} (only one of {known} for each layer)")
+            return 0
         windowed = [kind == "sliding_attention" for kind in kinds]
     if not any(windowed):
         return 0

@@ -13,22 +13,22 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
 from jax.sharding import Mesh, NamedSharding
 from safetensors.numpy import save_file
 
 from waltzjax.files import new_directory
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.model.hf_config import config_json, read_json
+from waltzjax.model.hf_config import config_json
+from waltzjax.model.hf_files import INDEX, open_tensors, same_tensor
 from waltzjax.model.sharding import params_sharding, path_name
 from waltzjax.model.transformer import init_params
 from waltzjax.processes import fetch, wait, writing
 
 SHARD_BYTES = 5_000_000_000  # of an exported file
 HOST_BYTES = 500_000_000  # of a stacked parameter held at once while loading
-INDEX = "model.safetensors.index.json"
 # Parameter -> Hugging Face module. Layer kernels are [in, out] here and [out, in] there.
 TOP = {"embed": "model.embed_tokens", "unembed": "lm_head", "final_norm/scale": "model.norm"}
+HEAD = f"{TOP['unembed']}.weight"
 LAYER = {"attn_norm": "input_layernorm", "mlp_norm": "post_attention_layernorm"}
 LAYER |= {name: f"self_attn.{name}_proj" for name in ("q", "k", "v", "o")}
 LAYER |= {name: f"self_attn.{name}" for name in ("q_norm", "k_norm")}
@@ -44,27 +44,6 @@ def _tensors(path: str, shape: tuple[int, ...]) -> tuple[list[str], tuple[int, .
     return [f"model.layers.{i}.{name}" for i in range(shape[0])], shape[:0:-1]
 
 
-def _open(directory: Path, stack: contextlib.ExitStack) -> dict[str, Any]:
-    """Every tensor of the directory as an unread slice, whose file ``stack`` closes."""
-    files = ["model.safetensors"]
-    if not (directory / files[0]).is_file():
-        if not (directory / INDEX).is_file():
-            raise FileNotFoundError(f"{directory}: no weights, neither {files[0]} nor {INDEX}")
-        files = sorted(set(read_json(directory / INDEX)["weight_map"].values()))
-    if absent := [name for name in files if not (directory / name).is_file()]:
-        raise FileNotFoundError(f"{directory}: {INDEX} names files that are missing: {absent}")
-    tensors: dict[str, Any] = {}
-    for name in files:
-        try:
-            file = stack.enter_context(safetensors.safe_open(directory / name, "numpy"))
-        except safetensors.SafetensorError as error:
-            raise ValueError(
-                f"{directory / name}: truncated, or no safetensors: {error}"
-            ) from error
-        tensors |= {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
-    return tensors
-
-
 def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
     """Parameters in ``cfg.param_dtype``, born sharded: the host holds one tensor of the file, or
     HOST_BYTES of smaller ones, at a time.
@@ -74,19 +53,22 @@ def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
     """
     abstract = jax.eval_shape(lambda: init_params(cfg, jax.random.key(0)))
     with contextlib.ExitStack() as stack:
-        found = _open(Path(directory), stack)
+        found = open_tensors(Path(directory), stack)
         wanted: dict[str, tuple[int, ...]] = {}
         for path, leaf in jax.tree_util.tree_leaves_with_path(abstract):
             names, shape = _tensors(path_name(path), leaf.shape)
             wanted |= dict.fromkeys(names, shape)
         harmless = {name for name in found if name.endswith("rotary_emb.inv_freq")}
-        harmless |= {"lm_head.weight"} if cfg.tied_embeddings else set()
+        harmless |= {HEAD} if cfg.tied_embeddings else set()
         problems = [f"{name}: missing" for name in wanted if name not in found]
         problems += [f"{name}: left over" for name in found.keys() - wanted.keys() - harmless]
         for name in wanted.keys() & found.keys():
             shape, kind = tuple(found[name].get_shape()), found[name].get_dtype()
             if shape != wanted[name] or kind not in ("F32", "F16", "BF16", "F64"):
                 problems.append(f"{name}: {kind} {shape}, expected floating {wanted[name]}")
+        ties = cfg.tied_embeddings and not problems and HEAD in found
+        if ties and not same_tensor(found[HEAD], found[f"{TOP['embed']}.weight"]):
+            problems.append(f"{HEAD}: differs from the embedding, tie_word_embeddings is true")
         if problems:
             raise ValueError("\n  ".join([f"{directory}: weights do not fit:", *sorted(problems)]))
 
@@ -166,6 +148,8 @@ def save(directory: Path, cfg: ModelConfig, params, tokenizer, *, generation: di
     """Write a directory that ``AutoModelForCausalLM`` and vLLM load, weights as ``params`` has
     them; whole or not at all. FileExistsError: ``directory`` is there already."""
     ids = {f"{n}_token_id": getattr(tokenizer, f"{n}_token_id") for n in ("bos", "eos", "pad")}
+    # Tokenizers may know a padding token that the model has no row for; transformers refuses that.
+    ids = {k: v for k, v in ids.items() if v is None or v < cfg.vocab_size}
     settings = {k: v for k, v in {**ids, **generation}.items() if v is not None}
     config = config_json(cfg, str(params["embed"].dtype)) | ids
     with writing(lambda: new_directory(Path(directory))) as temporary:

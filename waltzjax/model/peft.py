@@ -16,37 +16,57 @@ from safetensors.numpy import save_file
 from waltzjax.files import new_directory
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.hf import LAYER
-from waltzjax.model.hf_config import read_json
+from waltzjax.model.hf_config import read_json, resolve
 from waltzjax.model.lora import TARGETS, Lora, init_adapter
 from waltzjax.model.sharding import params_sharding, place
 from waltzjax.processes import fetch, wait, writing
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+FLOATS = tuple(map(np.dtype, ("float64", "float32", "float16", "bfloat16")))
 PARTS = {"lora_a": "lora_A", "lora_b": "lora_B"}
 MODULES = {name: LAYER[name].rpartition(".")[2] for name in TARGETS}  # q -> q_proj
-# Fields that change the numbers, and the values honoured; all may be absent.
-FIXED: dict[str, tuple[Any, ...]] = {
-    "bias": ("none",), "fan_in_fan_out": (False,), "use_dora": (False,), "rank_pattern": ({},),
-    "alpha_pattern": ({},), "modules_to_save": ([],), "layers_to_transform": ([],),
-    "layer_replication": ([],), "exclude_modules": ([],), "trainable_token_indices": ([],),
-    "lora_bias": (False,), "alora_invocation_tokens": ([],), "target_parameters": ([],),
+# What may stand in a field: these values, or nothing; of any other field only nothing.
+HONOURED: dict[str, tuple[Any, ...]] = {
+    "peft_type": ("LORA",), "task_type": ("CAUSAL_LM",), "bias": ("none",),
+    # Others change the base's weights too.
+    "init_lora_weights": (True, "gaussian", "orthogonal", "eva"),
 }  # fmt: skip
+READ = ("r", "lora_alpha", "target_modules", "use_rslora", "base_model_name_or_path", "revision")
+HARMLESS = (
+    "auto_mapping", "eva_config", "inference_mode", "lora_dropout", "megatron_config",
+    "megatron_core", "peft_version", "qalora_group_size", "ensure_weight_tying",
+)  # fmt: skip
+NOTHING: tuple[Any, ...] = (None, False, [], {}, "")
+# A module's name, or its full path as PEFT saves "all-linear": load_adapter wants every layer's.
+TARGET = re.compile(r"(?:.*\blayers\.\d+\.)?(?:self_attn\.|mlp\.)?(\w+)")
 
 
 def is_adapter(directory: Path) -> bool:
     return (Path(directory) / CONFIG).is_file()
 
 
-def read_lora(directory: Path) -> tuple[Lora, str]:
-    """(the adapter's form, its base's directory or hub name); ValueError names every field that
-    this implementation would not honour exactly."""
+def _honoured(key: str, value: Any) -> bool:
+    allowed = (*HONOURED.get(key, ()), *NOTHING)
+    return any(type(value) is type(a) and value == a for a in allowed)
+
+
+def base_directory(directory: Path) -> Path:
+    """Where an adapter's base is, at the adapter's revision."""
+    config = read_json(Path(directory) / CONFIG)
+    return resolve(str(config.get("base_model_name_or_path") or ""), config.get("revision") or None)
+
+
+def read_lora(directory: Path) -> Lora:
+    """The adapter's form; ValueError names every field that this implementation would not honour
+    exactly."""
     config = read_json(path := Path(directory) / CONFIG)
-    fixed = {**FIXED, "peft_type": ("LORA",)}
     problems = [
-        f"{key}={config[key]!r} (only {allowed[0]!r})"
-        for key, allowed in fixed.items()
-        if config.get(key) and config[key] not in allowed
+        f"{key}={value!r} (only {HONOURED.get(key, NOTHING)[0]!r})"
+        for key, value in {"peft_type": "", **config}.items()
+        if key not in (*READ, *HARMLESS) and not _honoured(key, value)
     ]
+    if not config.get("peft_type"):
+        problems.append("peft_type missing (only 'LORA')")
     targets = _targets(config.get("target_modules"), problems)
     rank: Any = config.get("r")
     alpha: Any = config.get("lora_alpha")
@@ -58,17 +78,19 @@ def read_lora(directory: Path) -> tuple[Lora, str]:
         raise ValueError(f"{path}: cannot be honoured exactly: " + "; ".join(problems))
     if config.get("use_rslora"):  # alpha / sqrt(r) (arXiv 2312.03732), said as alpha / r
         alpha *= rank**0.5
-    return Lora(rank, float(alpha), targets), str(config.get("base_model_name_or_path") or "")
+    return Lora(rank, float(alpha), targets)
 
 
 def _targets(modules: Any, problems: list[str]) -> tuple[str, ...]:
     if modules == "all-linear":
         return TARGETS
-    names = {module: name for name, module in MODULES.items()}
-    if not isinstance(modules, list) or any(m not in names for m in modules):
-        problems.append(f"target_modules={modules!r} (only a list from {sorted(names)})")
-        return ()
-    return tuple(name for name in TARGETS if MODULES[name] in modules)
+    known = {*MODULES.values()}
+    paths = modules if isinstance(modules, list) else [None]
+    found = [TARGET.fullmatch(p) if isinstance(p, str) else None for p in paths]
+    named = {match[1] for match in found if match}
+    if not named or not all(found) or not named <= known:
+        problems.append(f"target_modules={modules!r} (only a list from {sorted(known)})")
+    return tuple(name for name in TARGETS if MODULES[name] in named)
 
 
 def _names(path: str, layers: int) -> list[str]:
@@ -107,7 +129,7 @@ def save_adapter(directory: Path, adapter: Any, lora: Lora, base: str, *, dropou
 def load_adapter(directory: Path, cfg: ModelConfig, mesh: Mesh) -> tuple[Any, Lora]:
     """(adapter in float32, born sharded; its form). ValueError lists every tensor that is missing,
     left over or of another shape, before anything is put on a device."""
-    lora, _ = read_lora(directory)
+    lora = read_lora(directory)
     path = Path(directory) / WEIGHTS
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; the adapter's directory is incomplete")
@@ -126,9 +148,9 @@ def load_adapter(directory: Path, cfg: ModelConfig, mesh: Mesh) -> tuple[Any, Lo
     problems = [f"{name}: missing" for name in wanted if name not in found]
     problems += [f"{name}: left over" for name in found if name not in wanted]
     problems += [
-        f"{name}: {found[name].shape}, expected {shape}"
+        f"{name}: {found[name].dtype} {found[name].shape}, expected floating {shape}"
         for name, shape in wanted.items()
-        if name in found and found[name].shape != shape
+        if name in found and (found[name].shape != shape or found[name].dtype not in FLOATS)
     ]
     if problems:
         raise ValueError("\n  ".join([f"{path}: weights do not fit:", *sorted(problems)]))

@@ -1,0 +1,51 @@
+"""How commands end: what is said, and the exit status."""
+
+import subprocess
+import sys
+
+import pytest
+from support import REPO
+
+END = """
+import jax
+from waltzjax import commands
+
+def main():
+    raise {error}
+
+commands.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "says", "traceback"),
+    [
+        ("ValueError('config.x: got 1')", "error: config.x: got 1\n", False),
+        ("MemoryError('no 5 GiB')", "error: no 5 GiB\n", False),
+        (
+            "jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: out of memory\\nmore')",
+            "error: RESOURCE_EXHAUSTED: out of memory\nA device's memory is full: ",
+            False,
+        ),
+        ("jax.errors.JaxRuntimeError('INTERNAL: NCCL')", "INTERNAL: NCCL", True),
+        ("KeyError('x')", "KeyError: 'x'", True),
+    ],
+    ids=["value", "host memory", "device memory", "device", "bug"],
+)
+def test_an_error_is_said_and_ends_it(error, says, traceback):
+    done = subprocess.run(
+        [sys.executable, "-c", END.format(error=error)], cwd=REPO, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and not done.stdout
+    assert says in done.stderr and ("Traceback" in done.stderr) == traceback
+
+
+@pytest.mark.parametrize("content", ["def get_config(:", "import no_such_module"])
+def test_a_config_file_that_does_not_load_is_one_line(content, tmp_path):
+    (tmp_path / "mine.py").write_text(content)
+    done = subprocess.run(
+        [sys.executable, "-m", "waltzjax.plan", f"--config={tmp_path / 'mine.py'}"],
+        cwd=REPO, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "mine.py" in done.stderr and "Traceback" not in done.stderr

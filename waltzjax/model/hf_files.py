@@ -1,0 +1,56 @@
+"""The safetensors files of a model's directory, read a part at a time."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+
+from waltzjax.model.hf_config import read_json
+
+INDEX = "model.safetensors.index.json"
+COMPARED_BYTES = 100_000_000  # of each of two tensors held at once
+
+
+def open_tensors(directory: Path, stack: contextlib.ExitStack) -> dict[str, Any]:
+    """Every tensor of the directory as an unread slice, whose file ``stack`` closes."""
+    files = ["model.safetensors"]
+    if not (directory / files[0]).is_file():
+        if not (directory / INDEX).is_file():
+            raise FileNotFoundError(f"{directory}: no weights, neither {files[0]} nor {INDEX}")
+        where = read_json(directory / INDEX).get("weight_map")
+        if not isinstance(where, dict) or not all(isinstance(f, str) for f in where.values()):
+            raise ValueError(f"{directory / INDEX}: weight_map has to name a file for each tensor")
+        files = sorted(set(where.values()))
+    if absent := [name for name in files if not (directory / name).is_file()]:
+        raise FileNotFoundError(f"{directory}: {INDEX} names files that are missing: {absent}")
+    tensors: dict[str, Any] = {}
+    for name in files:
+        try:
+            file = stack.enter_context(safetensors.safe_open(directory / name, "numpy"))
+        except safetensors.SafetensorError as error:
+            raise ValueError(
+                f"{directory / name}: truncated, or no safetensors: {error}"
+            ) from error
+        tensors |= {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+    return tensors
+
+
+def same_tensor(a: Any, b: Any) -> bool:
+    """Whether two tensors of files are equal, read a part at a time."""
+    if a.get_shape() != b.get_shape():
+        return False
+    rows, width = a.get_shape()
+    step = max(1, COMPARED_BYTES // (8 * width))
+    parts = [slice(first, min(first + step, rows)) for first in range(0, rows, step)]
+    return all(np.array_equal(a[part], b[part]) for part in parts)
+
+
+def stored_dtype(directory: Path) -> str:
+    """What a model's weights are kept as: "bfloat16" where all of them are, else "float32"."""
+    with contextlib.ExitStack() as stack:
+        kinds = {tensor.get_dtype() for tensor in open_tensors(Path(directory), stack).values()}
+    return "bfloat16" if kinds == {"BF16"} else "float32"
