@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from ml_collections import ConfigDict
 
+from waltzjax.types import MATRICES
+
 EMBEDDED = "embedded"
-LORA_TARGETS = ("q", "k", "v", "o", "gate", "up", "down")
 
 
 def default() -> ConfigDict:
@@ -35,7 +36,7 @@ def default() -> ConfigDict:
     c.lora.rank = 0  # 0: no adapters, every weight is trained
     c.lora.alpha = 32.0  # the adapter's part is scaled by alpha / rank
     c.lora.dropout = 0.0  # on its input; sampler and trainer then see different policies
-    c.lora.targets = LORA_TARGETS
+    c.lora.targets = MATRICES
 
     c.prompts = ConfigDict()  # files: system prompt, a line ---, message; "" is the package's own
     c.prompts.conversation = ""

@@ -8,7 +8,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from waltzjax.config import EMBEDDED, LORA_TARGETS, default
+from waltzjax.config import EMBEDDED, default
+from waltzjax.types import MATRICES
 
 STAGES = ("stage1", "stage2")  # in the order they run
 MIN_VOCABULARY = 300  # every byte, and the control tokens
@@ -119,8 +120,8 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
     if not 0 <= c.lora.dropout < 1:
         yield f"config.lora.dropout: got {c.lora.dropout}, allowed is [0, 1)"
     targets = tuple(c.lora.targets)
-    if not targets or not {*targets} <= {*LORA_TARGETS} or len({*targets}) < len(targets):
-        yield f"config.lora.targets: got {targets}, allowed are some of {LORA_TARGETS}, once each"
+    if not targets or not {*targets} <= {*MATRICES} or len({*targets}) < len(targets):
+        yield f"config.lora.targets: got {targets}, allowed are some of {MATRICES}, once each"
     if not (len(c.mesh) == 3 and all(type(n) is int for n in c.mesh)):
         yield f"config.mesh: got {c.mesh!r}, expected three integers (data, fsdp, tensor)"
     if c.rl.microbatches >= 1 and c.rollout.batch % c.rl.microbatches:

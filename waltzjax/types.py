@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 CONVERSATION = "conversation"
 FEEDBACK = "feedback"
+MATRICES = ("q", "k", "v", "o", "gate", "up", "down")  # of a layer; what adapters may stand beside
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,14 +12,15 @@ from safetensors.numpy import load_file, save_file
 from waltzjax.data.tokenizer import train_tokenizer
 from waltzjax.model import hf, peft, sharding, transformer
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.model.lora import TARGETS, Lora, attach, init_adapter, merge
+from waltzjax.model.lora import Lora, attach, init_adapter, merge
 from waltzjax.runtime import over_mesh
+from waltzjax.types import MATRICES
 
 CFG = ModelConfig(
     vocab_size=300, width=32, mlp_width=48, layers=3, heads=4, kv_heads=2, head_dim=8,
     max_positions=256, init_scale=0.15, model_type="qwen2",
 )  # fmt: skip
-LORA = Lora(rank=4, alpha=12.0, targets=TARGETS)
+LORA = Lora(rank=4, alpha=12.0, targets=MATRICES)
 LENGTHS = (60, 41, 7)
 MERGED_ATOL = 2e-5  # hidden states of order 1, float32: W x + s B A x against (W + s B A) x
 PEFT_ATOL = 1e-4  # logits of order 1, against another implementation in float32
@@ -66,12 +67,12 @@ def test_a_fresh_adapter_changes_nothing_and_a_trained_one_does(base, adapter):
 def test_the_base_is_shared_and_left_alone(base, adapter):
     both = attach(base, adapter, LORA.scale)
     assert both["embed"] is base["embed"]
-    for name in TARGETS:
+    for name in MATRICES:
         assert both["layers"][name]["kernel"] is base["layers"][name]["kernel"]
         assert set(base["layers"][name]) <= {"kernel", "bias"}
 
 
-@pytest.mark.parametrize("targets", [("q", "v"), ("o", "down"), TARGETS], ids="-".join)
+@pytest.mark.parametrize("targets", [("q", "v"), ("o", "down"), MATRICES], ids="-".join)
 def test_attached_equals_merged(base, targets):
     lora = Lora(rank=2, alpha=3.0, targets=targets)
     low_rank = trained(CFG, lora)
@@ -82,7 +83,7 @@ def test_attached_equals_merged(base, targets):
 
 def test_merging_by_hand(base, adapter):
     merged = merge(base, adapter, LORA.scale)["layers"]
-    for name in TARGETS:
+    for name in MATRICES:
         parts = {k: np.asarray(v, np.float64) for k, v in adapter["layers"][name].items()}
         kernel = np.asarray(base["layers"][name]["kernel"], np.float64)
         want = [w + 3.0 * a @ b for w, a, b in zip(kernel, *parts.values(), strict=True)]
@@ -98,7 +99,7 @@ def test_gradients_reach_the_adapter_as_through_the_merged_kernel(base, adapter)
 
     of_adapter = jax.jit(jax.grad(lambda a: loss(attach(base, a, LORA.scale))))(adapter)
     of_kernel = jax.jit(jax.grad(loss))(merge(base, adapter, LORA.scale))
-    for name in TARGETS:
+    for name in MATRICES:
         a, b = (np.asarray(adapter["layers"][name][part]) for part in ("lora_a", "lora_b"))
         g = np.asarray(of_kernel["layers"][name]["kernel"])
         want = {

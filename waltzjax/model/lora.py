@@ -13,12 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from waltzjax.model.architecture import ModelConfig
-
-TARGETS = ("q", "k", "v", "o", "gate", "up", "down")
+from waltzjax.types import MATRICES
 
 
 class Lora(NamedTuple):
-    """rank r; alpha: the adapter's part is scaled by alpha / r; targets: kernels of TARGETS."""
+    """rank r; alpha: the adapter's part is scaled by alpha / r; targets: some of MATRICES."""
 
     rank: int
     alpha: float
@@ -38,7 +37,7 @@ def init_adapter(cfg: ModelConfig, lora: Lora, key: jax.Array) -> dict[str, Any]
         "up": (cfg.width, cfg.mlp_width), "down": (cfg.mlp_width, cfg.width),
     }  # fmt: skip
     layers = {}
-    for index, name in enumerate(TARGETS):
+    for index, name in enumerate(MATRICES):
         if name in lora.targets:
             n_in, n_out = sizes[name]
             shape, bound = (cfg.layers, n_in, lora.rank), n_in**-0.5

@@ -17,14 +17,15 @@ from waltzjax.files import new_directory
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.hf import LAYER
 from waltzjax.model.hf_config import read_json, resolve
-from waltzjax.model.lora import TARGETS, Lora, init_adapter
+from waltzjax.model.lora import Lora, init_adapter
 from waltzjax.model.sharding import params_sharding, place
 from waltzjax.processes import fetch, wait, writing
+from waltzjax.types import MATRICES
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 FLOATS = tuple(map(np.dtype, ("float64", "float32", "float16", "bfloat16")))
 PARTS = {"lora_a": "lora_A", "lora_b": "lora_B"}
-MODULES = {name: LAYER[name].rpartition(".")[2] for name in TARGETS}  # q -> q_proj
+MODULES = {name: LAYER[name].rpartition(".")[2] for name in MATRICES}  # q -> q_proj
 # What may stand in a field: these values, or nothing; of any other field only nothing.
 HONOURED: dict[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",), "task_type": ("CAUSAL_LM",), "bias": ("none",),
@@ -83,14 +84,14 @@ def read_lora(directory: Path) -> Lora:
 
 def _targets(modules: Any, problems: list[str]) -> tuple[str, ...]:
     if modules == "all-linear":
-        return TARGETS
+        return MATRICES
     known = {*MODULES.values()}
     paths = modules if isinstance(modules, list) else [None]
     found = [TARGET.fullmatch(p) if isinstance(p, str) else None for p in paths]
     named = {match[1] for match in found if match}
     if not named or not all(found) or not named <= known:
         problems.append(f"target_modules={modules!r} (only a list from {sorted(known)})")
-    return tuple(name for name in TARGETS if MODULES[name] in named)
+    return tuple(name for name in MATRICES if MODULES[name] in named)
 
 
 def _names(path: str, layers: int) -> list[str]:
