@@ -35,7 +35,8 @@ def open_tensors(directory: Path, stack: contextlib.ExitStack) -> dict[str, Any]
             raise ValueError(
                 f"{directory / name}: truncated, or no safetensors: {error}"
             ) from error
-        tensors |= {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+        keys = file.keys()  # an open file is no mapping: it cannot be iterated over
+        tensors |= {key: file.get_slice(key) for key in keys}
     return tensors
 
 
