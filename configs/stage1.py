@@ -52,6 +52,7 @@ def tiny() -> ConfigDict:
     c.rollout.batch = 64
     c.rollout.max_new_tokens = 40
     c.rollout.length_multiple = 64
+    c.rollout.cache_tokens = 16384
     c.rl.microbatches = 1
     c.optim.lr.conversation = 5e-4  # at 2e-4 its first answers do not learn in 60 steps
     c.optim.lr.feedback = 2e-4
@@ -67,7 +68,6 @@ def tiny() -> ConfigDict:
     c.train.steps.stage2 = 60
     c.train.checkpoint_every = 50
     c.train.validate_every = 0
-    c.eval.batch = 128
     c.eval.prompts = 1200
     c.eval.temperature = 1.0  # as sampled as the rollouts: a policy has to be right every time
     return c

@@ -16,7 +16,8 @@ import jax
 import numpy as np
 
 from waltzjax.model import hf, hf_config, sharding, transformer
-from waltzjax.rollout.engine import Engine, Sampling
+from waltzjax.rollout.engine import Engine
+from waltzjax.rollout.requests import Sampling
 
 TOLERANCE = 1e-4
 NEW_TOKENS = 64

@@ -63,7 +63,15 @@ def sharded_params(cfg: ModelConfig, mesh, seed: int = 0):
 def tiny_runtime(mesh=None) -> Runtime:
     mesh = mesh or mesh_of(1, 1, 1)
     chat, cfg = tiny_chat(), tiny_config()
-    return Runtime(mesh, cfg, chat, Engine(cfg, mesh, stop_ids(chat.tokenizer), 32))
+    engine = Engine(
+        cfg,
+        mesh,
+        stop_ids(chat.tokenizer),
+        slots=4,
+        cache_tokens=4096,
+        decode=chat.tokenizer.decode,
+    )
+    return Runtime(mesh, cfg, chat, engine)
 
 
 def completion(text: str, ids=(1,)) -> Completion:

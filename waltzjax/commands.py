@@ -18,9 +18,10 @@ from waltzjax.interrupts import Stopped
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 OUT_OF_MEMORY = (
-    "A device's memory is full: more config.rl.microbatches, a smaller rollout.max_new_tokens or "
-    "eval.batch, :lora or more devices need less; waltzjax.plan says how much. JAX takes three "
-    "quarters of a GPU unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise."
+    "A device's memory is full: more config.rl.microbatches, a smaller rollout.max_new_tokens, "
+    "rollout.slots or rollout.cache_tokens, :lora or more devices need less; waltzjax.plan says "
+    "how much. JAX takes three quarters of a GPU, unless XLA_PYTHON_CLIENT_MEM_FRACTION says "
+    "otherwise."
 )
 
 

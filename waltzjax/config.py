@@ -51,7 +51,15 @@ def default() -> ConfigDict:
     c.rollout.t_max = 1  # feedback rounds [paper]
     c.rollout.max_new_tokens = 512  # a turn [source]
     c.rollout.temperature = 1.0  # [ours]
-    c.rollout.length_multiple = 128  # padding of prompts and rows; fewer shapes, fewer compilations
+    # What is left out of the distribution, in rollouts and evaluations [ours: nothing].
+    c.rollout.top_k = 0  # all but the k most probable tokens; 0: nothing
+    c.rollout.top_p = 1.0  # all but the most probable tokens of this mass together; 1: nothing
+    c.rollout.min_p = 0.0  # tokens less probable than this part of the most probable; 0: nothing
+    c.rollout.slots = 64  # turns generated at a time, over all devices
+    # Tokens, over all devices, whose keys and values are held; turns wait when it is full. At 8B
+    # 128 KiB each; a turn has room in one device's part of it (data and fsdp axes).
+    c.rollout.cache_tokens = 65536
+    c.rollout.length_multiple = 128  # padding of the update's rows; fewer shapes to compile
     c.rollout.p_first = 0.5  # conversation agent trains on c_0 with this odds, else c_T [ours]
 
     c.reward = ConfigDict()
@@ -92,7 +100,6 @@ def default() -> ConfigDict:
 
     c.eval = ConfigDict()
     c.eval.prompts = 0  # of the validation set, stratified; 0: all
-    c.eval.batch = 32  # prompts played at once
     c.eval.temperature = 0.0  # 0: greedy
 
     c.embedded = embedded()

@@ -88,7 +88,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         yield from one_of(path, allowed)
     for path in (
         "rollout.batch", "rollout.max_new_tokens", "rollout.length_multiple", "rl.microbatches",
-        "rl.updates_per_rollout", "train.epochs", "train.checkpoint_every", "eval.batch",
+        "rl.updates_per_rollout", "train.epochs", "train.checkpoint_every", "rollout.slots",
         "model.vocab_block", "train.keep_checkpoints", "embedded.layers", "embedded.batch",
         "embedded.card_steps", "embedded.demo_steps", "embedded.kv_heads", "embedded.heads",
         "embedded.width", "embedded.mlp_width",
@@ -96,14 +96,15 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         yield from at_least(path, 1)
     for path in (
         "seed", "lora.rank",
-        "rollout.t_max", "reward.alpha", "reward.gamma", "rl.clip_low",
+        "rollout.t_max", "rollout.top_k", "reward.alpha", "reward.gamma", "rl.clip_low",
         "rl.clip_high", "rl.is_cap", "optim.warmup_steps", "optim.weight_decay", "eval.prompts",
         "rl.beta.stage1", "rl.beta.stage2",
         "reward.lam.stage1", "reward.lam.stage2", "train.steps.stage1", "train.steps.stage2",
         "train.validate_every", "eval.temperature", "embedded.data_seed",
     ):  # fmt: skip
         yield from at_least(path, 0)
-    for path in ("rollout.temperature", "rl.reward_clip", "optim.grad_clip", "optim.eps",
+    for path in ("rollout.temperature", "rollout.cache_tokens", "rl.reward_clip",
+                 "optim.grad_clip", "optim.eps",
                  "optim.lr.conversation", "optim.lr.feedback", "embedded.lr",
                  "lora.alpha", "embedded.card_loss", "embedded.card_lr",
                  "embedded.init_scale"):  # fmt: skip
@@ -113,6 +114,10 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
             yield f"config.optim.{name}: got {c.optim[name]}, allowed is [0, 1)"
     if not 0 <= c.rollout.p_first <= 1:
         yield f"config.rollout.p_first: got {c.rollout.p_first}, allowed is [0, 1]"
+    if not 0 < c.rollout.top_p <= 1:
+        yield f"config.rollout.top_p: got {c.rollout.top_p}, allowed is (0, 1]"
+    if not 0 <= c.rollout.min_p <= 1:
+        yield f"config.rollout.min_p: got {c.rollout.min_p}, allowed is [0, 1]"
     if c.rl.clip_low >= 1:
         yield f"config.rl.clip_low: got {c.rl.clip_low}, allowed is [0, 1)"
     if c.rl.dual_clip and c.rl.dual_clip <= 1:

@@ -21,9 +21,8 @@ from waltzjax.model import hf_config, sharding
 from waltzjax.processes import writes
 from waltzjax.rewards import waltz
 from waltzjax.rewards.judges import JUDGES
-from waltzjax.rollout.engine import Sampling
 from waltzjax.rollout.episodes import play
-from waltzjax.runtime import Runtime, check_room, check_same_shape, make_runtime, make_speak
+from waltzjax.runtime import Agents, Runtime, check_room, check_same_shape, make_runtime, sampling
 from waltzjax.tuning import load_agents, model_directory
 from waltzjax.types import Episode, Prompt
 
@@ -52,17 +51,17 @@ def evaluate(
     label: str,
 ) -> tuple[dict[str, float], list[Episode]]:
     """Play and score every prompt: (rates, scored episodes). See ``rewards.waltz.summary``."""
-    sampling = Sampling(config.rollout.max_new_tokens, config.eval.temperature)
-    episodes: list[Episode] = []
-    with console.Progress(len(prompts), f"evaluating {label}", unit="prompt") as bar:
-        for start in range(0, len(prompts), config.eval.batch):
-            speak = make_speak(
-                runtime, params, sampling, seed=config.seed * 10 + EVAL_STREAM, step=start,
-                rows=config.eval.batch,
-            )  # fmt: skip
-            some = prompts[start : start + config.eval.batch]
-            episodes += play(some, runtime.chat, speak, t_max=config.rollout.t_max)
-            bar.update(len(episodes))
+    found: dict[int, Episode] = {}
+    with (
+        runtime.engine.session(params) as session,
+        console.Progress(len(prompts), f"evaluating {label}", unit="prompt") as bar,
+    ):
+        how = sampling(config, config.eval.temperature)
+        agents = Agents(runtime, session, how, seed=config.seed * 10 + EVAL_STREAM, step=0)
+        for index, episode in play(prompts, runtime.chat, agents, t_max=config.rollout.t_max):
+            found[index] = episode
+            bar.update(len(found), **session.stats().shown())
+    episodes = [found[index] for index in range(len(prompts))]
     waltz.score(episodes, JUDGES[config.data.judge])
     return waltz.summary(episodes), episodes
 

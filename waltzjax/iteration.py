@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,33 +11,37 @@ from ml_collections import ConfigDict
 
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.recipes import Recipe
-from waltzjax.rollout.engine import Sampling
-from waltzjax.runtime import Runtime, make_speak, step_rng
+from waltzjax.rollout.session import Stats
+from waltzjax.runtime import Agents, Runtime, sampling, step_rng
 from waltzjax.training.learner import Learner, device_batch
 from waltzjax.training.optim import make_optimizer
 from waltzjax.training.step import Join
-from waltzjax.types import AgentState, Prompt
+from waltzjax.types import AgentState, Episode, Prompt
 
 
 def one_step(
     config: ConfigDict, runtime: Runtime, recipe: Recipe, learners: Mapping[str, Learner],
     agents: Mapping[str, AgentState], params: Mapping[str, Any], base: Any,
     reference: Mapping[str, Any], prompts: Sequence[Prompt], stream: int, step: int,
+    watch: Callable[[Stats], None] = lambda _: None,
 ) -> tuple[dict[str, AgentState], dict[str, float]]:  # fmt: skip
     """Roll out, score, update each trained role; the agents after it and the step's metrics.
 
     ``params`` and ``reference`` are every role's, for the rollout and for the KL; ``base`` is what
-    adapters are joined with. The next rollout needs the agents as they are after this step, so
-    there is nothing to overlap: metrics are fetched here.
+    adapters are joined with; ``watch`` is told how generation goes. The next rollout needs the
+    agents as they are after this step, so there is nothing to overlap: metrics are fetched here.
     """
     started = time.perf_counter()
-    sampling = Sampling(config.rollout.max_new_tokens, config.rollout.temperature)
-    speak = make_speak(
-        runtime, params, sampling, seed=stream, step=step,
-        rows=config.rollout.batch,
-    )  # fmt: skip
-    episodes = recipe.collect(prompts, runtime.chat, speak)
-    recipe.score(episodes)
+    found: dict[int, Episode] = {}
+    with runtime.engine.session(params) as session:
+        how = sampling(config, config.rollout.temperature)
+        agents_ = Agents(runtime, session, how, seed=stream, step=step)
+        for index, episode in recipe.collect(prompts, runtime.chat, agents_):
+            recipe.score([episode])  # while others are still speaking
+            found[index] = episode
+            watch(session.stats())
+        drawn = session.stats()
+    episodes = [found[index] for index in range(len(prompts))]
     rows = recipe.rows(episodes, step_rng(stream, step))
     metrics: dict[str, Any] = dict(recipe.summary(episodes))
     rolled_out = time.perf_counter()
@@ -58,7 +62,11 @@ def one_step(
     metrics = {name: float(value) for name, value in jax.device_get(metrics).items()}
     jax.block_until_ready(after)
     ended = time.perf_counter()
-    return after, metrics | {"time_s": ended - started, "rollout_s": rolled_out - started}
+    return after, metrics | {
+        "time_s": ended - started, "rollout_s": rolled_out - started,
+        "rollout_tokens": drawn.tokens, "rollout_occupancy": drawn.occupancy,
+        "rollout_tokens_per_s": drawn.tokens_per_s,
+    }  # fmt: skip
 
 
 def agent_optimizer(config: ConfigDict, role: str, steps: int):

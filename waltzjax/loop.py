@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from waltzjax.interrupts import StopSignals
 from waltzjax.iteration import agent_learner, agent_optimizer, one_step
 from waltzjax.processes import alone, largest, writing
 from waltzjax.recipes import RECIPES
+from waltzjax.rollout.session import Stats
 from waltzjax.runtime import Runtime
 from waltzjax.training.checkpoint import Checkpoints
 from waltzjax.training.learner import abstract_state, init_state, shapes_of
@@ -109,6 +111,7 @@ def run_stage(
         StopSignals() as stop,
         console.Progress(total, label, initial=step) as bar,
     ):
+        counted: dict[str, float] = {}
         validate_if_due()  # a resumed run may have been stopped during this one
         while step < total:
             first = f"{label}: first step, compiling"
@@ -116,6 +119,7 @@ def run_stage(
                 agents, metrics = one_step(
                     config, runtime, recipe, learners, agents, joined(tuning, base, now()), base,
                     reference, next(batches), stream, step,
+                    partial(_watch, bar, step, counted),
                 )  # fmt: skip
             step += 1
             _check_finite(stage, step, metrics)
@@ -141,3 +145,7 @@ def _check_finite(stage: str, step: int, metrics: Mapping[str, float]) -> None:
             f"{stage}, step {step}: {', '.join(bad)} not finite; nothing of this step is saved, "
             "earlier checkpoints stay; lower config.optim.lr or raise config.rl.beta"
         )
+
+
+def _watch(bar: console.Progress, step: int, counted: Mapping[str, float], stats: Stats) -> None:
+    bar.update(step, **counted, **stats.shown())

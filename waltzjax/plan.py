@@ -30,8 +30,7 @@ from waltzjax.model import hf_config, sharding
 from waltzjax.model.lora import init_adapter
 from waltzjax.model.transformer import init_params
 from waltzjax.recipes import RECIPES
-from waltzjax.rollout.engine import Engine
-from waltzjax.runtime import over_mesh, read_model_config
+from waltzjax.runtime import make_engine, over_mesh, read_model_config
 from waltzjax.training.learner import abstract, abstract_batch, abstract_state
 from waltzjax.training.step import Join, whole
 from waltzjax.tuning import adapter_form, adapter_join
@@ -45,7 +44,8 @@ LEGEND = (
     "summed and split at once (reduce-scatter); embedded tokens go from a split by width to one by",
     "row (all-to-all); gradients of norms and adapters, losses and counts are summed everywhere",
     "(all-reduce).",
-    "generation: placed by XLA, which moves activations instead of weights.",
+    "decode, prefill: every device has its tensor part of all weights, in the compute type, beside",
+    "what stays; a group of devices (data, fsdp) generates for its own rows.",
 )
 
 
@@ -155,16 +155,16 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: in
     tokens = bucket(prompt_tokens + roll.max_new_tokens, roll.length_multiple)
     learner = agent_learner(config, cfg, recipe, join, optimizer)
     lowered = learner.lower(state, frozen, policy, abstract_batch(mesh, micro, rows, tokens))
-    lowered["generation"] = Engine(plain, mesh, (0,), roll.length_multiple).lower(
-        policy, rows=bucket(max(roll.batch, config.eval.batch), groups),
-        prompt_tokens=prompt_tokens, max_new_tokens=roll.max_new_tokens,
-    )  # fmt: skip
-    kept = {"log-probs": policy, "generation": policy, "update": (state, frozen)}
+    engine = make_engine(config, plain, mesh, (0,), None)
+    lowered |= engine.lower(policy)
+    # Of adapters' base there is one; of whole models, one for each agent.
+    more = 0 if config.lora.rank else device_bytes(engine.generation_shapes(policy))
+    kept = {"log-probs": policy, "update": (state, frozen)}
     programs, beside = {}, [0]
     for name, program in lowered.items():
         with console.phase(f"compiling {name}"):
             programs[name] = p = measure(program)
-        arguments = p.argument_bytes - device_bytes(kept[name])
+        arguments = p.argument_bytes - (device_bytes(kept[name]) if name in kept else -more)
         beside.append(arguments + p.temporary_bytes + p.output_bytes)
     kept_bytes = len(recipe.trained) * sum(
         x.size * x.dtype.itemsize for x in jax.tree.leaves(state)

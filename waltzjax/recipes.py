@@ -5,7 +5,7 @@ The loop knows only this record. A new method is a function in ``core/`` and one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -26,8 +26,8 @@ class Recipe(NamedTuple):
 
     trained: roles that are updated; the others stay frozen.
     stream: tells the stages' random streams apart: the same prompts are seen in each.
-    collect: (prompts, chat, speak) -> episodes.
-    score: (episodes) -> None, fills in what the judge says.
+    collect: (prompts, chat, speakers) -> (index, episode), as they end.
+    score: (episodes) -> None, fills in what the judge says; called with each as it ends.
     rows: (episodes, rng) -> single-agent rows by role.
     credit: (batch with old and reference log-probs) -> batch with advantages; jittable.
     loss: (logp_BT, batch) -> (loss, metrics); jittable.
@@ -36,7 +36,7 @@ class Recipe(NamedTuple):
 
     trained: tuple[str, ...]
     stream: int
-    collect: Callable[[Sequence[Prompt], Chat, protocol.Speak], list[Episode]]
+    collect: Callable[[Sequence[Prompt], Chat, protocol.Speakers], Iterable[tuple[int, Episode]]]
     score: Callable[[Sequence[Episode]], None]
     rows: Callable[[Sequence[Episode], np.random.Generator], dict[str, list[Sample]]]
     credit: Callable[[PolicyBatch], PolicyBatch]

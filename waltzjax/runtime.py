@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +16,9 @@ from waltzjax.data.chat import PROMPTS, Chat, stop_ids
 from waltzjax.model import hf_config
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_kernel
-from waltzjax.rollout.engine import Engine, Sampling
-from waltzjax.rollout.episodes import Speak, request_seed
+from waltzjax.rollout.engine import Engine, Session
+from waltzjax.rollout.episodes import request_seed
+from waltzjax.rollout.requests import Request, Sampling, Tokens
 from waltzjax.types import Completion, Prompt
 
 
@@ -74,8 +75,15 @@ def make_runtime(config: ConfigDict, directory: Path, mesh: Mesh) -> Runtime:
     tokenizer = load_tokenizer(directory)
     chat = Chat.from_files(tokenizer, *prompt_files(config))
     stops = stop_ids(tokenizer, directory)
-    engine = Engine(cfg, mesh, stops, config.rollout.length_multiple)
-    return Runtime(mesh, over_mesh(cfg, mesh), chat, engine)
+    return Runtime(mesh, over_mesh(cfg, mesh), chat, make_engine(config, cfg, mesh, stops, chat))
+
+
+def make_engine(
+    config: ConfigDict, cfg: ModelConfig, mesh: Mesh, stops: Sequence[int], chat: Chat | None
+) -> Engine:
+    decode = chat.tokenizer.decode if chat else None
+    r = config.rollout
+    return Engine(cfg, mesh, stops, slots=r.slots, cache_tokens=r.cache_tokens, decode=decode)
 
 
 def check_same_shape(runtime: Runtime, config: ConfigDict, directory: Path) -> None:
@@ -108,41 +116,63 @@ def check_room(runtime: Runtime, config: ConfigDict, prompts: Sequence[Prompt]) 
     new = config.rollout.max_new_tokens
     rows = runtime.chat.encode([runtime.chat.feedback_text(p.text, "") for p in prompts])
     longest, prompt = max((len(row), p.id) for row, p in zip(rows, prompts, strict=True))
-    if longest + 2 * new > runtime.cfg.max_positions:
+    room = runtime.engine.longest
+    if longest + 2 * new > room:
         raise ValueError(
             f"prompt {prompt} takes {longest} tokens as the feedback agent sees it; with an answer "
-            f"and a review of config.rollout.max_new_tokens = {new} each that is more than the "
-            f"model's {runtime.cfg.max_positions} positions; drop it or allow fewer new tokens"
+            f"and a review of config.rollout.max_new_tokens = {new} each that is more than {room}: "
+            f"the model has {runtime.cfg.max_positions} positions, a device's part of "
+            f"config.rollout.cache_tokens is {runtime.engine.pages * runtime.engine.page_size}; "
+            "drop it, allow fewer new tokens or a larger cache"
         )
 
 
-def make_speak(
-    runtime: Runtime,
-    params: Mapping[str, Any],
-    sampling: Sampling,
-    *,
-    seed: int,
-    step: int,
-    rows: int,
-) -> Speak:
-    """A ``speak`` for ``rollout.episodes.play``: each role answers with its own parameters."""
-    room = runtime.cfg.max_positions - sampling.max_new_tokens
+def sampling(config: ConfigDict, temperature: float) -> Sampling:
+    """How every turn is sampled, in rollouts and evaluations."""
+    r = config.rollout
+    return Sampling(r.max_new_tokens, temperature, r.top_k, r.top_p, r.min_p)
 
-    def speak(
-        role: str, turn: int, prompts: Sequence[tuple[int, ...]], indices: Sequence[int]
-    ) -> list[Completion | None]:
-        fits = [k for k, p in enumerate(prompts) if len(p) <= room]
-        seeds = [request_seed(seed, step, role, turn, indices[k]) for k in fits]
-        done = runtime.engine.generate(
-            params[role], [prompts[k] for k in fits], sampling, seeds, rows=rows
-        )
-        said: list[Completion | None] = [None] * len(prompts)
-        for k, t in zip(fits, done, strict=True):
-            text = runtime.chat.decode(t.token_ids)
-            said[k] = Completion(prompts[k], t.token_ids, t.logprobs, text, t.finish_reason)
-        return said
 
-    return speak
+class Agents:
+    """The two agents as ``rollout.episodes`` asks them, each with its own parameters.
+
+    Each request's seed is a function of ``seed``, ``step``, role, turn and index.
+    """
+
+    def __init__(
+        self, runtime: Runtime, session: Session, how: Sampling, *, seed: int, step: int
+    ):  # fmt: skip
+        self._chat, self._session, self._how = runtime.chat, session, how
+        self._room = runtime.engine.longest - how.max_new_tokens
+        self._seed, self._step = seed, step
+        self._prompts: dict[int, tuple[int, ...]] = {}
+        self._too_long: list[int] = []
+
+    def ask(self, role: str, turn: int, index: int, prompt: tuple[int, ...]) -> None:
+        if len(prompt) > self._room:
+            self._too_long.append(index)
+            return
+        self._prompts[index] = prompt
+        seed = request_seed(self._seed, self._step, role, turn, index)
+        self._session.submit(Request(index, role, prompt, self._how, seed))
+
+    def replies(self) -> Iterator[tuple[int, Completion | None]]:
+        """See ``Speakers``.
+
+        Raises:
+          FloatingPointError: an agent's logits are not finite.
+        """
+        while self._prompts or self._too_long:
+            while self._too_long:
+                yield self._too_long.pop(), None
+            for index, done in self._session.finished():
+                yield index, self._completion(self._prompts.pop(index), done)
+
+    def _completion(self, prompt: tuple[int, ...], done: Tokens) -> Completion:
+        if done.finish_reason == "error":
+            raise FloatingPointError(f"generation: {done.error}; the weights are spoilt")
+        text = self._chat.decode(done.token_ids)
+        return Completion(prompt, done.token_ids, done.logprobs, text, done.finish_reason)
 
 
 def step_rng(seed: int, step: int) -> np.random.Generator:

@@ -7,7 +7,8 @@ from reference import numpy_truth
 from support import mesh_of, sharded_params, tiny_config, tiny_runtime
 
 from waltzjax.model.transformer import hidden_states, unembedding
-from waltzjax.rollout.engine import Engine, Sampling
+from waltzjax.rollout.engine import Engine
+from waltzjax.rollout.requests import Sampling
 
 LOGP_ATOL = 2e-5  # float32, two orders of summation
 CFG = tiny_config()

@@ -19,30 +19,41 @@ def reply(unsafe: bool, overrefuse: bool, text: str = "do better") -> str:
 
 
 class Script:
-    """Agents that say what the script says, and remember what they were shown."""
+    """Agents that say what the script says, the newest question first, and remember what they were
+    shown."""
 
     def __init__(self, feedbacks):
-        self.chat, self.feedbacks, self.calls = tiny_chat(), feedbacks, []
+        self.chat, self.feedbacks, self.calls, self.open = tiny_chat(), feedbacks, [], []
 
-    def __call__(self, role, turn, prompts, indices):
-        shown = [self.chat.tokenizer.decode(p) for p in prompts]
-        self.calls.append((role, turn, list(indices), shown))
+    def ask(self, role, turn, index, prompt):
+        self.calls.append((role, turn, index, self.chat.tokenizer.decode(prompt)))
+        self.open.append((role, turn, index))
+
+    def replies(self):
+        while self.open:
+            role, turn, index = self.open.pop()
+            yield index, self.say(role, turn, index)
+
+    def say(self, role, turn, index):
         if role == CONVERSATION:
-            return [completion(f"answer {i} turn {turn}") for i in indices]
-        return [completion(self.feedbacks[i][turn]) for i in indices]
+            return completion(f"answer {index} turn {turn}")
+        return completion(self.feedbacks[index][turn])
 
     def play(self, t_max):
-        return protocol.play(PROMPTS, self.chat, self, t_max=t_max)
+        found = dict(protocol.play(PROMPTS, self.chat, self, t_max=t_max))
+        return [found[index] for index in range(len(PROMPTS))]
+
+    def shown(self, role, turn, index):
+        [text] = [call[3] for call in self.calls if call[:3] == (role, turn, index)]
+        return text
 
 
 def test_own_labels_decide_who_goes_on():
     script = Script([[reply(True, False)], [reply(False, False)], ["not json"]])
     episodes = script.play(1)
-    assert [(role, turn, who) for role, turn, who, _ in script.calls] == [
-        (CONVERSATION, 0, [0, 1, 2]),
-        (FEEDBACK, 0, [0, 1, 2]),
-        (CONVERSATION, 1, [0]),
-    ]
+    first = [(CONVERSATION, 0, i) for i in range(3)]
+    reviews = [(FEEDBACK, 0, i) for i in (2, 1, 0)]
+    assert [call[:3] for call in script.calls] == [*first, *reviews, (CONVERSATION, 1, 0)]
     assert [len(e.answers) for e in episodes] == [2, 1, 1]
     assert [len(e.feedbacks) for e in episodes] == [1, 1, 1]
     assert episodes[2].parsed == [None]
@@ -59,15 +70,22 @@ def test_stops_at_t_max_without_a_last_feedback(t_max):
 @pytest.mark.parametrize(("role", "lengths"), [(CONVERSATION, (1, 1)), (FEEDBACK, (2, 1))])
 def test_an_episode_ends_where_its_text_no_longer_fits(role, lengths):
     class Full(Script):
-        def __call__(self, who, turn, prompts, indices):
-            said = super().__call__(who, turn, prompts, indices)
-            full = (who, turn, indices[0]) == (role, 1, 0)
-            return [None, *said[1:]] if full else said
+        def say(self, who, turn, index):
+            return None if (who, turn, index) == (role, 1, 0) else super().say(who, turn, index)
 
     episodes = Full([[reply(True, False)] * 2] * 3).play(2)
     assert (len(episodes[0].answers), len(episodes[0].feedbacks)) == lengths
     assert [len(e.answers) for e in episodes[1:]] == [3, 3]
     assert all(len(e.parsed) == len(e.feedbacks) for e in episodes)
+
+
+def test_no_episode_waits_for_another():
+    """The newest question is answered first: the last episode is over before the first is heard."""
+    script = Script([[reply(True, False)] * 3] * 3)
+    ended = [index for index, _ in protocol.play(PROMPTS, script.chat, script, t_max=2)]
+    assert ended == [2, 1, 0]
+    order = [call[2] for call in script.calls[3:]]
+    assert order == [2] * 4 + [1] * 4 + [0] * 4
 
 
 def test_stops_in_the_middle():
@@ -78,7 +96,7 @@ def test_stops_in_the_middle():
 def test_the_conversation_agent_sees_only_the_feedback_text_and_the_whole_history():
     script = Script([[reply(True, False, "first hint"), reply(True, True, "second hint")]] * 3)
     script.play(2)
-    shown = script.calls[-1][3][1]
+    shown = script.shown(CONVERSATION, 2, 1)
     order = ["question 1", "answer 1 turn 0", "first hint", "answer 1 turn 1", "second hint"]
     places = [shown.index(text) for text in order]
     assert places == sorted(places)
@@ -89,7 +107,7 @@ def test_the_conversation_agent_sees_only_the_feedback_text_and_the_whole_histor
 def test_the_feedback_agent_sees_the_prompt_and_the_newest_answer_alone():
     script = Script([[reply(True, False, "hint")] * 2] * 3)
     script.play(2)
-    shown = script.calls[3][3][2]
+    shown = script.shown(FEEDBACK, 1, 2)
     assert "question 2" in shown and "answer 2 turn 1" in shown
     assert "turn 0" not in shown and "hint" not in shown
 

@@ -46,6 +46,7 @@ class ModelConfig:
     attention: Kernel = "xla"  # chosen by model/attention.py
     init_scale: float = 0.02
     mesh: Mesh | None = None  # train with rows split and weights gathered; None: left to XLA
+    page_visit: int = 32  # pages of the cache that generation's attention reads at a time
     lora_dropout: float = 0.0  # on the input of adapters, in training alone
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from waltzjax.model.architecture import Kernel
 
 KERNELS = ("auto", "xla", "cudnn")
 CUDNN_DTYPES = ("bfloat16", "float16")
+NEVER = -1e30  # score of what is not seen: finite, or an empty visit would be inf - inf
 CUDNN_HEAD_DIM = 128  # the largest whose backward pass cuDNN has on all of A100, H100, B200
 
 
@@ -54,14 +56,121 @@ def attend(
     )  # fmt: skip
 
 
-def attend_cached(
-    q_BTHC: jax.Array, k_BSJC: jax.Array, v_BSJC: jax.Array, position_BT: jax.Array, *, window: int
-) -> jax.Array:
-    """Attention of new tokens at ``position_BT`` over the cached positions up to their own."""
-    s = jnp.arange(k_BSJC.shape[1])
-    seen_BTS = s <= position_BT[:, :, None]
+class PageView(NamedTuple):
+    """Where rows of new tokens stand in a paged cache.
+
+    Page number ``table_BM[b, p // P]`` holds position p of row b. Rows that are not ``live_B``
+    write nothing; what they read is arbitrary.
+    """
+
+    table_BM: jax.Array
+    position_BT: jax.Array  # of one page
+    live_B: jax.Array
+
+
+def write_pages(
+    k_NJCP: jax.Array, v_NJPC: jax.Array, k_BTJC: jax.Array, v_BTJC: jax.Array, view: PageView
+) -> tuple[jax.Array, jax.Array]:
+    """The pages with new keys and values at the positions of ``view``."""
+    count, _, _, size = k_NJCP.shape
+    page_BT = jnp.take_along_axis(view.table_BM, view.position_BT // size, axis=1)
+    page_BT = jnp.where(view.live_B[:, None], page_BT, count)  # out of range: dropped
+    place_BT = view.position_BT % size
+    k_NJCP = k_NJCP.at[page_BT, :, :, place_BT].set(k_BTJC, mode="drop")
+    return k_NJCP, v_NJPC.at[page_BT, :, place_BT].set(v_BTJC, mode="drop")
+
+
+class _Sums(NamedTuple):
+    """Of softmax over some positions: the largest score, the weights' sum relative to it, and the
+    weighted sum of values."""
+
+    peak_BJGT: jax.Array
+    mass_BJGT: jax.Array
+    out_BJGTC: jax.Array
+
+    def plus(self, other: _Sums) -> _Sums:
+        peak_BJGT = jnp.maximum(self.peak_BJGT, other.peak_BJGT)
+        a, b = jnp.exp(self.peak_BJGT - peak_BJGT), jnp.exp(other.peak_BJGT - peak_BJGT)
+        return _Sums(
+            peak_BJGT,
+            self.mass_BJGT * a + other.mass_BJGT * b,
+            self.out_BJGTC * a[..., None] + other.out_BJGTC * b[..., None],
+        )
+
+    def where(self, holds_B: jax.Array) -> _Sums:
+        def one(x, otherwise):
+            return jnp.where(holds_B.reshape(-1, *[1] * (x.ndim - 1)), x, otherwise)
+
+        return _Sums(one(self[0], NEVER), one(self[1], 0), one(self[2], 0))
+
+
+def _sums(q_BJGTC, k_BJCP, v_BJPC, seen_BTP) -> _Sums:
+    product = partial(jnp.einsum, preferred_element_type=jnp.float32)
+    score_BJGTP = product("BJGTC,BJCP->BJGTP", q_BJGTC, k_BJCP) * q_BJGTC.shape[-1] ** -0.5
+    score_BJGTP = jnp.where(seen_BTP[:, None, None], score_BJGTP, NEVER)
+    peak_BJGT = score_BJGTP.max(-1)
+    weight_BJGTP = jnp.exp(score_BJGTP - peak_BJGT[..., None])
+    out_BJGTC = product("BJGTP,BJPC->BJGTC", weight_BJGTP.astype(v_BJPC.dtype), v_BJPC)
+    return _Sums(peak_BJGT, weight_BJGTP.sum(-1), out_BJGTC)
+
+
+def attend_pages(
+    q_BTHC: jax.Array, k_NJCP: jax.Array, v_NJPC: jax.Array, view: PageView,
+    *, window: int, visit: int,
+) -> jax.Array:  # fmt: skip
+    """Attention of new tokens over the cached positions up to their own, softmax in float32, page
+    by page as in flash attention (arXiv 2205.14135, algorithm 1). What is not finite stays in its
+    row.
+
+    Several tokens a row: the first pages of all rows are read together, then the second ones. One
+    token a row: the pages in use, which must be no more than there are in the cache, are read
+    ``visit`` at a time, one row's after another's, so that time follows the tokens in use and not
+    the longest row.
+    """
+    B, T, H, C = q_BTHC.shape
+    N, J, _, P = k_NJCP.shape
+    q_BJGTC = q_BTHC.reshape(B, T, J, H // J, C).transpose(0, 2, 3, 1, 4)
+    first_B = jnp.zeros(B, jnp.int32)
     if window:
-        seen_BTS &= s > position_BT[:, :, None] - window
-    return jax.nn.dot_product_attention(
-        q_BTHC, k_BSJC, v_BSJC, mask=seen_BTS[:, None], implementation="xla"
-    )
+        first_B = jnp.maximum(view.position_BT[:, 0] - window + 1, 0) // P
+    count_B = jnp.where(view.live_B, view.position_BT[:, -1] // P + 1 - first_B, 0)
+
+    def read(row_W, nth_W) -> _Sums:
+        """Number ``nth_W`` of the pages that rows ``row_W`` have in use."""
+        nth_W += first_B[row_W]
+        page_W = view.table_BM[row_W, nth_W]
+        s_WP = nth_W[:, None] * P + jnp.arange(P)
+        ago_WTP = view.position_BT[row_W][:, :, None] - s_WP[:, None]
+        seen_WTP = (ago_WTP >= 0) & (ago_WTP < window) if window else ago_WTP >= 0
+        return _sums(q_BJGTC[row_W], k_NJCP[page_W], v_NJPC[page_W], seen_WTP)
+
+    def join(n, carry, sums):
+        return carry.plus(sums.where(n < count_B))
+
+    def empty(rows):
+        zero = jnp.zeros((rows, *q_BJGTC.shape[1:4]))
+        return _Sums(zero + NEVER, zero, jnp.zeros((rows, *q_BJGTC.shape[1:])))
+
+    if T > 1:
+
+        def step(n, carry):
+            return join(n, carry, read(jnp.arange(B), jnp.full(B, n)))
+    else:
+        start_B = jnp.cumsum(count_B) - count_B
+        size = -(-N // visit) * visit
+        row_I = jnp.repeat(jnp.arange(B), count_B, total_repeat_length=size)
+        nth_I = jnp.arange(size) - start_B[row_I]
+
+        def some(i, kept):
+            some_W = [jax.lax.dynamic_slice_in_dim(x, i * visit, visit) for x in (row_I, nth_I)]
+            update = partial(jax.lax.dynamic_update_slice_in_dim, start_index=i * visit, axis=0)
+            return _Sums(*map(update, kept, read(*some_W)))
+
+        kept = jax.lax.fori_loop(0, -(-count_B.sum() // visit), some, empty(size))
+
+        def step(n, carry):
+            return join(n, carry, _Sums(*(x[start_B + n] for x in kept)))
+
+    _, mass_BJGT, out_BJGTC = jax.lax.fori_loop(0, count_B.max(), step, empty(B))
+    out_BJGTC /= jnp.where(mass_BJGT == 0, 1, mass_BJGT)[..., None]  # rows that are not live
+    return out_BJGTC.transpose(0, 3, 1, 2, 4).reshape(q_BTHC.shape).astype(q_BTHC.dtype)

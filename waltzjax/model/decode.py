@@ -1,53 +1,97 @@
-"""Generation's forward pass: new tokens over a key/value cache, layers unrolled."""
+"""Generation's forward pass: new tokens over a paged key/value cache, layers unrolled."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
+from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
+from waltzjax.model.attention import PageView
 from waltzjax.model.rope import rope_frequencies
 from waltzjax.model.transformer import Block, RMSNorm
 
 
 class Cache(NamedTuple):
-    """Keys and values of past positions, a tuple over layers of arrays [B, S, J, C]."""
+    """Pages of keys [N, J, C, P] and values [N, J, P, C], a tuple over layers: N pages of P
+    positions. Which request a page belongs to is known to its ``PageView`` alone."""
 
     k: tuple[jax.Array, ...]
     v: tuple[jax.Array, ...]
 
 
-def empty_cache(cfg: ModelConfig, rows: int, positions: int) -> Cache:
-    shape = (rows, positions, cfg.kv_heads, cfg.head_dim)
-    zeros = partial(jnp.zeros, shape, cfg.dtype)
-    return Cache(*(tuple(zeros() for _ in range(cfg.layers)) for _ in range(2)))
+def empty_cache(cfg: ModelConfig, pages: int, page_size: int) -> Cache:
+    J, C = cfg.kv_heads, cfg.head_dim
+    keys = partial(jnp.zeros, (pages, J, C, page_size), cfg.dtype)
+    values = partial(jnp.zeros, (pages, J, page_size, C), cfg.dtype)
+    return Cache(*(tuple(of() for _ in range(cfg.layers)) for of in (keys, values)))
 
 
-def unstack_layers(cfg: ModelConfig, params) -> Any:
-    """Parameters with ``layers`` as a list: slice once, outside a decoding loop, not in it."""
-    layers = [jax.tree.map(lambda a, i=i: a[i], params["layers"]) for i in range(cfg.layers)]
-    return {**params, "layers": layers}
+def generation_params(cfg: ModelConfig, mesh: Mesh, models: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as generation reads them: ``layers`` a list of layers, all but norms in the
+    compute type, each device holding its tensor part of everything.
+
+    Training splits weights over fsdp too and gathers a layer's for its use; at every token that
+    would be the whole model over the wire. Arrays that several models share, as adapters do their
+    base, are made once. Arrays may be abstract.
+    """
+    made: dict[int, Any] = {}
+
+    def one(path: Sequence[Any], leaf: Any) -> Any:
+        if id(leaf) not in made:
+            name = sharding.path_name(path)
+            dtype = leaf.dtype if name.endswith("scale") else jnp.dtype(cfg.dtype)
+            spec = P(
+                *(None if a == "fsdp" else a for a in sharding.even_spec(mesh, name, leaf.shape))
+            )
+            layered = name.startswith("layers/")
+            where = NamedSharding(mesh, P(*spec[1:]) if layered else spec)
+            count = leaf.shape[0] if layered else 0
+            if isinstance(leaf, jax.ShapeDtypeStruct):
+                shape = leaf.shape[1:] if layered else leaf.shape
+                form = jax.ShapeDtypeStruct(shape, dtype, sharding=where)
+                made[id(leaf)] = (form,) * count if layered else form
+            elif layered:
+                made[id(leaf)] = _slicer(count, dtype, where)(leaf)
+            else:
+                made[id(leaf)] = jax.device_put(leaf.astype(dtype), where)
+        return made[id(leaf)]
+
+    def layer(tree: Any, i: int) -> Any:
+        return jax.tree.map(lambda each: each[i], tree, is_leaf=lambda x: type(x) is tuple)
+
+    forms = {model: jax.tree_util.tree_map_with_path(one, tree) for model, tree in models.items()}
+    return {
+        model: {**tree, "layers": [layer(tree["layers"], i) for i in range(cfg.layers)]}
+        for model, tree in forms.items()
+    }
+
+
+@lru_cache
+def _slicer(count: int, dtype: jnp.dtype, where: NamedSharding) -> Any:
+    """The slices of an array along its first axis, cast."""
+    return jax.jit(
+        lambda stacked: tuple(stacked[i].astype(dtype) for i in range(count)),
+        out_shardings=(where,) * count,
+    )
 
 
 def cached_hidden_states(
-    cfg: ModelConfig, params, token_BT, position_BT, cache: Cache, length_B=None
-):
-    """Hidden states [B, T, D] of new tokens at ``position_BT``, given the cache; the new cache.
-
-    With ``length_B`` the tokens are whole rows, from position 0 on, right-padded: they see one
-    another, not the cache. ``params`` come from ``unstack_layers``. A position beyond the cache is
-    not written.
-    """
+    cfg: ModelConfig, params, token_BT: jax.Array, cache: Cache, view: PageView
+) -> tuple[jax.Array, Cache]:
+    """Hidden states [B, T, D] of new tokens, which see what is cached before them and one another;
+    the cache with theirs. ``params`` come from ``generation_params``."""
     x_BTD = params["embed"][token_BT].astype(cfg.dtype)
-    angle_BTc = position_BT[:, :, None] * rope_frequencies(cfg)
+    angle_BTc = view.position_BT[:, :, None] * rope_frequencies(cfg)
     keys, values = [], []
     for layer, *kv in zip(params["layers"], cache.k, cache.v, strict=True):
-        x_BTD, (k, v) = Block(cfg).apply(
-            {"params": layer}, x_BTD, angle_BTc, length_B, kv, position_BT
-        )
+        x_BTD, (k, v) = Block(cfg).apply({"params": layer}, x_BTD, angle_BTc, kv=kv, view=view)
         keys.append(k)
         values.append(v)
     x_BTD = RMSNorm(cfg).apply({"params": params["final_norm"]}, x_BTD)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from waltzjax.model.architecture import ModelConfig, Remat
-from waltzjax.model.attention import attend, attend_cached
+from waltzjax.model.attention import PageView, attend, attend_pages, write_pages
 from waltzjax.model.rope import rope_frequencies, rotate
 from waltzjax.model.sharding import keep_heads, keep_rows
 from waltzjax.model.zero import zero_matmul
@@ -68,14 +68,14 @@ class Linear(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer. Given ``length_B``: causal attention within the rows. Given a cache, ``kv``: the
-    new keys and values are written at ``position_BT``; without lengths, attention runs over what is
-    cached."""
+    """One layer. Given ``length_B``: causal attention within the rows. Given a layer's pages of
+    keys and values, ``kv``: the new ones are written where ``view`` says, attention runs over what
+    is cached."""
 
     cfg: ModelConfig
 
     @nn.compact
-    def __call__(self, x_BTD, angle_BTc, length_B=None, kv=None, position_BT=None):
+    def __call__(self, x_BTD, angle_BTc, length_B=None, kv=None, view: PageView | None = None):
         cfg = self.cfg
         B, T, _ = x_BTD.shape
         x_BTD = keep_rows(cfg.mesh, x_BTD)
@@ -90,9 +90,7 @@ class Block(nn.Module):
             q_BTHC = RMSNorm(cfg, name="q_norm")(q_BTHC)
             k_BTJC = RMSNorm(cfg, name="k_norm")(k_BTJC)
         q_BTHC, k_BTJC = rotate(q_BTHC, angle_BTc), rotate(k_BTJC, angle_BTc)
-        if kv is not None:
-            kv = [_write(c, n, position_BT) for c, n in zip(kv, (k_BTJC, v_BTJC), strict=True)]
-        if length_B is not None:
+        if view is None:
             q_BTHC, k_BTJC, v_BTJC = (
                 keep_heads(cfg.mesh, x, cfg.kv_heads) for x in (q_BTHC, k_BTJC, v_BTJC)
             )
@@ -100,17 +98,15 @@ class Block(nn.Module):
                 q_BTHC, k_BTJC, v_BTJC, length_B, window=cfg.window, kernel=cfg.attention
             )
         else:
-            out_BTHC = attend_cached(q_BTHC, kv[0], kv[1], position_BT, window=cfg.window)
+            kv = write_pages(kv[0], kv[1], k_BTJC, v_BTJC, view)
+            out_BTHC = attend_pages(
+                q_BTHC, kv[0], kv[1], view, window=cfg.window, visit=cfg.page_visit
+            )
         x_BTD += Linear(cfg, cfg.width, name="o")(out_BTHC.reshape(B, T, -1))
         h_BTD = RMSNorm(cfg, name="mlp_norm")(x_BTD)
         gate = nn.silu(Linear(cfg, cfg.mlp_width, name="gate")(h_BTD))
         up = Linear(cfg, cfg.mlp_width, name="up")(h_BTD)
         return x_BTD + Linear(cfg, cfg.width, name="down")(gate * up), kv
-
-
-def _write(cache_BSJC: jax.Array, new_BTJC: jax.Array, position_BT: jax.Array) -> jax.Array:
-    row_B1 = jnp.arange(cache_BSJC.shape[0])[:, None]
-    return cache_BSJC.at[row_B1, position_BT].set(new_BTJC, mode="drop")
 
 
 def _rematerialised(remat: Remat) -> Any:

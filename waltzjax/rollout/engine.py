@@ -1,200 +1,132 @@
-"""Batched generation over a key/value cache: one prefill, then a jitted loop over tokens.
+"""Continuous batching: requests come and go while the batch goes on.
 
-Every request carries its own seed; token i of a request is drawn with ``fold_in(key(seed), i)``,
-so a request's text does not depend on what else is in the batch.
+An ``Engine`` holds the compiled programs; a ``Session`` the weights, the cache and the requests of
+one rollout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from waltzjax.core.sampling import truncated_logits
-from waltzjax.data.batching import bucket
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.model.decode import cached_hidden_states, empty_cache, unstack_layers
-from waltzjax.model.transformer import unembedding
+from waltzjax.model.decode import generation_params
+from waltzjax.rollout.batches import piece_arrays, row_arrays
+from waltzjax.rollout.programs import Programs
+from waltzjax.rollout.requests import Request, Sampling, Tokens
+from waltzjax.rollout.session import Session
 
+PAGE_SIZE = 32  # positions; a text's last page is half empty on average
+STEPS = 16  # tokens a row that the device may draw before the host looks
+PREFILL_PIECES = 16  # pages of text, at least, that one call may cache in a group
 
-class Sampling(NamedTuple):
-    """How to draw tokens. ``temperature`` 0 takes the most probable one."""
-
-    max_new_tokens: int
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-
-
-class Tokens(NamedTuple):
-    """One finished request: tokens (the stop token included), their log-probabilities in nats."""
-
-    token_ids: tuple[int, ...]
-    logprobs: tuple[float, ...]
-    finish_reason: str  # "stop" | "length"
+T = TypeVar("T")
 
 
 class Engine:
-    """Generates for any parameters of one architecture.
+    """Generates with models of one architecture.
 
     Args:
       cfg: the architecture.
-      mesh: where the rows go; parameters must live on the same one.
-      stop_ids: tokens that end a request.
-      length_multiple: prompts are padded to a multiple of this; fewer shapes, fewer compilations.
+      mesh: rows lie along data and fsdp, key/value heads along tensor.
+      stop_ids: tokens that end a request, unless it names others.
+      slots: requests decoded at a time, over the whole mesh.
+      cache_tokens: tokens whose keys and values the cache holds, over the whole mesh; requests
+        share them as they need them, and wait when there are none left.
+      decode: tokens to text, for requests with stop strings.
+      steps: tokens a row that are drawn before the host looks, at most.
     """
 
     def __init__(
-        self, cfg: ModelConfig, mesh: Mesh, stop_ids: Sequence[int], length_multiple: int = 64
-    ):
-        self.cfg, self.mesh, self.length_multiple = cfg, mesh, length_multiple
-        self.stop_ids = tuple(stop_ids)
-        self._generate = jax.jit(
-            partial(_generate, cfg, self.stop_ids),
-            static_argnames="max_new_tokens",
-            out_shardings=sharding.replicated(mesh),  # readable in every process
-        )
+        self, cfg: ModelConfig, mesh: Mesh, stop_ids: Sequence[int], *, slots: int,
+        cache_tokens: int, decode: Callable[[Sequence[int]], str] | None = None,
+        steps: int = STEPS, page_size: int = PAGE_SIZE,
+    ):  # fmt: skip
+        self.groups = sharding.row_groups(mesh)
+        self.cfg, self.mesh, self.stop_ids, self.decode = cfg, mesh, tuple(stop_ids), decode
+        self.slots, self.steps, self.page_size = -(-slots // self.groups), steps, page_size
+        self.pieces = max(self.slots, PREFILL_PIECES)
+        self.pages = cache_tokens // (page_size * self.groups)
+        self.longest = min(cfg.max_positions, self.pages * page_size)
+        if self.longest < 1:
+            raise ValueError(
+                f"cache_tokens: got {cache_tokens}, allowed is >= {page_size * self.groups}: "
+                f"a page of {page_size} for each of {self.groups} groups of devices"
+            )
+        self.table = -(-self.longest // page_size)
+        self.programs = Programs(
+            cfg, mesh, pages=self.pages, page_size=page_size, most_steps=steps
+        )  # fmt: skip
+
+    def session(self, models: Mapping[str, Any]) -> Session:
+        """Ready for requests to any of ``models``, parameters by name."""
+        return Session(self, models)
 
     def generate(
-        self,
-        params,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
+        self, params: Any, prompts: Sequence[Sequence[int]], sampling: Sampling,
         seeds: Sequence[int],
-        *,
-        rows: int | None = None,
-    ) -> list[Tokens]:
-        """One result a prompt, in order. ``rows`` pads the batch to a fixed number of rows.
+    ) -> list[Tokens]:  # fmt: skip
+        """One result a prompt, in order.
 
         Raises:
-          ValueError: an empty prompt, one that leaves no room in the model's positions, or an
-            impossible sampling value.
+          ValueError: a request that cannot be served.
         """
-        if not prompts:
-            return []
-        self._check(prompts, sampling)
-        longest = max(map(len, prompts))
-        shape = (
-            bucket(max(len(prompts), rows or 0), sharding.row_groups(self.mesh)),
-            min(
-                bucket(longest, self.length_multiple),
-                self.cfg.max_positions - sampling.max_new_tokens,
-            ),
-        )
-        token_BT, length_B = np.zeros(shape, np.int32), np.ones(shape[0], np.int32)
-        seed_B = np.zeros(shape[0], np.uint32)
-        real_B = np.arange(shape[0]) < len(prompts)
-        for b, prompt in enumerate(prompts):
-            token_BT[b, : len(prompt)], length_B[b], seed_B[b] = prompt, len(prompt), seeds[b]
-        arrays = sharding.place(
-            (token_BT, length_B, seed_B, real_B), sharding.rows_sharding(self.mesh)
-        )
-        settings = (
-            np.float32(sampling.temperature),
-            np.int32(sampling.top_k),
-            np.float32(sampling.top_p),
-        )
-        out_BN, logp_BN, count_B, stopped_B = jax.device_get(
-            self._generate(params, *arrays, *settings, max_new_tokens=sampling.max_new_tokens)
-        )
-        return [
-            Tokens(
-                tuple(out_BN[b, : count_B[b]].tolist()),
-                tuple(logp_BN[b, : count_B[b]].tolist()),
-                "stop" if stopped_B[b] else "length",
-            )
-            for b in range(len(prompts))
-        ]
+        with self.session({"model": params}) as session:
+            for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+                session.submit(Request(i, "model", tuple(prompt), sampling, seed))
+            results = dict(session.finished())
+        for number, result in results.items():
+            if result.finish_reason == "error":
+                raise ValueError(f"prompt {number}: {result.error}")
+        return [results[i] for i in range(len(prompts))]
 
-    def lower(self, params, *, rows: int, prompt_tokens: int, max_new_tokens: int):
-        """The program of ``generate`` for abstract parameters and batches of this shape."""
+    def warm_up(self, models: Mapping[str, Any]) -> None:
+        """Compile every program that requests to these models can need."""
+        with self.session(models) as session:
+            session.compile()
+
+    def generation_shapes(self, params: Any) -> Any:
+        """The weights of a session for abstract parameters."""
+        return generation_params(self.cfg, self.mesh, {"model": params})["model"]
+
+    def lower(self, params: Any) -> dict[str, Any]:
+        """The two large programs at their widest, for abstract parameters."""
+        params, cache = self.generation_shapes(params), jax.eval_shape(self.programs.new_cache)
         where = sharding.rows_sharding(self.mesh)
 
-        def of_rows(dtype, *more):
-            return jax.ShapeDtypeStruct((rows, *more), dtype, sharding=where)
-
-        i32, f32 = (jax.ShapeDtypeStruct((), t) for t in (np.int32, np.float32))
-        return self._generate.lower(
-            params, of_rows(np.int32, prompt_tokens), of_rows(np.int32), of_rows(np.uint32),
-            of_rows(bool), f32, i32, f32, max_new_tokens=max_new_tokens,
-        )  # fmt: skip
-
-    def _check(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> None:
-        room = self.cfg.max_positions - sampling.max_new_tokens
-        lengths = [len(p) for p in prompts]
-        if min(lengths) < 1 or max(lengths) > room:
-            raise ValueError(
-                f"prompt tokens: got {min(lengths)} to {max(lengths)}, allowed are 1 to {room} "
-                f"({self.cfg.max_positions} positions less {sampling.max_new_tokens} new tokens)"
+        def rows(arrays: Any) -> Any:
+            return jax.tree.map(
+                lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=where), arrays
             )
-        if sampling.max_new_tokens < 1 or sampling.temperature < 0 or sampling.top_k < 0:
-            raise ValueError(f"{sampling}: max_new_tokens >= 1, temperature >= 0, top_k >= 0")
-        if not 0 < sampling.top_p <= 1:
-            raise ValueError(f"top_p: got {sampling.top_p}, allowed is (0, 1]")
 
+        groups: list[list] = [[]] * self.groups
+        drawn = row_arrays(groups, self.slots, self.table, ())
+        texts = piece_arrays(groups, self.pieces, self.page_size, self.table)
+        return {
+            "decode": self.programs.decode.lower(
+                params, cache, rows(drawn), np.int32(1), np.int32(0)
+            ),
+            "prefill": self.programs.prefill.lower(params, cache, *rows(texts)),
+        }
 
-def _generate(
-    cfg, stop_ids, params, token_BT, length_B, seed_B, real_B, temperature, top_k, top_p,
-    *, max_new_tokens,
-):  # fmt: skip
-    B, T = token_BT.shape
-    unembed_VD = unembedding(params)
-    params = unstack_layers(cfg, params)  # sliced once, not at every token
-    key_B = jax.vmap(jax.random.key)(seed_B)
-    truncates = (top_k > 0) | (top_p < 1)
+    def widths(self, most: int) -> list[int]:
+        """The widths, rows of a group, that batches of up to ``most`` have: halves down to 1."""
+        return [most, *(self.widths(-(-most // 2)) if most > 1 else ())]
 
-    def draw(hidden_BD, i):
-        logits_BV = jnp.einsum(
-            "BD,VD->BV", hidden_BD, unembed_VD.astype(hidden_BD.dtype),
-            preferred_element_type=jnp.float32,
-        )  # fmt: skip
-        greedy = temperature == 0
-        scaled_BV = logits_BV / jnp.where(greedy, 1.0, temperature)
-        # A sort of the vocabulary at every token is paid only by those who truncate.
-        scaled_BV = jax.lax.cond(
-            truncates, lambda x: truncated_logits(x, 1.0, top_k, top_p), lambda x: x, scaled_BV
-        )
-        keys = jax.vmap(jax.random.fold_in, (0, None))(key_B, i)
-        sampled_B = jax.vmap(jax.random.categorical)(keys, scaled_BV)
-        token_B = jnp.where(greedy, jnp.argmax(logits_BV, -1), sampled_B).astype(jnp.int32)
-        logp_BV = jax.nn.log_softmax(scaled_BV)
-        return token_B, jnp.take_along_axis(logp_BV, token_B[:, None], 1)[:, 0]
+    def batches(self, groups: Sequence[Sequence[T]], most: int) -> Iterator[tuple[list, int]]:
+        """Lists, one a group, in parts of at most ``most`` each; with a part, the width for it."""
+        for start in range(0, max(map(len, groups)), most):
+            part = [some[start : start + most] for some in groups]
+            longest = max(map(len, part))
+            yield part, min(w for w in self.widths(most) if w >= longest)
 
-    def is_stop(token_B):
-        return jnp.isin(token_B, jnp.asarray(stop_ids, jnp.int32))
-
-    position_BT = jnp.broadcast_to(jnp.arange(T), (B, T))
-    cache = empty_cache(cfg, B, T + max_new_tokens)
-    hidden_BTD, cache = cached_hidden_states(cfg, params, token_BT, position_BT, cache, length_B)
-    last_BD = jnp.take_along_axis(hidden_BTD, (length_B - 1)[:, None, None], axis=1)[:, 0]
-    token_B, logp_B = draw(last_BD, 0)
-    zeros_BN = jnp.zeros((B, max_new_tokens), jnp.int32)
-    out_BN = zeros_BN.at[:, 0].set(token_B)
-    logp_BN = zeros_BN.astype(jnp.float32).at[:, 0].set(logp_B)
-    count_B = jnp.ones(B, jnp.int32)
-
-    def unfinished(state):
-        i, _, done_B, *_ = state
-        return (i < max_new_tokens) & ~jnp.all(done_B)
-
-    def one_token(state):
-        i, token_B, done_B, cache, out_BN, logp_BN, count_B = state
-        position_B1 = (length_B + i - 1)[:, None]
-        hidden_BTD, cache = cached_hidden_states(cfg, params, token_B[:, None], position_B1, cache)
-        token_B, logp_B = draw(hidden_BTD[:, 0], i)
-        out_BN = out_BN.at[:, i].set(jnp.where(done_B, 0, token_B))
-        logp_BN = logp_BN.at[:, i].set(jnp.where(done_B, 0, logp_B))
-        count_B += ~done_B
-        return i + 1, token_B, done_B | is_stop(token_B), cache, out_BN, logp_BN, count_B
-
-    done_B = is_stop(token_B) | ~real_B
-    state = (1, token_B, done_B, cache, out_BN, logp_BN, count_B)
-    _, _, _, _, out_BN, logp_BN, count_B = jax.lax.while_loop(unfinished, one_token, state)
-    last_B = jnp.take_along_axis(out_BN, (count_B - 1)[:, None], axis=1)[:, 0]
-    return out_BN, logp_BN, count_B, is_stop(last_B)
+    def place(self, arrays: Any) -> Any:
+        """Host arrays, one row after another, on the devices of their groups."""
+        if self.mesh.size == 1:
+            return arrays
+        return sharding.place(arrays, sharding.rows_sharding(self.mesh))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -11,9 +12,16 @@ from waltzjax.data.chat import Chat
 from waltzjax.data.feedback import parse_feedback
 from waltzjax.types import CONVERSATION, FEEDBACK, Completion, Episode, Prompt
 
-# speak(role, turn, prompts as token ids, indices of the episodes) -> one completion a prompt, None
-# for a prompt too long for the model
-Speak = Callable[[str, int, Sequence[tuple[int, ...]], Sequence[int]], list[Completion | None]]
+
+class Speakers(Protocol):
+    """Agents that answer in any order. Each episode has one question open at a time."""
+
+    def ask(self, role: str, turn: int, index: int, prompt: tuple[int, ...]) -> None:
+        """Have ``role`` continue ``prompt``, its turn number ``turn`` of episode ``index``."""
+
+    def replies(self) -> Iterator[tuple[int, Completion | None]]:
+        """(index, what was said, or None where the prompt is too long) until no question is open;
+        more may be asked meanwhile."""
 
 
 def request_seed(seed: int, step: int, role: str, turn: int, index: int) -> int:
@@ -22,47 +30,52 @@ def request_seed(seed: int, step: int, role: str, turn: int, index: int) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
-def play(prompts: Sequence[Prompt], chat: Chat, speak: Speak, *, t_max: int) -> list[Episode]:
-    """Play (p, c_0, f_0, c_1, ..., c_T) for every prompt (arXiv 2510.08240, section 3.1).
+def play(
+    prompts: Sequence[Prompt], chat: Chat, speakers: Speakers, *, t_max: int
+) -> Iterator[tuple[int, Episode]]:
+    """Play (p, c_0, f_0, c_1, ..., c_T) for every prompt (arXiv 2510.08240, section 3.1), each at
+    its own pace; (index, episode) as they end.
 
     An episode goes on while the feedback agent's own labels ask for it; it stops when both are
     false, when the JSON does not parse, at t = ``t_max`` >= 0, or when its text no longer fits the
     model. No judge is asked.
     """
     episodes = [Episode(prompt) for prompt in prompts]
-    live = list(range(len(episodes)))
-    for turn in range(t_max + 1):
-        if not live:
-            break
-        states = [conversation_state(chat, episodes[i]) for i in live]
-        answers = speak(CONVERSATION, turn, chat.encode(states), live)
-        live = _append(live, answers, lambda i: episodes[i].answers)
-        if turn == t_max:
-            break
-        states = [chat.feedback_text(episodes[i].prompt.text, episodes[i].answers[-1].text)
-                  for i in live]  # fmt: skip
-        replies = speak(FEEDBACK, turn, chat.encode(states), live)
-        live = _append(live, replies, lambda i: episodes[i].feedbacks)
-        for i in live:
-            episodes[i].parsed.append(parse_feedback(episodes[i].feedbacks[-1].text))
-        live = [i for i in live if triggered(episodes[i])]
-    return episodes
+    states = chat.encode([conversation_state(chat, episode) for episode in episodes])
+    for index, state in enumerate(states):
+        speakers.ask(CONVERSATION, 0, index, state)
+    for index, said in speakers.replies():
+        episode = episodes[index]
+        role = _hear(episode, said, t_max)
+        if role is None:
+            yield index, episode
+            continue
+        [state] = chat.encode([_state(chat, episode, role)])
+        speakers.ask(role, len(episode.feedbacks), index, state)
 
 
-def _append(
-    live: Sequence[int], said: Sequence[Completion | None], to: Callable[[int], list[Completion]]
-) -> list[int]:
-    """Record what was said; the episodes where something was."""
-    spoke = [(i, completion) for i, completion in zip(live, said, strict=True) if completion]
-    for i, completion in spoke:
-        to(i).append(completion)
-    return [i for i, _ in spoke]
+def _hear(episode: Episode, said: Completion | None, t_max: int) -> str | None:
+    """Record what was said; who speaks next, None at the episode's end."""
+    if said is None:
+        return None
+    if len(episode.answers) == len(episode.feedbacks):
+        episode.answers.append(said)
+        return FEEDBACK if len(episode.answers) <= t_max else None
+    episode.feedbacks.append(said)
+    episode.parsed.append(parse_feedback(said.text))
+    return CONVERSATION if triggered(episode) else None
 
 
 def triggered(episode: Episode) -> bool:
     """Whether the newest feedback asks for another answer."""
     newest = episode.parsed[-1]
     return newest is not None and (newest.unsafe or newest.overrefuse)
+
+
+def _state(chat: Chat, episode: Episode, role: str) -> str:
+    if role == FEEDBACK:
+        return chat.feedback_text(episode.prompt.text, episode.answers[-1].text)
+    return conversation_state(chat, episode)
 
 
 def conversation_state(chat: Chat, episode: Episode) -> str:

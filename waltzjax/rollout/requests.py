@@ -1,0 +1,91 @@
+"""What a generation engine is asked, and what it answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+MAX_STOP_IDS = 16  # a request; an array of them goes to the device with every row
+
+
+class Sampling(NamedTuple):
+    """How a request's tokens are drawn and when they end. Requests of any mixture run together."""
+
+    max_new_tokens: int  # >= 1
+    temperature: float = 1.0  # >= 0; 0 takes the most probable token
+    top_k: int = 0  # the k most probable tokens; 0: all
+    top_p: float = 1.0  # (0, 1]: the most probable tokens of so much mass together; 1: all
+    min_p: float = 0.0  # [0, 1]: tokens at least so probable, times the most probable; 0: all
+    stop_ids: tuple[int, ...] | None = None  # tokens that end it; None: the engine's
+    stop_strings: tuple[str, ...] = ()  # texts that end it, wherever its tokens' borders lie
+    logprobs: bool = True  # whether they are returned
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One text to be continued by one of the models at hand.
+
+    The answer is a function of model, prompt, sampling and seed alone: token i is drawn with
+    ``fold_in(key(seed), i)``, whatever else is in the batch.
+    """
+
+    id: Any  # hashable, unique among those under way
+    model: str
+    prompt: tuple[int, ...]
+    sampling: Sampling
+    seed: int  # [0, 2^32)
+
+
+class Tokens(NamedTuple):
+    """What a request came to: its tokens (the one that stopped it included), their
+    log-probabilities in nats under the distribution they were drawn from."""
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finish_reason: str  # "stop" | "length" | "error"
+    # See ``core.sampling.Drawn``: with it a trainer finds the truncated distribution again.
+    reach: tuple[float, ...] = ()
+    error: str = ""  # where the reason is "error": what was wrong
+
+
+class Event(NamedTuple):
+    """News of one request: tokens it got since its last event; at its end, all of it."""
+
+    id: Any
+    token_ids: tuple[int, ...]
+    result: Tokens | None
+
+
+def problem(request: Request, *, longest: int, models: tuple[str, ...], decodes: bool) -> str:
+    """Why a request cannot be served, or "".
+
+    Args:
+      longest: tokens of the longest text, prompt and answer together.
+      models: whose names it may bear.
+      decodes: whether the engine can turn tokens into text, which stop strings need.
+    """
+    s = request.sampling
+    room = longest - s.max_new_tokens
+    stops = s.stop_ids or ()
+    rules = (
+        (request.model in models, "model", request.model, f"one of {', '.join(models)}"),
+        (s.max_new_tokens >= 1, "max_new_tokens", s.max_new_tokens, ">= 1"),
+        (
+            1 <= len(request.prompt) <= room, "prompt tokens", len(request.prompt),
+            f"1 to {room} ({longest} positions less {s.max_new_tokens} new tokens)",
+        ),
+        (s.temperature >= 0 and math.isfinite(s.temperature), "temperature", s.temperature, ">= 0"),
+        (s.top_k >= 0, "top_k", s.top_k, ">= 0"),
+        (0 < s.top_p <= 1, "top_p", s.top_p, "(0, 1]"),
+        (0 <= s.min_p <= 1, "min_p", s.min_p, "[0, 1]"),
+        (len(stops) <= MAX_STOP_IDS, "stop_ids", len(stops), f"at most {MAX_STOP_IDS}"),
+        (all(s.stop_strings), "stop_strings", s.stop_strings, "no empty one"),
+        (
+            decodes or not s.stop_strings, "stop_strings", s.stop_strings,
+            "none: this engine was given no tokenizer",
+        ),
+        (0 <= request.seed < 2**32, "seed", request.seed, "[0, 2^32)"),
+    )  # fmt: skip
+    broken = [rest for holds, *rest in rules if not holds]
+    return "; ".join(f"{name}: got {got}, allowed is {allowed}" for name, got, allowed in broken)
