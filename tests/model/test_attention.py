@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from support import REPO
 
-from waltzjax.model.attention import attend, attend_cached, choose_kernel
+from waltzjax.model.attention import PageView, attend, attend_pages, choose_kernel, write_pages
 
 LENGTHS = (9, 4, 1)
 B, T, H, J, C = 3, 9, 4, 2, 8
@@ -51,16 +52,66 @@ def test_against_sums_written_out(window):
     np.testing.assert_allclose(got, written_out(q, k, v, window), rtol=0, atol=ATOL)
 
 
+PAGE = 3  # positions; the rows of LENGTHS take 3, 2 and 1 pages
+
+
+def paged(seed=1):
+    """Pages of noise, and a table in which no page is in order."""
+    rng = np.random.default_rng(seed)
+    k_NJCP = rng.normal(size=(12, J, C, PAGE)).astype(np.float32)
+    v_NJPC = rng.normal(size=(12, J, PAGE, C)).astype(np.float32)
+    return jnp.asarray(k_NJCP), jnp.asarray(v_NJPC), rng.permutation(12)[:9].reshape(B, 3)
+
+
+def written(k, v, table):
+    """All keys and values in pages, one position of all rows at a time."""
+    k_NJCP, v_NJPC, _ = paged()
+    for t in range(T):
+        view = PageView(jnp.asarray(table), jnp.full((B, 1), t), jnp.asarray(LENGTHS) > t)
+        k_NJCP, v_NJPC = write_pages(k_NJCP, v_NJPC, k[:, t : t + 1], v[:, t : t + 1], view)
+    return k_NJCP, v_NJPC
+
+
+@pytest.mark.parametrize("visit", [1, 2, 5, 32])
 @pytest.mark.parametrize("window", WINDOWS)
-def test_over_a_cache_against_sums_written_out(window):
-    """One new token a row, at the row's last position; what is cached beyond it is not seen."""
+def test_one_token_over_pages_against_sums_written_out(window, visit):
+    """One new token a row, at the row's last position; what pages hold beyond it is not seen."""
     q, k, v = arrays()
+    table = paged()[2]
     last_B1 = np.array(LENGTHS)[:, None] - 1
     new = np.take_along_axis(q, last_B1[..., None, None], axis=1)
-    got = attend_cached(new, k, v, jnp.asarray(last_B1), window=window)
+    view = PageView(jnp.asarray(table), jnp.asarray(last_B1), jnp.ones(B, bool))
+    attends = jax.jit(partial(attend_pages, window=window, visit=visit))
+    got = attends(new, *written(k, v, table), view)
     want = written_out(q, k, v, window)
     want = np.take_along_axis(want, last_B1[..., None, None], axis=1)
     np.testing.assert_allclose(got, want, rtol=0, atol=ATOL)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_page_of_tokens_against_sums_written_out(window):
+    """Rows of the batch are the second page of row 0, the first page of row 1, and nothing."""
+    q, k, v = arrays()
+    table = paged()[2]
+    at_BT = np.array([[3, 4, 5], [0, 1, 2], [0, 1, 2]])
+    rows = np.array([0, 1, 2])[:, None]
+    view = PageView(jnp.asarray(table), jnp.asarray(at_BT), jnp.array([True, True, False]))
+    got = attend_pages(q[rows, at_BT], *written(k, v, table), view, window=window, visit=4)
+    want = written_out(q, k, v, window)[rows, at_BT]
+    np.testing.assert_allclose(got[:2], want[:2], rtol=0, atol=ATOL)
+
+
+@pytest.mark.parametrize("spoils", ["q", "k", "v"])
+@pytest.mark.parametrize("visit", [1, 4])
+def test_what_is_not_finite_stays_in_its_row(visit, spoils):
+    q, k, v = arrays()
+    table = paged()[2]
+    {"q": q, "k": k, "v": v}[spoils][1, 1] = np.nan
+    last_B1 = np.array([[8], [1], [0]])
+    new = np.take_along_axis(q, last_B1[..., None, None], axis=1)
+    view = PageView(jnp.asarray(table), jnp.asarray(last_B1), jnp.ones(B, bool))
+    got = attend_pages(new, *written(k, v, table), view, window=0, visit=visit)
+    assert np.isnan(got[1]).any() and np.isfinite(got[0]).all() and np.isfinite(got[2]).all()
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import mesh_of
 
 from waltzjax.data.tokenizer import train_tokenizer
-from waltzjax.model import decode, hf, hf_config, rope, sharding, transformer
+from waltzjax.model import hf, hf_config, rope, sharding, transformer
 from waltzjax.model.architecture import ModelConfig, RopeScaling
+from waltzjax.rollout.engine import Engine
+from waltzjax.rollout.requests import Sampling
 
 torch = pytest.importorskip("torch", reason="torch is the reference implementation")
 
@@ -118,18 +121,10 @@ def test_greedy_continuation(model):
                 ids = torch.cat([ids, torch_model(ids).logits[:, -1:].argmax(-1)], dim=1)
         want.append(ids[0, n:].tolist())
 
-    size = longest + NEW
-    unstacked = decode.unstack_layers(cfg, params)
-    step = jax.jit(lambda t, p, c: decode.cached_hidden_states(cfg, unstacked, t, p, c))
-    at_BT = np.where(np.arange(longest) < length_B[:, None], np.arange(longest), size)
-    h_BTD, cache = step(token_BT, at_BT, decode.empty_cache(cfg, 3, size))
-    h_BD, got = h_BTD[np.arange(3), length_B - 1], []
-    for past in range(NEW):
-        token_B = np.asarray((h_BD @ transformer.unembedding(params).T).argmax(-1))
-        got.append(token_B)
-        h_BTD, cache = step(token_B[:, None], (length_B + past)[:, None], cache)
-        h_BD = h_BTD[:, 0]
-    assert np.stack(got, axis=1).tolist() == want
+    engine = Engine(cfg, mesh_of(1, 1, 1), (), slots=2, cache_tokens=1024)
+    prompts = [token_BT[row, :n].tolist() for row, n in enumerate(length_B)]
+    got = engine.generate(params, prompts, Sampling(NEW, temperature=0.0), [0] * 3)
+    assert [list(g.token_ids) for g in got] == want
 
 
 @pytest.mark.parametrize(

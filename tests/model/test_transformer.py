@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import mesh_of
 
 from waltzjax.model import decode, rope, transformer
 from waltzjax.model.architecture import ModelConfig, RopeScaling
+from waltzjax.model.attention import PageView
 from waltzjax.model.sharding import make_mesh
 from waltzjax.runtime import over_mesh
 
@@ -75,21 +77,26 @@ def test_padding_changes_nothing(params):
 @pytest.mark.parametrize("scaling", [None, LLAMA3], ids=["default", "llama3"])
 def test_cached_decoding_equals_the_full_forward(params, scaling):
     cfg = dataclasses.replace(CFG, rope_scaling=scaling)
-    total, prompt_B = 40, np.array([17, 9, 1])
+    total = 40
     token_BT = tokens(3, total)
     full = hidden_states(cfg, params, token_BT, jnp.full((3,), total))
-    unstacked = decode.unstack_layers(cfg, params)
-    step = jax.jit(lambda t, p, c: decode.cached_hidden_states(cfg, unstacked, t, p, c))
-    cache = decode.empty_cache(cfg, 3, total)
-    # The padding of the prompts stands beyond the cache, so it is never written.
-    at_BT = np.arange(17)[None] + np.zeros((3, 1), int)
-    at_BT = np.where(at_BT < prompt_B[:, None], at_BT, total)
-    got, cache = step(token_BT[:, :17], at_BT, cache)
-    for row, n in enumerate(prompt_B):
-        np.testing.assert_allclose(got[row, :n], full[row, :n], rtol=0, atol=OTHER_ORDER)
-    for past in range(total - 17):
-        at_B = prompt_B + past
-        got, cache = step(token_BT[np.arange(3), at_B][:, None], at_B[:, None], cache)
+    layered = decode.generation_params(cfg, mesh_of(1, 1, 1), {"model": params})["model"]
+    step = jax.jit(lambda t, c, v: decode.cached_hidden_states(cfg, layered, t, c, v))
+    table, page = jnp.array([[7, 2, 0, 1, 9], [3, 4, 5, 6, 8], [10, 11, 12, 13, 14]]), 8
+    cache = decode.empty_cache(cfg, 15, page)
+    # Pieces of the first row's beginning, of which one continues the other in the same call; then
+    # of the second row's, whose padding is overwritten before it is seen.
+    pieces = np.stack([token_BT[0, :8], token_BT[0, 8:16], token_BT[1, :8]])
+    at_BT = np.array([0, 8, 0])[:, None] + np.arange(8)
+    view = PageView(table[jnp.array([0, 0, 1])], jnp.asarray(at_BT), jnp.ones(3, bool))
+    got, cache = step(pieces, cache, view)
+    for row, at, hidden in ((0, 0, got[0]), (0, 8, got[1]), (1, 0, got[2])):
+        np.testing.assert_allclose(hidden, full[row, at : at + 8], rtol=0, atol=OTHER_ORDER)
+    start_B = np.array([16, 5, 0])
+    for past in range(total - 16):
+        at_B = start_B + past
+        view = PageView(table, jnp.asarray(at_B)[:, None], jnp.ones(3, bool))
+        got, cache = step(token_BT[np.arange(3), at_B][:, None], cache, view)
         np.testing.assert_allclose(got[:, 0], full[np.arange(3), at_B], rtol=0, atol=OTHER_ORDER)
 
 

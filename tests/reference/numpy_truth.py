@@ -28,13 +28,15 @@ def _rows(array):
     return np.asarray(array, dtype=np.float64)
 
 
-def kept_tokens(logits_V, temperature=1.0, top_k=0, top_p=1.0):
+def kept_tokens(logits_V, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
     """Which tokens top-k, then top-p, leave in the support (bool, [V]).
 
     Top-k keeps the k most probable tokens (0 or k >= V: all). Top-p then keeps the smallest set
     of most probable tokens whose cumulative probability, under the softmax of what top-k left,
-    reaches top_p (1.0: all). Equal logits are taken in order of their index.
-    Source: nucleus sampling, arXiv 1904.09751, equation 2; top-k, arXiv 1805.04833, section 5.
+    reaches top_p (1.0: all). Min-p keeps those at least min_p times as probable as the most
+    probable one. Equal logits are taken in order of their index.
+    Source: nucleus sampling, arXiv 1904.09751, equation 2; top-k, arXiv 1805.04833, section 5;
+    min-p, arXiv 2407.01082, algorithm 1.
     """
     z_V = _rows(logits_V) / float(temperature)
     order = sorted(range(len(z_V)), key=lambda v: (-z_V[v], v))
@@ -51,6 +53,8 @@ def kept_tokens(logits_V, temperature=1.0, top_k=0, top_p=1.0):
         order = nucleus
     kept_V = np.zeros(len(z_V), dtype=bool)
     kept_V[order] = True
+    if min_p > 0:
+        kept_V &= np.exp(z_V - z_V.max()) >= min_p
     return kept_V
 
 
@@ -62,7 +66,7 @@ def top_p_margin(logits_V, temperature=1.0, top_k=0, top_p=1.0):
     return float(np.min(np.abs(np.cumsum(probability_V) - top_p)))
 
 
-def token_log_probs(logits_TV, targets_T, temperature=1.0, top_k=0, top_p=1.0):
+def token_log_probs(logits_TV, targets_T, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
     """Log-probability of each target under the truncated, renormalised softmax.
 
     log p(y) = z_y - log sum_{v in K or v = y} exp(z_v), z = logits / temperature, K the tokens
@@ -72,7 +76,7 @@ def token_log_probs(logits_TV, targets_T, temperature=1.0, top_k=0, top_p=1.0):
     logits_TV = _rows(logits_TV)
     out_T = np.zeros(len(logits_TV))
     for t, target in enumerate(targets_T):
-        kept_V = kept_tokens(logits_TV[t], temperature, top_k, top_p)
+        kept_V = kept_tokens(logits_TV[t], temperature, top_k, top_p, min_p)
         kept_V[int(target)] = True
         z_V = logits_TV[t] / float(temperature)
         out_T[t] = z_V[int(target)] - _log_sum_exp(list(z_V[kept_V]))

@@ -1,4 +1,4 @@
-"""Generation against the full forward pass, and independence of the batch."""
+"""Generation against the full forward pass, whatever else is in the batch."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,17 +8,37 @@ from support import mesh_of, sharded_params, tiny_config, tiny_runtime
 
 from waltzjax.model.transformer import hidden_states, unembedding
 from waltzjax.rollout.engine import Engine
-from waltzjax.rollout.requests import Sampling
+from waltzjax.rollout.requests import Request, Sampling
+from waltzjax.runtime import Agents
 
 LOGP_ATOL = 2e-5  # float32, two orders of summation
+BF16_ATOL = 0.05  # logits of order 1 in bfloat16, two shapes of the same products
 CFG = tiny_config()
-PROMPTS = [(5, 6, 7), (8, 9, 10, 11, 12, 13, 14), (20,), (5, 6, 7)]
-SEEDS = [1, 2, 3, 4]
+SHARED = tuple(range(10, 80))  # two pages of 32 and a part of one
+PROMPTS = [
+    (5, 6, 7), (8, 9, 10, 11, 12, 13, 14), (20,), (5, 6, 7), SHARED, (*SHARED, 5, 9), SHARED,
+    (*SHARED[:40], 3), tuple(range(100, 164)), tuple(range(100, 165)),
+]  # fmt: skip
+SETTINGS = [
+    Sampling(12, temperature=0.0), Sampling(12), Sampling(30, 0.6), Sampling(5, 1.5, top_k=7),
+    Sampling(12, 1.0, 9, 0.8), Sampling(17, 1.3, min_p=0.2), Sampling(40, 0.9, 0, 0.7, 0.05),
+    Sampling(1), Sampling(33, 1.0, 1), Sampling(12, 2.0, 50, 0.95),
+]  # fmt: skip
+
+
+def make_engine(cfg=CFG, shape=(1, 1, 1), **changes):
+    given = {"slots": 4, "cache_tokens": 2048, "decode": text_of} | changes
+    return Engine(cfg, mesh_of(*shape), (399,), **given)
+
+
+def text_of(ids):
+    """A letter a token; some tokens are two."""
+    return "".join(chr(97 + i % 26) * (1 + (i % 5 == 0)) for i in ids)
 
 
 @pytest.fixture(scope="module")
 def engine():
-    return Engine(CFG, mesh_of(1, 1, 1), stop_ids=(3,), length_multiple=8)
+    return make_engine()
 
 
 @pytest.fixture(scope="module")
@@ -26,55 +46,136 @@ def params():
     return sharded_params(CFG, mesh_of(1, 1, 1))
 
 
-def full_logits(params, ids):
+@pytest.fixture(scope="module")
+def mixed(engine, params):
+    """Every prompt with every other setting, all in one session of few slots."""
+    return run(engine, {"model": params}, mixture())
+
+
+def mixture():
+    pairs = [(p, s) for i, p in enumerate(PROMPTS) for s in SETTINGS[i % 2 :: 2]]
+    return [Request(n, "model", p, s, 1000 + n) for n, (p, s) in enumerate(pairs)]
+
+
+def run(engine, models, requests):
+    with engine.session(models) as session:
+        for request in requests:
+            session.submit(request)
+        return dict(session.finished())
+
+
+def full_logits(params, ids, cfg=CFG):
     token_BT = jnp.asarray([ids], jnp.int32)
-    hidden = hidden_states(CFG, params, token_BT, jnp.asarray([len(ids)]))
-    return np.asarray(hidden[0] @ unembedding(params).T, np.float64)
+    hidden = hidden_states(cfg, params, token_BT, jnp.asarray([len(ids)]))
+    unembed_VD = unembedding(params).astype(hidden.dtype)
+    return np.asarray((hidden[0] @ unembed_VD.T).astype(jnp.float32), np.float64)
 
 
-def test_greedy_is_the_argmax_of_the_full_forward(engine, params):
-    for prompt, got in zip(
-        PROMPTS, engine.generate(params, PROMPTS, Sampling(12, 0.0), SEEDS), strict=True
-    ):
-        logits = full_logits(params, [*prompt, *got.token_ids])[len(prompt) - 1 : -1]
-        assert logits.argmax(-1).tolist() == list(got.token_ids)
+def test_greedy_is_the_argmax_of_the_full_forward(params, mixed):
+    for request in mixture():
+        if request.sampling.temperature == 0:
+            got = mixed[request.id]
+            logits = full_logits(params, [*request.prompt, *got.token_ids])
+            want = logits[len(request.prompt) - 1 : -1].argmax(-1)
+            assert want.tolist() == list(got.token_ids)
 
 
-@pytest.mark.parametrize(
-    ("temperature", "top_k", "top_p"), [(1.0, 0, 1.0), (0.6, 0, 1.0), (1.5, 7, 1.0), (1.0, 9, 0.8)]
-)
-def test_logprobs_are_those_of_the_distribution_sampled_from(
-    engine, params, temperature, top_k, top_p
-):
-    sampling = Sampling(12, temperature, top_k, top_p)
-    for prompt, got in zip(PROMPTS, engine.generate(params, PROMPTS, sampling, SEEDS), strict=True):
-        ids = [*prompt, *got.token_ids]
-        logits = full_logits(params, ids)[len(prompt) - 1 : -1]
+def test_logprobs_are_those_of_the_distribution_drawn_from(params, mixed):
+    for request in mixture():
+        got, s = mixed[request.id], request.sampling
+        logits = full_logits(params, [*request.prompt, *got.token_ids])
         truth = numpy_truth.token_log_probs(
-            logits, np.asarray(got.token_ids), temperature, top_k, top_p
+            logits[len(request.prompt) - 1 : -1], np.asarray(got.token_ids), s.temperature or 1.0,
+            s.top_k if s.temperature else 0, s.top_p if s.temperature else 1.0,
+            s.min_p if s.temperature else 0.0,
+        )  # fmt: skip
+        np.testing.assert_allclose(got.logprobs, truth, rtol=0, atol=LOGP_ATOL)
+
+
+def test_reach_finds_the_truncated_distribution_again(params, mixed):
+    """Tokens no further than ``reach`` below the drawn one are those that were kept."""
+    truncated = 0
+    for request in mixture():
+        got, s = mixed[request.id], request.sampling
+        logits = full_logits(params, [*request.prompt, *got.token_ids])[len(request.prompt) - 1 :]
+        for logits_V, token, reach in zip(logits[:-1], got.token_ids, got.reach, strict=True):
+            kept_V = (
+                logits_V / (s.temperature or 1) >= logits_V[token] / (s.temperature or 1) - reach
+            )
+            want_V = np.ones(len(logits_V), bool)
+            if s.temperature:
+                want_V = numpy_truth.kept_tokens(logits_V, s.temperature, s.top_k, s.top_p, s.min_p)
+            assert kept_V.tolist() == want_V.tolist()
+            truncated += not want_V.all()
+    assert truncated > 200
+
+
+def test_same_request_and_seed_give_the_same_tokens_alone(engine, params, mixed):
+    for request in mixture()[::5]:
+        alone = run(engine, {"model": params}, [request])[request.id]
+        assert alone.token_ids == mixed[request.id].token_ids
+
+
+def test_same_tokens_in_any_order_and_any_number_of_slots(params, mixed):
+    other = make_engine(slots=7, steps=5, page_size=8)
+    again = run(other, {"model": params}, mixture()[::-1])
+    assert {i: t.token_ids for i, t in again.items()} == {i: t.token_ids for i, t in mixed.items()}
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 2), (1, 8, 1), (1, 1, 8)])
+def test_eight_devices_give_the_tokens_of_one(shape, mixed):
+    eight = make_engine(shape=shape, slots=8, cache_tokens=8 * 256)
+    some = mixture()[::7]
+    got = run(eight, {"model": sharded_params(CFG, mesh_of(*shape))}, some)
+    for request in some:
+        assert got[request.id].token_ids == mixed[request.id].token_ids
+        np.testing.assert_allclose(
+            got[request.id].logprobs, mixed[request.id].logprobs, rtol=0, atol=LOGP_ATOL
         )
-        np.testing.assert_allclose(got.logprobs, truth, atol=LOGP_ATOL)
 
 
-def test_same_request_and_seed_give_the_same_tokens_in_any_batch(engine, params):
-    together = engine.generate(params, PROMPTS, Sampling(12), SEEDS)
-    for i, prompt in enumerate(PROMPTS):
-        alone = engine.generate(params, [prompt], Sampling(12), [SEEDS[i]], rows=4)[0]
-        assert alone.token_ids == together[i].token_ids
-    assert together[0].token_ids != together[3].token_ids  # same prompt, another seed
+def test_when_pages_run_out_rows_wait_and_lose_nothing(params, mixed):
+    """Eight pages for four rows: texts of three pages are sent back in the middle and go on."""
+    engine = make_engine(cache_tokens=8 * 32)
+    again = run(engine, {"model": params}, mixture())
+    assert {i: t.token_ids for i, t in again.items()} == {i: t.token_ids for i, t in mixed.items()}
 
 
-def test_sampled_frequencies_follow_the_distribution(engine, params):
+def test_bfloat16_logprobs_are_those_of_its_own_tokens():
+    """In half precision a batch's shape may change a token; each has its own log-probability."""
+    cfg = tiny_config(dtype=jnp.bfloat16)
+    params = sharded_params(cfg, mesh_of(1, 1, 1))
+    engine, some = make_engine(cfg), mixture()[1::7]
+    together = run(engine, {"model": params}, some)
+    for request in some:
+        got, s = together[request.id], request.sampling
+        if s.top_k or s.top_p < 1 or s.min_p:
+            continue  # at an edge a rounding changes the set
+        logits = full_logits(params, [*request.prompt, *got.token_ids], cfg)
+        truth = numpy_truth.token_log_probs(
+            logits[len(request.prompt) - 1 : -1], np.asarray(got.token_ids), s.temperature or 1.0
+        )
+        np.testing.assert_allclose(got.logprobs, truth, rtol=0, atol=BF16_ATOL)
+
+
+@pytest.mark.parametrize("setting", [Sampling(1), Sampling(1, 0.7, 12, 0.9, 0.02)])
+def test_sampled_frequencies_follow_the_distribution(engine, params, setting):
     """Chi-squared over one token of 4,000 requests, classes of at least 20 expected."""
-    n = 4000
-    got = engine.generate(params, [(5, 6, 7)] * n, Sampling(1), list(range(n)))
-    logits = full_logits(params, (5, 6, 7))[-1]
-    p = np.exp(logits - logits.max())
+    n, prompt = 4000, SHARED[:35]
+    requests = [Request(i, "model", prompt, setting, i) for i in range(n)]
+    got = run(engine, {"model": params}, requests)
+    logits = full_logits(params, prompt)[-1]
+    _, t, k, top_p, min_p, *_ = setting
+    kept = numpy_truth.kept_tokens(logits, t, k, top_p, min_p)
+    p = np.where(kept, np.exp((logits - logits.max()) / t), 0)
     p /= p.sum()
-    counts = np.bincount([g.token_ids[0] for g in got], minlength=len(p))
+    counts = np.bincount([g.token_ids[0] for g in got.values()], minlength=len(p))
+    assert not counts[~kept].any()
     big = p * n >= 20
-    observed = np.append(counts[big], counts[~big].sum())
-    expected = np.append(p[big], p[~big].sum()) * n
+    observed, expected = counts[big], p[big] * n
+    if not big[kept].all():
+        observed = np.append(observed, counts[~big].sum())
+        expected = np.append(expected, p[~big].sum() * n)
     statistic = ((observed - expected) ** 2 / expected).sum()
     degrees = len(expected) - 1
     assert statistic < degrees + 4 * np.sqrt(2 * degrees)  # four standard deviations
@@ -82,70 +183,188 @@ def test_sampled_frequencies_follow_the_distribution(engine, params):
     assert swapped > degrees + 4 * np.sqrt(2 * degrees)  # the test can fail
 
 
-def test_stop_token_is_kept_with_its_logprob_and_ends_the_request(params):
-    first = Engine(CFG, mesh_of(1, 1, 1), (399,), 8).generate(params, PROMPTS, Sampling(12), SEEDS)
-    stop = first[1].token_ids[4]
-    again = Engine(CFG, mesh_of(1, 1, 1), (stop,), 8).generate(
-        params, PROMPTS, Sampling(12), SEEDS
-    )[1]
-    cut = first[1].token_ids.index(stop) + 1
-    assert again.token_ids == first[1].token_ids[:cut]
+def test_stop_token_is_kept_with_its_logprob_and_ends_the_request(engine, params):
+    whole = run(engine, {"model": params}, [Request(0, "model", (9, 8), Sampling(12), 3)])[0]
+    stop = whole.token_ids[4]
+    cut = whole.token_ids.index(stop) + 1
+    sampling = Sampling(12, stop_ids=(7, stop), logprobs=True)
+    again = run(engine, {"model": params}, [Request(0, "model", (9, 8), sampling, 3)])[0]
+    assert again.token_ids == whole.token_ids[:cut]
     assert again.finish_reason == "stop" and len(again.logprobs) == cut
-    assert first[1].finish_reason == "length" and len(first[1].token_ids) == 12
+    assert whole.finish_reason == "length" and len(whole.token_ids) == 12
 
 
-def test_eight_devices_give_the_tokens_of_one(engine, params):
-    mesh = mesh_of(2, 2, 2)
-    eight = Engine(CFG, mesh, (3,), 8).generate(
-        sharded_params(CFG, mesh), PROMPTS, Sampling(4), SEEDS
+def test_a_stop_string_ends_where_it_is_whole_whatever_its_tokens(engine, params):
+    """Texts are a letter or two a token, so a string begins and ends within tokens."""
+    whole = run(engine, {"model": params}, [Request(0, "model", (9, 8), Sampling(40), 3)])[0]
+    text = text_of(whole.token_ids)
+    for start in (0, 7, 20, 33):
+        string = text[start : start + 3]
+        sampling = Sampling(40, stop_strings=("never", string))
+        got = run(engine, {"model": params}, [Request(0, "model", (9, 8), sampling, 3)])[0]
+        n = len(got.token_ids)
+        assert got.token_ids == whole.token_ids[:n] and got.finish_reason == "stop"
+        assert string in text_of(got.token_ids) and string not in text_of(got.token_ids[:-1])
+        assert len(got.logprobs) == len(got.reach) == n
+
+
+def test_no_mixture_of_settings_compiles_anything(params):
+    engine = make_engine()
+    engine.warm_up({"model": params})
+    compiled = engine.programs.compiled()
+    run(engine, {"model": params}, mixture())
+    assert engine.programs.compiled() == compiled
+
+
+def test_texts_in_common_are_computed_once(engine, params):
+    """Eight samples of one text: two pages are shared and the third is copied."""
+    requests = [Request(i, "model", SHARED, Sampling(3), i) for i in range(8)]
+    with engine.session({"model": params}) as session:
+        for request in requests:
+            session.submit(request)
+        found = dict(session.finished())
+        stats = session.stats()
+    assert stats.cached_tokens == len(SHARED) - 1
+    assert stats.shared_tokens == 7 * (len(SHARED) - 1)
+    assert len({t.token_ids for t in found.values()}) > 4
+
+
+def test_two_models_are_served_side_by_side(engine, params):
+    other = sharded_params(CFG, mesh_of(1, 1, 1), 1)
+    models = {"a": params, "b": other}
+    requests = [
+        Request((n, m), m, SHARED, Sampling(length), n)
+        for n, length in enumerate((40, 2, 2, 2, 2, 40)) for m in models
+    ]  # fmt: skip
+    with engine.session(models) as session:
+        for request in requests:
+            session.submit(request)
+        order = list(session.finished())
+    for request in requests:
+        alone = engine.generate(
+            models[request.model], [request.prompt], request.sampling, [request.seed]
+        )
+        assert dict(order)[request.id].token_ids == alone[0].token_ids
+    short = [index for index, (i, _) in enumerate(order) if i[0] in (1, 2, 3, 4)]
+    assert max(short) < len(order) - 2  # none waits for the longest of either model
+
+
+def test_what_cannot_be_served_is_an_error_of_that_request_alone(engine, params):
+    good = Request("good", "model", (5, 6), Sampling(4), 0)
+    bad = {
+        "prompt tokens: got 0": Request(1, "model", (), Sampling(4), 0),
+        "256 positions less 12": Request(2, "model", (1,) * 250, Sampling(12), 0),
+        "temperature: got -1": Request(3, "model", (1,), Sampling(4, -1.0), 0),
+        "temperature: got nan": Request(4, "model", (1,), Sampling(4, float("nan")), 0),
+        "top_p: got 0": Request(5, "model", (1,), Sampling(4, top_p=0.0), 0),
+        "top_k: got -1": Request(6, "model", (1,), Sampling(4, top_k=-1), 0),
+        "min_p: got 1.5": Request(7, "model", (1,), Sampling(4, min_p=1.5), 0),
+        "max_new_tokens: got 0": Request(8, "model", (1,), Sampling(0), 0),
+        "stop_ids: got 17": Request(9, "model", (1,), Sampling(4, stop_ids=(1,) * 17), 0),
+        "model: got other": Request(10, "other", (1,), Sampling(4), 0),
+        "seed: got -1": Request(11, "model", (1,), Sampling(4), -1),
+        "no empty one": Request(12, "model", (1,), Sampling(4, stop_strings=("",)), 0),
+        "token ids: got 400": Request(13, "model", (1, 400), Sampling(4), 0),
+    }
+    found = run(engine, {"model": params}, [*bad.values(), good])
+    assert found["good"].finish_reason == "length" and len(found["good"].token_ids) == 4
+    for message, request in bad.items():
+        assert found[request.id].finish_reason == "error"
+        assert message in found[request.id].error
+    mute = make_engine(decode=None)
+    request = Request(0, "model", (1,), Sampling(4, stop_strings=("x",)), 0)
+    assert "no tokenizer" in run(mute, {"model": params}, [request])[0].error
+    with pytest.raises(ValueError, match="prompt 1: prompt tokens"):
+        engine.generate(params, [(1,), ()], Sampling(4), [0, 0])
+
+
+def test_logits_that_are_not_finite_end_that_request_alone(engine, params):
+    """Token 77's embedding is not a number: who reads it fails, who gets its pages does not."""
+    spoilt = {**params, "embed": params["embed"].at[77].set(jnp.nan)}
+    spoilt["unembed"] = params["embed"]
+    good = mixture()[1::6]
+    bad = [
+        Request(f"bad {i}", "model", (3, 77, *range(9, 9 + i)), Sampling(8), i) for i in range(9)
+    ]
+    order = [r for pair in zip(good, bad, strict=False) for r in pair]
+    free = [r for r in order if r in bad or 77 not in r.prompt]
+    cfg_free = make_engine(cache_tokens=10 * 32)
+    found = run(cfg_free, {"model": spoilt}, free)
+    for request in free:
+        got = found[request.id]
+        if request in bad:
+            assert got.finish_reason == "error" and "not finite" in got.error
+        elif 77 not in got.token_ids:
+            alone = run(engine, {"model": {**params, "unembed": params["embed"]}}, [request])
+            assert got.token_ids == alone[request.id].token_ids
+
+
+def test_events_are_the_result_in_parts(engine, params):
+    with engine.session({"model": params}) as session:
+        session.submit(Request("x", "model", (5, 6), Sampling(40), 1))
+        events = list(session.stream())
+    assert len(events) >= 3 and [e.result is None for e in events[:-1]] == [True] * (
+        len(events) - 1
     )
-    one = engine.generate(params, PROMPTS, Sampling(4), SEEDS)
-    assert [e.token_ids for e in eight] == [o.token_ids for o in one]
-    np.testing.assert_allclose(
-        np.concatenate([e.logprobs for e in eight]),
-        np.concatenate([o.logprobs for o in one]), atol=LOGP_ATOL,
-    )  # fmt: skip
+    assert sum((e.token_ids for e in events), ()) == events[-1].result.token_ids
+    assert len(events[-1].result.token_ids) == 40
 
 
-def test_other_sampling_settings_compile_nothing(params):
-    engine = Engine(CFG, mesh_of(1, 1, 1), (3,), 8)
-    engine.generate(params, PROMPTS, Sampling(6, 1.0), SEEDS)
-    for sampling in (Sampling(6, 0.0), Sampling(6, 0.3, 5), Sampling(6, 2.0, 0, 0.5)):
-        engine.generate(params, PROMPTS[:3], sampling, SEEDS, rows=4)
-    assert engine._generate._cache_size() == 1
+def test_requests_may_come_and_go_while_results_are_read(engine, params):
+    with engine.session({"model": params}) as session:
+        session.submit(Request(0, "model", (5, 6), Sampling(4), 1))
+        session.submit(Request(9, "model", (5, 6), Sampling(200), 1))
+        seen = []
+        for number, _ in session.finished():
+            seen.append(number)
+            if number < 3:
+                session.submit(Request(number + 1, "model", (5, 6), Sampling(4), 1))
+            else:
+                session.cancel(9)
+        assert seen == [0, 1, 2, 3]
+        session.submit(Request(0, "model", (5, 6), Sampling(4), 1))  # a finished one's id is free
+        with pytest.raises(ValueError, match="under way"):
+            session.submit(Request(0, "model", (5, 6), Sampling(4), 1))
+        assert [number for number, _ in session.finished()] == [0]
+        stats = session.stats()
+    assert stats.active == stats.waiting == 0 and 0 < stats.occupancy <= 1
 
 
-@pytest.mark.parametrize(
-    ("prompts", "sampling", "message"),
-    [
-        ([()], Sampling(4), "prompt tokens"),
-        ([(1,) * 250], Sampling(12), "256 positions less 12"),
-        ([(1,)], Sampling(4, -1.0), "temperature >= 0"),
-        ([(1,)], Sampling(4, 1.0, 0, 0.0), "top_p"),
-    ],
-)
-def test_impossible_requests_are_refused(engine, params, prompts, sampling, message):
-    with pytest.raises(ValueError, match=message):
-        engine.generate(params, prompts, sampling, [0] * len(prompts))
+def test_a_cache_of_no_page_is_refused():
+    with pytest.raises(ValueError, match="cache_tokens: got 16, allowed is >= 64"):
+        make_engine(shape=(2, 1, 1), cache_tokens=16)
 
 
-def test_no_prompts_no_work(engine):
-    assert engine.generate(None, [], Sampling(4), []) == []
+def test_no_prompts_no_work(engine, params):
+    assert engine.generate(params, [], Sampling(4), []) == []
 
 
-def test_runtime_speaks_with_each_roles_own_parameters():
-    from waltzjax.runtime import make_speak
-
+def test_agents_speak_with_their_own_parameters():
     runtime = tiny_runtime()
     params = {
         r: sharded_params(CFG, runtime.mesh, i) for i, r in enumerate(("conversation", "feedback"))
     }
-    speak = make_speak(runtime, params, Sampling(8, 0.0), seed=0, step=0, rows=2)
-    said = {role: speak(role, 0, [(5, 6)], [0])[0] for role in params}
-    for role, completion in said.items():
-        direct = runtime.engine.generate(params[role], [(5, 6)], Sampling(8, 0.0), [0])[0]
-        assert completion.token_ids == direct.token_ids
-    assert said["conversation"].token_ids != said["feedback"].token_ids
     room = CFG.max_positions - 8
-    fits, too_long = speak("feedback", 0, [(5,) * room, (5,) * (room + 1)], [0, 1])
-    assert fits is not None and too_long is None
+    with runtime.engine.session(params) as session:
+        agents = Agents(runtime, session, Sampling(8, 0.0), seed=0, step=0)
+        for i, role in enumerate(params):
+            agents.ask(role, 0, i, (5, 6))
+        agents.ask("feedback", 0, 2, (5,) * room)
+        agents.ask("feedback", 0, 3, (5,) * (room + 1))
+        said = dict(agents.replies())
+    for i, role in enumerate(params):
+        direct = runtime.engine.generate(params[role], [(5, 6)], Sampling(8, 0.0), [0])[0]
+        assert said[i].token_ids == direct.token_ids
+    assert said[0].token_ids != said[1].token_ids
+    assert said[2] is not None and said[3] is None
+
+
+def test_agents_whose_weights_are_spoilt_say_so():
+    runtime = tiny_runtime()
+    params = sharded_params(CFG, runtime.mesh)
+    spoilt = {**params, "embed": params["embed"] * jnp.nan}
+    with runtime.engine.session({"conversation": spoilt}) as session:
+        agents = Agents(runtime, session, Sampling(8), seed=0, step=0)
+        agents.ask("conversation", 0, 0, (5, 6))
+        with pytest.raises(FloatingPointError, match="not finite"):
+            list(agents.replies())

@@ -57,11 +57,14 @@ class Event(NamedTuple):
     result: Tokens | None
 
 
-def problem(request: Request, *, longest: int, models: tuple[str, ...], decodes: bool) -> str:
+def problem(
+    request: Request, *, longest: int, vocabulary: int, models: tuple[str, ...], decodes: bool
+) -> str:
     """Why a request cannot be served, or "".
 
     Args:
       longest: tokens of the longest text, prompt and answer together.
+      vocabulary: tokens there are.
       models: whose names it may bear.
       decodes: whether the engine can turn tokens into text, which stop strings need.
     """
@@ -74,6 +77,10 @@ def problem(request: Request, *, longest: int, models: tuple[str, ...], decodes:
         (
             1 <= len(request.prompt) <= room, "prompt tokens", len(request.prompt),
             f"1 to {room} ({longest} positions less {s.max_new_tokens} new tokens)",
+        ),
+        (
+            all(0 <= t < vocabulary for t in request.prompt), "token ids",
+            max(request.prompt, default=0), f"0 to {vocabulary - 1}",
         ),
         (s.temperature >= 0 and math.isfinite(s.temperature), "temperature", s.temperature, ">= 0"),
         (s.top_k >= 0, "top_k", s.top_k, ">= 0"),

@@ -78,7 +78,7 @@ class Session:
         self._began = self._began or time.monotonic()
         self._known.add(request.id)
         wrong = problem(
-            request, longest=self._engine.longest, models=tuple(self._params),
+            request, longest=self._engine.longest, vocabulary=self._engine.cfg.vocab_size, models=tuple(self._params),
             decodes=self._engine.decode is not None,
         )  # fmt: skip
         if wrong:
