@@ -91,8 +91,8 @@ def random_batch(cfg: ModelConfig, mesh, f) -> PolicyBatch:
     token = np.random.default_rng(0).integers(
         0, cfg.vocab_size, (f.microbatches, f.rows, f.tokens), dtype=np.int32
     )
-    shapes = abstract_batch(mesh, f.microbatches, f.rows, f.tokens)
-    batch = PolicyBatch(*(np.zeros(s.shape, s.dtype) for s in shapes))
+    shapes = abstract_batch(mesh, f.microbatches, f.rows, f.tokens, truncated=False)
+    batch = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
     weight = np.full(token.shape, 1 / token.size, np.float32)
     batch = batch._replace(
         token_BT=token, length_B=batch.length_B + f.tokens, action_BT=~batch.action_BT,

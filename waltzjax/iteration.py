@@ -56,6 +56,7 @@ def one_step(
             multiple=config.rollout.length_multiple,
             weights=config.rl.weights,
             max_length=runtime.cfg.max_positions,
+            truncated=how.truncates,
         )
         after[role], of_role = learners[role].learn(agents[role], base, reference[role], batch)
         metrics |= {f"{name}/{role}": value for name, value in of_role.items()}

@@ -30,7 +30,7 @@ from waltzjax.model import hf_config, sharding
 from waltzjax.model.lora import init_adapter
 from waltzjax.model.transformer import init_params
 from waltzjax.recipes import RECIPES
-from waltzjax.runtime import make_engine, over_mesh, read_model_config
+from waltzjax.runtime import make_engine, over_mesh, read_model_config, sampling
 from waltzjax.training.learner import abstract, abstract_batch, abstract_state
 from waltzjax.training.step import Join, whole
 from waltzjax.tuning import adapter_form, adapter_join
@@ -154,7 +154,9 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: in
     rows = bucket(roll.batch, micro * groups) // micro
     tokens = bucket(prompt_tokens + roll.max_new_tokens, roll.length_multiple)
     learner = agent_learner(config, cfg, recipe, join, optimizer)
-    lowered = learner.lower(state, frozen, policy, abstract_batch(mesh, micro, rows, tokens))
+    truncated = sampling(config, roll.temperature).truncates
+    batch = abstract_batch(mesh, micro, rows, tokens, truncated=truncated)
+    lowered = learner.lower(state, frozen, policy, batch)
     engine = make_engine(config, plain, mesh, (0,), None)
     lowered |= engine.lower(policy)
     # Of adapters' base there is one; of whole models, one for each agent.

@@ -172,7 +172,9 @@ class Agents:
         if done.finish_reason == "error":
             raise FloatingPointError(f"generation: {done.error}; the weights are spoilt")
         text = self._chat.decode(done.token_ids)
-        return Completion(prompt, done.token_ids, done.logprobs, text, done.finish_reason)
+        return Completion(
+            prompt, done.token_ids, done.logprobs, text, done.finish_reason, done.reach
+        )
 
 
 def step_rng(seed: int, step: int) -> np.random.Generator:

@@ -35,7 +35,8 @@ class Completion:
     """What a policy produced for one request.
 
     ``token_ids`` include the end-of-turn token when ``finish_reason`` is ``"stop"``;
-    ``logprobs`` (nats) are those of the distribution the tokens were sampled from.
+    ``logprobs`` (nats) are those of the distribution the tokens were sampled from, ``reach`` says
+    where it ended (see ``core.sampling.Drawn``).
     """
 
     prompt_ids: tuple[int, ...]
@@ -43,6 +44,7 @@ class Completion:
     logprobs: tuple[float, ...]
     text: str
     finish_reason: str  # "stop" | "length"
+    reach: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +97,7 @@ class Sample:
     token_ids: tuple[int, ...]
     sampler_logprobs: tuple[float, ...]
     reward: float
+    reach: tuple[float, ...] = ()  # of the distributions they were drawn from; (): not truncated
 
 
 class PolicyBatch(NamedTuple):
@@ -113,6 +116,9 @@ class PolicyBatch(NamedTuple):
     ref_logp_BT: Any  # float32, nats
     advantage_BT: Any  # float32
     is_weight_BT: Any  # float32, truncated importance weight, 1 when off
+    # float32, where each token's truncated distribution ended (core.sampling.Drawn): the trainer's
+    # log-probabilities end there too. None: rollouts do not truncate.
+    reach_BT: Any = None
 
 
 class AgentState(NamedTuple):

@@ -19,6 +19,7 @@ def token_logprobs(
     *,
     temperature: float,
     block: int,
+    reach_BT: jax.Array | None = None,
     vocab_axis: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """log softmax(W h / temperature)[target] and the entropy of that distribution, in nats.
@@ -30,6 +31,10 @@ def token_logprobs(
 
     Args:
       temperature: a constant of the program.
+      reach_BT: float32 >= 0; the distribution ends so far below the target's logit (over
+        temperature), as it did where the target was drawn from a truncated one (see
+        ``core.sampling.Drawn``). The tokens left out have no probability and no gradient. None: it
+        is over the whole vocabulary.
       vocab_axis: within ``jax.shard_map``, the mesh axis over which the rows of ``unembed_VD`` are
         split in order; None where this device has all of them.
 
@@ -38,16 +43,18 @@ def token_logprobs(
     """
     B, T, D = hidden_BTD.shape
     size = min(block, unembed_VD.shape[0])
+    reach_N = None if reach_BT is None else reach_BT.reshape(-1)
     logp_N, entropy_N = _log_probs(
-        size, temperature, vocab_axis, hidden_BTD.reshape(-1, D), unembed_VD, target_BT.reshape(-1)
-    )
+        size, temperature, vocab_axis, hidden_BTD.reshape(-1, D), unembed_VD,
+        target_BT.reshape(-1), reach_N,
+    )  # fmt: skip
     return logp_N.reshape(B, T), entropy_N.reshape(B, T)
 
 
 class _Sums(NamedTuple):
-    """Of some of the vocabulary, for each token; l are the logits."""
+    """Of some of the vocabulary, for each token; l are the logits, sums over those not left out."""
 
-    peak_N: jax.Array  # max l
+    peak_N: jax.Array  # max l; over everything none is left out above the target's
     mass_N: jax.Array  # sum exp(l - peak)
     moment_N: jax.Array  # sum exp(l - peak) (l - peak)
     chosen_N: jax.Array  # l of the target, 0 where it is elsewhere
@@ -87,19 +94,24 @@ def _over_blocks(size: int, unembed_VD: jax.Array, visit):
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def _log_probs(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N):
-    return _forward(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N)[0]
+def _log_probs(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N, reach_N):
+    return _forward(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N, reach_N)[0]
 
 
-def _forward(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N):
+def _forward(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N, reach_N):
     target_N = target_N - _first_token(unembed_VD, vocab_axis)
+    edge_N = None
+    if reach_N is not None:
+        chosen_N = _target_logits(hidden_ND, unembed_VD, target_N, temperature, vocab_axis)
+        edge_N = chosen_N - reach_N
 
     def visit(sums, first, block_vD):
         logits_Nv = _block_logits(hidden_ND, block_vD, temperature)
         peak_N = jnp.max(logits_Nv, axis=-1)
         lower_Nv = logits_Nv - peak_N[:, None]
-        weight_Nv = jnp.exp(lower_Nv)
-        chosen_N = jnp.sum(logits_Nv, axis=-1, where=_is_target(target_N, first, block_vD))
+        target_Nv = _is_target(target_N, first, block_vD)
+        weight_Nv = _kept(edge_N, logits_Nv, target_Nv, jnp.exp(lower_Nv))
+        chosen_N = jnp.sum(logits_Nv, axis=-1, where=target_Nv)
         moment_N = jnp.sum(weight_Nv * lower_Nv, axis=-1)
         more = _Sums(peak_N, jnp.sum(weight_Nv, axis=-1), moment_N, chosen_N)
         return more if sums is None else sums.plus(more)
@@ -111,24 +123,25 @@ def _forward(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N):
     log_mass_N = jnp.log(sums.mass_N)
     logp_N = sums.chosen_N - sums.peak_N - log_mass_N
     entropy_N = log_mass_N - sums.moment_N / sums.mass_N
-    saved = (hidden_ND, unembed_VD, target_N, sums.peak_N, log_mass_N, entropy_N)
+    saved = (hidden_ND, unembed_VD, target_N, edge_N, sums.peak_N, log_mass_N, entropy_N)
     return (logp_N, entropy_N), saved
 
 
 def _backward(size, temperature, vocab_axis, saved, gradients):
     """With g, k the gradients of log-probability and entropy H:
     dL/dl_v = g (1[v = target] - p_v) - k p_v (log p_v + H)."""
-    hidden_ND, unembed_VD, target_N, peak_N, log_mass_N, entropy_N = saved
+    hidden_ND, unembed_VD, target_N, edge_N, peak_N, log_mass_N, entropy_N = saved
     of_logp_N1, of_entropy_N1 = (g[:, None] for g in gradients)
 
     def visit(carry, first, block_vD):
         of_hidden_ND, of_unembed_VD = carry or (0.0, jnp.zeros_like(unembed_VD))
         logits_Nv = _block_logits(hidden_ND, block_vD, temperature)
+        target_Nv = _is_target(target_N, first, block_vD)
         logp_Nv = logits_Nv - peak_N[:, None] - log_mass_N[:, None]
-        change_Nv = -jnp.exp(logp_Nv) * (
+        change_Nv = -_kept(edge_N, logits_Nv, target_Nv, jnp.exp(logp_Nv)) * (
             of_logp_N1 + of_entropy_N1 * (logp_Nv + entropy_N[:, None])
         )
-        change_Nv += jnp.where(_is_target(target_N, first, block_vD), of_logp_N1, 0)
+        change_Nv += jnp.where(target_Nv, of_logp_N1, 0)
         change_Nv = (change_Nv / temperature).astype(hidden_ND.dtype)
         product = partial(jnp.einsum, preferred_element_type=jnp.float32)
         of_hidden_ND += product("Nv,vD->ND", change_Nv, block_vD.astype(hidden_ND.dtype))
@@ -140,7 +153,7 @@ def _backward(size, temperature, vocab_axis, saved, gradients):
     of_hidden_ND, of_unembed_VD = _over_blocks(size, unembed_VD, visit)
     if vocab_axis:
         of_hidden_ND = jax.lax.psum(of_hidden_ND, vocab_axis)
-    return of_hidden_ND.astype(hidden_ND.dtype), of_unembed_VD, None
+    return of_hidden_ND.astype(hidden_ND.dtype), of_unembed_VD, None, None
 
 
 _log_probs.defvjp(_forward, _backward)
@@ -148,6 +161,22 @@ _log_probs.defvjp(_forward, _backward)
 
 def _first_token(unembed_VD, vocab_axis):
     return jax.lax.axis_index(vocab_axis) * unembed_VD.shape[0] if vocab_axis else 0
+
+
+def _target_logits(hidden_ND, unembed_VD, target_N, temperature, vocab_axis):
+    """The targets' logits alone; ``target_N`` counts from this device's first token."""
+    here_N = (target_N >= 0) & (target_N < unembed_VD.shape[0])
+    row_ND = unembed_VD[jnp.where(here_N, target_N, 0)].astype(hidden_ND.dtype)
+    logit_N = jnp.einsum("ND,ND->N", hidden_ND, row_ND, preferred_element_type=jnp.float32)
+    logit_N = jnp.where(here_N, logit_N, 0) / temperature
+    return jax.lax.psum(logit_N, vocab_axis) if vocab_axis else logit_N
+
+
+def _kept(edge_N, logits_Nv, target_Nv, weight_Nv):
+    """The weights, zero where truncation left the token out."""
+    if edge_N is None:
+        return weight_Nv
+    return jnp.where((logits_Nv >= edge_N[:, None]) | target_Nv, weight_Nv, 0)
 
 
 def _is_target(target_N, first, block_vD):

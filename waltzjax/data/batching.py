@@ -39,10 +39,12 @@ def pad_rows(
     weights: str,
     max_length: int | None = None,
     min_rows: int = 1,
+    truncated: bool = False,
 ) -> PolicyBatch:
     """One update's rows, right-padded to a common length that is a multiple of ``multiple``.
 
-    Rows are padded to a multiple of ``min_rows`` with empty ones of weight zero.
+    Rows are padded to a multiple of ``min_rows`` with empty ones of weight zero. ``truncated``: the
+    samples were drawn with top-k, top-p or min-p, and say how far they reach.
 
     Raises:
       ValueError: a row is longer than ``max_length`` tokens.
@@ -53,6 +55,7 @@ def pad_rows(
     shape = (bucket(len(samples), min_rows), bucket(longest, multiple))
     token, length = np.zeros(shape, np.int32), np.ones(shape[0], np.int32)
     action, sampler_logp = np.zeros(shape, bool), np.zeros(shape, np.float32)
+    reach = np.full(shape, np.inf, np.float32)
     reward = np.zeros(shape[0], np.float32)
     for b, s in enumerate(samples):
         start, end = len(s.prompt_ids), len(s.prompt_ids) + len(s.token_ids)
@@ -60,6 +63,8 @@ def pad_rows(
         action[b, start:end], length[b], reward[b] = True, end, s.reward
         if s.sampler_logprobs:
             sampler_logp[b, start:end] = s.sampler_logprobs
+        if s.reach:
+            reach[b, start:end] = s.reach
     zero = np.zeros(shape, np.float32)
     return PolicyBatch(
         token_BT=token,
@@ -72,4 +77,5 @@ def pad_rows(
         ref_logp_BT=zero,
         advantage_BT=zero,
         is_weight_BT=np.ones(shape, np.float32),
+        reach_BT=reach if truncated else None,
     )

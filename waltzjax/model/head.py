@@ -15,8 +15,8 @@ from waltzjax.model.transformer import unembedding
 
 
 def head_logprobs(
-    cfg: ModelConfig, params, hidden_BTD: jax.Array, target_BT: jax.Array, *,
-    temperature: float, block: int,
+    cfg: ModelConfig, params, hidden_BTD: jax.Array, target_BT: jax.Array,
+    reach_BT: jax.Array | None = None, *, temperature: float, block: int,
 ) -> tuple[jax.Array, jax.Array]:  # fmt: skip
     """(logp_BT, entropy_BT) of the targets, in nats: ``core.logprobs.token_logprobs`` of each
     device's rows.
@@ -28,25 +28,26 @@ def head_logprobs(
     unembed_VD = unembedding(params)
     if cfg.mesh is None:
         return token_logprobs(
-            hidden_BTD, unembed_VD, target_BT, temperature=temperature, block=block
-        )
+            hidden_BTD, unembed_VD, target_BT, temperature=temperature, block=block,
+            reach_BT=reach_BT,
+        )  # fmt: skip
     spec = even_spec(cfg.mesh, "unembed", unembed_VD.shape)
     vocab_axis, width_axis = (a if a and cfg.mesh.shape[a] > 1 else None for a in spec)
 
-    def on_device(hidden_BTD, unembed_VD, target_BT):
+    def on_device(hidden_BTD, unembed_VD, target_BT, reach_BT):
         return token_logprobs(
             hidden_BTD, _gathered(cfg.dtype, width_axis, unembed_VD), target_BT,
-            temperature=temperature, block=block,
+            temperature=temperature, block=block, reach_BT=reach_BT,
             vocab_axis=vocab_axis,
         )  # fmt: skip
 
     mapped = jax.shard_map(
         on_device,
         mesh=cfg.mesh,
-        in_specs=(P(ROWS), P(vocab_axis, width_axis), P(ROWS)),
+        in_specs=(P(ROWS), P(vocab_axis, width_axis), P(ROWS), P(ROWS)),
         out_specs=P(ROWS),
     )
-    return mapped(hidden_BTD, unembed_VD, target_BT)
+    return mapped(hidden_BTD, unembed_VD, target_BT, reach_BT)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))

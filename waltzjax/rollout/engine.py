@@ -23,6 +23,7 @@ from waltzjax.rollout.session import Session
 
 PAGE_SIZE = 32  # positions; a text's last page is half empty on average
 STEPS = 16  # tokens a row that the device may draw before the host looks
+NARROWEST = 4  # rows; a batch of fewer takes as long, reading the same weights
 PREFILL_PIECES = 16  # pages of text, at least, that one call may cache in a group
 
 T = TypeVar("T")
@@ -50,7 +51,6 @@ class Engine:
         self.groups = sharding.row_groups(mesh)
         self.cfg, self.mesh, self.stop_ids, self.decode = cfg, mesh, tuple(stop_ids), decode
         self.slots, self.steps, self.page_size = -(-slots // self.groups), steps, page_size
-        self.pieces = max(self.slots, PREFILL_PIECES)
         self.pages = cache_tokens // (page_size * self.groups)
         self.longest = min(cfg.max_positions, self.pages * page_size)
         if self.longest < 1:
@@ -106,7 +106,7 @@ class Engine:
 
         groups: list[list] = [[]] * self.groups
         drawn = row_arrays(groups, self.slots, self.table, ())
-        texts = piece_arrays(groups, self.pieces, self.page_size, self.table)
+        texts = piece_arrays(groups, self.prefill_widths[0], self.page_size, self.table)
         return {
             "decode": self.programs.decode.lower(
                 params, cache, rows(drawn), np.int32(1), np.int32(0)
@@ -114,16 +114,33 @@ class Engine:
             "prefill": self.programs.prefill.lower(params, cache, *rows(texts)),
         }
 
-    def widths(self, most: int) -> list[int]:
-        """The widths, rows of a group, that batches of up to ``most`` have: halves down to 1."""
-        return [most, *(self.widths(-(-most // 2)) if most > 1 else ())]
+    @property
+    def decode_widths(self) -> list[int]:
+        """Rows of a group that a batch to decode may have: all slots, halves of that down to
+        ``NARROWEST``."""
+        widths = [self.slots]
+        while widths[-1] > NARROWEST:
+            widths.append(-(-widths[-1] // 2))
+        return widths
 
-    def batches(self, groups: Sequence[Sequence[T]], most: int) -> Iterator[tuple[list, int]]:
-        """Lists, one a group, in parts of at most ``most`` each; with a part, the width for it."""
-        for start in range(0, max(map(len, groups)), most):
-            part = [some[start : start + most] for some in groups]
-            longest = max(map(len, part))
-            yield part, min(w for w in self.widths(most) if w >= longest)
+    @property
+    def prefill_widths(self) -> list[int]:
+        """Pieces of a group that may be cached together, or pages copied or wiped."""
+        widths = [max(self.slots, PREFILL_PIECES)]
+        while widths[-1] > 1:
+            widths.append(-(-widths[-1] // 4))
+        return widths
+
+    def batches(self, groups: Sequence[Sequence[T]]) -> Iterator[tuple[list, int]]:
+        """Lists, one a group, in parts and their order; with each part, the prefill width for it:
+        less than half of a batch is padding."""
+        start, count = 0, max(map(len, groups))
+        while start < count:
+            width = min(
+                (w for w in self.prefill_widths if w < 2 * (count - start)), key=lambda w: -w
+            )
+            yield [some[start : start + width] for some in groups], width
+            start += width
 
     def place(self, arrays: Any) -> Any:
         """Host arrays, one row after another, on the devices of their groups."""

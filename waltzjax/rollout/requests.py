@@ -21,6 +21,11 @@ class Sampling(NamedTuple):
     stop_strings: tuple[str, ...] = ()  # texts that end it, wherever its tokens' borders lie
     logprobs: bool = True  # whether they are returned
 
+    @property
+    def truncates(self) -> bool:
+        """Whether tokens may be left out of the distribution."""
+        return self.temperature > 0 and (self.top_k > 0 or self.top_p < 1 or self.min_p > 0)
+
 
 @dataclasses.dataclass(frozen=True)
 class Request:

@@ -78,8 +78,8 @@ class Session:
         self._began = self._began or time.monotonic()
         self._known.add(request.id)
         wrong = problem(
-            request, longest=self._engine.longest, vocabulary=self._engine.cfg.vocab_size, models=tuple(self._params),
-            decodes=self._engine.decode is not None,
+            request, longest=self._engine.longest, vocabulary=self._engine.cfg.vocab_size,
+            models=tuple(self._params), decodes=self._engine.decode is not None,
         )  # fmt: skip
         if wrong:
             self._events.append(Event(request.id, (), Tokens((), (), "error", error=wrong)))
@@ -125,15 +125,15 @@ class Session:
         engine = self._engine
         groups: list[list] = [[]] * engine.groups
         for params in self._params.values():
-            for width in engine.widths(engine.pieces):
+            for width in engine.prefill_widths:
                 arrays = piece_arrays(groups, width, engine.page_size, engine.table)
                 self._cache = engine.programs.prefill(params, self._cache, *engine.place(arrays))
-            for width in engine.widths(engine.slots):
+            for width in engine.decode_widths:
                 rows = engine.place(row_arrays(groups, width, engine.table, ()))
                 self._cache, _ = engine.programs.decode(
                     params, self._cache, rows, np.int32(1), np.int32(0)
                 )
-        for width in engine.widths(engine.slots):
+        for width in engine.prefill_widths:
             arrays = page_arrays(groups, width, absent=(0, engine.pages))
             self._cache = engine.programs.copy(self._cache, *engine.place(arrays))
             self._cache = engine.programs.wipe(self._cache, engine.place(arrays[1:])[0])
@@ -143,13 +143,13 @@ class Session:
         engine, todo = self._engine, self._schedule.admit()
         for model in {piece.row.request.model: 0 for some in todo.pieces for piece in some}:
             pieces = [[p for p in some if p.row.request.model == model] for some in todo.pieces]
-            for part, width in engine.batches(pieces, engine.pieces):
+            for part, width in engine.batches(pieces):
                 arrays = piece_arrays(part, width, engine.page_size, engine.table)
                 self._cache = engine.programs.prefill(
                     self._params[model], self._cache, *engine.place(arrays)
                 )
                 self._count["cached"] += sum(len(p.token_ids) for some in part for p in some)
-        for part, width in engine.batches(todo.copies, engine.slots):
+        for part, width in engine.batches(todo.copies):
             arrays = page_arrays(part, width, absent=(0, engine.pages))
             self._cache = engine.programs.copy(self._cache, *engine.place(arrays))
         self._schedule.copied()
@@ -166,8 +166,9 @@ class Session:
         active = sum(map(len, rows))
         if not active:  # all sent back for want of pages, which others have now
             return
-        [(_, width)] = engine.batches(rows, engine.slots)
-        narrower = [w * engine.groups for w in engine.widths(engine.slots) if w < width]
+        longest = max(map(len, rows))
+        width = min(w for w in engine.decode_widths if w >= longest)
+        narrower = [w * engine.groups for w in engine.decode_widths if w < width]
         # Back to the host once some slots are free, or a narrower batch would do.
         some_free = active - max(1, engine.slots * engine.groups // REFILL_PART)
         leave_at = min(max([some_free, *narrower[:1]]), active - 1)
@@ -181,7 +182,7 @@ class Session:
         for group, some in enumerate(rows):
             for b, row in enumerate(some, group * width):
                 spoilt[group] += [(page,) for page in self._take(group, row, drawn, b)]
-        for part, width in engine.batches(spoilt, engine.slots):
+        for part, width in engine.batches(spoilt):
             arrays = page_arrays(part, width, absent=(engine.pages,))
             self._cache = engine.programs.wipe(self._cache, *engine.place(arrays))
 

@@ -22,18 +22,20 @@ from waltzjax.types import AgentState, PolicyBatch, Sample
 
 def device_batch(
     samples: Sequence[Sample], mesh: Mesh, *, microbatches: int, multiple: int, weights: str,
-    max_length: int,
+    max_length: int, truncated: bool = False,
 ) -> PolicyBatch:  # fmt: skip
-    """Rows as sharded arrays [M, B, ...]; B is split over the mesh's data and fsdp axes."""
+    """Rows as sharded arrays [M, B, ...]; B is split over the mesh's data and fsdp axes.
+    ``truncated``: see ``data.batching.pad_rows``."""
     batch = pad_rows(
         samples,
         multiple=multiple,
         weights=weights,
         max_length=max_length,
         min_rows=microbatches * sharding.row_groups(mesh),
+        truncated=truncated,
     )
-    split = [x.reshape(microbatches, -1, *x.shape[1:]) for x in batch]
-    return sharding.place(PolicyBatch(*split), sharding.rows_sharding(mesh, leading=1))
+    split = jax.tree.map(lambda x: x.reshape(microbatches, -1, *x.shape[1:]), batch)
+    return sharding.place(split, sharding.rows_sharding(mesh, leading=1))
 
 
 def init_state(params: Any, optimizer: optax.GradientTransformation, mesh: Mesh) -> AgentState:
@@ -67,20 +69,22 @@ def abstract_state(params: Any, optimizer: optax.GradientTransformation, mesh: M
     return AgentState(params, moments, step)
 
 
-def abstract_batch(mesh: Mesh, microbatches: int, rows: int, tokens: int) -> PolicyBatch:
+def abstract_batch(
+    mesh: Mesh, microbatches: int, rows: int, tokens: int, *, truncated: bool
+) -> PolicyBatch:
     """A ``device_batch`` of abstract arrays, ``rows`` x ``tokens`` in each microbatch."""
     where = sharding.rows_sharding(mesh, leading=1)
     kinds = {"token_BT": np.int32, "length_B": np.int32, "action_BT": np.bool_}
-    return PolicyBatch(
-        *(
-            jax.ShapeDtypeStruct(
-                (microbatches, rows, tokens)[: 3 if name.endswith("T") else 2],
-                kinds.get(name, np.float32),
-                sharding=where,
-            )
-            for name in PolicyBatch._fields
+    fields = {
+        name: jax.ShapeDtypeStruct(
+            (microbatches, rows, tokens)[: 3 if name.endswith("T") else 2],
+            kinds.get(name, np.float32),
+            sharding=where,
         )
-    )
+        for name in PolicyBatch._fields
+        if truncated or name != "reach_BT"
+    }
+    return PolicyBatch(**fields)
 
 
 def state_sharding(opt_state: Any, params: Any, mesh: Mesh) -> Any:
