@@ -17,6 +17,7 @@ runs one contestant alone.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -290,7 +291,8 @@ def main() -> None:
             make(directory, work, f.only_batch).run(work)
             print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MIB)
             return
-        found = compare(directory, work)
+        with contextlib.redirect_stdout(sys.stderr if f.json else sys.stdout):
+            found = compare(directory, work)
     if not f.json:
         rows = [[k, v] for k, v in found.items() if not isinstance(v, dict)]
         rows += [[f"peak MiB, {k}", v] for k, v in found["peak_mib"].items()]

@@ -22,7 +22,8 @@ OVERRIDES = {
     "embedded.width": 16, "embedded.mlp_width": 32, "embedded.layers": 1, "embedded.batch": 8,
     "embedded.card_steps": 2, "embedded.demo_steps": 2,
     "rollout.batch": 8, "rollout.max_new_tokens": 4, "rl.microbatches": 2,
-    "eval.batch": 8, "eval.prompts": 6, "train.steps.stage1": 16, "optim.weight_decay": 0.1,
+    "rollout.slots": 8, "rollout.cache_tokens": 4096, "eval.prompts": 6,
+    "train.steps.stage1": 16, "optim.weight_decay": 0.1,
 }  # fmt: skip
 # The order of sums over devices differs, and Adam divides tiny gradients by tiny moments.
 WEIGHT_ATOL, METRIC_RTOL, METRIC_ATOL = 1e-4, 1e-3, 1e-5

@@ -98,7 +98,7 @@ def test_the_command(directory):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
-    assert set(said["programs"]) == {"log-probs", "update", "generation"}
+    assert set(said["programs"]) == {"log-probs", "update", "decode", "prefill"}
     assert "feedback agent: what is trained" in said["resident"]
     assert "conversation agent: what is trained" not in said["resident"]  # frozen in stage 1
     assert f"peak {said['peak_bytes'] / 2**30:.1f} GiB a device" in done.stdout

@@ -1,5 +1,6 @@
 """A stage's recipe: who is trained, on which rows, with which reward and loss."""
 
+import jax
 import numpy as np
 import pytest
 from support import scored_episode
@@ -82,7 +83,7 @@ def test_credit_over_microbatches_is_one_z_score():
     b = batch(np.random.default_rng(3), rows=4)
     settings = dict(beta=0.1, estimator="k1", reward_clip=10.0, is_cap=0.0)
     whole = reinforce_pp(b, **settings)
-    split = PolicyBatch(*(np.asarray(x).reshape(2, 2, *np.shape(x)[1:]) for x in b))
+    split = jax.tree.map(lambda x: np.asarray(x).reshape(2, 2, *np.shape(x)[1:]), b)
     parts = reinforce_pp(split, **settings)
     np.testing.assert_allclose(
         parts.advantage_BT.reshape(4, -1), whole.advantage_BT, rtol=0, atol=ATOL

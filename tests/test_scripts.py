@@ -62,3 +62,47 @@ def test_blocked_log_probs_hold_few_logits():
     got = json.loads(out)
     assert got["memory_ratio"] < 1 / 16 < 1 < got["memory_ratio_whole"]
     assert got["time_ratio"] > 0
+
+
+def test_decode_counts_what_it_must_read(model):
+    status, out, err = bench(
+        "bench_decode.py", model, "--layers=2", "--slots=2", "--prompt=8", "--new=32",
+        "--dtype=float32", "--bandwidth=0.25",
+    )  # fmt: skip
+    assert status == 0, err
+    got = json.loads(out.splitlines()[-1])
+    # The first 16 tokens are not timed; the others see 24 to 39 tokens, of two rows each.
+    cached = 2 * 31.5 * (2 * 2 * 2 * 16 * 4)
+    assert got["gb_per_step"] == pytest.approx((4 * MULTIPLIED + cached) / 1e9)
+    assert got["gb_per_s"] * got["step_ms"] == pytest.approx(1e3 * got["gb_per_step"])
+    assert got["tokens_per_s"] * got["step_ms"] == pytest.approx(2e3)
+    assert got["roofline"] == pytest.approx(got["gb_per_s"] / 0.25)
+
+
+@pytest.mark.parametrize("wrong", ["--layers=4", "--slots=0", "--new=60", "--bandwidth=-1"])
+def test_decode_of_what_cannot_be_is_one_line(model, wrong):
+    status, out, err = bench("bench_decode.py", model, "--prompt=8", "--new=32", wrong)
+    assert status in (1, 2) and not out
+    assert wrong.split("=")[0] in err and "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_contestants_generate_the_same_work(tmp_path):
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=64, hidden_size=32, intermediate_size=32, num_hidden_layers=1,
+            num_attention_heads=2, num_key_value_heads=1, head_dim=16,
+            max_position_embeddings=1024, tie_word_embeddings=True,
+        )
+    ).save_pretrained(tmp_path)  # fmt: skip
+    status, out, err = bench(
+        "bench_rollout.py", f"--model={tmp_path}", "--requests=6", "--slots=4", "--batches=3",
+        "--cache_tokens=2048", "--rounds=1", "--json",
+    )  # fmt: skip
+    assert status == 0, err
+    got = json.loads(out)
+    assert got["compilations_after_warmup"] == 0
+    assert got["ratio_hf"] == pytest.approx(got["ours_tokens_per_s"] / got["hf_tokens_per_s"])
+    assert 0 < got["occupancy"] <= 1 and set(got["peak_mib"]) >= {"ours", "transformers"}

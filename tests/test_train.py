@@ -26,7 +26,8 @@ def smallest(name="stage2.py"):
     c = run_path(str(REPO / "configs" / name))["get_config"]("tiny")
     c.embedded.width, c.embedded.mlp_width, c.embedded.layers = 16, 32, 1
     c.embedded.card_steps = c.embedded.demo_steps = 2
-    c.embedded.batch = c.rollout.batch = c.eval.batch = 8
+    c.embedded.batch = c.rollout.batch = c.rollout.slots = 8
+    c.rollout.cache_tokens, c.rollout.top_p = 4096, 0.9  # the trainer must truncate too
     c.rollout.max_new_tokens = 6
     c.rl.microbatches = 2
     c.train.steps.stage1 = c.train.steps.stage2 = STEPS
@@ -291,7 +292,7 @@ def test_bad_input_is_one_message_and_leaves_nothing(tmp_path, arguments, says):
 def test_the_evaluate_command(finished, tmp_path):
     workdir, output = finished[0], tmp_path / "new" / "rates.json"
     arguments = [
-        "--config=configs/stage2.py:tiny", "--config.eval.prompts=12", "--config.eval.batch=8",
+        "--config=configs/stage2.py:tiny", "--config.eval.prompts=12", "--config.rollout.slots=8",
         "--config.rollout.max_new_tokens=6", f"--data={workdir / 'data'}", f"--output={output}",
         f"--conversation={workdir / 'conversation'}", f"--feedback={workdir / 'feedback'}",
     ]  # fmt: skip

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
@@ -109,7 +110,7 @@ def reinforce_pp(
 ) -> PolicyBatch:
     """Fill in advantages and importance weights of one role's batch; any leading axes."""
     shape = batch.action_BT.shape
-    flat = PolicyBatch(*(x.reshape(-1, *x.shape[batch.reward_B.ndim :]) for x in batch))
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[batch.reward_B.ndim :]), batch)
     kl_BT = logprobs.kl_estimate(flat.old_logp_BT, flat.ref_logp_BT, estimator)
     advantage_BT = advantages.reinforce_pp(
         flat.reward_B, kl_BT, flat.action_BT, beta=beta, reward_clip=reward_clip

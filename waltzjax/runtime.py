@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from waltzjax.data.chat import PROMPTS, Chat, stop_ids
 from waltzjax.model import hf_config
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.model.attention import choose_kernel
+from waltzjax.model.attention import choose_kernel, choose_visit
 from waltzjax.rollout.engine import Engine, Session
 from waltzjax.rollout.episodes import request_seed
 from waltzjax.rollout.requests import Request, Sampling, Tokens
@@ -61,7 +61,10 @@ def read_model_config(config: ConfigDict, directory: Path) -> ModelConfig:
     m = config.model
     cfg = hf_config.read_config(directory, dtype=m.dtype, param_dtype=m.param_dtype, remat=m.remat)
     kernel = choose_kernel(m.attention, jax.default_backend(), cfg.dtype, cfg.head_dim)
-    return dataclasses.replace(cfg, attention=kernel, lora_dropout=config.lora.dropout)
+    visit = choose_visit(jax.default_backend())
+    return dataclasses.replace(
+        cfg, attention=kernel, page_visit=visit, lora_dropout=config.lora.dropout
+    )
 
 
 def over_mesh(cfg: ModelConfig, mesh: Mesh) -> ModelConfig:

@@ -263,6 +263,70 @@ def test_token_logprobs_gradients(block):
     np.testing.assert_allclose(got[1], want_VD, atol=GRAD_ATOL)
 
 
+def truncated_by_hand(logits_NV, target_N, temperature, count_N):
+    """Of the ``count_N`` most probable tokens each: kept [N, V], reach [N], log-probabilities and
+    entropies [N]."""
+    scaled_NV = logits_NV.astype(np.float64) / temperature
+    falling_NV = -np.sort(-scaled_NV)
+    last_N, next_N = (
+        np.take_along_axis(falling_NV, (count_N + i)[:, None], 1)[:, 0] for i in (-1, 0)
+    )
+    chosen_N = np.take_along_axis(scaled_NV, target_N[:, None], 1)[:, 0]
+    kept_NV = scaled_NV >= last_N[:, None]
+    mass_NV = np.where(kept_NV, np.exp(scaled_NV), 0)
+    p_NV = mass_NV / mass_NV.sum(-1, keepdims=True)
+    entropy_N = -(p_NV * np.log(np.where(kept_NV, p_NV, 1))).sum(-1)
+    logp_N = np.log(np.take_along_axis(p_NV, target_N[:, None], 1)[:, 0])
+    return p_NV, chosen_N - (last_N + next_N) / 2, logp_N, entropy_N
+
+
+@pytest.mark.parametrize("block", [2, 5, 64])
+def test_token_logprobs_of_truncated_distributions(block):
+    """Each token has its own reach: 1 to 7 of 9 tokens are kept, the target the last of them."""
+    temperature, N, V = 0.7, 28, 9
+    rng = np.random.default_rng(6)
+    hidden_BTD, unembed_VD, _ = draw_head(rng, 4, 7, 5, V, scale=2.0)
+    weight_BT, bonus_BT = rng.normal(size=(2, 4, 7)).astype(np.float32)
+    hidden_ND = hidden_BTD.astype(np.float64).reshape(N, 5)
+    logits_NV = hidden_ND @ unembed_VD.T.astype(np.float64)
+    count_N = np.arange(N) % 7 + 1
+    order_NV = np.argsort(-logits_NV, axis=1)
+    target_N = order_NV[np.arange(N), rng.integers(0, count_N)]
+    p_NV, reach_N, want_logp_N, want_entropy_N = truncated_by_hand(
+        logits_NV, target_N, temperature, count_N
+    )
+
+    def both(hidden_BTD, unembed_VD):
+        return token_logprobs(
+            hidden_BTD, unembed_VD, jnp.asarray(target_N).reshape(4, 7), temperature=temperature,
+            block=block, reach_BT=jnp.asarray(reach_N, jnp.float32).reshape(4, 7),
+        )  # fmt: skip
+
+    def total(hidden_BTD, unembed_VD):
+        logp_BT, entropy_BT = both(hidden_BTD, unembed_VD)
+        return (logp_BT * weight_BT + entropy_BT * bonus_BT).sum()
+
+    logp_BT, entropy_BT = both(hidden_BTD, unembed_VD)
+    np.testing.assert_allclose(logp_BT.ravel(), want_logp_N, atol=LOGP_ATOL)
+    np.testing.assert_allclose(entropy_BT.ravel(), want_entropy_N, atol=LOGP_ATOL)
+    got = jax.grad(total, argnums=(0, 1))(jnp.asarray(hidden_BTD), jnp.asarray(unembed_VD))
+    weight_N1, bonus_N1 = weight_BT.reshape(N, 1), bonus_BT.reshape(N, 1)
+    surprise_NV = np.log(np.where(p_NV > 0, p_NV, 1)) + want_entropy_N[:, None]
+    dlogits_NV = weight_N1 * (np.eye(V)[target_N] - p_NV) - bonus_N1 * p_NV * surprise_NV
+    dlogits_NV /= temperature
+    np.testing.assert_allclose(
+        got[0].reshape(N, 5), dlogits_NV @ unembed_VD, atol=GRAD_ATOL
+    )  # fmt: skip
+    np.testing.assert_allclose(got[1], dlogits_NV.T @ hidden_ND, atol=GRAD_ATOL)
+
+
+def test_reach_of_infinity_leaves_nothing_out():
+    arrays = [jnp.asarray(a) for a in draw_head(np.random.default_rng(6), 2, 7, 5, 9)]
+    whole = token_logprobs(*arrays, temperature=0.7, block=4)
+    far = token_logprobs(*arrays, temperature=0.7, block=4, reach_BT=jnp.full((2, 7), jnp.inf))
+    np.testing.assert_allclose(np.asarray(far), np.asarray(whole), rtol=0, atol=ATOL)
+
+
 def test_token_logprobs_in_half_precision():
     """Hidden states in bfloat16, weights in float32: both gradients come back in those types, as
     near to the float32 ones as rounding the logits' gradient to bfloat16 allows."""

@@ -40,20 +40,24 @@ def weighted(head, hidden_BTD, unembed_VD, target_BT, cotangent_2BT):
 
 
 @pytest.mark.parametrize("shape", FACTORISATIONS)
-@pytest.mark.parametrize("tokens", [V, V + 2], ids=["even", "odd vocabulary"])
-def test_log_probs_and_their_gradients(shape, tokens, head_inputs):
+@pytest.mark.parametrize(
+    "tokens, truncated", [(V, False), (V + 2, False), (V, True)],
+    ids=["even", "odd vocabulary", "truncated"],
+)  # fmt: skip
+def test_log_probs_and_their_gradients(shape, tokens, truncated, head_inputs):
     hidden, unembed, target, cotangent = head_inputs
     unembed = np.concatenate([unembed, normal(tokens - V, D, seed=5)])
     mesh = mesh_of(*shape)
     cfg = dataclasses.replace(tiny_config(), mesh=mesh)
     rows = sharding.rows_sharding(mesh)
     where = sharding.params_sharding(mesh, {"unembed": unembed})["unembed"]
+    reach = np.abs(normal(B, T, seed=6)) if truncated else None
 
     def plain(h, w, t):
-        return token_logprobs(h, w, t, temperature=0.8, block=3)
+        return token_logprobs(h, w, t, temperature=0.8, block=3, reach_BT=reach)
 
     def placed(h, w, t):
-        return head_logprobs(cfg, {"unembed": w}, h, t, temperature=0.8, block=3)
+        return head_logprobs(cfg, {"unembed": w}, h, t, reach, temperature=0.8, block=3)
 
     def run(head, *args):
         function = jax.value_and_grad(lambda *a: weighted(head, *a), argnums=(0, 1), has_aux=True)

@@ -40,6 +40,12 @@ def choose_kernel(wanted: str, platform: str, dtype: Any, head_dim: int) -> Kern
     return "xla" if wanted == "xla" or reasons else "cudnn"
 
 
+def choose_visit(platform: str) -> int:
+    """How many pages generation's attention reads at a time: what fits a core's cache together
+    with the scores, or enough to keep a GPU busy with each of its kernels."""
+    return 1024 if platform in ("gpu", "cuda") else 32
+
+
 def attend(
     q_BTHC: jax.Array, k_BTJC: jax.Array, v_BTJC: jax.Array, length_B: jax.Array,
     *, window: int, kernel: Kernel,

@@ -1,0 +1,54 @@
+"""What the sampler says of its tokens is what the trainer computes for them."""
+
+from functools import partial
+
+import optax
+import pytest
+from support import mesh_of, sharded_params, tiny_config
+
+from waltzjax.recipes import policy_loss, reinforce_pp
+from waltzjax.rollout.engine import Engine
+from waltzjax.rollout.requests import Sampling
+from waltzjax.runtime import over_mesh
+from waltzjax.training.learner import Learner, device_batch, init_state
+from waltzjax.types import Sample
+
+GAP_ATOL = 1e-4  # nats, in float32
+KL_ATOL = 1e-6  # nats; a policy against itself
+CFG = tiny_config()
+SETTINGS = {
+    "plain": {}, "hot": {"temperature": 1.7}, "cold": {"temperature": 0.3},
+    "top-k": {"top_k": 9}, "one": {"top_k": 1}, "top-p": {"top_p": 0.8},
+    "min-p": {"min_p": 0.2}, "all": {"temperature": 0.6, "top_k": 40, "top_p": 0.9, "min_p": 0.02},
+}  # fmt: skip
+
+
+ONE, EIGHT = (1, 1, 1), (2, 2, 2)
+
+
+@pytest.mark.parametrize("name, shape", [*((name, ONE) for name in SETTINGS), ("all", EIGHT)])
+def test_gap(name, shape):
+    mesh, how = mesh_of(*shape), Sampling(24, **SETTINGS[name])
+    params = sharded_params(CFG, mesh)
+    engine = Engine(CFG, mesh, (399,), slots=8, cache_tokens=2048)
+    prompts = [tuple(range(1 + i, 40 - i)) for i in range(8)]
+    drawn = engine.generate(params, prompts, how, list(range(8)))
+    rows = [
+        Sample(prompt, t.token_ids, t.logprobs, float(i % 3), t.reach)
+        for i, (prompt, t) in enumerate(zip(prompts, drawn, strict=True))
+    ]
+    batch = device_batch(
+        rows, mesh, microbatches=1, multiple=64, weights="sequence", max_length=256,
+        truncated=how.truncates,
+    )  # fmt: skip
+    optimizer = optax.sgd(1e-3)
+    learner = Learner(
+        over_mesh(CFG, mesh), optimizer,
+        partial(policy_loss, clip_low=0.2, clip_high=0.2, dual_clip=None, beta=0.0, estimator="k1"),
+        partial(reinforce_pp, beta=0.01, estimator="k1", reward_clip=10.0, is_cap=0.0),
+        temperature=how.temperature, block=64, updates=1,
+    )  # fmt: skip
+    _, metrics = learner.learn(init_state(params, optimizer, mesh), None, params, batch)
+    assert float(metrics["gap_max"]) < GAP_ATOL
+    assert float(metrics["kl"]) < KL_ATOL
+    assert float(metrics["tokens"]) == sum(len(t.token_ids) for t in drawn)
