@@ -77,7 +77,7 @@ def token_bytes(cfg: ModelConfig) -> int:
 
 
 def decode_seconds(engine: Engine, params, prompts: list[tuple[int, ...]], new: int):
-    """(seconds, steps, tokens a row at the first of them) of the calls of decode after the first."""
+    """(seconds, steps, tokens a row at the first of them), the first call of decode left out."""
     with engine.session({"model": params}) as session:
         for i, prompt in enumerate(prompts):
             session.submit(Request(i, "model", prompt, Sampling(new), seed=i))

@@ -102,7 +102,9 @@ def waltz_rows(
 
 
 def _sample(completion: Completion, reward: float) -> Sample:
-    return Sample(completion.prompt_ids, completion.token_ids, completion.logprobs, reward, completion.reach)
+    return Sample(
+        completion.prompt_ids, completion.token_ids, completion.logprobs, reward, completion.reach
+    )
 
 
 def reinforce_pp(

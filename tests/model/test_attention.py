@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -52,6 +51,7 @@ def test_against_sums_written_out(window):
     np.testing.assert_allclose(got, written_out(q, k, v, window), rtol=0, atol=ATOL)
 
 
+over_pages = jax.jit(attend_pages, static_argnames=("window", "visit"))
 PAGE = 3  # positions; the rows of LENGTHS take 3, 2 and 1 pages
 
 
@@ -81,8 +81,7 @@ def test_one_token_over_pages_against_sums_written_out(window, visit):
     last_B1 = np.array(LENGTHS)[:, None] - 1
     new = np.take_along_axis(q, last_B1[..., None, None], axis=1)
     view = PageView(jnp.asarray(table), jnp.asarray(last_B1), jnp.ones(B, bool))
-    attends = jax.jit(partial(attend_pages, window=window, visit=visit))
-    got = attends(new, *written(k, v, table), view)
+    got = over_pages(new, *written(k, v, table), view, window=window, visit=visit)
     want = written_out(q, k, v, window)
     want = np.take_along_axis(want, last_B1[..., None, None], axis=1)
     np.testing.assert_allclose(got, want, rtol=0, atol=ATOL)
@@ -96,7 +95,7 @@ def test_a_page_of_tokens_against_sums_written_out(window):
     at_BT = np.array([[3, 4, 5], [0, 1, 2], [0, 1, 2]])
     rows = np.array([0, 1, 2])[:, None]
     view = PageView(jnp.asarray(table), jnp.asarray(at_BT), jnp.array([True, True, False]))
-    got = attend_pages(q[rows, at_BT], *written(k, v, table), view, window=window, visit=4)
+    got = over_pages(q[rows, at_BT], *written(k, v, table), view, window=window, visit=4)
     want = written_out(q, k, v, window)[rows, at_BT]
     np.testing.assert_allclose(got[:2], want[:2], rtol=0, atol=ATOL)
 
@@ -110,7 +109,7 @@ def test_what_is_not_finite_stays_in_its_row(visit, spoils):
     last_B1 = np.array([[8], [1], [0]])
     new = np.take_along_axis(q, last_B1[..., None, None], axis=1)
     view = PageView(jnp.asarray(table), jnp.asarray(last_B1), jnp.ones(B, bool))
-    got = attend_pages(new, *written(k, v, table), view, window=0, visit=visit)
+    got = over_pages(new, *written(k, v, table), view, window=0, visit=visit)
     assert np.isnan(got[1]).any() and np.isfinite(got[0]).all() and np.isfinite(got[2]).all()
 
 
