@@ -162,7 +162,7 @@ class Killed(BaseException):
 
 def train_until_killed(workdir, monkeypatch, stage, after):
     """Train until rollout number ``after`` of ``stage`` (0 is the first), which never comes."""
-    real, count = iteration.make_speak, 0
+    real, count = iteration.Agents, 0
 
     def dying(*args, **kwargs):
         nonlocal count
@@ -171,10 +171,10 @@ def train_until_killed(workdir, monkeypatch, stage, after):
             raise Killed
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(iteration, "make_speak", dying)
+    monkeypatch.setattr(iteration, "Agents", dying)
     with pytest.raises(Killed):
         train(smallest(), workdir)
-    monkeypatch.setattr(iteration, "make_speak", real)
+    monkeypatch.setattr(iteration, "Agents", real)
 
 
 @pytest.mark.parametrize(("stage", "after"), [("stage1", 3), ("stage2", 1), ("stage2", 3)])
@@ -293,6 +293,7 @@ def test_the_evaluate_command(finished, tmp_path):
     workdir, output = finished[0], tmp_path / "new" / "rates.json"
     arguments = [
         "--config=configs/stage2.py:tiny", "--config.eval.prompts=12", "--config.rollout.slots=8",
+        "--config.rollout.top_p=0.9",
         "--config.rollout.max_new_tokens=6", f"--data={workdir / 'data'}", f"--output={output}",
         f"--conversation={workdir / 'conversation'}", f"--feedback={workdir / 'feedback'}",
     ]  # fmt: skip
@@ -339,17 +340,17 @@ def test_two_at_once(finished):
 
 def test_sigterm_checkpoints_and_a_restart_goes_on(finished, tmp_path, monkeypatch):
     workdir = prepared(finished, tmp_path / "run")
-    real = iteration.make_speak
+    real = iteration.Agents
 
     def terminated(*args, **kwargs):
         if kwargs["seed"] == STREAM["stage2"] and kwargs["step"] == 2:
             os.kill(os.getpid(), signal.SIGTERM)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(iteration, "make_speak", terminated)
+    monkeypatch.setattr(iteration, "Agents", terminated)
     with pytest.raises(Stopped, match="after step 3"):
         train(smallest(), workdir)
     assert (workdir / "checkpoints/stage2/3").exists()
-    monkeypatch.setattr(iteration, "make_speak", real)
+    monkeypatch.setattr(iteration, "Agents", real)
     train(smallest(), workdir)
     same_end(finished[0], workdir)
