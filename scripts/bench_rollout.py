@@ -10,10 +10,10 @@ engine and ``generate`` stop the row there (a stopping criterion), Tunix's sampl
 runs each batch up to its longest row. Useful tokens are those lengths' sum.
 
 ``generate`` and Tunix go through the requests in order, in batches; each size of ``--batches`` is
-tried on a quarter of the requests, the best is timed on all. Tunix is measured where ``google-tunix`` is installed (its pins may
-replace those of this project: use an environment of its own). Peak memory is that of a process
-that runs one contestant alone, compilation included: this engine all requests, the others only their
-largest batch.
+tried on a quarter of the requests, the best is timed on all. Tunix is measured where
+``google-tunix`` is installed (its pins may replace those of this project: use an environment of its
+own). Peak memory is that of a process that runs one contestant alone, compilation included: this
+engine all requests, the others only their largest batch.
 """
 
 from __future__ import annotations

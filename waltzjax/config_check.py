@@ -100,10 +100,10 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         "rl.clip_high", "rl.is_cap", "optim.warmup_steps", "optim.weight_decay", "eval.prompts",
         "rl.beta.stage1", "rl.beta.stage2",
         "reward.lam.stage1", "reward.lam.stage2", "train.steps.stage1", "train.steps.stage2",
-        "train.validate_every", "eval.temperature", "embedded.data_seed",
+        "train.validate_every", "embedded.data_seed",
     ):  # fmt: skip
         yield from at_least(path, 0)
-    for path in ("rollout.temperature", "rollout.cache_tokens", "rl.reward_clip",
+    for path in ("rollout.cache_tokens", "rl.reward_clip",
                  "optim.grad_clip", "optim.eps",
                  "optim.lr.conversation", "optim.lr.feedback", "embedded.lr",
                  "lora.alpha", "embedded.card_loss", "embedded.card_lr",
@@ -114,8 +114,11 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
             yield f"config.optim.{name}: got {c.optim[name]}, allowed is [0, 1)"
     if not 0 <= c.rollout.p_first <= 1:
         yield f"config.rollout.p_first: got {c.rollout.p_first}, allowed is [0, 1]"
-    if not 0 < c.rollout.top_p <= 1:
-        yield f"config.rollout.top_p: got {c.rollout.top_p}, allowed is (0, 1]"
+    for path, zero in (("rollout.temperature", False), ("eval.temperature", True)):
+        if not (value := _get(c, path)) >= 1e-3 and not (zero and value == 0):
+            yield f"config.{path}: got {value}, allowed is {'0 or ' * zero}>= 0.001"
+    if not 1e-6 <= c.rollout.top_p <= 1:
+        yield f"config.rollout.top_p: got {c.rollout.top_p}, allowed is 0.000001 to 1"
     if not 0 <= c.rollout.min_p <= 1:
         yield f"config.rollout.min_p: got {c.rollout.min_p}, allowed is [0, 1]"
     if c.rl.clip_low >= 1:

@@ -37,7 +37,7 @@ def one_step(
         how = sampling(config, config.rollout.temperature)
         agents_ = Agents(runtime, session, how, seed=stream, step=step)
         for index, episode in recipe.collect(prompts, runtime.chat, agents_):
-            recipe.score([episode])  # while others are still speaking
+            recipe.score([episode])  # while the device goes on with the others
             found[index] = episode
             watch(session.stats())
         drawn = session.stats()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,7 +85,9 @@ def make_runtime(config: ConfigDict, directory: Path, mesh: Mesh) -> Runtime:
 def make_engine(
     config: ConfigDict, cfg: ModelConfig, mesh: Mesh, stops: Sequence[int], chat: Chat | None
 ) -> Engine:
-    decode = chat.tokenizer.decode if chat else None
+    decode = None
+    if chat:
+        decode = partial(chat.tokenizer.decode, clean_up_tokenization_spaces=False)
     r = config.rollout
     return Engine(cfg, mesh, stops, slots=r.slots, cache_tokens=r.cache_tokens, decode=decode)
 
@@ -173,7 +176,7 @@ class Agents:
 
     def _completion(self, prompt: tuple[int, ...], done: Tokens) -> Completion:
         if done.finish_reason == "error":
-            raise FloatingPointError(f"generation: {done.error}; the weights are spoilt")
+            raise FloatingPointError(f"generation: {done.error}")
         text = self._chat.decode(done.token_ids)
         return Completion(
             prompt, done.token_ids, done.logprobs, text, done.finish_reason, done.reach

@@ -1,4 +1,4 @@
-"""KL estimates, truncated logits and blocked token log-probs against the float64 reference."""
+"""KL estimates and blocked token log-probs against the float64 reference."""
 
 import math
 import re
@@ -11,7 +11,6 @@ from reference import cases
 from reference import numpy_truth as truth
 
 from waltzjax.core.logprobs import kl_estimate, token_logprobs
-from waltzjax.core.sampling import truncated_logits
 
 SEEDS = (0, 1, 2)
 RTOL = 2e-6  # a handful of float32 operations on each element
@@ -19,7 +18,6 @@ ATOL = 1e-6  # e^d - d - 1 loses all but float32's absolute error near d = 0
 LOGP_ATOL = 1e-5  # a float32 sum over width and over vocabulary, values up to about 10 nats
 GRAD_ATOL = 1e-5  # as LOGP_ATOL, gradients of order 1
 HALF_ATOL = 0.05  # bfloat16 keeps 8 bits, of gradients up to about 5
-TIE_MARGIN = 1e-4  # random cases nearer than this to a top-p boundary are drawn again
 
 REFERENCE_KL = {"k1": truth.kl_k1, "k2": truth.kl_k2, "k3": truth.kl_k3}
 
@@ -80,92 +78,6 @@ def full_float32_products():
     """Some accelerators round float32 products to ten bits unless told not to."""
     with jax.default_matmul_precision("highest"):
         yield
-
-
-def check_truncated(logits_BV, temperature_B, top_k_B, top_p_B, got_BV):
-    """Kept sets equal the reference's; kept logits are logits / temperature; log-probs agree."""
-    got_BV = np.asarray(got_BV)
-    for b, logits_V in enumerate(logits_BV):
-        setting = (temperature_B[b], top_k_B[b], top_p_B[b])
-        kept_V = truth.kept_tokens(logits_V, *setting)
-        np.testing.assert_array_equal(np.isfinite(got_BV[b]), kept_V, err_msg=str(setting))
-        assert np.all(np.isneginf(got_BV[b][~kept_V]))
-        want_V = logits_V[kept_V].astype(np.float64) / setting[0]
-        np.testing.assert_allclose(got_BV[b][kept_V], want_V, rtol=RTOL, atol=ATOL)
-        targets = np.flatnonzero(kept_V)
-        logp_V = np.asarray(jax.nn.log_softmax(jnp.asarray(got_BV[b])))[targets]
-        want_V = truth.token_log_probs([logits_V] * len(targets), targets, *setting)
-        np.testing.assert_allclose(logp_V, want_V, atol=LOGP_ATOL)
-
-
-def draw_logits(rng, B, V, temperature_B, top_k_B, top_p_B):
-    """Float32 logits [B, V] with no cumulative probability close to its row's top_p."""
-    rows = []
-    while len(rows) < B:
-        logits_V = (3 * rng.normal(size=V)).astype(np.float32)
-        b = len(rows)
-        setting = (temperature_B[b], top_k_B[b], top_p_B[b])
-        if top_p_B[b] == 1.0 or truth.top_p_margin(logits_V, *setting) > TIE_MARGIN:
-            rows.append(logits_V)
-    return np.stack(rows)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_truncated_logits_with_a_setting_for_each_row(seed):
-    rng = np.random.default_rng(seed)
-    B, V = 24, 40
-    temperature_B = rng.choice([0.5, 1.0, 1.7], size=B).astype(np.float32)
-    top_k_B = rng.choice([0, 1, 5, 12, V, V + 7], size=B).astype(np.int32)
-    top_p_B = rng.choice([0.05, 0.5, 0.9, 0.97, 1.0], size=B).astype(np.float32)
-    logits_BV = draw_logits(rng, B, V, temperature_B, top_k_B, top_p_B)
-    got_BV = jax.jit(truncated_logits)(logits_BV, temperature_B, top_k_B, top_p_B)
-    check_truncated(logits_BV, temperature_B, top_k_B, top_p_B, got_BV)
-
-
-@pytest.mark.parametrize("top_k, top_p", [(0, 1.0), (3, 1.0), (0, 0.8), (6, 0.6), (1, 0.99)])
-def test_truncated_logits_with_scalars(top_k, top_p):
-    rng = np.random.default_rng(3)
-    setting = ([0.8] * 6, [top_k] * 6, [top_p] * 6)
-    logits_BV = draw_logits(rng, 6, 30, *setting)
-    got_BV = truncated_logits(jnp.asarray(logits_BV), 0.8, top_k, top_p)
-    check_truncated(logits_BV, *setting, got_BV)
-    got_V = truncated_logits(jnp.asarray(logits_BV[0]), 0.8, top_k, top_p)
-    check_truncated(logits_BV[:1], [0.8], [top_k], [top_p], got_V[None])
-
-
-def test_truncated_logits_broadcasts_over_leading_axes():
-    rng = np.random.default_rng(4)
-    B, T, V = 3, 4, 20
-    temperature_B1 = np.array([[0.5], [1.0], [2.0]], dtype=np.float32)
-    top_k_B1 = np.array([[0], [4], [9]], dtype=np.int32)
-    top_p_B1 = np.array([[0.7], [1.0], [0.9]], dtype=np.float32)
-    each = [np.repeat(x, T, axis=1).reshape(-1) for x in (temperature_B1, top_k_B1, top_p_B1)]
-    logits_NV = draw_logits(rng, B * T, V, *each)
-    got_BTV = truncated_logits(
-        jnp.asarray(logits_NV.reshape(B, T, V)), temperature_B1, top_k_B1, top_p_B1
-    )
-    assert got_BTV.shape == (B, T, V)
-    check_truncated(logits_NV, *each, got_BTV.reshape(B * T, V))
-
-
-def test_truncated_logits_by_hand():
-    # p = .1 .5 .15 .25; after top-2 the second token has 2/3 >= 0.6 and stands alone;
-    # without top-k, 0.5 < 0.6 and the fourth token is needed too.
-    logits_V = jnp.log(jnp.array([0.1, 0.5, 0.15, 0.25]))
-    both_V = truncated_logits(logits_V, 1.0, 2, 0.6)
-    assert np.isfinite(both_V).tolist() == [False, True, False, False]
-    only_p_V = truncated_logits(logits_V, 1.0, 0, 0.6)
-    assert np.isfinite(only_p_V).tolist() == [False, True, False, True]
-    # temperature comes first: at 0.5 the odds are squared and 0.25 / 0.345 = 0.72 >= 0.6
-    sharp_V = truncated_logits(logits_V, 0.5, 0, 0.6)
-    assert np.isfinite(sharp_V).tolist() == [False, True, False, False]
-
-
-def test_top_p_of_one_excludes_nothing():
-    # The float32 cumulative sum reaches 1 after the first token; all must still be there.
-    logits_V = jnp.array([60.0, 0.0, -10.0, -40.0])
-    got_V = truncated_logits(logits_V, 1.0, 0, 1.0)
-    np.testing.assert_array_equal(got_V, logits_V)
 
 
 def draw_head(rng, B, T, D, V, scale=1.0):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from reference import numpy_truth
-from support import mesh_of, sharded_params, tiny_config, tiny_runtime
+from support import mesh_of, sharded_params, tiny_chat, tiny_config, tiny_runtime
 
 from waltzjax.model.transformer import hidden_states, unembedding
 from waltzjax.rollout.engine import Engine
@@ -266,17 +266,31 @@ def test_what_cannot_be_served_is_an_error_of_that_request_alone(engine, params)
         "256 positions less 12": Request(2, "model", (1,) * 250, Sampling(12), 0),
         "temperature: got -1": Request(3, "model", (1,), Sampling(4, -1.0), 0),
         "temperature: got nan": Request(4, "model", (1,), Sampling(4, float("nan")), 0),
-        "top_p: got 0": Request(5, "model", (1,), Sampling(4, top_p=0.0), 0),
+        "top_p: got 0.0": Request(5, "model", (1,), Sampling(4, top_p=0.0), 0),
         "top_k: got -1": Request(6, "model", (1,), Sampling(4, top_k=-1), 0),
         "min_p: got 1.5": Request(7, "model", (1,), Sampling(4, min_p=1.5), 0),
         "max_new_tokens: got 0": Request(8, "model", (1,), Sampling(0), 0),
+        "max_new_tokens: got 2.5": Request(14, "model", (1,), Sampling(2.5), 0),
+        "1 to 255: there are 256": Request(15, "model", (1,), Sampling(2**40), 0),
+        "temperature: got '1'": Request(16, "model", (1,), Sampling(4, "1"), 0),
+        "top_k: got 1099511627776": Request(17, "model", (1,), Sampling(4, top_k=2**40), 0),
+        "top_k: got True": Request(18, "model", (1,), Sampling(4, top_k=True), 0),
+        "top_p: got None": Request(19, "model", (1,), Sampling(4, top_p=None), 0),
+        "stop_ids: got 5": Request(20, "model", (1,), Sampling(4, stop_ids=5), 0),
+        "stop_strings: got 'END'": Request(21, "model", (1,), Sampling(4, stop_strings="END"), 0),
+        "prompt: got 'text'": Request(22, "model", "text", Sampling(4), 0),
+        "prompt: got None": Request(23, "model", None, Sampling(4), 0),
+        "token ids: got [-1]": Request(24, "model", (1,), Sampling(4, stop_ids=(3, -1)), 0),
+        "temperature: got 1e-38": Request(25, "model", (1,), Sampling(4, 1e-38), 0),
         "stop_ids: got 17": Request(9, "model", (1,), Sampling(4, stop_ids=(1,) * 17), 0),
         "model: got other": Request(10, "other", (1,), Sampling(4), 0),
         "seed: got -1": Request(11, "model", (1,), Sampling(4), -1),
         "no empty one": Request(12, "model", (1,), Sampling(4, stop_strings=("",)), 0),
-        "token ids: got 400": Request(13, "model", (1, 400), Sampling(4), 0),
+        "token ids: got [400]": Request(13, "model", (1, 400), Sampling(4), 0),
     }
-    found = run(engine, {"model": params}, [*bad.values(), good])
+    as_array = Request("array", "model", np.array([5, 6]), Sampling(4), np.uint32(0))
+    found = run(engine, {"model": params}, [*bad.values(), good, as_array])
+    assert found["array"] == found["good"]
     assert found["good"].finish_reason == "length" and len(found["good"].token_ids) == 4
     for message, request in bad.items():
         assert found[request.id].finish_reason == "error"
@@ -338,6 +352,85 @@ def test_requests_may_come_and_go_while_results_are_read(engine, params):
         assert [number for number, _ in session.finished()] == [0]
         stats = session.stats()
     assert stats.active == stats.waiting == 0 and 0 < stats.occupancy <= 1
+
+
+def test_a_spoilt_row_that_never_spoke_spoils_nobody(params):
+    """Its prompt is cached, then its pages go to another model's row: it is never decoded."""
+    clean = {**params, "unembed": params["embed"]}
+    spoilt = {**clean, "embed": params["embed"].at[77].set(jnp.nan)}
+    engine = make_engine(slots=3, cache_tokens=5 * 32)
+    long = Request("long", "a", (5, 6, 7), Sampling(150, stop_ids=()), 1)
+    alone = run(engine, {"a": clean}, [long])["long"]
+    with engine.session({"a": clean, "b": spoilt}) as session:
+        session.submit(long)
+        session.submit(Request("spoilt", "b", (77, *range(100, 179)), Sampling(4), 1))
+        news = session.stream()
+        assert next(news).id == "long"
+        session.cancel("spoilt")
+        [found] = [event.result for event in news if event.result]
+    assert found.token_ids == alone.token_ids and found.finish_reason == "length"
+
+
+def test_few_requests_of_one_model_are_not_kept_waiting_by_many_of_another(engine, params):
+    """Three slots of four belong to a model whose queue never ends."""
+    many = [Request(i, "a", (5, 6), Sampling(16), i) for i in range(40)]
+    with engine.session({"a": params, "b": params}) as session:
+        for request in (*many[:3], Request("one", "b", (5, 6), Sampling(8), 0), *many[3:]):
+            session.submit(request)
+        order = [number for number, _ in session.finished()]
+    assert order.index("one") < 12
+
+
+def test_results_are_read_while_the_device_goes_on(engine, params):
+    """With more requests waiting than slots, a batch is on its way whenever a result is read."""
+    requests = [Request(i, "model", (5, 6), Sampling(4 + i % 3), i) for i in range(24)]
+    alone = run(engine, {"model": params}, requests)
+    with engine.session({"model": params}) as session:
+        for request in requests:
+            session.submit(request)
+        found, dropped = {}, {20, 21}
+        for number, result in session.finished():
+            if not found:
+                for other in dropped:  # they are waiting, another is being drawn for
+                    session.cancel(other)
+            found[number] = result
+            if number == 3:
+                break  # and go on reading later
+        found |= dict(session.finished())
+    assert found == {i: r for i, r in alone.items() if i not in dropped}
+
+
+def test_log_probabilities_are_returned_where_wanted(engine, params):
+    request = Request(0, "model", (5, 6), Sampling(4, top_k=5, logprobs=False), 1)
+    [got] = run(engine, {"model": params}, [request]).values()
+    assert len(got.token_ids) == 4 and got.logprobs == got.reach == ()
+
+
+def test_stop_strings_of_a_byte_level_tokenizer():
+    """Texts of several bytes a letter, of which a token may be a part; spaces stay as they are."""
+    tokenizer = tiny_chat().tokenizer
+    cfg = tiny_config(vocab_size=len(tokenizer))
+    params = sharded_params(cfg, mesh_of(1, 1, 1))
+    decode = partial(tokenizer.decode, clean_up_tokenization_spaces=False)
+    engine = make_engine(cfg, decode=decode)
+    whole = run(engine, {"model": params}, [Request(0, "model", (9, 8), Sampling(60), 3)])[0]
+    for n in (20, 45, 60):
+        string = decode(whole.token_ids[:n])[-4:]
+        if "\ufffd" in string:  # half of a letter
+            continue
+        sampling = Sampling(60, stop_strings=(string,))
+        got = run(engine, {"model": params}, [Request(0, "model", (9, 8), sampling, 3)])[0]
+        assert got.token_ids == whole.token_ids[: len(got.token_ids)]
+        assert len(got.token_ids) <= n and string in decode(got.token_ids)
+        assert string not in decode(got.token_ids[:-1])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"slots": 0}, {"steps": 0}, {"steps": 33}, {"page_size": 8}], ids=str
+)
+def test_an_engine_that_cannot_work_is_refused(wrong):
+    with pytest.raises(ValueError, match="slots, steps and stop_ids: got"):
+        make_engine(**wrong)
 
 
 def test_a_cache_of_no_page_is_refused():

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.numpy import inf
 
 
 class Settings(NamedTuple):
@@ -43,18 +44,15 @@ def draw(logits_BV: jax.Array, settings: Settings, seed_B: jax.Array, index_B: j
         (settings.top_k > 0) | (settings.top_p < 1) | (settings.min_p > 0)
     )  # fmt: skip
 
-    def cut(x_BV):
-        lowest_B1 = lowest_kept(x_BV, settings.top_k, settings.top_p, settings.min_p)
-        kept_BV = (x_BV >= lowest_B1) | ~truncates_B[:, None]
-        next_B = jnp.max(jnp.where(kept_BV, -jnp.inf, x_BV), axis=-1)
-        edge_B = jnp.where(jnp.isfinite(next_B), (lowest_B1[:, 0] + next_B) / 2, -jnp.inf)
-        return jnp.where(kept_BV, x_BV, -jnp.inf), edge_B
+    def some(x_BV):
+        cut_BV, edge_B = truncated(x_BV, settings)
+        return jnp.where(truncates_B[:, None], cut_BV, x_BV), jnp.where(truncates_B, edge_B, -inf)
 
     def whole(x_BV):
-        return x_BV, jnp.full(x_BV.shape[0], -jnp.inf)
+        return x_BV, jnp.full(x_BV.shape[0], -inf)
 
     # What only some settings need is paid for only while a row has them.
-    kept_BV, edge_B = jax.lax.cond(truncates_B.any(), cut, whole, scaled_BV)
+    kept_BV, edge_B = jax.lax.cond(truncates_B.any(), some, whole, scaled_BV)
 
     def noisy(x_BV):
         key_B = jax.vmap(jax.random.key)(seed_B)
@@ -65,40 +63,29 @@ def draw(logits_BV: jax.Array, settings: Settings, seed_B: jax.Array, index_B: j
     noisy_BV = jax.lax.cond(greedy_B.all(), lambda x_BV: x_BV, noisy, kept_BV)
     token_B = jnp.argmax(noisy_BV, axis=-1).astype(jnp.int32)
     chosen_B = jnp.take_along_axis(scaled_BV, token_B[:, None], axis=1)[:, 0]
-    normaliser_B = jax.nn.logsumexp(kept_BV, axis=-1)
-    finite_B = jnp.isfinite(logits_BV).all(axis=-1)
-    return Drawn(token_B, chosen_B - normaliser_B, chosen_B - edge_B, finite_B)
+    logp_B = chosen_B - jax.nn.logsumexp(kept_BV, axis=-1)
+    finite_B = jnp.isfinite(logits_BV).all(axis=-1) & jnp.isfinite(logp_B)
+    return Drawn(token_B, logp_B, chosen_B - edge_B, finite_B)
 
 
-def truncated_logits(logits: jax.Array, temperature, top_k, top_p, min_p=0.0) -> jax.Array:
-    """Logits of the sampling distribution: temperature, then top-k, then nucleus and min-p.
+def truncated(scaled_BV: jax.Array, settings: Settings) -> tuple[jax.Array, jax.Array]:
+    """What top-k, then top-p and min-p leave of ``scaled_BV``, float32 logits over temperature: the
+    logits, left-out tokens at -inf, and halfway between the last one kept and the first left out,
+    edge_B, -inf where none is. Tokens as probable as the last one kept are kept.
 
-    Args:
-      logits: [..., V].
-      temperature: scalar or [...], > 0.
-      top_k, top_p, min_p: see ``lowest_kept``.
-
-    Returns:
-      [..., V] float32, excluded tokens at -inf; all arguments may vary without recompiling.
+    top_k: that many of the most probable (arXiv 1805.04833); top_p: of those the smallest set of
+    most probable tokens of at least that mass (arXiv 1904.09751); min_p: those with at least this
+    part of the most probable one's probability (arXiv 2407.01082).
     """
-    shape = logits.shape[:-1]
-    temperature, *rest = (
-        jnp.broadcast_to(jnp.asarray(a), shape) for a in (temperature, top_k, top_p, min_p)
-    )
-    scaled = logits.astype(jnp.float32) / temperature[..., None]
-    return jnp.where(scaled >= lowest_kept(scaled, *rest), scaled, -jnp.inf)
+    kept_BV = scaled_BV >= _threshold(scaled_BV, settings.top_k, settings.top_p, settings.min_p)
+    last_B = jnp.min(jnp.where(kept_BV, scaled_BV, inf), axis=-1)
+    next_B = jnp.max(jnp.where(kept_BV, -inf, scaled_BV), axis=-1)
+    edge_B = jnp.where(next_B == -inf, -inf, (last_B + next_B) / 2)
+    return jnp.where(kept_BV, scaled_BV, -inf), edge_B
 
 
-def lowest_kept(scaled: jax.Array, top_k, top_p, min_p) -> jax.Array:
-    """The smallest logit that truncation keeps, [..., 1]; ties with it are kept.
-
-    Args:
-      scaled: [..., V] float32, logits over temperature.
-      top_k: [...] int, that many of the largest are kept; 0 keeps all (arXiv 1805.04833).
-      top_p: [...] in (0, 1]; of those the smallest set of most probable tokens whose mass reaches
-        ``top_p`` (arXiv 1904.09751); 1 keeps all.
-      min_p: [...] in [0, 1]; tokens with at least this part of the most probable one's
-        probability (arXiv 2407.01082); 0 keeps all.
+def _threshold(scaled: jax.Array, top_k, top_p, min_p) -> jax.Array:
+    """A logit that separates what is kept, no less than it, from the rest, [B, 1].
 
     Found by bisection over the bits of float32: 32 sums over the vocabulary, where sorting takes
     several times as long.
@@ -124,7 +111,7 @@ def lowest_kept(scaled: jax.Array, top_k, top_p, min_p) -> jax.Array:
     narrow = top_p[..., None] < 1
     second = jax.lax.cond(narrow.any(), by_mass, lambda _: first, None)
     edge = jnp.maximum(first, jnp.where(narrow, second, first))
-    floor = jnp.where(min_p > 0, jnp.log(min_p), -jnp.inf)[..., None]
+    floor = jnp.where(min_p > 0, jnp.log(min_p), -inf)[..., None]
     return jnp.maximum(_value(edge), largest + floor)
 
 

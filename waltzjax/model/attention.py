@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from waltzjax.model.architecture import Kernel
 KERNELS = ("auto", "xla", "cudnn")
 CUDNN_DTYPES = ("bfloat16", "float16")
 NEVER = -1e30  # score of what is not seen: finite, or an empty visit would be inf - inf
+VISITS = 16  # whose sums are held before each row's are put together
 CUDNN_HEAD_DIM = 128  # the largest whose backward pass cuDNN has on all of A100, H100, B200
 
 
@@ -103,11 +105,15 @@ class _Sums(NamedTuple):
             self.out_BJGTC * a[..., None] + other.out_BJGTC * b[..., None],
         )
 
-    def where(self, holds_B: jax.Array) -> _Sums:
-        def one(x, otherwise):
-            return jnp.where(holds_B.reshape(-1, *[1] * (x.ndim - 1)), x, otherwise)
-
-        return _Sums(one(self[0], NEVER), one(self[1], 0), one(self[2], 0))
+    def total(self, holds_BK: jax.Array) -> _Sums:
+        """Of sums [B, K, ...] those that hold, put together over K."""
+        shaped = holds_BK[..., None, None, None]
+        peak_BKJGT = jnp.where(shaped, self[0], NEVER)
+        peak_BJGT = peak_BKJGT.max(1)
+        weight_BKJGT = jnp.where(shaped, jnp.exp(peak_BKJGT - peak_BJGT[:, None]), 0)
+        out_BKJGTC = jnp.where(shaped[..., None], self[2], 0) * weight_BKJGT[..., None]
+        mass_BKJGT = jnp.where(shaped, self[1], 0) * weight_BKJGT
+        return _Sums(peak_BJGT, mass_BKJGT.sum(1), out_BKJGTC.sum(1))
 
 
 def _sums(q_BJGTC, k_BJCP, v_BJPC, seen_BTP) -> _Sums:
@@ -116,6 +122,8 @@ def _sums(q_BJGTC, k_BJCP, v_BJPC, seen_BTP) -> _Sums:
     score_BJGTP = jnp.where(seen_BTP[:, None, None], score_BJGTP, NEVER)
     peak_BJGT = score_BJGTP.max(-1)
     weight_BJGTP = jnp.exp(score_BJGTP - peak_BJGT[..., None])
+    # What nobody sees has weight 0, but another row may have left nan there.
+    v_BJPC = jnp.where(seen_BTP.any(1)[:, None, :, None], v_BJPC, 0)
     out_BJGTC = product("BJGTP,BJPC->BJGTC", weight_BJGTP.astype(v_BJPC.dtype), v_BJPC)
     return _Sums(peak_BJGT, weight_BJGTP.sum(-1), out_BJGTC)
 
@@ -129,12 +137,11 @@ def attend_pages(
     row.
 
     Several tokens a row: the first pages of all rows are read together, then the second ones. One
-    token a row: the pages in use, which must be no more than there are in the cache, are read
-    ``visit`` at a time, one row's after another's, so that time follows the tokens in use and not
-    the longest row.
+    token a row: the pages in use are read ``visit`` at a time, one row's after another's, so that
+    what is read follows the tokens in use and not the longest row.
     """
     B, T, H, C = q_BTHC.shape
-    N, J, _, P = k_NJCP.shape
+    J, _, P = k_NJCP.shape[1:]
     q_BJGTC = q_BTHC.reshape(B, T, J, H // J, C).transpose(0, 2, 3, 1, 4)
     first_B = jnp.zeros(B, jnp.int32)
     if window:
@@ -150,9 +157,6 @@ def attend_pages(
         seen_WTP = (ago_WTP >= 0) & (ago_WTP < window) if window else ago_WTP >= 0
         return _sums(q_BJGTC[row_W], k_NJCP[page_W], v_NJPC[page_W], seen_WTP)
 
-    def join(n, carry, sums):
-        return carry.plus(sums.where(n < count_B))
-
     def empty(rows):
         zero = jnp.zeros((rows, *q_BJGTC.shape[1:4]))
         return _Sums(zero + NEVER, zero, jnp.zeros((rows, *q_BJGTC.shape[1:])))
@@ -160,23 +164,43 @@ def attend_pages(
     if T > 1:
 
         def step(n, carry):
-            return join(n, carry, read(jnp.arange(B), jnp.full(B, n)))
+            sums = read(jnp.arange(B), jnp.full(B, n))
+            return carry.plus(_Sums(*(x[:, None] for x in sums)).total((n < count_B)[:, None]))
+
+        sums = jax.lax.fori_loop(0, count_B.max(), step, empty(B))
     else:
-        start_B = jnp.cumsum(count_B) - count_B
-        size = -(-N // visit) * visit
-        row_I = jnp.repeat(jnp.arange(B), count_B, total_repeat_length=size)
-        nth_I = jnp.arange(size) - start_B[row_I]
-
-        def some(i, kept):
-            some_W = [jax.lax.dynamic_slice_in_dim(x, i * visit, visit) for x in (row_I, nth_I)]
-            update = partial(jax.lax.dynamic_update_slice_in_dim, start_index=i * visit, axis=0)
-            return _Sums(*map(update, kept, read(*some_W)))
-
-        kept = jax.lax.fori_loop(0, -(-count_B.sum() // visit), some, empty(size))
-
-        def step(n, carry):
-            return join(n, carry, _Sums(*(x[start_B + n] for x in kept)))
-
-    _, mass_BJGT, out_BJGTC = jax.lax.fori_loop(0, count_B.max(), step, empty(B))
-    out_BJGTC /= jnp.where(mass_BJGT == 0, 1, mass_BJGT)[..., None]  # rows that are not live
+        sums = _ragged(read, count_B, empty, visit)
+    out_BJGTC = sums.out_BJGTC / jnp.where(sums.mass_BJGT == 0, 1, sums.mass_BJGT)[..., None]
     return out_BJGTC.transpose(0, 3, 1, 2, 4).reshape(q_BTHC.shape).astype(q_BTHC.dtype)
+
+
+def _ragged(read: Callable, count_B: jax.Array, empty: Callable, visit: int) -> _Sums:
+    """The sums of all pages in use. ``VISITS`` visits fill a buffer with a page's sums each, then
+    every row's among them are put together, some at a time."""
+    B = count_B.shape[0]
+    end_B = jnp.cumsum(count_B)
+    start_B, size = end_B - count_B, VISITS * visit
+    together = max(1, visit // B)
+
+    def fill(base, i, buffer):
+        item_W = base + i * visit + jnp.arange(visit)
+        row_W = jnp.minimum((item_W[:, None] >= end_B).sum(1), B - 1)
+        sums = read(row_W, item_W - start_B[row_W])
+        update = partial(jax.lax.dynamic_update_slice_in_dim, start_index=i * visit, axis=0)
+        return _Sums(*map(update, buffer, sums))
+
+    def one_buffer(number, carry):
+        base = number * size
+        visits = jnp.minimum(VISITS, -(-(end_B[-1] - base) // visit))
+        buffer = jax.lax.fori_loop(0, visits, partial(fill, base), empty(size))
+        from_B, to_B = (jnp.clip(x - base, 0, size) for x in (start_B, end_B))
+
+        def join(n, carry):
+            item_BK = from_B[:, None] + n * together + jnp.arange(together)
+            some = _Sums(*(x[item_BK] for x in buffer))
+            return carry.plus(some.total(item_BK < to_B[:, None]))
+
+        joins = -(-(to_B - from_B).max() // together)
+        return jax.lax.fori_loop(0, joins, join, carry)
+
+    return jax.lax.fori_loop(0, -(-end_B[-1] // size), one_buffer, empty(B))

@@ -56,9 +56,10 @@ def piece_arrays(
     return token_BP, start_B, live_B, table_BM
 
 
-def page_arrays(
-    groups: Sequence[Sequence[tuple[int, ...]]], width: int, absent: tuple[int, ...]
+def copy_arrays(
+    groups: Sequence[Sequence[tuple[int, int]]], width: int, pages: int
 ) -> tuple[np.ndarray, ...]:
-    """Page numbers, a column an array: ``width`` for each group, padded with ``absent``."""
-    padded = [[*some, *[absent] * (width - len(some))] for some in groups]
-    return tuple(np.asarray(padded, np.int32).reshape(-1, len(absent)).T)
+    """(source_B, target_B): ``width`` pages to copy for each group, padded with the target
+    ``pages``, which there is not."""
+    padded = [[*some, *[(0, pages)] * (width - len(some))] for some in groups]
+    return tuple(np.asarray(padded, np.int32).reshape(-1, 2).T)

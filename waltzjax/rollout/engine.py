@@ -18,7 +18,7 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.decode import generation_params
 from waltzjax.rollout.batches import piece_arrays, row_arrays
 from waltzjax.rollout.programs import Programs
-from waltzjax.rollout.requests import Request, Sampling, Tokens
+from waltzjax.rollout.requests import MAX_STOP_IDS, Request, Sampling, Tokens
 from waltzjax.rollout.session import Session
 
 PAGE_SIZE = 32  # positions; a text's last page is half empty on average
@@ -48,6 +48,11 @@ class Engine:
         cache_tokens: int, decode: Callable[[Sequence[int]], str] | None = None,
         steps: int = STEPS, page_size: int = PAGE_SIZE,
     ):  # fmt: skip
+        if slots < 1 or not 1 <= steps <= page_size or len(stop_ids) > MAX_STOP_IDS:
+            raise ValueError(
+                f"slots, steps and stop_ids: got {slots}, {steps} and {len(stop_ids)} of them, "
+                f"allowed are >= 1, 1 to {page_size} and at most {MAX_STOP_IDS}"
+            )
         self.groups = sharding.row_groups(mesh)
         self.cfg, self.mesh, self.stop_ids, self.decode = cfg, mesh, tuple(stop_ids), decode
         self.slots, self.steps, self.page_size = -(-slots // self.groups), steps, page_size
@@ -125,7 +130,7 @@ class Engine:
 
     @property
     def prefill_widths(self) -> list[int]:
-        """Pieces of a group that may be cached together, or pages copied or wiped."""
+        """Pieces of a group that may be cached together, or pages copied."""
         widths = [max(self.slots, PREFILL_PIECES)]
         while widths[-1] > 1:
             widths.append(-(-widths[-1] // 4))
@@ -136,9 +141,7 @@ class Engine:
         less than half of a batch is padding."""
         start, count = 0, max(map(len, groups))
         while start < count:
-            width = min(
-                (w for w in self.prefill_widths if w < 2 * (count - start)), key=lambda w: -w
-            )
+            width = max(w for w in self.prefill_widths if w < 2 * (count - start))
             yield [some[start : start + width] for some in groups], width
             start += width
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-Key = tuple[Hashable, bytes]  # model, all tokens from the text's first to the page's last
+Key = bytes  # of a text's beginning: of its model and all tokens up to the page's last
 
 
-def prefix_key(model: Hashable, token_ids: Sequence[int]) -> Key:
-    return model, np.asarray(token_ids, np.int32).tobytes()
+def extended(before: Key, token_ids: Sequence[int]) -> Key:
+    """The key of a beginning that goes on with ``token_ids``."""
+    return hashlib.blake2b(
+        before + np.asarray(token_ids, np.int32).tobytes(), digest_size=16
+    ).digest()  # fmt: skip
 
 
 class Pages:
@@ -68,12 +72,11 @@ class Pages:
     def find(self, key: Key) -> int | None:
         return self._page_of.get(key)
 
-    def discard(self, pages: Sequence[int]) -> list[int]:
-        """One user less of each, and what they hold is never found again; those now free."""
+    def discard(self, pages: Sequence[int]) -> None:
+        """One user less of each, and what they hold is never found again."""
         for page in pages:
             self._forget(page)
         self.release(pages)
-        return [page for page in pages if not self._users[page]]
 
     def _forget(self, page: int) -> None:
         key = self._key_of.pop(page, None)

@@ -1,4 +1,4 @@
-"""The device's side of generation: three jitted programs over one paged cache.
+"""The device's side of generation: jitted programs over one paged cache.
 
 ``decode`` draws tokens for a batch of rows, ``prefill`` caches pieces of texts, ``copy`` copies
 pages. Each exists for a few batch widths; whatever else varies is an argument.
@@ -92,11 +92,6 @@ class Programs:
             donate_argnums=0,
             out_shardings=paged,
         )
-        self.wipe = jax.jit(
-            local(_wipe, in_specs=(rows, rows), out_specs=rows),
-            donate_argnums=0,
-            out_shardings=paged,
-        )
         count = pages * sharding.row_groups(mesh)
         self.new_cache = jax.jit(
             partial(empty_cache, cfg, count, page_size), out_shardings=paged
@@ -104,7 +99,7 @@ class Programs:
 
     def compiled(self) -> int:
         """Programs compiled so far."""
-        jitted = (self.decode, self.prefill, self.copy, self.wipe, self.new_cache)
+        jitted = (self.decode, self.prefill, self.copy, self.new_cache)
         return sum(f._cache_size() for f in jitted)  # type: ignore[attr-defined]
 
 
@@ -160,9 +155,3 @@ def _prefill(cfg, params, cache, token_BP, start_B, live_B, table_BM):
 def _copy(cache, source_B, target_B):
     """Copy pages; a target out of range is left out."""
     return jax.tree.map(lambda x: x.at[target_B].set(x[source_B], mode="drop"), cache)
-
-
-def _wipe(cache, page_B):
-    """Zeros into pages; one out of range is left out. What is masked is multiplied with zero: that
-    must not be zero times infinity."""
-    return jax.tree.map(lambda x: x.at[page_B].set(0, mode="drop"), cache)

@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
+import numpy as np
+
 MAX_STOP_IDS = 16  # a request; an array of them goes to the device with every row
+COLDEST, LEAST_MASS = 1e-3, 1e-6  # below them float32 runs out of range
+
+
+def _all(kind: type) -> Callable[[Any], bool]:
+    def fits(values: Any) -> bool:
+        return isinstance(values, Sequence | np.ndarray) and all(
+            isinstance(v, kind) for v in values
+        )
+
+    return fits
+
+
+# What a field must be, and whether it is.
+WHOLE = ("a whole number", lambda x: isinstance(x, Integral) and not isinstance(x, bool))
+REAL = ("a number", lambda x: isinstance(x, Real) and not isinstance(x, bool))
+TOKENS = ("a sequence of token numbers", _all(Integral))
+TEXTS = ("a tuple of texts", lambda x: not isinstance(x, str) and _all(str)(x))
 
 
 class Sampling(NamedTuple):
     """How a request's tokens are drawn and when they end. Requests of any mixture run together."""
 
     max_new_tokens: int  # >= 1
-    temperature: float = 1.0  # >= 0; 0 takes the most probable token
+    temperature: float = 1.0  # 0, which takes the most probable token, or >= 0.001
     top_k: int = 0  # the k most probable tokens; 0: all
-    top_p: float = 1.0  # (0, 1]: the most probable tokens of so much mass together; 1: all
+    top_p: float = 1.0  # [1e-6, 1]: the most probable tokens of so much mass together; 1: all
     min_p: float = 0.0  # [0, 1]: tokens at least so probable, times the most probable; 0: all
     stop_ids: tuple[int, ...] | None = None  # tokens that end it; None: the engine's
     stop_strings: tuple[str, ...] = ()  # texts that end it, wherever its tokens' borders lie
@@ -31,8 +52,9 @@ class Sampling(NamedTuple):
 class Request:
     """One text to be continued by one of the models at hand.
 
-    The answer is a function of model, prompt, sampling and seed alone: token i is drawn with
-    ``fold_in(key(seed), i)``, whatever else is in the batch.
+    The answer is a function of model, prompt, sampling and seed, whatever else is in the batch:
+    token i is drawn with ``fold_in(key(seed), i)``. Batches of another width round otherwise, which
+    in float32 moves logits by some 1e-6, in bfloat16 by some 1e-2: there a token may differ.
     """
 
     id: Any  # hashable, unique among those under way
@@ -74,22 +96,39 @@ def problem(
       decodes: whether the engine can turn tokens into text, which stop strings need.
     """
     s = request.sampling
+    wrong_types = [
+        f"{name}: got {value!r}, allowed is {what}"
+        for name, value, (what, fits) in (
+            ("prompt", request.prompt, TOKENS), ("seed", request.seed, WHOLE),
+            ("max_new_tokens", s.max_new_tokens, WHOLE), ("temperature", s.temperature, REAL),
+            ("top_k", s.top_k, WHOLE), ("top_p", s.top_p, REAL), ("min_p", s.min_p, REAL),
+            ("stop_ids", () if s.stop_ids is None else s.stop_ids, TOKENS),
+            ("stop_strings", s.stop_strings, TEXTS),
+        )
+        if not fits(value)
+    ]  # fmt: skip
+    if wrong_types:
+        return "; ".join(wrong_types)
     room = longest - s.max_new_tokens
     stops = s.stop_ids or ()
+    unknown = [t for t in (*request.prompt, *stops) if not 0 <= t < vocabulary]
     rules = (
         (request.model in models, "model", request.model, f"one of {', '.join(models)}"),
-        (s.max_new_tokens >= 1, "max_new_tokens", s.max_new_tokens, ">= 1"),
         (
-            1 <= len(request.prompt) <= room, "prompt tokens", len(request.prompt),
+            1 <= s.max_new_tokens < longest, "max_new_tokens", s.max_new_tokens,
+            f"1 to {longest - 1}: there are {longest} positions",
+        ),
+        (
+            room < 1 or 1 <= len(request.prompt) <= room, "prompt tokens", len(request.prompt),
             f"1 to {room} ({longest} positions less {s.max_new_tokens} new tokens)",
         ),
+        (not unknown, "token ids", unknown[:1], f"0 to {vocabulary - 1}"),
         (
-            all(0 <= t < vocabulary for t in request.prompt), "token ids",
-            max(request.prompt, default=0), f"0 to {vocabulary - 1}",
+            s.temperature == 0 or COLDEST <= s.temperature < math.inf, "temperature",
+            s.temperature, f"0 or >= {COLDEST}",
         ),
-        (s.temperature >= 0 and math.isfinite(s.temperature), "temperature", s.temperature, ">= 0"),
-        (s.top_k >= 0, "top_k", s.top_k, ">= 0"),
-        (0 < s.top_p <= 1, "top_p", s.top_p, "(0, 1]"),
+        (0 <= s.top_k < 2**31, "top_k", s.top_k, "0 to 2^31 - 1"),
+        (LEAST_MASS <= s.top_p <= 1, "top_p", s.top_p, f"{LEAST_MASS} to 1"),
         (0 <= s.min_p <= 1, "min_p", s.min_p, "[0, 1]"),
         (len(stops) <= MAX_STOP_IDS, "stop_ids", len(stops), f"at most {MAX_STOP_IDS}"),
         (all(s.stop_strings), "stop_strings", s.stop_strings, "no empty one"),

@@ -10,7 +10,7 @@ import dataclasses
 from collections import Counter, deque
 from typing import Any, NamedTuple
 
-from waltzjax.rollout.pages import Pages, prefix_key
+from waltzjax.rollout.pages import Key, Pages, extended
 from waltzjax.rollout.requests import Request, Tokens
 
 
@@ -24,6 +24,7 @@ class Row:
     reach: list[float] = dataclasses.field(default_factory=list)
     pages: list[int] = dataclasses.field(default_factory=list)  # of its group, in order
     told: int = 0  # tokens that events have reported
+    _keys: list[Key] = dataclasses.field(default_factory=list)  # as far as they were asked for
 
     @property
     def known(self) -> tuple[int, ...]:
@@ -44,16 +45,32 @@ class Row:
         """Tokens it may still get."""
         return self.request.sampling.max_new_tokens - len(self.token_ids)
 
+    def page_keys(self, size: int) -> list[Key]:
+        """Of the full pages of what is cached."""
+        cached = self.known[:-1]
+        full = len(cached) // size
+        for page in range(len(self._keys), full):
+            before = self._keys[-1] if self._keys else self.request.model.encode()
+            self._keys.append(extended(before, cached[page * size : (page + 1) * size]))
+        return self._keys[:full]
+
+    def whole_key(self, size: int) -> Key:
+        """Of all that is cached."""
+        keys = self.page_keys(size)
+        rest = self.known[len(keys) * size : -1]
+        if keys and not rest:
+            return keys[-1]
+        return extended(keys[-1] if keys else self.request.model.encode(), rest)
+
     def cut(self, count: int) -> None:
         """Keep the first ``count`` tokens."""
         for column in (self.token_ids, self.logprobs, self.reach):
             del column[count:]
 
     def result(self, finish_reason: str, error: str = "") -> Tokens:
-        logprobs = self.logprobs if self.request.sampling.logprobs else ()
-        return Tokens(
-            tuple(self.token_ids), tuple(logprobs), finish_reason, tuple(self.reach), error
-        )
+        wanted = self.request.sampling.logprobs
+        logprobs, reach = (tuple(x) if wanted else () for x in (self.logprobs, self.reach))
+        return Tokens(tuple(self.token_ids), logprobs, finish_reason, reach, error)
 
 
 class Piece(NamedTuple):
@@ -88,10 +105,16 @@ class Schedule:
         self.rows: list[list[Row]] = [[] for _ in range(groups)]
         self._pages = [Pages(pages) for _ in range(groups)]
         self._shared: list[list[int]] = [[] for _ in range(groups)]  # held until copied
+        self.preempted = 0  # how often a row was sent back for want of pages
 
     @property
     def active(self) -> int:
         return sum(map(len, self.rows))
+
+    @property
+    def crowded(self) -> bool:
+        """Whether those who wait will take every free slot."""
+        return len(self.waiting) >= len(self.rows) * self.slots - self.active
 
     def by_model(self) -> Counter[str]:
         return Counter(row.request.model for rows in self.rows for row in rows)
@@ -99,8 +122,8 @@ class Schedule:
     def admit(self) -> Admission:
         """Move rows from the head of the queue into slots, as long as there are slots and pages.
 
-        Whole pages of a text's beginning that another row of the same model has or had are shared;
-        of an equal text the last, unfilled page is copied.
+        Full pages of a text's beginning that another row of the same model has or had are shared;
+        of an equal text the last page is copied.
         """
         todo = Admission([[] for _ in self.rows], [[] for _ in self.rows])
         while self.waiting:
@@ -132,16 +155,20 @@ class Schedule:
                         row.pages += taken
 
     def leave(self, group: int, row: Row) -> None:
+        """Give up slot and pages; what full pages hold may be found again."""
+        pages = self._pages[group]
+        for page, key in zip(row.pages, row.page_keys(self.page_size), strict=False):
+            if pages.find(key) is None:
+                pages.remember(page, key)
         self.rows[group].remove(row)
-        self._pages[group].release(row.pages)
+        pages.release(row.pages)
         row.pages = []
 
-    def discard(self, group: int, row: Row) -> list[int]:
-        """``leave``, where what the pages hold is spoilt; those that must be wiped."""
+    def discard(self, group: int, row: Row) -> None:
+        """``leave``, where what the pages hold is spoilt."""
         self.rows[group].remove(row)
-        spoilt = self._pages[group].discard(row.pages)
+        self._pages[group].discard(row.pages)
         row.pages = []
-        return spoilt
 
     def cancel(self, request_id: Any) -> bool:
         """Drop a request, waiting or not; whether there was one."""
@@ -157,21 +184,23 @@ class Schedule:
         return False
 
     def _preferred(self, row: Row) -> list[int]:
-        """Groups with a free slot: those that have just this text first, then the emptiest."""
-        whole = prefix_key(row.request.model, row.known[:-1])
+        """Groups with a free slot: the emptiest first. Those that have just this text come first
+        while all slots will be taken anyway."""
+        key = row.whole_key(self.page_size)
 
-        def order(group: int) -> tuple[bool, int]:
-            return self._pages[group].find(whole) is None, len(self.rows[group])
+        def order(group: int) -> tuple[int, int]:
+            lacks, load = self._pages[group].find(key) is None, len(self.rows[group])
+            return (lacks, load) if self.crowded else (load, lacks)
 
         return sorted((g for g, r in enumerate(self.rows) if len(r) < self.slots), key=order)
 
     def _enter(self, group: int, row: Row, todo: Admission) -> bool:
         """Take pages for what the row knows; False if there are too few."""
-        pages, size, model = self._pages[group], self.page_size, row.request.model
-        cached = row.known[:-1]
+        pages, size = self._pages[group], self.page_size
+        cached, keys = row.known[:-1], row.page_keys(self.page_size)
         shared: list[int] = []
-        while (len(shared) + 1) * size <= len(cached):
-            page = pages.find(prefix_key(model, cached[: (len(shared) + 1) * size]))
+        for key in keys:
+            page = pages.find(key)
             if page is None:
                 break
             pages.share(page)
@@ -187,8 +216,9 @@ class Schedule:
         todo.found += len(shared) * size
         for start in range(len(shared) * size, len(cached), size):
             piece = cached[start : start + size]
-            page, key = row.pages[start // size], prefix_key(model, cached[: start + len(piece)])
-            source = pages.find(key) if len(piece) < size else None
+            page, full = row.pages[start // size], len(piece) == size
+            key = keys[start // size] if full else row.whole_key(size)
+            source = None if full else pages.find(key)
             if source is None:
                 todo.pieces[group].append(Piece(row, start, piece))
                 pages.remember(page, key)
@@ -202,3 +232,4 @@ class Schedule:
     def _put_back(self, group: int, row: Row) -> None:
         self.leave(group, row)
         self.waiting.appendleft(row)
+        self.preempted += 1

@@ -7,16 +7,17 @@ batch may be made of any rows: it shrinks as they finish.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
 
 from waltzjax.model.decode import generation_params
-from waltzjax.rollout.batches import page_arrays, piece_arrays, row_arrays
+from waltzjax.rollout.batches import copy_arrays, piece_arrays, row_arrays
 from waltzjax.rollout.programs import NOT_FINITE, RUNNING, STOPPED, Outcome
 from waltzjax.rollout.requests import Event, Request, Tokens, problem
 from waltzjax.rollout.schedule import Row, Schedule
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from waltzjax.rollout.engine import Engine
 
 REFILL_PART = 16  # the host looks once this part of the slots, 1/16, is free
+TAIL = 8  # tokens before the newest ones that may change how these read
 
 
 class Stats(NamedTuple):
@@ -38,10 +40,19 @@ class Stats(NamedTuple):
     occupancy: float  # tokens drawn, of those that batches were computed for; in [0, 1]
     cached_tokens: int  # of texts, that keys and values were computed of
     shared_tokens: int  # of texts, that were found in the cache
+    preempted: int  # rows sent back to the queue for want of pages; they are continued later
 
     def shown(self) -> dict[str, float]:
         """What a person watches."""
         return {"tokens/s": self.tokens_per_s, "active": self.active, "queue": self.waiting}
+
+
+class _Flight(NamedTuple):
+    """A batch on the device."""
+
+    rows: list[list[Row]]  # of each group
+    width: int
+    outcome: Outcome
 
 
 class Session:
@@ -57,7 +68,9 @@ class Session:
         )  # fmt: skip
         self._known: set[Any] = set()
         self._events: list[Event] = []
+        self._flight: _Flight | None = None
         self._count: Counter[str] = Counter()
+        self._passed: Counter[str] = Counter()  # by model: draws since its last that it waited
         self._began = 0.0
 
     def __enter__(self) -> Session:
@@ -84,7 +97,8 @@ class Session:
         if wrong:
             self._events.append(Event(request.id, (), Tokens((), (), "error", error=wrong)))
         else:
-            self._schedule.waiting.append(Row(request))
+            prompt = tuple(map(int, request.prompt))
+            self._schedule.waiting.append(Row(dataclasses.replace(request, prompt=prompt)))
 
     def cancel(self, request_id: Any) -> None:
         """Drop a request; nothing more is heard of it."""
@@ -93,17 +107,24 @@ class Session:
         self._events = [e for e in self._events if e.id != request_id]
 
     def stream(self) -> Iterator[Event]:
-        """News as they come, until no request is left."""
+        """News as they come, until no request is left. While requests for all free slots are
+        waiting, the device goes on as news are read."""
         while True:
-            while self._events:
-                event = self._events.pop(0)
-                if event.result:
-                    self._known.discard(event.id)
-                yield event
-            self._admit()
-            if not self._schedule.active:
+            self._land()
+            if self._schedule.crowded:
+                self._fly()
+            yield from self._news()
+            if self._flight is None:  # what was asked meanwhile comes along
+                self._fly()
+            if self._flight is None and not self._events:
                 return
-            self._draw()
+
+    def _news(self) -> Iterator[Event]:
+        while self._events:
+            event = self._events.pop(0)
+            if event.result:
+                self._known.discard(event.id)
+            yield event
 
     def finished(self) -> Iterator[tuple[Any, Tokens]]:
         """(id, result) of each request as soon as it ends, until none is left."""
@@ -117,7 +138,7 @@ class Session:
         return Stats(
             seconds, count["tokens"], count["tokens"] / max(seconds, 1e-9), self._schedule.active,
             len(self._schedule.waiting), count["tokens"] / max(count["row steps"], 1),
-            count["cached"], count["shared"],
+            count["cached"], count["shared"], self._schedule.preempted,
         )  # fmt: skip
 
     def compile(self) -> None:
@@ -134,9 +155,8 @@ class Session:
                     params, self._cache, rows, np.int32(1), np.int32(0)
                 )
         for width in engine.prefill_widths:
-            arrays = page_arrays(groups, width, absent=(0, engine.pages))
+            arrays = copy_arrays(groups, width, engine.pages)
             self._cache = engine.programs.copy(self._cache, *engine.place(arrays))
-            self._cache = engine.programs.wipe(self._cache, engine.place(arrays[1:])[0])
 
     def _admit(self) -> None:
         """Fill free slots, and cache the texts of those who came in."""
@@ -150,23 +170,26 @@ class Session:
                 )
                 self._count["cached"] += sum(len(p.token_ids) for some in part for p in some)
         for part, width in engine.batches(todo.copies):
-            arrays = page_arrays(part, width, absent=(0, engine.pages))
+            arrays = copy_arrays(part, width, engine.pages)
             self._cache = engine.programs.copy(self._cache, *engine.place(arrays))
         self._schedule.copied()
         self._count["shared"] += todo.found
 
-    def _draw(self) -> None:
-        """A few tokens for the rows of one model, the one that has most: a batch of few rows costs
-        a device nearly as much."""
+    def _fly(self) -> None:
+        """Fill free slots and have the device draw a few tokens for the rows of one model."""
+        self._admit()
         engine, schedule = self._engine, self._schedule
-        counts = schedule.by_model()
-        model = max(counts, key=lambda name: (counts[name], name))
-        schedule.grow(model, engine.steps)
-        rows = [_within(engine.pages, some, model) for some in schedule.rows]
-        active = sum(map(len, rows))
-        if not active:  # all sent back for want of pages, which others have now
+        for model in self._models():
+            schedule.grow(model, engine.steps)
+            rows = [[r for r in some if r.request.model == model] for some in schedule.rows]
+            if any(rows):  # not all were sent back for want of pages
+                break
+        else:
             return
-        longest = max(map(len, rows))
+        self._passed = Counter(
+            {name: self._passed[name] + 1 for name in schedule.by_model() if name != model}
+        )
+        active, longest = sum(map(len, rows)), max(map(len, rows))
         width = min(w for w in engine.decode_widths if w >= longest)
         narrower = [w * engine.groups for w in engine.decode_widths if w < width]
         # Back to the host once some slots are free, or a narrower batch would do.
@@ -176,18 +199,28 @@ class Session:
         self._cache, outcome = engine.programs.decode(
             self._params[model], self._cache, batch, np.int32(engine.steps), np.int32(leave_at),
         )  # fmt: skip
+        self._flight = _Flight(rows, width, outcome)
+
+    def _models(self) -> list[str]:
+        """Those that have rows: the one with most first, as a batch of few costs a device nearly as
+        much; the longer one has waited, the fewer will do."""
+        counts = self._schedule.by_model()
+        return sorted(counts, key=lambda name: (-counts[name] * (1 + self._passed[name]), name))
+
+    def _land(self) -> None:
+        """Take what the device has drawn, if anything."""
+        if self._flight is None:
+            return
+        (rows, width, outcome), self._flight = self._flight, None
         drawn = Outcome(*jax.device_get(outcome))
-        self._count["row steps"] += int(drawn.steps) * width * engine.groups
-        spoilt: list[list[tuple[int]]] = [[] for _ in rows]
+        self._count["row steps"] += int(drawn.steps) * width * self._engine.groups
         for group, some in enumerate(rows):
             for b, row in enumerate(some, group * width):
-                spoilt[group] += [(page,) for page in self._take(group, row, drawn, b)]
-        for part, width in engine.batches(spoilt):
-            arrays = page_arrays(part, width, absent=(engine.pages,))
-            self._cache = engine.programs.wipe(self._cache, *engine.place(arrays))
+                if row in self._schedule.rows[group]:  # it was not cancelled meanwhile
+                    self._take(group, row, drawn, b)
 
-    def _take(self, group: int, row: Row, drawn: Outcome, b: int) -> list[int]:
-        """Give a row what was drawn for it in row ``b`` of a batch; pages to be wiped."""
+    def _take(self, group: int, row: Row, drawn: Outcome, b: int) -> None:
+        """Give a row what was drawn for it in row ``b`` of a batch."""
         count, state = int(drawn.count_B[b]), int(drawn.state_B[b])
         row.token_ids += drawn.token_BN[b, :count].tolist()
         row.logprobs += drawn.logp_BN[b, :count].tolist()
@@ -197,42 +230,33 @@ class Session:
         if stop:
             row.cut(stop)
             state = STOPPED
-        result, spoilt = None, []
+        result = None
         if state == NOT_FINITE:
             where = f"the logits after {row.position + 1} tokens are not finite"
-            result, spoilt = row.result("error", where), self._schedule.discard(group, row)
+            result = row.result("error", where)
+            self._schedule.discard(group, row)
         elif state != RUNNING:
             result = row.result("stop" if state == STOPPED else "length")
             self._schedule.leave(group, row)
         new, row.told = tuple(row.token_ids[row.told :]), len(row.token_ids)
         if new or result:
             self._events.append(Event(row.request.id, new, result))
-        return spoilt
 
     def _stopped_by_text(self, row: Row, count: int) -> int:
-        """With how many tokens the text first holds a stop string; 0: it does not."""
+        """With how many tokens the text first holds a stop string, one of the newest ``count``
+        being part of it; 0: it does not."""
         strings, decode = row.request.sampling.stop_strings, self._engine.decode
         if not strings or decode is None:
             return 0
+        total = len(row.token_ids)
+        # A token is a byte of text at least.
+        reach = max(len(s.encode()) for s in strings) + TAIL
+        start = max(0, total - count - reach)
 
         def holds(tokens: int) -> bool:
-            text = decode(row.token_ids[:tokens])
+            text = decode(row.token_ids[start:tokens])
             return any(s in text for s in strings)
 
-        total = len(row.token_ids)
         if not holds(total):
             return 0
         return next(n for n in range(total - count + 1, total + 1) if holds(n))
-
-
-def _within(pages: int, rows: Sequence[Row], model: str) -> list[Row]:
-    """Those of the model's rows, the first ones, that use no more pages together: one that several
-    of them share counts for each."""
-    found: list[Row] = []
-    for row in rows:
-        if row.request.model == model:
-            pages -= len(row.pages)
-            if pages < 0:
-                break
-            found.append(row)
-    return found

@@ -139,7 +139,9 @@ class Learner:
         self._build(state)
         batch = batch._replace(
             old_logp_BT=self._logp(self._join(frozen, state.params), batch),
-            ref_logp_BT=self._logp(ref_params, batch),
+            # The KL is that of the distribution sampled from to the reference's, which has no part
+            # in the truncation.
+            ref_logp_BT=self._logp(ref_params, batch._replace(reach_BT=None)),
         )
         batch = self._credit(batch)
         metrics = self._measure(batch)
