@@ -122,8 +122,6 @@ def _sums(q_BJGTC, k_BJCP, v_BJPC, seen_BTP) -> _Sums:
     score_BJGTP = jnp.where(seen_BTP[:, None, None], score_BJGTP, NEVER)
     peak_BJGT = score_BJGTP.max(-1)
     weight_BJGTP = jnp.exp(score_BJGTP - peak_BJGT[..., None])
-    # What nobody sees has weight 0, but another row may have left nan there.
-    v_BJPC = jnp.where(seen_BTP.any(1)[:, None, :, None], v_BJPC, 0)
     out_BJGTC = product("BJGTP,BJPC->BJGTC", weight_BJGTP.astype(v_BJPC.dtype), v_BJPC)
     return _Sums(peak_BJGT, weight_BJGTP.sum(-1), out_BJGTC)
 
@@ -133,8 +131,8 @@ def attend_pages(
     *, window: int, visit: int,
 ) -> jax.Array:  # fmt: skip
     """Attention of new tokens over the cached positions up to their own, softmax in float32, page
-    by page as in flash attention (arXiv 2205.14135, algorithm 1). What is not finite stays in its
-    row.
+    by page as in flash attention (arXiv 2205.14135, algorithm 1). What stands in a row's last page
+    behind its newest token is multiplied with zero: it must be finite.
 
     Several tokens a row: the first pages of all rows are read together, then the second ones. One
     token a row: the pages in use are read ``visit`` at a time, one row's after another's, so that

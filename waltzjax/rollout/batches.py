@@ -13,8 +13,9 @@ from waltzjax.rollout.schedule import Piece, Row
 
 
 def row_arrays(
-    groups: Sequence[Sequence[Row]], width: int, table: int, stop_ids: Sequence[int]
-) -> Rows:
+    groups: Sequence[Sequence[Row]], width: int, table: int, pages: int, page_size: int,
+    stop_ids: Sequence[int],
+) -> Rows:  # fmt: skip
     """``width`` rows for each group, padded with rows that draw nothing."""
     B = len(groups) * width
 
@@ -24,14 +25,16 @@ def row_arrays(
     i32, f32 = np.int32, np.float32
     settings = Settings(zeros(f32), zeros(i32), np.ones(B, f32), zeros(f32))
     out = Rows(
-        zeros(i32, table), zeros(i32), zeros(i32), zeros(i32), zeros(i32), zeros(np.uint32),
-        np.full((B, MAX_STOP_IDS), -1, i32), settings,
+        zeros(i32, table), np.full(B, pages, i32), zeros(i32), zeros(i32), zeros(i32), zeros(i32),
+        zeros(np.uint32), np.full((B, MAX_STOP_IDS), -1, i32), settings,
     )  # fmt: skip
     for g, rows in enumerate(groups):
         for b, row in enumerate(rows, g * width):
             s = row.request.sampling
             stops = stop_ids if s.stop_ids is None else s.stop_ids
             out.table_BM[b, : len(row.pages)] = row.pages
+            if row.position <= (len(row.pages) - 1) * page_size:
+                out.fresh_B[b] = row.pages[-1]
             out.token_B[b] = row.newest
             out.position_B[b], out.drawn_B[b] = row.position, len(row.token_ids)
             out.left_B[b], out.seed_B[b] = row.left, row.request.seed

@@ -19,6 +19,7 @@ from waltzjax.model.decode import generation_params
 from waltzjax.rollout.batches import piece_arrays, row_arrays
 from waltzjax.rollout.programs import Programs
 from waltzjax.rollout.requests import MAX_STOP_IDS, Request, Sampling, Tokens
+from waltzjax.rollout.schedule import Row
 from waltzjax.rollout.session import Session
 
 PAGE_SIZE = 32  # positions; a text's last page is half empty on average
@@ -110,7 +111,7 @@ class Engine:
             )
 
         groups: list[list] = [[]] * self.groups
-        drawn = row_arrays(groups, self.slots, self.table, ())
+        drawn = self.row_arrays(groups, self.slots, ())
         texts = piece_arrays(groups, self.prefill_widths[0], self.page_size, self.table)
         return {
             "decode": self.programs.decode.lower(
@@ -144,6 +145,10 @@ class Engine:
             width = max(w for w in self.prefill_widths if w < 2 * (count - start))
             yield [some[start : start + width] for some in groups], width
             start += width
+
+    def row_arrays(self, groups: Sequence[Sequence[Row]], width: int, stop_ids: Sequence[int]):
+        """``batches.row_arrays`` for this engine's cache."""
+        return row_arrays(groups, width, self.table, self.pages, self.page_size, stop_ids)
 
     def place(self, arrays: Any) -> Any:
         """Host arrays, one row after another, on the devices of their groups."""

@@ -28,6 +28,7 @@ class Rows(NamedTuple):
     """Rows to decode; a row with ``left_B`` 0 is padding."""
 
     table_BM: Any  # int32, see PageView
+    fresh_B: Any  # int32, a page that holds nothing of the row's yet; out of range: there is none
     token_B: Any  # int32, the newest token, not cached yet
     position_B: Any  # int32, where it stands
     drawn_B: Any  # int32, tokens drawn before
@@ -106,6 +107,9 @@ class Programs:
 def _decode(cfg, most_steps, params, cache: Cache, rows: Rows, most, leave_at):
     """Draw up to ``most`` tokens a row; return early once no more than ``leave_at`` rows of all
     groups go on."""
+    # What another row has left in a page, perhaps nan, would be multiplied with zero.
+    values = tuple(v.at[rows.fresh_B].set(0, mode="drop") for v in cache.v)
+    cache = cache._replace(v=values)
     unembed_VD = unembedding(params)
     B = rows.token_B.shape[0]
 

@@ -179,7 +179,7 @@ class Schedule:
         for group, rows in enumerate(self.rows):
             for row in rows:
                 if row.request.id == request_id:
-                    self.leave(group, row)
+                    self.discard(group, row)  # what is being drawn for it may spoil its pages
                     return True
         return False
 

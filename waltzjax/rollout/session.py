@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from waltzjax.model.decode import generation_params
-from waltzjax.rollout.batches import copy_arrays, piece_arrays, row_arrays
+from waltzjax.rollout.batches import copy_arrays, piece_arrays
 from waltzjax.rollout.programs import NOT_FINITE, RUNNING, STOPPED, Outcome
 from waltzjax.rollout.requests import Event, Request, Tokens, problem
 from waltzjax.rollout.schedule import Row, Schedule
@@ -150,7 +150,7 @@ class Session:
                 arrays = piece_arrays(groups, width, engine.page_size, engine.table)
                 self._cache = engine.programs.prefill(params, self._cache, *engine.place(arrays))
             for width in engine.decode_widths:
-                rows = engine.place(row_arrays(groups, width, engine.table, ()))
+                rows = engine.place(engine.row_arrays(groups, width, ()))
                 self._cache, _ = engine.programs.decode(
                     params, self._cache, rows, np.int32(1), np.int32(0)
                 )
@@ -195,7 +195,7 @@ class Session:
         # Back to the host once some slots are free, or a narrower batch would do.
         some_free = active - max(1, engine.slots * engine.groups // REFILL_PART)
         leave_at = min(max([some_free, *narrower[:1]]), active - 1)
-        batch = engine.place(row_arrays(rows, width, engine.table, engine.stop_ids))
+        batch = engine.place(engine.row_arrays(rows, width, engine.stop_ids))
         self._cache, outcome = engine.programs.decode(
             self._params[model], self._cache, batch, np.int32(engine.steps), np.int32(leave_at),
         )  # fmt: skip
@@ -226,7 +226,7 @@ class Session:
         row.logprobs += drawn.logp_BN[b, :count].tolist()
         row.reach += drawn.reach_BN[b, :count].tolist()
         self._count["tokens"] += count
-        stop = self._stopped_by_text(row, count)
+        stop, spoilt = self._stopped_by_text(row, count), state == NOT_FINITE
         if stop:
             row.cut(stop)
             state = STOPPED
@@ -234,10 +234,11 @@ class Session:
         if state == NOT_FINITE:
             where = f"the logits after {row.position + 1} tokens are not finite"
             result = row.result("error", where)
-            self._schedule.discard(group, row)
         elif state != RUNNING:
             result = row.result("stop" if state == STOPPED else "length")
-            self._schedule.leave(group, row)
+        if result:
+            leave = self._schedule.discard if spoilt else self._schedule.leave
+            leave(group, row)
         new, row.told = tuple(row.token_ids[row.told :]), len(row.token_ids)
         if new or result:
             self._events.append(Event(row.request.id, new, result))
