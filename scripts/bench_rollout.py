@@ -46,7 +46,7 @@ flags.DEFINE_string("model", "", "Hugging Face directory of a Llama; default: a 
 flags.DEFINE_integer("requests", 256, "Requests.", lower_bound=2)
 flags.DEFINE_integer("slots", 64, "Slots of this engine.", lower_bound=1)
 flags.DEFINE_integer("cache_tokens", 16384, "Tokens of this engine's cache.", lower_bound=1)
-flags.DEFINE_list("batches", ["16", "32", "64"], "Batch sizes tried for the others.")
+flags.DEFINE_list("batches", ["8", "16", "32"], "Batch sizes tried for the others.")
 flags.DEFINE_integer("rounds", 2, "Timed turns of each, after the trials.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Of prompts and lengths.", lower_bound=0)
 flags.DEFINE_bool("json", False, "Print one JSON line alone.")
@@ -190,7 +190,8 @@ def tunix(directory: Path, work: Work, batch: int) -> Contestant:
     def up(n: int, step: int) -> int:
         return -(-n // step) * step
 
-    mesh = jax.make_mesh((1, 1), ("fsdp", "tp"))
+    auto = (jax.sharding.AxisType.Auto,) * 2
+    mesh = jax.make_mesh((1, 1), ("fsdp", "tp"), axis_types=auto)
     with mesh:
         model = create_model_from_safe_tensors(str(directory), config, mesh)
     room = up(max(map(len, work.prompts)), 64) + up(max(work.lengths), 64)
