@@ -27,7 +27,7 @@ test: $(DEV_STAMP) ## format, lint, types, tests: exactly what CI runs
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 check: test ## the same as test
 

@@ -27,7 +27,7 @@ def smallest(name="stage2.py"):
     c.embedded.width, c.embedded.mlp_width, c.embedded.layers = 16, 32, 1
     c.embedded.card_steps = c.embedded.demo_steps = 2
     c.embedded.batch = c.rollout.batch = c.rollout.slots = 8
-    c.rollout.cache_tokens, c.rollout.top_p = 4096, 0.9  # the trainer must truncate too
+    c.rollout.cache_tokens = 4096
     c.rollout.max_new_tokens = 6
     c.rl.microbatches = 2
     c.train.steps.stage1 = c.train.steps.stage2 = STEPS
@@ -122,7 +122,7 @@ def test_stage1_leaves_the_conversation_agent_alone(finished):
 
 def test_stage1_alone(tmp_path):
     c = smallest("stage1.py")
-    c.train.steps.stage1 = 2
+    c.train.steps.stage1, c.rollout.top_p = 2, 0.9  # the trainer must truncate too
     results = train(c, tmp_path / "run")
     assert "base" in results and "stage1" not in results and results["n"] == 12
     weights = {
@@ -130,6 +130,7 @@ def test_stage1_alone(tmp_path):
         for role in ("base", "conversation", "feedback")
     }
     assert weights["conversation"] == weights["base"] != weights["feedback"]
+    assert max(r["gap_max/feedback"] for r in records(tmp_path / "run")) < GAP
 
 
 def test_adapters_over_one_base(tmp_path):
@@ -293,7 +294,6 @@ def test_the_evaluate_command(finished, tmp_path):
     workdir, output = finished[0], tmp_path / "new" / "rates.json"
     arguments = [
         "--config=configs/stage2.py:tiny", "--config.eval.prompts=12", "--config.rollout.slots=8",
-        "--config.rollout.top_p=0.9",
         "--config.rollout.max_new_tokens=6", f"--data={workdir / 'data'}", f"--output={output}",
         f"--conversation={workdir / 'conversation'}", f"--feedback={workdir / 'feedback'}",
     ]  # fmt: skip
