@@ -98,11 +98,6 @@ class Programs:
             partial(empty_cache, cfg, count, page_size), out_shardings=paged
         )  # fmt: skip
 
-    def compiled(self) -> int:
-        """Programs compiled so far."""
-        jitted = (self.decode, self.prefill, self.copy, self.new_cache)
-        return sum(f._cache_size() for f in jitted)  # type: ignore[attr-defined]
-
 
 def _decode(cfg, most_steps, params, cache: Cache, rows: Rows, most, leave_at):
     """Draw up to ``most`` tokens a row; return early once no more than ``leave_at`` rows of all
