@@ -19,7 +19,6 @@ import dataclasses
 import json
 import math
 import time
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -32,6 +31,7 @@ from waltzjax.console import phase
 from waltzjax.model import hf_config, sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_visit
+from waltzjax.model.decode import generation_params
 from waltzjax.model.transformer import init_params
 from waltzjax.rollout.engine import PAGE_SIZE, STEPS, Engine
 from waltzjax.rollout.requests import Request, Sampling
@@ -130,7 +130,12 @@ def main() -> None:
     known = next((gb for name, gb in PEAK_GB_PER_S.items() if name in kind), 0.0)
     mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
     copied = copy_gb_per_s()
-    params = jax.jit(partial(init_params, cfg))(jax.random.key(0))
+
+    @jax.jit
+    def weights(key):
+        return generation_params(cfg, mesh, {"model": init_params(cfg, key)})["model"]
+
+    params = weights(jax.random.key(0))  # held once, as generation reads them
     for slots in map(int, f.slots):
         found = measure(cfg, params, mesh, slots, f, f.bandwidth or known)
         print(json.dumps(found | {"copy_gb_per_s": copied}), flush=True)

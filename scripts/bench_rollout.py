@@ -45,8 +45,8 @@ COMPILED = "/jax/core/compile/backend_compile_duration"  # told to listeners
 
 flags.DEFINE_string("model", "", "Hugging Face directory of a Llama; default: a random one, 28 M.")
 flags.DEFINE_integer("requests", 256, "Requests.", lower_bound=2)
-flags.DEFINE_integer("slots", 64, "Slots of this engine.", lower_bound=1)
-flags.DEFINE_integer("cache_tokens", 16384, "Tokens of this engine's cache.", lower_bound=1)
+flags.DEFINE_integer("slots", 32, "Slots of this engine.", lower_bound=1)
+flags.DEFINE_integer("cache_tokens", 8192, "Tokens of this engine's cache.", lower_bound=1)
 flags.DEFINE_list("batches", ["8", "16", "32"], "Batch sizes tried for the others.")
 flags.DEFINE_integer("rounds", 2, "Timed turns of each, after the trials.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Of prompts and lengths.", lower_bound=0)
@@ -96,13 +96,15 @@ class Contestant(NamedTuple):
 
 def ours(directory: Path, work: Work, batch: int) -> Contestant:
     from waltzjax.model import hf, hf_config, sharding
+    from waltzjax.model.decode import generation_params
     from waltzjax.rollout.engine import Engine
     from waltzjax.rollout.requests import Request, Sampling
 
     f, mesh = flags.FLAGS, sharding.make_mesh((1, 1, 1), jax.devices()[:1])
     cfg = hf_config.read_config(directory, dtype="float32", param_dtype="float32", remat="none")
     engine = Engine(cfg, mesh, (), slots=f.slots, cache_tokens=f.cache_tokens)
-    params = {"model": hf.load_params(directory, cfg, mesh)}
+    # In no other form than generation's, as no one trains here.
+    params = generation_params(cfg, mesh, {"model": hf.load_params(directory, cfg, mesh)})
     with phase("this engine: compiling"):
         engine.warm_up(params)
     compiled, last = [0], []  # programs, in runs of this engine
@@ -244,6 +246,16 @@ def timed(contestant: Contestant, work: Work) -> float:
     return tokens / seconds
 
 
+def peak_of_this_process() -> float:
+    """In MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss counts on from that of the process that started this one
+        line = next(s for s in status.read_text().splitlines() if s.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / MIB
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
+
+
 def peak_mib(name: str, directory: Path, batch: int) -> float:
     """Of a process that runs it alone, in MiB."""
     f = flags.FLAGS
@@ -312,7 +324,7 @@ def main() -> None:
             make = {"ours": ours, "transformers": transformers, "tunix": tunix}[f.only]
             some = work if f.only == "ours" else work.largest(f.only_batch)
             make(directory, work, f.only_batch).run(some)
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MIB)
+            print(peak_of_this_process())
             return
         with contextlib.redirect_stdout(sys.stderr if f.json else sys.stdout):
             found = compare(directory, work)

@@ -40,6 +40,36 @@ def test_an_error_is_said_and_ends_it(error, says, traceback):
     assert says in done.stderr and ("Traceback" in done.stderr) == traceback
 
 
+KEEP = """
+import numpy as np
+from pathlib import Path
+from waltzjax import commands
+
+def resident_mib():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+def main():
+    kept = []
+    before = resident_mib()
+    for _ in range(3):
+        blocks = [np.ones(2**21) for _ in range(8)]  # of 16 MiB
+        kept.append(bytearray(100_000))  # above them
+        del blocks
+    print(resident_mib() - before)
+
+commands.run(main) if {ours} else main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of glibc's")
+def test_freed_memory_goes_back():
+    left = [
+        float(subprocess.check_output([sys.executable, "-c", KEEP.format(ours=ours)], cwd=REPO))
+        for ours in (True, False)
+    ]
+    assert left[0] < 16 < left[1]  # less than a block; a Python of its own keeps some
+
+
 @pytest.mark.parametrize("content", ["def get_config(:", "import no_such_module"])
 def test_a_config_file_that_does_not_load_is_one_line(content, tmp_path):
     (tmp_path / "mine.py").write_text(content)

@@ -105,4 +105,6 @@ def test_contestants_generate_the_same_work(tmp_path):
     got = json.loads(out)
     assert got["compilations_after_warmup"] == 0
     assert got["ratio_hf"] == pytest.approx(got["ours_tokens_per_s"] / got["hf_tokens_per_s"])
-    assert 0 < got["occupancy"] <= 1 and set(got["peak_mib"]) >= {"ours", "transformers"}
+    assert 0 < got["occupancy"] <= 1
+    ours, theirs = (got["peak_mib"][name] for name in ("ours", "transformers"))
+    assert ours != theirs  # each its own, not that of the process that started them

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import os
 import sys
@@ -17,6 +18,7 @@ from waltzjax import console, processes
 from waltzjax.interrupts import Stopped
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 2**22  # of glibc's mallopt; bytes
 OUT_OF_MEMORY = (
     "A device's memory is full: more config.rl.microbatches, a smaller rollout.max_new_tokens, "
     "rollout.slots or rollout.cache_tokens, :lora or more devices need less; waltzjax.plan says "
@@ -28,6 +30,8 @@ OUT_OF_MEMORY = (
 def run(main: Callable[[], object]) -> None:
     """Parse the command line, run ``main``, and exit: 0 done; 1 an error, said in one message;
     2 a command line that cannot be; 130 and 143 after Ctrl-C and SIGTERM."""
+
+    _return_freed_memory()
 
     def start(_: Sequence[str]) -> None:
         with contextlib.ExitStack() as stack:
@@ -56,6 +60,14 @@ def _run(main: Callable[[], object], stack: contextlib.ExitStack) -> None:
         _fail(f"error: {str(error).splitlines()[0]}\n{OUT_OF_MEMORY}")
     except Exception:
         _fail(traceback.format_exc())
+
+
+def _return_freed_memory() -> None:
+    """Have large blocks go back to the system when they are freed. glibc by itself comes to keep
+    those of up to 32 MiB, and as arrays are aligned it hardly finds a use for them again."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt") and "MALLOC_MMAP_THRESHOLD_" not in os.environ:
+        libc.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 def _fail(text: str) -> NoReturn:

@@ -39,7 +39,7 @@ def generation_params(cfg: ModelConfig, mesh: Mesh, models: Mapping[str, Any]) -
 
     Training splits weights over fsdp too and gathers a layer's for its use; at every token that
     would be the whole model over the wire. Arrays that several models share, as adapters do their
-    base, are made once. Arrays may be abstract.
+    base, are made once. Arrays may be abstract. What this function has made is taken as it is.
     """
     made: dict[int, Any] = {}
 
@@ -66,11 +66,13 @@ def generation_params(cfg: ModelConfig, mesh: Mesh, models: Mapping[str, Any]) -
     def layer(tree: Any, i: int) -> Any:
         return jax.tree.map(lambda each: each[i], tree, is_leaf=lambda x: type(x) is tuple)
 
-    forms = {model: jax.tree_util.tree_map_with_path(one, tree) for model, tree in models.items()}
-    return {
-        model: {**tree, "layers": [layer(tree["layers"], i) for i in range(cfg.layers)]}
-        for model, tree in forms.items()
-    }
+    def form(tree: Any) -> Any:
+        if isinstance(tree["layers"], list):
+            return tree
+        tree = jax.tree_util.tree_map_with_path(one, tree)
+        return {**tree, "layers": [layer(tree["layers"], i) for i in range(cfg.layers)]}
+
+    return {model: form(tree) for model, tree in models.items()}
 
 
 @lru_cache

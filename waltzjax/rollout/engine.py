@@ -131,18 +131,25 @@ class Engine:
 
     @property
     def prefill_widths(self) -> list[int]:
-        """Pieces of a group that may be cached together, or pages copied."""
+        """Pieces of a group that may be cached together."""
         widths = [max(self.slots, PREFILL_PIECES)]
-        while widths[-1] > 1:
+        while widths[-1] > 2:
             widths.append(-(-widths[-1] // 4))
         return widths
 
-    def batches(self, groups: Sequence[Sequence[T]]) -> Iterator[tuple[list, int]]:
-        """Lists, one a group, in parts and their order; with each part, the prefill width for it:
-        less than half of a batch is padding."""
+    @property
+    def copy_widths(self) -> list[int]:
+        """Pages of a group that may be copied together: little work, so one program will do."""
+        return self.prefill_widths[:1]
+
+    @staticmethod
+    def batches(groups: Sequence[Sequence[T]], widths: Sequence[int]) -> Iterator[tuple[list, int]]:
+        """Lists, one a group, in parts and their order; with each part, the width for it: at most
+        half of a batch is padding, unless there is no such width."""
         start, count = 0, max(map(len, groups))
         while start < count:
-            width = max(w for w in self.prefill_widths if w < 2 * (count - start))
+            fit = [w for w in widths if w <= 2 * (count - start)]
+            width = max(fit, default=min(widths))
             yield [some[start : start + width] for some in groups], width
             start += width
 

@@ -154,7 +154,7 @@ class Session:
                 self._cache, _ = engine.programs.decode(
                     params, self._cache, rows, np.int32(1), np.int32(0)
                 )
-        for width in engine.prefill_widths:
+        for width in engine.copy_widths:
             arrays = copy_arrays(groups, width, engine.pages)
             self._cache = engine.programs.copy(self._cache, *engine.place(arrays))
 
@@ -163,13 +163,13 @@ class Session:
         engine, todo = self._engine, self._schedule.admit()
         for model in {piece.row.request.model: 0 for some in todo.pieces for piece in some}:
             pieces = [[p for p in some if p.row.request.model == model] for some in todo.pieces]
-            for part, width in engine.batches(pieces):
+            for part, width in engine.batches(pieces, engine.prefill_widths):
                 arrays = piece_arrays(part, width, engine.page_size, engine.table)
                 self._cache = engine.programs.prefill(
                     self._params[model], self._cache, *engine.place(arrays)
                 )
                 self._count["cached"] += sum(len(p.token_ids) for some in part for p in some)
-        for part, width in engine.batches(todo.copies):
+        for part, width in engine.batches(todo.copies, engine.copy_widths):
             arrays = copy_arrays(part, width, engine.pages)
             self._cache = engine.programs.copy(self._cache, *engine.place(arrays))
         self._schedule.copied()
