@@ -1,6 +1,8 @@
-"""Eight emulated CPU devices, and programs compiled once a session; before jax is first imported.
+"""Eight emulated CPU devices, and programs compiled quickly and once a session; before jax is first
+imported.
 
-Runs are tested by running them again and again: without the cache most of the time is compilation.
+Runs are tested by running them again and again, a few steps each: most of the time would be
+compilation.
 """
 
 import atexit
@@ -8,9 +10,17 @@ import os
 import shutil
 import tempfile
 
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+LONGEST = ("test_train.py", "test_distributed.py")  # begun first, so that all workers end together
+
+os.environ["XLA_FLAGS"] = (
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+)
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the cache of who started them
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="waltzjax-tests-")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONGEST)

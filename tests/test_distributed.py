@@ -54,7 +54,7 @@ def start_two(command, *arguments, **overrides):
     settings = {**OVERRIDES, **overrides}
     flags = [f"--config.{key}={value}" for key, value in settings.items()]
     who = ["--distributed", f"--coordinator=127.0.0.1:{free_port()}", "--processes=2"]
-    devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    devices = {"XLA_FLAGS": os.environ["XLA_FLAGS"].replace("count=8", "count=2")}
     return [
         subprocess.Popen(
             [*command, *flags, *arguments, *who, f"--process={index}"],

@@ -45,6 +45,12 @@ def finished(tmp_path_factory):
     return workdir, train(smallest(), workdir)
 
 
+def with_base_of(finished, c):
+    """The config ``c`` on the finished run's base and data, instead of some of its own."""
+    c.model.base, c.data.directory = (str(finished[0] / part) for part in ("base", "data"))
+    return c
+
+
 def prepared(finished, workdir):
     """A fresh run directory that has its data and base model already."""
     for part in ("data", "base", "evaluations/base.json"):
@@ -120,22 +126,23 @@ def test_stage1_leaves_the_conversation_agent_alone(finished):
     assert updated[-1] == {"loss/feedback", "loss/conversation"}
 
 
-def test_stage1_alone(tmp_path):
-    c = smallest("stage1.py")
+def test_stage1_alone(finished, tmp_path):
+    c = with_base_of(finished, smallest("stage1.py"))
     c.train.steps.stage1, c.rollout.top_p = 2, 0.9  # the trainer must truncate too
     results = train(c, tmp_path / "run")
     assert "base" in results and "stage1" not in results and results["n"] == 12
+    where = {role: tmp_path / "run" / role for role in ("conversation", "feedback")}
     weights = {
-        role: (tmp_path / "run" / role / "model.safetensors").read_bytes()
-        for role in ("base", "conversation", "feedback")
+        role: (directory / "model.safetensors").read_bytes()
+        for role, directory in {"base": finished[0] / "base", **where}.items()
     }
     assert weights["conversation"] == weights["base"] != weights["feedback"]
     assert max(r["gap_max/feedback"] for r in records(tmp_path / "run")) < GAP
 
 
-def test_adapters_over_one_base(tmp_path):
+def test_adapters_over_one_base(finished, tmp_path):
     """Stage 2 goes on from stage 1's adapter; a finished run is read back."""
-    c = smallest()
+    c = with_base_of(finished, smallest())
     c.lora.rank = 2
     c.train.steps.stage1 = c.train.steps.stage2 = 2
     c.optim.lr.feedback = 0.1
@@ -147,9 +154,8 @@ def test_adapters_over_one_base(tmp_path):
     (tmp_path / "run/evaluations/stage2.json").unlink()
     assert train(c, tmp_path / "run") == results  # read back, and measured anew
 
-    more = smallest("stage1.py")
+    more = with_base_of(finished, smallest("stage1.py"))
     more.lora.rank, more.train.steps.stage1 = 2, 1
-    more.model.base = str(tmp_path / "run/base")
     more.model.feedback = str(tmp_path / "run/feedback")
     assert train(more, tmp_path / "more")["base"]["asr"] is not None
     more.lora.rank = 0
@@ -178,7 +184,7 @@ def train_until_killed(workdir, monkeypatch, stage, after):
     monkeypatch.setattr(iteration, "Agents", real)
 
 
-@pytest.mark.parametrize(("stage", "after"), [("stage1", 3), ("stage2", 1), ("stage2", 3)])
+@pytest.mark.parametrize(("stage", "after"), [("stage1", 3), ("stage2", 1)])
 def test_killed_and_restarted_equals_uninterrupted(finished, tmp_path, monkeypatch, stage, after):
     workdir = prepared(finished, tmp_path / "run")
     train_until_killed(workdir, monkeypatch, stage, after)
@@ -258,7 +264,8 @@ def test_a_finished_run_trains_nothing_again(finished, capsys):
 
 
 def command(*args, **kwargs):
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "COLUMNS": "200"}
+    one_device = os.environ["XLA_FLAGS"].replace("count=8", "count=1")
+    environment = {**os.environ, "XLA_FLAGS": one_device, "COLUMNS": "200"}
     return subprocess.run(
         [sys.executable, "-m", *args], cwd=REPO, env=environment, capture_output=True, text=True,
         timeout=120, **kwargs,

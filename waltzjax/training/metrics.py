@@ -8,8 +8,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
-
 
 class MetricWriter:
     """Appends to ``metrics.jsonl`` and to ``tensorboard/<stage>`` under ``workdir``.
@@ -27,6 +25,9 @@ class MetricWriter:
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text("".join(json.dumps(r) + "\n" for r in kept))
         os.replace(temporary, self.path)
+        # Late: it imports PyTorch where there is one, two seconds of every command.
+        from tensorboardX import SummaryWriter
+
         self._file = self.path.open("a")
         self._board = SummaryWriter(
             str(workdir / "tensorboard" / stage), purge_step=resume_step + 1
