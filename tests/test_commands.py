@@ -1,5 +1,6 @@
 """How commands end: what is said, and the exit status."""
 
+import ctypes
 import subprocess
 import sys
 
@@ -61,13 +62,13 @@ commands.run(main) if {ours} else main()
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="of glibc's")
 def test_freed_memory_goes_back():
     left = [
         float(subprocess.check_output([sys.executable, "-c", KEEP.format(ours=ours)], cwd=REPO))
         for ours in (True, False)
     ]
-    assert left[0] < 16 < left[1]  # less than a block; a Python of its own keeps some
+    # Less than a block. By itself glibc keeps some; other libraries have no such setting.
+    assert left[0] < 16 and (left[1] > 16 or not hasattr(ctypes.CDLL(None), "mallopt"))
 
 
 @pytest.mark.parametrize("content", ["def get_config(:", "import no_such_module"])

@@ -184,7 +184,7 @@ def train_until_killed(workdir, monkeypatch, stage, after):
     monkeypatch.setattr(iteration, "Agents", real)
 
 
-@pytest.mark.parametrize(("stage", "after"), [("stage1", 3), ("stage2", 1)])
+@pytest.mark.parametrize(("stage", "after"), [("stage1", 3), ("stage2", 1), ("stage2", 3)])
 def test_killed_and_restarted_equals_uninterrupted(finished, tmp_path, monkeypatch, stage, after):
     workdir = prepared(finished, tmp_path / "run")
     train_until_killed(workdir, monkeypatch, stage, after)
