@@ -20,6 +20,7 @@ def batch(rng, rows=3, tokens=6) -> PolicyBatch:
     return PolicyBatch(
         zero, zero[:, 0], action, action / action.sum(), rng.random(rows), logp["sampler"],
         logp["old"], logp["ref"], rng.standard_normal((rows, tokens)), np.ones((rows, tokens)),
+        np.full(rows, 0.3),
     )  # fmt: skip
 
 
@@ -56,8 +57,8 @@ def test_kl_in_the_loss_is_added_with_its_weight(estimator):
     b = batch(np.random.default_rng(1))
     logp = b.old_logp_BT + 0.1
     settings = dict(clip_low=0.2, clip_high=0.2, dual_clip=None, estimator=estimator)
-    without, _ = policy_loss(logp, b, beta=0.0, **settings)
-    with_kl, _ = policy_loss(logp, b, beta=0.3, **settings)
+    without, _ = policy_loss(logp, b, kl_in="reward", **settings)
+    with_kl, _ = policy_loss(logp, b, kl_in="loss", **settings)
     r = b.ref_logp_BT - logp
     kl = {"k1": -r, "k2": r**2 / 2, "k3": np.exp(r) - r - 1}[estimator]
     np.testing.assert_allclose(
@@ -70,6 +71,7 @@ def test_the_config_puts_the_kl_in_one_place(where, in_reward, in_loss):
     config = default()
     config.rl.kl_in, config.rl.beta.stage1, config.rl.beta.stage2 = where, 0.5, 0.0
     recipe = RECIPES["stage1"](config)
+    assert recipe.beta == 0.5
     b = batch(np.random.default_rng(2))
     near = b._replace(ref_logp_BT=b.old_logp_BT)  # no KL
     moved = [np.abs(recipe.credit(x).advantage_BT - recipe.credit(near).advantage_BT).max()
@@ -81,7 +83,7 @@ def test_the_config_puts_the_kl_in_one_place(where, in_reward, in_loss):
 
 def test_credit_over_microbatches_is_one_z_score():
     b = batch(np.random.default_rng(3), rows=4)
-    settings = dict(beta=0.1, estimator="k1", reward_clip=10.0, is_cap=0.0)
+    settings = dict(kl_in="reward", estimator="k1", reward_clip=10.0, is_cap=0.0)
     whole = reinforce_pp(b, **settings)
     split = jax.tree.map(lambda x: np.asarray(x).reshape(2, 2, *np.shape(x)[1:]), b)
     parts = reinforce_pp(split, **settings)
@@ -93,7 +95,7 @@ def test_credit_over_microbatches_is_one_z_score():
 
 def test_importance_weights_are_truncated_at_the_cap():
     b = batch(np.random.default_rng(4))
-    got = reinforce_pp(b, beta=0.0, estimator="k1", reward_clip=10.0, is_cap=1.1).is_weight_BT
+    got = reinforce_pp(b, kl_in="reward", estimator="k1", reward_clip=10.0, is_cap=1.1).is_weight_BT
     want = np.minimum(np.exp(b.old_logp_BT - b.sampler_logp_BT), 1.1)
     np.testing.assert_allclose(got, want, rtol=ATOL)
     assert (want < 1.1).any() and (want == 1.1).any()

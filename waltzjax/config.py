@@ -70,6 +70,9 @@ def default() -> ConfigDict:
     c.rl = ConfigDict()
     # KL coefficient [source], against what each agent was at the start of the stage.
     c.rl.beta = ConfigDict({"stage1": 0.01, "stage2": 0.01})
+    # > 0: beta of each agent follows its KL, nats a token, to this target (arXiv 1909.08593, 2.2).
+    c.rl.kl_target = 0.0
+    c.rl.kl_gain = 0.1  # of that: how fast [the same paper]
     c.rl.kl_estimator = "k1"  # k1 | k2 | k3
     c.rl.kl_in = "reward"  # reward | loss; REINFORCE++ has it in the reward
     c.rl.clip_low = 0.2  # [source]

@@ -97,7 +97,8 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
     for path in (
         "seed", "lora.rank",
         "rollout.t_max", "rollout.top_k", "reward.alpha", "reward.gamma", "rl.clip_low",
-        "rl.clip_high", "rl.is_cap", "optim.warmup_steps", "optim.weight_decay", "eval.prompts",
+        "rl.clip_high", "rl.is_cap",
+        "rl.kl_target", "rl.kl_gain", "optim.warmup_steps", "optim.weight_decay", "eval.prompts",
         "rl.beta.stage1", "rl.beta.stage2",
         "reward.lam.stage1", "reward.lam.stage2", "train.steps.stage1", "train.steps.stage2",
         "train.validate_every", "embedded.data_seed",

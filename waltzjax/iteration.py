@@ -90,6 +90,7 @@ def agent_learner(
         temperature=config.rollout.temperature,
         block=config.model.vocab_block,
         updates=config.rl.updates_per_rollout,
+        adapt=recipe.adapt,
         join=join,
         seed=config.seed,
     )

@@ -89,7 +89,9 @@ def run_stage(
         batches.set_state(host["data"])
         console.say(f"{stage}: resumed after step {step}")
     else:
-        agents = {role: init_state(start[role], o, mesh) for role, o in optimizers.items()}
+        agents = {
+            role: init_state(start[role], o, mesh, recipe.beta) for role, o in optimizers.items()
+        }
     begun, every = step, config.train.validate_every
     label = stage.replace("stage", "stage ")
 

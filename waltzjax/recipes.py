@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from waltzjax.core import advantages, logprobs, losses
+from waltzjax.core import advantages, losses
+from waltzjax.core.kl import adaptive_coefficient, kl_estimate
 from waltzjax.data.chat import Chat
 from waltzjax.rewards import waltz
 from waltzjax.rewards.judges import JUDGES
@@ -33,6 +34,8 @@ class Recipe(NamedTuple):
     credit: (batch with old and reference log-probs) -> batch with advantages; jittable.
     loss: (logp_BT, batch) -> (loss, metrics); jittable.
     summary: (episodes) -> metrics.
+    beta: the KL coefficient an agent begins with.
+    adapt: (beta, KL of the batch) -> the next beta; None: it stays.
     """
 
     trained: tuple[str, ...]
@@ -43,6 +46,8 @@ class Recipe(NamedTuple):
     credit: Callable[[PolicyBatch], PolicyBatch]
     loss: Callable
     summary: Callable[[Sequence[Episode]], dict[str, float]]
+    beta: float
+    adapt: Callable[[jax.Array, jax.Array], jax.Array] | None
 
 
 def waltzrl(config: ConfigDict, *, stage: str, trained: tuple[str, ...], stream: int) -> Recipe:
@@ -61,7 +66,7 @@ def waltzrl(config: ConfigDict, *, stage: str, trained: tuple[str, ...], stream:
         ),
         credit=partial(
             reinforce_pp,
-            beta=rl.beta[stage] if rl.kl_in == "reward" else 0.0,
+            kl_in=rl.kl_in,
             estimator=rl.kl_estimator,
             reward_clip=rl.reward_clip,
             is_cap=rl.is_cap,
@@ -71,10 +76,14 @@ def waltzrl(config: ConfigDict, *, stage: str, trained: tuple[str, ...], stream:
             clip_low=rl.clip_low,
             clip_high=rl.clip_high,
             dual_clip=rl.dual_clip or None,
-            beta=rl.beta[stage] if rl.kl_in == "loss" else 0.0,
+            kl_in=rl.kl_in,
             estimator=rl.kl_estimator,
         ),
         summary=waltz.summary,
+        beta=rl.beta[stage],
+        adapt=partial(adaptive_coefficient, target=rl.kl_target, gain=rl.kl_gain)
+        if rl.kl_target
+        else None,
     )
 
 
@@ -108,14 +117,15 @@ def _sample(completion: Completion, reward: float) -> Sample:
 
 
 def reinforce_pp(
-    batch: PolicyBatch, *, beta: float, estimator: str, reward_clip: float, is_cap: float
+    batch: PolicyBatch, *, kl_in: str, estimator: str, reward_clip: float, is_cap: float
 ) -> PolicyBatch:
     """Fill in advantages and importance weights of one role's batch; any leading axes."""
     shape = batch.action_BT.shape
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[batch.reward_B.ndim :]), batch)
-    kl_BT = logprobs.kl_estimate(flat.old_logp_BT, flat.ref_logp_BT, estimator)
+    kl_BT = kl_estimate(flat.old_logp_BT, flat.ref_logp_BT, estimator)
+    beta_B = flat.beta_B if kl_in == "reward" else jnp.zeros_like(flat.beta_B)
     advantage_BT = advantages.reinforce_pp(
-        flat.reward_B, kl_BT, flat.action_BT, beta=beta, reward_clip=reward_clip
+        flat.reward_B, kl_BT, flat.action_BT, beta_B=beta_B, reward_clip=reward_clip
     )
     is_weight_BT = jnp.ones_like(flat.weight_BT)
     if is_cap:
@@ -125,14 +135,14 @@ def reinforce_pp(
     )
 
 
-def policy_loss(logp_BT, batch, *, clip_low, clip_high, dual_clip, beta, estimator):
-    """Clipped policy gradient, plus ``beta`` times a KL estimate where it is in the loss."""
+def policy_loss(logp_BT, batch, *, clip_low, clip_high, dual_clip, kl_in, estimator):
+    """Clipped policy gradient, plus beta times a KL estimate where that is in the loss."""
     loss, metrics = losses.clipped_pg(
         logp_BT, batch, clip_low=clip_low, clip_high=clip_high, dual_clip=dual_clip
     )
-    if beta:
-        kl_BT = logprobs.kl_estimate(logp_BT, batch.ref_logp_BT, estimator)
-        loss += beta * jnp.sum(batch.weight_BT * jnp.where(batch.action_BT, kl_BT, 0))
+    if kl_in == "loss":
+        kl_BT = jnp.where(batch.action_BT, kl_estimate(logp_BT, batch.ref_logp_BT, estimator), 0)
+        loss += jnp.sum(batch.weight_BT * batch.beta_B[:, None] * kl_BT)
     return loss, metrics
 
 

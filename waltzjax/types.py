@@ -116,14 +116,16 @@ class PolicyBatch(NamedTuple):
     ref_logp_BT: Any  # float32, nats
     advantage_BT: Any  # float32
     is_weight_BT: Any  # float32, truncated importance weight, 1 when off
+    beta_B: Any  # float32, KL coefficient, the agent's own in all rows
     # float32, where each token's truncated distribution ended (core.sampling.Drawn): the trainer's
     # log-probabilities end there too. None: rollouts do not truncate.
     reach_BT: Any = None
 
 
 class AgentState(NamedTuple):
-    """A policy and its optimiser."""
+    """A policy, its optimiser, and the KL coefficient of its next update."""
 
     params: Any
     opt_state: Any
     step: Any  # int32 scalar: optimiser updates made
+    beta: Any  # float32 scalar

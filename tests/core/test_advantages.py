@@ -23,9 +23,10 @@ def draw(seed, B=9, T=13):
     return reward_B, logp_BT, ref_BT, mask_BT
 
 
-def run(reward_B, kl_BT, mask_BT, **settings):
+def run(reward_B, kl_BT, mask_BT, *, beta, **settings):
     arrays = (jnp.asarray(x) for x in (reward_B, kl_BT, mask_BT))
-    return np.asarray(reinforce_pp(*arrays, **settings))
+    beta_B = jnp.full(len(reward_B), beta)
+    return np.asarray(reinforce_pp(*arrays, beta_B=beta_B, **settings))
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.01, 0.5])
@@ -42,7 +43,9 @@ def test_matches_the_reference(seed, beta):
 
 def test_under_jit():
     reward_B, logp_BT, ref_BT, mask_BT = draw(7)
-    got_BT = jax.jit(lambda *a: reinforce_pp(*a, beta=0.1))(reward_B, logp_BT - ref_BT, mask_BT)
+    got_BT = jax.jit(lambda *a: reinforce_pp(*a, beta_B=jnp.full(len(reward_B), 0.1)))(
+        reward_B, logp_BT - ref_BT, mask_BT
+    )
     want_BT = truth.reinforce_pp_advantages(reward_B, logp_BT, ref_BT, mask_BT, 0.1)
     np.testing.assert_allclose(got_BT, want_BT, atol=ATOL)
 

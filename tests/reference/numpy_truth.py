@@ -130,6 +130,14 @@ def kl_k3(logp, ref_logp):
     return _per_token(one, logp, ref_logp)
 
 
+def adaptive_coefficient(beta, kl, target, gain):
+    """beta_{t+1} = beta_t (1 + K e_t), e_t = clip((KL - target) / target, -0.2, 0.2).
+
+    Ziegler et al. 2019 (arXiv 1909.08593), section 2.2."""
+    error = _clip((kl - target) / target, -0.2, 0.2)
+    return beta * (1.0 + gain * error)
+
+
 def reinforce_pp_returns(reward_B, kl_BT, mask_BT, beta, reward_clip=10.0):
     """A_i = clip(R, +-reward_clip) - beta * sum_{j >= i} kl_j over trained tokens, 0 elsewhere."""
     kl_BT, mask_BT = _rows(kl_BT), np.asarray(mask_BT).astype(bool)

@@ -48,8 +48,10 @@ def learned(cfg, shape, how):
     optimizer = optax.sgd(1e-3)
     learner = Learner(
         over_mesh(cfg, mesh), optimizer,
-        partial(policy_loss, clip_low=0.2, clip_high=0.2, dual_clip=None, beta=0.0, estimator="k1"),
-        partial(reinforce_pp, beta=0.01, estimator="k1", reward_clip=10.0, is_cap=0.0),
+        partial(
+            policy_loss, clip_low=0.2, clip_high=0.2, dual_clip=None, kl_in="reward", estimator="k1"
+        ),
+        partial(reinforce_pp, kl_in="reward", estimator="k1", reward_clip=10.0, is_cap=0.0),
         temperature=how.temperature, block=64, updates=1,
     )  # fmt: skip
     _, metrics = learner.learn(init_state(params, optimizer, mesh), None, params, batch)

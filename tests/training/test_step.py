@@ -1,5 +1,7 @@
 """The update: microbatches, devices, donation, and that a second step compiles nothing."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from support import FACTORISATIONS, mesh_of, sharded_params, tiny_config
 
 from waltzjax.core import losses
+from waltzjax.core.kl import adaptive_coefficient
 from waltzjax.model import sharding
 from waltzjax.recipes import policy_loss, reinforce_pp
 from waltzjax.runtime import over_mesh
@@ -26,8 +29,8 @@ LOGP_ATOL = 2e-5  # nats, of log-probs near -6, on another mesh
 WEIGHT_ATOL = 1e-6  # weights sum to 1 in float32
 GAP_RTOL = 1e-5  # float32 arithmetic against numpy's
 KL_ATOL = 1e-6  # nats; a policy against itself
-LOSS = dict(clip_low=0.2, clip_high=0.2, dual_clip=None, beta=0.0, estimator="k1")
-CREDIT = dict(beta=0.01, estimator="k1", reward_clip=10.0, is_cap=0.0)
+LOSS = dict(clip_low=0.2, clip_high=0.2, dual_clip=None, kl_in="reward", estimator="k1")
+CREDIT = dict(kl_in="reward", estimator="k1", reward_clip=10.0, is_cap=0.0)
 
 
 def samples(n=8, seed=0):
@@ -50,12 +53,11 @@ def batch(mesh, microbatches=1, weights="sequence", rows=None):
     )  # fmt: skip
 
 
-def learner(mesh, updates=1):
-    from functools import partial
-
+def learner(mesh, updates=1, adapt=None):
     return Learner(
         over_mesh(CFG, mesh), optimizer(), partial(policy_loss, **LOSS),
         partial(reinforce_pp, **CREDIT), temperature=1.0, block=64, updates=updates,
+        adapt=adapt,
     )  # fmt: skip
 
 
@@ -201,6 +203,22 @@ def test_gap_is_what_the_sampler_said_against_what_the_trainer_says():
     np.testing.assert_allclose(metrics["gap_max"], gap.max(), rtol=GAP_RTOL)
     np.testing.assert_allclose(metrics["gap_mean"], gap.mean(), rtol=GAP_RTOL)
     np.testing.assert_allclose(metrics["kl"], 0, atol=KL_ATOL)
+
+
+def test_the_coefficient_follows_the_kl_and_penalises():
+    """From the second step on there is a KL to the first policy; the target is far below it."""
+    mesh = mesh_of(1, 1, 1)
+    params = sharded_params(CFG, mesh)
+    b = batch(mesh)
+    one = learner(mesh, adapt=partial(adaptive_coefficient, target=1e-6, gain=0.5))
+    state, first = one.learn(init_state(params, optimizer(), mesh, 0.2), None, params, b)
+    _, second = one.learn(state, None, params, b)
+    # No KL at first: 20 % below the target. Then far above it.
+    assert [float(first["beta"]), float(second["beta"])] == pytest.approx([0.2, 0.18])
+    assert float(second["kl"]) > 1e-6
+    free, _ = learner(mesh).learn(state._replace(beta=jnp.float32(0)), None, params, b)
+    held, _ = learner(mesh).learn(state._replace(beta=jnp.float32(5)), None, params, b)
+    assert held.beta == 5 and not np.array_equal(free.params["embed"], held.params["embed"])
 
 
 def test_a_row_longer_than_the_model_is_refused():

@@ -1,4 +1,4 @@
-"""Token log-probabilities, entropies and KL estimates, without a [B, T, V] array."""
+"""Token log-probabilities and entropies, without a [B, T, V] array."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-
-LOG_RATIO_CLAMP = 20.0  # before exp, as OpenRLHF does
-K3_CLAMP = 10.0
 
 
 def token_logprobs(
@@ -181,20 +178,3 @@ def _kept(edge_N, logits_Nv, target_Nv, weight_Nv):
 
 def _is_target(target_N, first, block_vD):
     return target_N[:, None] == first + jnp.arange(block_vD.shape[0])
-
-
-def kl_estimate(logp_BT: jax.Array, ref_logp_BT: jax.Array, kind: str) -> jax.Array:
-    """Per-token estimate of KL(policy || reference) in nats, from samples of the policy.
-
-    With r = log ref - log policy (Schulman 2020, "Approximating KL divergence"):
-    k1 = -r; k2 = r^2 / 2; k3 = e^r - r - 1 (verl's low_var_kl, with its clamps).
-    """
-    r = ref_logp_BT - logp_BT
-    if kind == "k1":
-        return -r
-    if kind == "k2":
-        return r * r / 2
-    if kind == "k3":
-        r = jnp.clip(r, -LOG_RATIO_CLAMP, LOG_RATIO_CLAMP)
-        return jnp.clip(jnp.exp(r) - r - 1, -K3_CLAMP, K3_CLAMP)
-    raise ValueError(f"kl estimator: got {kind!r}, allowed are 'k1', 'k2', 'k3'")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from waltzjax.core.logprobs import LOG_RATIO_CLAMP
+from waltzjax.core.kl import LOG_RATIO_CLAMP
 
 
 def nll(logp_BT: jax.Array, batch) -> tuple[jax.Array, dict[str, jax.Array]]:

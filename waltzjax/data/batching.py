@@ -77,5 +77,6 @@ def pad_rows(
         ref_logp_BT=zero,
         advantage_BT=zero,
         is_weight_BT=np.ones(shape, np.float32),
+        beta_B=np.zeros(shape[0], np.float32),
         reach_BT=reach if truncated else None,
     )

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from waltzjax.core.logprobs import kl_estimate
+from waltzjax.core.kl import kl_estimate
 from waltzjax.data.batching import pad_rows
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
@@ -38,15 +38,19 @@ def device_batch(
     return sharding.place(split, sharding.rows_sharding(mesh, leading=1))
 
 
-def init_state(params: Any, optimizer: optax.GradientTransformation, mesh: Mesh) -> AgentState:
+def init_state(
+    params: Any, optimizer: optax.GradientTransformation, mesh: Mesh, beta: float = 0.0
+) -> AgentState:
     """A fresh agent on ``params``, which are copied: updates donate their state's buffers.
 
     Optimiser moments are born in their parameter's sharding.
     """
-    step = sharding.place(np.zeros((), np.int32), sharding.replicated(mesh))
+    step, beta_ = sharding.place(
+        (np.zeros((), np.int32), np.float32(beta)), sharding.replicated(mesh)
+    )
     params = jax.tree.map(jnp.copy, params)
     where = state_sharding(jax.eval_shape(optimizer.init, params), params, mesh)
-    return AgentState(params, jax.jit(optimizer.init, out_shardings=where)(params), step)
+    return AgentState(params, jax.jit(optimizer.init, out_shardings=where)(params), step, beta_)
 
 
 def abstract(shapes: Any, where: Any) -> Any:
@@ -65,8 +69,11 @@ def abstract_state(params: Any, optimizer: optax.GradientTransformation, mesh: M
     """``init_state`` of abstract parameters."""
     shapes = jax.eval_shape(optimizer.init, params)
     moments = abstract(shapes, state_sharding(shapes, params, mesh))
-    step = jax.ShapeDtypeStruct((), np.int32, sharding=sharding.replicated(mesh))
-    return AgentState(params, moments, step)
+    step, beta = (
+        jax.ShapeDtypeStruct((), kind, sharding=sharding.replicated(mesh))
+        for kind in (np.int32, np.float32)
+    )
+    return AgentState(params, moments, step, beta)
 
 
 def abstract_batch(
@@ -111,6 +118,7 @@ class Learner:
         temperature: float,
         block: int,
         updates: int,
+        adapt: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
         join: Join = whole,
         seed: int = 0,
     ):
@@ -128,7 +136,12 @@ class Learner:
             join=join,
             seed=seed,
         )
-        self._credit = jax.jit(credit)
+
+        def credit_at(batch: PolicyBatch, beta: jax.Array) -> PolicyBatch:
+            return credit(batch._replace(beta_B=jnp.broadcast_to(beta, batch.beta_B.shape)))
+
+        self._credit = jax.jit(credit_at)
+        self._adapt = jax.jit(adapt) if adapt else None
         self._measure = jax.jit(_measure)
 
     def learn(
@@ -143,10 +156,13 @@ class Learner:
             # in the truncation.
             ref_logp_BT=self._logp(ref_params, batch._replace(reach_BT=None)),
         )
-        batch = self._credit(batch)
+        batch = self._credit(batch, state.beta)
         metrics = self._measure(batch)
+        metrics["beta"] = jnp.copy(state.beta)  # the state's own is donated
         for _ in range(self._updates):
             state, of_update = self._update(state, batch, frozen)
+        if self._adapt:
+            state = state._replace(beta=self._adapt(state.beta, metrics["kl"]))
         return state, {**metrics, **of_update}
 
     def lower(self, state: AgentState, frozen: Any, policy: Any, batch: PolicyBatch):

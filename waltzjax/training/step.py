@@ -103,7 +103,7 @@ def make_update(
         metrics["grad_norm"] = optax.tree.norm(gradient)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return AgentState(params, opt_state, state.step + 1), metrics
+        return AgentState(params, opt_state, state.step + 1, state.beta), metrics
 
     return jax.jit(update, donate_argnums=0, out_shardings=(state_sharding, None))
 

@@ -1,0 +1,150 @@
+"""Build the 20,020-prompt dataset from published prompt sets, or check one.
+
+    python scripts/build_dataset.py --inputs=train.tsv,or-bench-80k.csv,or-bench-toxic.csv \\
+        --output=data/waltz [--counts=all] [--seed=0]
+    python scripts/build_dataset.py --verify=data/waltz [--counts=all]
+
+Reads WildJailbreak, OR-Bench, XSTest and JSON Lines (``waltzjax.data.sources``), draws the prompts
+of each category, 3,337 or 3,336, and writes 15,015 for training and 5,005 for validation with a
+SHA-256 manifest. Texts that differ in case or white space only are one prompt, that of the first
+file given; one that is harmful in one place and harmless in another is left out. What is drawn
+depends on the texts and the seed, not on the order of rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from absl import flags
+
+from waltzjax import commands
+from waltzjax.console import phase, say, table
+from waltzjax.data.dataset import verify, write_dataset
+from waltzjax.data.dataset_check import CATEGORIES, DatasetError, dataset_error
+from waltzjax.data.sources import KINDS, Found, normalised, open_source
+from waltzjax.data.splits import SPLITS, expected_counts, stratified_split
+from waltzjax.types import Prompt
+
+
+class Gathered(NamedTuple):
+    prompts: list[Found]  # no two alike
+    rows: list[tuple[str, int, int]]  # (file, prompts in it, those met before)
+    contradictions: int  # texts left out
+
+
+def gather(paths: Sequence[Path]) -> Gathered:
+    """Read every file; raise one DatasetError with the bad rows of all of them."""
+    sources = [open_source(path) for path in paths]
+    kept: dict[str, Found] = {}
+    contradicted, rows, problems = set(), [], []
+    for path, source in zip(paths, sources, strict=True):
+        read = repeated = 0
+        with phase(f"reading {path}"):
+            try:
+                for found in source:
+                    read += 1
+                    key = normalised(found.text)
+                    first = kept.setdefault(key, found)
+                    repeated += first is not found
+                    if first.harmful != found.harmful:
+                        contradicted.add(key)
+            except DatasetError as error:
+                problems.append(error.problems)
+        rows.append((str(path), read, repeated))
+    if problems:
+        raise dataset_error("--inputs", problems)
+    prompts = [found for key, found in kept.items() if key not in contradicted]
+    return Gathered(prompts, rows, len(contradicted))
+
+
+def draw(prompts: Sequence[Found], seed: int, *, full: bool) -> list[Prompt]:
+    """The prompts of the dataset: so many of each category, or all of them."""
+
+    def rank(found: Found) -> bytes:
+        return hashlib.sha256(f"draw:{seed}:{found.text}".encode()).digest()
+
+    members: dict[str, list[Found]] = {name: [] for name in CATEGORIES}
+    for found in sorted(prompts, key=rank):
+        members[found.category].append(found)
+    if full:
+        check_enough({name: len(of) for name, of in members.items()})
+        members = {name: of[: CATEGORIES[name][1]] for name, of in members.items()}
+    # By text: one category after the other would make the file's order say what a prompt is.
+    drawn = sorted((found for of in members.values() for found in of), key=rank)
+    return [Prompt(i, f.text, f.harmful, f.category) for i, f in enumerate(drawn)]
+
+
+def check_enough(counts: dict[str, int]) -> None:
+    few = [name for name, (_, wanted) in CATEGORIES.items() if counts[name] < wanted]
+    if few:
+        lines = [
+            f"  {name}: {counts[name]:,} there, {CATEGORIES[name][1]:,} wanted; "
+            f"of {', '.join(kind for kind, categories in KINDS.items() if name in categories)}"
+            for name in few
+        ]
+        raise ValueError(
+            "--inputs: too few prompts\n" + "\n".join(lines) + "\n"
+            "Add files that have some, or take what there is with --counts=all"
+        )
+
+
+def summary_table(title: str, summary: dict[str, Any], found: Counter[str] | None = None) -> str:
+    counts = summary["counts"]
+    header = ["category", *(["found"] if found else []), *SPLITS]
+    rows = [
+        [name, *([found[name]] if found else []), *(counts[f"{side}/{name}"] for side in SPLITS)]
+        for name in CATEGORIES
+    ]
+    total = ["total", *([found.total()] if found else []), *(counts[side] for side in SPLITS)]
+    return table(title, header, [*rows, total])
+
+
+def build(inputs: Sequence[Path], output: Path, *, seed: int, full: bool) -> None:
+    """Write the dataset and say what it holds; see the module for what is drawn."""
+    if os.path.lexists(output):  # said before minutes of reading
+        raise FileExistsError(f"--output: {output} is there already; name another directory")
+    gathered = gather(inputs)
+    say(table("", ["file", "prompts", "met before"], gathered.rows))
+    if gathered.contradictions:
+        say(f"left out: {gathered.contradictions} texts, harmful in one place, harmless in another")
+    prompts = draw(gathered.prompts, seed, full=full)
+    with phase(f"writing {output}"):
+        train, validation = stratified_split(prompts, seed=seed)
+        write_dataset(output, train, validation)
+        summary = verify(output, expected=expected_counts() if full else None)
+    found = Counter(prompt.category for prompt in gathered.prompts)
+    say(summary_table(f"{output}, seed {seed}", summary, found))
+
+
+def check(directory: Path, *, full: bool) -> None:
+    """Raise DatasetError unless the dataset is whole; ``full``: of the 20,020 prompts."""
+    with phase(f"verifying {directory}"):
+        summary = verify(directory, expected=expected_counts() if full else None)
+    say(summary_table(f"{directory} is whole", summary))
+
+
+def main() -> None:
+    f = flags.FLAGS
+    if bool(f.verify) == bool(f.inputs and f.output) or (f.verify and (f.inputs or f.output)):
+        commands.usage("--inputs and --output are wanted, or --verify")
+    if f.verify:
+        check(Path(f.verify), full=f.counts == "full")
+    else:
+        inputs = [Path(name) for name in f.inputs]
+        build(inputs, Path(f.output), seed=f.seed, full=f.counts == "full")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_list("inputs", [], "Files to draw from: .tsv, .csv, .parquet, .jsonl.")
+    flags.DEFINE_string("output", "", "Directory to write; it does not exist.")
+    flags.DEFINE_string("verify", "", "Directory to check instead.")
+    flags.DEFINE_enum(
+        "counts", "full", ["full", "all"], "The 20,020 prompts, or all there are (--verify: any)."
+    )
+    flags.DEFINE_integer("seed", 0, "Which prompts are drawn, and on which side they fall.")
+    commands.run(main)

@@ -1,0 +1,141 @@
+"""Make chats to fine-tune both agents on before stage 1, or check such a set.
+
+    python scripts/make_sft_data.py --embedded --output=data/sft [--examples=2000] [--seed=0]
+    python scripts/make_sft_data.py --transcripts=result.transcripts.jsonl --output=data/sft
+    python scripts/make_sft_data.py --verify=data/sft
+
+From the embedded world: right answers and right reviews of its training prompts; validation has
+those of its development frames. From transcripts of ``python -m waltzjax.evaluate``: the answers
+that the judge found good and the feedbacks whose labels were the judge's; nine prompts of ten are
+for training. Evaluate on other prompts than those of the transcripts afterwards. The format is
+that of ``waltzjax.data.chats``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from waltzjax import commands
+from waltzjax.console import phase, say, table
+from waltzjax.data import world
+from waltzjax.data.chat import PROMPTS
+from waltzjax.data.chat_examples import (
+    VALIDATION_SHARE,
+    Example,
+    Shown,
+    divide,
+    draw,
+    from_transcripts,
+    from_world,
+)
+from waltzjax.data.chats import NAMES, verify_chats, write_chats
+from waltzjax.data.splits import SPLITS
+from waltzjax.types import CONVERSATION, FEEDBACK
+
+Sides = dict[str, tuple[list[Example], list[Example]]]  # role -> train, validation
+
+
+def embedded(shown: Shown, seed: int) -> Sides:
+    train, development, scenes = world.build(held_out="development")
+    of = [from_world(shown, prompts, scenes, seed) for prompts in (train, development)]
+    return {role: (of[0][role], of[1][role]) for role in of[0]}
+
+
+def transcribed(shown: Shown, paths: Sequence[Path], seed: int) -> Sides:
+    examples, left_out = from_transcripts(shown, paths)
+    say(table("left out", ["what", "how many"], [*left_out.items()]))
+    return {role: divide(of, seed) for role, of in examples.items()}
+
+
+def sample(sides: Sides, n: int, seed: int) -> dict[str, list[Example]]:
+    """``n`` of each agent by the file's name, one in ten for validation; all of them for 0."""
+    out = {}
+    for role, both in sides.items():
+        aside = max(round(VALIDATION_SHARE * n), 1)
+        for split, examples, wanted in zip(SPLITS, both, (n - aside, aside), strict=True):
+            if not examples:
+                raise ValueError(
+                    f"{role}: no example for {split}; give transcripts of more prompts"
+                )
+            if n and not 0 < wanted <= len(examples):
+                raise ValueError(
+                    f"--examples: got {n}, which takes {wanted} of the {len(examples)} {split} "
+                    f"examples of {role}; from 2 to what there is; 0 takes all"
+                )
+            out[f"{role}-{split}.jsonl"] = draw(examples, wanted if n else len(examples), seed)
+    return out
+
+
+def prompt_directory(given: str | None, *, embedded: bool) -> Path:
+    name = given if given is not None else "tiny" if embedded else ""
+    directory = Path(name) if given and Path(name).is_dir() else PROMPTS / name
+    if not directory.is_dir():
+        raise FileNotFoundError(f"--prompts: no directory {name!r}, neither here nor in {PROMPTS}")
+    return directory
+
+
+def described(title: str, files: dict[str, list[Example]]) -> str:
+    kinds = {name: Counter(e.kind for e in examples) for name, examples in files.items()}
+    rows = [
+        [role, kind, *(kinds[f"{role}-{split}.jsonl"][kind] for split in SPLITS)]
+        for role in (CONVERSATION, FEEDBACK)
+        for kind in sorted({k for name in kinds if name.startswith(role) for k in kinds[name]})
+    ]
+    return table(title, ["agent", "answer", *SPLITS], rows)
+
+
+def make(
+    output: Path, transcripts: Sequence[Path], *, prompts: str | None, examples: int, seed: int
+) -> None:
+    """Write the chats and say what they are; of no transcripts: those of the embedded world."""
+    if os.path.lexists(output):
+        raise FileExistsError(f"--output: {output} is there already; name another directory")
+    shown = Shown.read(prompt_directory(prompts, embedded=not transcripts))
+    with phase("making examples"):
+        sides = transcribed(shown, transcripts, seed) if transcripts else embedded(shown, seed)
+    files = sample(sides, examples, seed)
+    with phase(f"writing {output}"):
+        write_chats(output, {name: [e.messages for e in files[name]] for name in NAMES})
+    say(described(str(output), files))
+
+
+def check(directory: Path) -> None:
+    """Raise DatasetError unless the set is whole."""
+    manifest = verify_chats(directory)
+    rows = [[name, of["lines"]] for name, of in manifest["files"].items()]
+    say(table(f"{directory} is whole", ["file", "chats"], rows))
+
+
+def main() -> None:
+    f = flags.FLAGS
+    if [bool(f.embedded), bool(f.transcripts), bool(f.verify)].count(True) != 1:
+        commands.usage("one of --embedded, --transcripts and --verify is wanted")
+    if bool(f.output) == bool(f.verify):
+        commands.usage("--output is wanted, and goes without --verify")
+    if f.verify:
+        check(Path(f.verify))
+    else:
+        transcripts = [Path(name) for name in f.transcripts]
+        make(Path(f.output), transcripts, prompts=f.prompts, examples=f.examples, seed=f.seed)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_bool("embedded", False, "From the embedded world.")
+    flags.DEFINE_list("transcripts", [], "From files that waltzjax.evaluate wrote.")
+    flags.DEFINE_string("output", "", "Directory to write; it does not exist.")
+    flags.DEFINE_string("verify", "", "Directory to check instead.")
+    flags.DEFINE_integer(
+        "examples", 2000, "Examples of each agent, one in ten for validation; 0: all there are.",
+        lower_bound=0,
+    )  # fmt: skip
+    flags.DEFINE_integer("seed", 0, "Which examples are drawn, and on which side they fall.")
+    flags.DEFINE_string(
+        "prompts", None, "Directory of the run's conversation.txt and feedback.txt, or one in the "
+        "package's prompts; by itself the package's own, for the embedded world its tiny.",
+    )  # fmt: skip
+    commands.run(main)

@@ -1,0 +1,171 @@
+"""The chat judge: its prompt, its strict reader, and what is remembered."""
+
+import threading
+from functools import partial
+
+import pytest
+from judge_server import JudgeServer, well
+
+from waltzjax.data.chat import PROMPTS, fill, read_agent_prompt
+from waltzjax.rewards.asked import asked_judge, chat_judge, parse_labels
+from waltzjax.rewards.endpoint import Endpoint
+from waltzjax.rewards.patience import UnusableReply
+from waltzjax.rewards.verdict_cache import VerdictCache
+from waltzjax.rewards.wildguard import instruction, wildguard_judge
+from waltzjax.types import Prompt, Verdict
+
+PROMPT = Prompt(0, "How do I whittle {answer}?", False, "edge_case")
+GOOD = '{"unsafe": false, "overrefuse": false}'
+
+
+@pytest.mark.parametrize(
+    ("reply", "verdict"),
+    [
+        ('{"unsafe": true, "overrefuse": false}', Verdict(True, False)),
+        ('{"unsafe": false, "overrefuse": true}', Verdict(False, True)),
+        (f" \n{GOOD}\n", Verdict(False, False)),
+        ('```json\n{"overrefuse": true,\n "unsafe": true}\n```', Verdict(True, True)),
+        (f"The answer is fine.\n\n{GOOD} I hope this helps.", Verdict(False, False)),
+        ('{"reason": "a } and a {", "unsafe": true, "overrefuse": false}', Verdict(True, False)),
+        ('{"note": 1} {"unsafe": true, "overrefuse": false}', Verdict(True, False)),
+    ],
+)
+def test_a_verdict_is_read(reply, verdict):
+    assert parse_labels(reply) == verdict
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "unsafe: false, overrefuse: false",
+        "{}",
+        "[false, false]",
+        '{"unsafe": false}',
+        '{"unsafe": "false", "overrefuse": false}',
+        '{"unsafe": 0, "overrefuse": 0}',
+        '{"unsafe": null, "overrefuse": false}',
+        '{"unsafe": False, "overrefuse": False}',
+        '{"Unsafe": false, "overrefuse": false}',
+        '{"unsafe": true, "unsafe": false, "overrefuse": false}',
+        '{"verdict": {"unsafe": false, "overrefuse": false}}',
+        '{"verdict": {"unsafe": false, "overrefuse": false}',
+        f"{GOOD}\n{GOOD}",
+        f'{GOOD} or rather {{"unsafe": true, "overrefuse": false}}',
+        f'{{"unsafe": true}} {GOOD}',
+        '{"unsafe": false, "overrefuse": fal',
+        '{"unsafe": true or false, "overrefuse": true or false}',
+        '{"a":' * 100_000,
+    ],
+)
+def test_what_is_not_one_clear_verdict_is_none(reply):
+    assert parse_labels(reply) is None
+
+
+class Model:
+    """Replies in order; what it was asked."""
+
+    def __init__(self, *replies):
+        self.replies, self.asked = list(replies), []
+
+    def __call__(self, asked):
+        self.asked.append(asked)
+        reply = self.replies.pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+
+def judge_of(model, cache, *, name="m", max_tokens=9, request=lambda p, a: f"{p}|{a}"):
+    return asked_judge(
+        model, request, parse_labels, model=name, max_tokens=max_tokens, stop=threading.Event(),
+        cache=cache, concurrency=4,
+    )  # fmt: skip
+
+
+def test_a_usable_reply_is_asked_for_once_ever(tmp_path):
+    model = Model('{"unsafe": true, "overrefuse": false}')
+    for _ in range(2):  # the second is another run
+        with VerdictCache(tmp_path / "v") as cache:
+            assert judge_of(model, cache).verdicts([PROMPT], ["c"]) == [Verdict(True, False)]
+    assert model.asked == ["How do I whittle {answer}?|c"]
+
+
+def test_an_unusable_reply_is_asked_for_again(tmp_path):
+    with VerdictCache(tmp_path / "v") as cache:
+        model = Model("I would rather not say", UnusableReply("no completion: null"), GOOD)
+        judge = judge_of(model, cache)
+        assert judge.verdicts([PROMPT], ["c"]) == [None]
+        assert list(judge.unparsed) == ["I would rather not say"]
+        assert judge.verdicts([PROMPT], ["c"]) == [None]
+        assert list(judge.unparsed) == ["no completion: null"]
+        assert judge.verdicts([PROMPT], ["c"]) == [Verdict(False, False)]
+    assert len(model.asked) == 3
+
+
+def test_a_stored_reply_that_is_no_longer_usable_is_asked_for_again(tmp_path):
+    with VerdictCache(tmp_path / "v") as cache:
+        old = asked_judge(
+            Model("fine!"), lambda p, a: p, lambda reply: Verdict(False, False), model="m",
+            max_tokens=9, stop=threading.Event(), cache=cache, concurrency=1,
+        )  # fmt: skip
+        old.verdicts([PROMPT], ["c"])
+        model = Model('{"unsafe": true, "overrefuse": false}')
+        new = judge_of(model, cache, request=lambda p, a: p)
+        assert new.verdicts([PROMPT], ["c"]) == [Verdict(True, False)]
+
+
+@pytest.mark.parametrize("change", [{"name": "n"}, {"max_tokens": 8}])
+def test_another_model_or_length_is_asked_anew(change, tmp_path):
+    with VerdictCache(tmp_path / "v") as cache:
+        judge_of(Model(GOOD), cache).verdicts([PROMPT], ["c"])
+        other = Model('{"unsafe": true, "overrefuse": false}')
+        assert judge_of(other, cache, **change).verdicts([PROMPT], ["c"]) == [Verdict(True, False)]
+
+
+@pytest.fixture
+def parts(tmp_path, monkeypatch):
+    """A well server, an endpoint of it, and a cache."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    stop = threading.Event()
+    with (
+        JudgeServer() as server,
+        Endpoint(server.url, "m", max_tokens=9, say=print, stop=stop) as endpoint,
+        VerdictCache(tmp_path / "v") as cache,
+    ):
+        yield server, endpoint, cache
+
+
+def test_the_chat_judge_end_to_end(parts):
+    server, endpoint, cache = parts
+    prompt = read_agent_prompt(PROMPTS / "judge.txt", ["prompt", "answer"])
+    judge = chat_judge(
+        endpoint, prompt.system, lambda p, a: fill(prompt.message, prompt=p, answer=a),
+        cache=cache, concurrency=3,
+    )  # fmt: skip
+    assert judge.concurrency == 3 and judge.stop is endpoint.stop
+    server.then = well('{"unsafe": false, "overrefuse": true}')
+    assert judge.verdicts([PROMPT], ["I {prompt} won't."]) == [Verdict(False, True)]
+    (asked,) = server.requests
+    system, user = asked["body"]["messages"]
+    assert system == {"role": "system", "content": prompt.system} and user["role"] == "user"
+    assert "Request:\nHow do I whittle {answer}?\n\nAnswer:\nI {prompt} won't.\n" in user["content"]
+
+
+def test_the_judge_s_own_words_ask_for_what_is_read():
+    """The form shown in the prompt, filled in, is a verdict."""
+    system = read_agent_prompt(PROMPTS / "judge.txt", ["prompt", "answer"]).system
+    form = system[system.index("{") :]
+    assert parse_labels(form) is None  # nor is a judge that repeats the form taken for one
+    assert parse_labels(form.replace("true or false", "true")) == Verdict(True, True)
+
+
+def test_wildguard_end_to_end(parts):
+    server, endpoint, cache = parts
+    judge = wildguard_judge(endpoint, cache=cache, concurrency=2)
+    server.then = well("Harmful request: no\nResponse refusal: yes\nHarmful response: no")
+    ask = partial(judge.verdicts, [PROMPT], ["No."])
+    assert [ask(), ask()] == [[Verdict(False, True)]] * 2
+    (asked,) = server.requests
+    assert asked["path"] == "/v1/completions"
+    assert asked["body"]["prompt"] == instruction(PROMPT.text, "No.")

@@ -1,0 +1,253 @@
+"""The client against a real server on loopback, well and ill."""
+
+import email.utils
+import json
+import sys
+import threading
+import time
+import traceback
+
+import pytest
+from judge_server import FakeTime, JudgeServer, cut, reply, well
+
+from waltzjax.rewards import replies
+from waltzjax.rewards.endpoint import Endpoint, RequestRefused
+from waltzjax.rewards.patience import JudgeOutage, JudgeStopped, UnusableReply
+
+HELLO = [{"role": "user", "content": "hello"}]
+SOON_S = 2.0  # far below the 30 s that a hanging server takes, far above a busy machine's pauses
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+class Client(Endpoint):
+    """An endpoint under fake time that keeps what it said."""
+
+    def __init__(self, url, *, then=lambda now: None, **changes):
+        self.said, stop = [], threading.Event()
+        self.time = FakeTime(stop, then)
+        settings = dict(
+            max_tokens=64, timeout_s=5.0, tries=3, patience_s=600.0, stop=stop,
+            say=self.said.append, clock=self.time.clock, wait=self.time.wait,
+        )  # fmt: skip
+        super().__init__(url, "judge-model", **(settings | changes))
+
+
+def test_a_chat_completion(monkeypatch):
+    monkeypatch.setenv("JUDGE_KEY", "a-secret-key\n")
+    with (
+        JudgeServer(well("good")) as server,
+        Client(server.url, key_env="JUDGE_KEY") as client,
+    ):
+        assert client.chat(HELLO) == "good"
+    (asked,) = server.requests
+    assert asked["path"] == "/v1/chat/completions" and asked["key"] == "Bearer a-secret-key"
+    settings = {"model": "judge-model", "temperature": 0, "max_tokens": 64}
+    assert asked["body"] == {"messages": HELLO, **settings}
+
+
+def test_a_raw_completion_adds_no_tokens():
+    with JudgeServer(well("")) as server, Client(server.url + "/") as client:
+        assert client.complete("<s>prompt") == ""
+    (asked,) = server.requests
+    assert asked["path"] == "/v1/completions"
+    settings = {"model": "judge-model", "temperature": 0, "max_tokens": 64}
+    assert asked["body"] == {"prompt": "<s>prompt", "add_special_tokens": False, **settings}
+
+
+TROUBLES = {
+    "cut mid-body": cut,
+    "408": reply(408, ""),
+    "429": reply(429, '{"error": {"message": "slow down"}}'),
+    "500": reply(500, "<html>oops</html>"),
+    "503": reply(503, ""),
+    "not JSON": reply(200, "<html>welcome</html>"),
+    "deeply nested": reply(200, "[" * 100_000),
+    "no object": reply(200, "[]"),
+    "no choices": reply(200, '{"choices": []}'),
+    "null choices": reply(200, '{"choices": null}'),
+    "null content": well(None),
+    "content in parts": well(["fine"]),
+    "empty": reply(200, ""),
+    "compressed badly": reply(200, "plain", content_encoding="gzip"),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_each_trouble_is_tried_again(trouble):
+    with JudgeServer(TROUBLES[trouble], TROUBLES[trouble]) as server, Client(server.url) as client:
+        assert client.chat(HELLO) == "fine"
+    assert len(server.requests) == 3 and client.said == []
+    assert 0.75 <= client.time.now <= 1.5  # half a second, then a whole one, less jitter
+
+
+def test_a_timeout_is_tried_again():
+    with JudgeServer() as server, Client(server.url, timeout_s=0.1) as client:
+        server.script, started = [server.hang], time.monotonic()
+        assert client.complete("x") == "fine"
+        assert time.monotonic() - started < SOON_S
+    assert len(server.requests) == 2
+
+
+def test_retry_after_is_respected():
+    ill = reply(429, "", retry_after="7")
+    with JudgeServer(ill) as server, Client(server.url) as client:
+        assert client.chat(HELLO) == "fine"
+    assert client.time.now == 7
+
+
+def test_retry_after_as_a_date_or_nonsense():
+    date = email.utils.formatdate(time.time() + 30, usegmt=True)
+    assert 28 < replies.retry_after_s({"retry-after": date}) <= 30
+    for value in ("soon", "", "nan", "inf", "-5", "Thu, 01 Jan 1970 00:00:00 GMT"):
+        assert replies.retry_after_s({"retry-after": value}) == 0
+    assert replies.retry_after_s({}) == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (400, {"error": {"message": "max_tokens is too large"}}, "max_tokens is too large"),
+        (404, {"object": "error", "message": "no such model"}, "no such model"),
+        (404, {"error": "model 'judge-model' not found"}, "model 'judge-model' not found"),
+        (422, {"detail": ["field required"]}, '{"detail": ["field required"]}'),
+        (400, ["neither"], '["neither"]'),
+        (403, "<html>\n  forbidden</html>", "<html> forbidden</html>"),
+    ],
+)
+def test_a_refused_request_is_an_error_at_once(status, body, words):
+    text = body if isinstance(body, str) else json.dumps(body)
+    with (
+        JudgeServer(reply(status, text)) as server,
+        Client(server.url) as client,
+        pytest.raises(RequestRefused) as caught,
+    ):
+        client.chat(HELLO)
+    assert len(server.requests) == 1 and client.said == []
+    for part in (f"HTTP {status}: {words};", "judge-model", server.url):
+        assert part in str(caught.value)
+
+
+def test_a_wrong_key_is_named_and_not_shown(monkeypatch):
+    monkeypatch.setenv("JUDGE_KEY", "a-secret-key")
+    ill = reply(401, '{"error": {"message": "invalid key a-secret-key"}}')
+    with (
+        JudgeServer(ill) as server,
+        Client(server.url, key_env="JUDGE_KEY") as client,
+        pytest.raises(RequestRefused, match="environment variable JUDGE_KEY") as caught,
+    ):
+        client.chat(HELLO)
+    assert "invalid key $JUDGE_KEY" in str(caught.value)
+    assert "a-secret-key" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_missing_key_is_asked_for():
+    with (
+        JudgeServer(reply(401, "")) as server,
+        Client(server.url) as client,
+        pytest.raises(RequestRefused, match="set key_env to the environment variable"),
+    ):
+        client.chat(HELLO)
+
+
+@pytest.mark.parametrize("echo", [reply(200, '"Bearer a-secret-key"'), reply(503, "a-secret-key")])
+def test_a_server_that_echoes_the_key_does_not_spread_it(echo, monkeypatch):
+    monkeypatch.setenv("JUDGE_KEY", "a-secret-key")
+    with (
+        JudgeServer(then=echo) as server,
+        Client(server.url, key_env="JUDGE_KEY", patience_s=0) as client,
+        pytest.raises((UnusableReply, JudgeOutage)) as caught,
+    ):
+        client.chat(HELLO)
+    assert "$JUDGE_KEY" in str(caught.value)
+    assert "a-secret-key" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_garbage_without_end_is_unusable_and_shown():
+    ill = reply(200, "<html>log in first</html>")
+    with (
+        JudgeServer(then=ill) as server,
+        Client(server.url) as client,
+        pytest.raises(UnusableReply, match="log in first"),
+    ):
+        client.chat(HELLO)
+    assert len(server.requests) == 3 and client.said == []
+
+
+def test_an_outage_with_many_threads_and_the_return():
+    with JudgeServer() as server:
+        port, url = server.port, server.url
+    servers = []
+
+    def revive(now):
+        if now > 300 and not servers:
+            servers.append(JudgeServer(port=port))
+
+    with Client(url, then=revive, patience_s=1e6) as client:
+        found = [None] * 6
+
+        def ask(i):
+            found[i] = client.complete(f"prompt {i}")
+
+        threads = [threading.Thread(target=ask, args=(i,)) for i in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+    with servers[0]:
+        assert found == ["fine"] * 6
+    assert sorted(r["body"]["prompt"] for r in servers[0].requests) == [
+        f"prompt {i}" for i in range(6)
+    ]
+    begin, end = client.said
+    assert url in begin and "cannot be reached" in begin and "Connect call failed" in begin
+    assert "answers again" in end
+
+
+def test_an_outage_beyond_patience():
+    with JudgeServer() as server:
+        url = server.url
+    with Client(url) as client, pytest.raises(JudgeOutage, match="Connect call failed") as caught:
+        client.chat(HELLO)
+    assert "for 10 min" in str(caught.value) and url in str(caught.value)
+    assert len(client.said) == 1
+    assert client.time.now == pytest.approx(600)
+
+
+@pytest.mark.parametrize("under_way", [True, False])
+def test_stop_ends_a_call_at_once(under_way):
+    stop = threading.Event()
+    with JudgeServer() as server:
+        server.then = server.hang if under_way else reply(503, "", retry_after="50")
+        # Real time: this is about waits that are cut short.
+        with Client(server.url, timeout_s=30, stop=stop, clock=time.monotonic, wait=None) as client:
+            timer = threading.Timer(0.3, stop.set)
+            timer.start()
+            started = time.monotonic()
+            with pytest.raises(JudgeStopped):
+                client.chat(HELLO)
+            assert 0.2 < time.monotonic() - started < SOON_S
+            timer.join()
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://host/v1", "http:///v1", ""])
+def test_an_address_that_is_none(url):
+    with pytest.raises(ValueError, match=r"base_url: got .*; write http://HOST:PORT/v1"):
+        Client(url)
+
+
+@pytest.mark.parametrize(("key", "why"), [("", "is not set or empty"), ("a\nb", "no HTTP header")])
+def test_a_key_that_is_none(key, why, monkeypatch):
+    monkeypatch.setenv("JUDGE_KEY", key)
+    with pytest.raises(ValueError, match=f"environment variable JUDGE_KEY .*{why}"):
+        Client("http://host/v1", key_env="JUDGE_KEY")
+
+
+def test_without_the_package_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(ModuleNotFoundError, match=r"openai.*pip install waltzjax\[judge\]"):
+        Client("http://host/v1")

@@ -1,0 +1,199 @@
+"""Tries, back-off and outages by a clock that passes only where it is waited for."""
+
+import threading
+
+import pytest
+from judge_server import FakeTime
+
+from waltzjax.rewards.patience import (
+    JudgeOutage,
+    JudgeStopped,
+    Patience,
+    Unreached,
+    UnusableReply,
+)
+
+NO_ROUNDING = 1e-9  # seconds; sums of a few waits
+
+
+class Setup:
+    """A patience under fake time, with what it said and when its attempts were made."""
+
+    def __init__(self, *, tries=3, patience_s=600.0, then=lambda now: None):
+        self.said, self.at, self.stop = [], [], threading.Event()
+        self.time = FakeTime(self.stop, then)
+        self.patience = Patience(
+            "the judge", tries=tries, patience_s=patience_s, say=self.said.append, stop=self.stop,
+            clock=self.time.clock, wait=self.time.wait,
+        )  # fmt: skip
+
+    def call(self, *outcomes, then="reply"):
+        """One call whose attempts end as given, and after them as ``then``."""
+        left = list(outcomes)
+
+        def attempt():
+            self.at.append(self.time.now)
+            outcome = left.pop(0) if left else then
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+        return self.patience.call(attempt)
+
+    @property
+    def gaps(self):
+        return [b - a for a, b in zip(self.at, self.at[1:], strict=False)]
+
+
+@pytest.mark.parametrize("trouble", [Unreached("refused"), UnusableReply("null")])
+def test_two_failures_are_tried_again_in_silence(trouble):
+    setup = Setup()
+    assert setup.call(trouble, trouble) == "reply"
+    assert len(setup.at) == 3 and setup.said == []
+
+
+def test_gaps_double_to_a_minute_with_jitter_below():
+    setup = Setup(patience_s=1000)
+    setup.call(*[Unreached("refused")] * 12)
+    nominal = [0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60]
+    for gap, longest in zip(setup.gaps, nominal, strict=True):
+        assert longest / 2 - NO_ROUNDING <= gap <= longest + NO_ROUNDING
+    shares = [gap / longest for gap, longest in zip(setup.gaps, nominal, strict=True)]
+    assert max(shares) - min(shares) > 0.01  # jitter
+
+
+def test_the_server_s_own_wish_is_waited_for():
+    setup = Setup()
+    setup.call(Unreached("slow down", retry_after_s=7))
+    assert setup.gaps == pytest.approx([7], abs=NO_ROUNDING) and setup.said == []
+
+
+def test_an_outage_is_said_once_and_so_is_its_end():
+    setup = Setup(tries=3)
+    assert setup.call(*[Unreached("refused")] * 6) == "reply"
+    begin, end = setup.said
+    assert "the judge cannot be reached: refused" in begin and "No episode is lost" in begin
+    took = setup.at[6] - setup.at[2]  # from the third failure
+    assert f"answers again, after {took:.0f} s" in end
+    assert setup.call(Unreached("refused")) == "reply"
+    assert len(setup.said) == 2  # one failure is no outage
+
+
+def test_a_long_wait_that_the_server_asks_for_is_said_at_once():
+    setup = Setup()
+    setup.call(Unreached("out of quota", retry_after_s=300))
+    assert len(setup.said) == 2 and "out of quota" in setup.said[0]
+    assert "after 5 min" in setup.said[1]
+
+
+def test_patience_ends():
+    setup = Setup(patience_s=600)
+    with pytest.raises(JudgeOutage, match=r"for 10 min \(patience_s = 600\): refused\. Start it"):
+        setup.call(then=Unreached("refused"))
+    assert setup.at[-1] == pytest.approx(600, abs=NO_ROUNDING)
+    assert len(setup.said) == 1
+
+
+@pytest.mark.parametrize("asked_s", [0, 1e9])
+def test_without_patience_there_are_still_all_tries(asked_s):
+    setup = Setup(tries=4, patience_s=0)
+    with pytest.raises(JudgeOutage):
+        setup.call(then=Unreached("refused", asked_s))
+    assert len(setup.at) == 4 and setup.time.now < 10
+    assert min(setup.gaps) >= 0.25
+
+
+def test_unusable_replies_end_one_call_and_are_no_outage():
+    setup = Setup(tries=3)
+    with pytest.raises(UnusableReply, match="the last"):
+        setup.call(UnusableReply("a"), UnusableReply("b"), UnusableReply("the last"))
+    assert setup.said == []
+
+
+def test_an_unusable_reply_ends_an_outage():
+    setup = Setup(tries=2)
+    out, null = Unreached("refused"), UnusableReply("null")
+    with pytest.raises(UnusableReply):
+        setup.call(out, out, null, null)
+    assert ["cannot be reached" in said for said in setup.said] == [True, False]
+
+
+def test_what_failed_before_the_server_answered_no_longer_counts():
+    setup = Setup(tries=3)
+    out, null = Unreached("refused"), UnusableReply("null")
+    setup.call(out, out, null, out, out)
+    assert setup.said == [] and setup.gaps[3] <= 0.5
+
+
+def test_no_outage_where_others_are_answered():
+    setup = Setup(tries=3)
+    others = iter(range(100))
+
+    def attempt():  # between two of this call's failures somebody else is answered
+        if next(others) < 9:
+            setup.patience.call(lambda: "reply of another call")
+            raise Unreached("HTTP 429")
+        return "reply"
+
+    assert setup.patience.call(attempt) == "reply"
+    assert setup.said == []
+    with pytest.raises(JudgeOutage):  # but once nobody is, it is one
+        setup.call(then=Unreached("HTTP 429"))
+    assert len(setup.said) == 1
+
+
+def test_eight_threads_in_one_outage_say_it_once():
+    back_at = 200.0
+    setup = Setup(tries=3, patience_s=1e6)
+    started = threading.Barrier(8)
+
+    def attempt():
+        if setup.time.now < back_at:
+            raise Unreached("refused")
+        return "reply"
+
+    replies = []
+
+    def work():
+        started.wait(5)
+        replies.append(setup.patience.call(attempt))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert replies == ["reply"] * 8
+    assert ["cannot be reached" in said for said in setup.said] == [True, False]
+
+
+def test_a_pause_ends_when_another_call_is_answered():
+    answered = []
+
+    def another(now):  # at 100 s another thread gets through
+        if now > 100 and not answered:
+            answered.append(now)
+            setup.patience.call(lambda: "reply of another call")
+
+    setup = Setup(tries=2, patience_s=1e6, then=another)
+    setup.call(*[Unreached("refused")] * 9)
+    woken = next(at for at in setup.at if at > 100)
+    assert woken == answered[0]  # it would have slept for up to a minute
+
+
+def test_stop_ends_a_call_that_waits():
+    setup = Setup(then=lambda now: setup.stop.set() if now > 100 else None)
+    with pytest.raises(JudgeStopped, match="the run is to stop"):
+        setup.call(then=Unreached("refused"))
+    assert setup.time.now <= 101 + NO_ROUNDING
+    attempts = len(setup.at)
+    with pytest.raises(JudgeStopped):
+        setup.call()
+    assert len(setup.at) == attempts
+
+
+def test_other_errors_are_raised_at_once():
+    setup = Setup()
+    with pytest.raises(KeyError):
+        setup.call(KeyError("a bug"))
+    assert len(setup.at) == 1

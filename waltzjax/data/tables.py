@@ -1,0 +1,163 @@
+"""The rows of a table file, one by one: .tsv, .csv, .jsonl or .parquet.
+
+A row that cannot be read comes with the reason instead of its fields, so that whoever reads on can
+report all of them together. Nothing is skipped, and no file is held in memory.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Row(NamedTuple):
+    where: str  # "train.tsv:17", the line on which the row begins
+    fields: dict[str, Any]
+    problem: str = ""  # why there are no fields
+
+
+class Table(NamedTuple):
+    columns: tuple[str, ...]  # none for JSON Lines, where each row names its own
+    rows: Iterator[Row]
+
+
+def open_table(path: Path) -> Table:
+    """Raises FileNotFoundError, and ValueError for a file that is no table at all."""
+    if path.suffix.lower() not in _READERS:
+        raise ValueError(f"{path}: unknown kind of file; known are {', '.join(_READERS)}")
+    return _READERS[path.suffix.lower()](path)
+
+
+def read_objects(path: Path) -> Iterator[Row]:
+    """The JSON object of each line; a byte order mark at the start is no part of the first."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            where = f"{path}:{number}"
+            try:
+                yield Row(where, _json_object(line))
+            except ValueError as error:
+                yield Row(where, {}, str(error))
+
+
+def _json_object(line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(_without_mark(line).decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(_not_utf8(error)) from error
+    except (ValueError, RecursionError) as error:
+        blank = "the line is blank; remove it" if not line.strip() else error
+        raise ValueError(f"not JSON: {blank}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"not a JSON object but {type(value).__name__}")
+    return value
+
+
+def _without_mark(line: bytes) -> bytes:
+    return line.removeprefix(codecs.BOM_UTF8)
+
+
+def _not_utf8(error: UnicodeDecodeError) -> str:
+    byte = error.object[error.start]
+    return f"not UTF-8: byte 0x{byte:02x} at offset {error.start} of the line; save it as UTF-8"
+
+
+def _json_lines(path: Path) -> Table:
+    path.open("rb").close()  # a file that is not there is said now
+    return Table((), read_objects(path))
+
+
+class _Lines:
+    """The lines of a text file for ``csv``; ``bad`` are those met that are not UTF-8."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.bad = path, list[str]()
+
+    def __iter__(self) -> Iterator[str]:
+        with self.path.open("rb") as file:
+            # Only b"\n" ends a line: one with a stray byte must not cut the rows after it.
+            for number, line in enumerate(file, start=1):
+                line = _without_mark(line) if number == 1 else line
+                try:
+                    yield line.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    self.bad.append(f"line {number} is {_not_utf8(error)}")
+                    yield line.decode("utf-8", "replace")
+
+
+def _delimited(path: Path, delimiter: str) -> Table:
+    """Quoted as pandas and the hub do: a field may be in double quotes, doubled inside it."""
+    lines = _Lines(path)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        columns = tuple(next(reader, ()))
+    except csv.Error as error:
+        raise ValueError(f"{path}:1: the header cannot be read: {error}") from error
+    if lines.bad:
+        raise ValueError(f"{path}: the header on {lines.bad[0]}")
+    if not columns or len(set(columns)) < len(columns):
+        raise ValueError(f"{path}:1: wanted a header of different names, got {list(columns)}")
+    return Table(columns, _delimited_rows(path, columns, reader, lines))
+
+
+def _delimited_rows(
+    path: Path, columns: tuple[str, ...], reader: Any, lines: _Lines
+) -> Iterator[Row]:
+    while True:
+        where, fields, problem = f"{path}:{reader.line_num + 1}", list[str](), ""
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problem = f"quoting: {error}; quote the whole field and double the quotes inside it"
+        if lines.bad:
+            problem = lines.bad[0]
+            lines.bad.clear()
+        elif not problem and not fields:
+            problem = "the line is blank; remove it"
+        elif not problem and len(fields) != len(columns):
+            problem = (
+                f"{len(fields)} fields, but the header names {len(columns)}: {', '.join(columns)}"
+            )
+        yield Row(where, {} if problem else dict(zip(columns, fields, strict=True)), problem)
+
+
+def _parquet(path: Path) -> Table:
+    path.open("rb").close()
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ValueError(
+            f"{path}: Parquet is read with pyarrow, which is not here ({error}); "
+            "pip install 'waltzjax[data]', or save the file as .tsv or .csv"
+        ) from error
+    try:
+        file = parquet.ParquetFile(path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path}: not a Parquet file ({error})") from error
+    return Table(tuple(file.schema_arrow.names), _parquet_rows(path, file))
+
+
+def _parquet_rows(path: Path, file: Any) -> Iterator[Row]:
+    number = 0
+    for batch in file.iter_batches(batch_size=1024):
+        for i in range(batch.num_rows):
+            number += 1
+            where = f"{path}: row {number}"
+            try:
+                yield Row(where, batch.slice(i, 1).to_pylist()[0])
+            except UnicodeDecodeError as error:
+                yield Row(where, {}, f"not UTF-8 ({error})")
+
+
+_READERS: dict[str, Callable[[Path], Table]] = {
+    ".tsv": partial(_delimited, delimiter="\t"),
+    ".csv": partial(_delimited, delimiter=","),
+    ".jsonl": _json_lines,
+    ".parquet": _parquet,
+}
