@@ -24,8 +24,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from waltzjax.data.chat import Chat, stop_ids
 from waltzjax.data.dataset import read_prompts
 from waltzjax.evaluate import stratified
-from waltzjax.rewards import waltz
-from waltzjax.rewards.judges import JUDGES
+from waltzjax.rewards.judges import JUDGES, Scorer
+from waltzjax.rewards.rates import summary
 from waltzjax.rollout.episodes import play
 from waltzjax.runtime import prompt_files
 from waltzjax.types import Completion
@@ -70,8 +70,11 @@ def main() -> int:
     data = args.workdir / "data" if directory == "embedded" else Path(directory)
     prompts = stratified(read_prompts(data / "validation.jsonl"), args.prompts)
     episodes = play(prompts, chat, speak, t_max=config.rollout.t_max)
-    waltz.score(episodes, JUDGES[config.data.judge])
-    there = waltz.summary(episodes)
+    with Scorer(JUDGES[config.judge.name], max_unparsed=0) as scorer:
+        for episode in episodes:
+            scorer.add(episode)
+        scorer.finish()
+    there = summary(episodes)
     here = json.loads((args.workdir / "final_validation_results.json").read_text())
     report, worst = {}, 0.0
     for name in RATES:

@@ -29,6 +29,7 @@ LEVEL = {
     "rewards": 3,
     "training": 3,
     "recipes": 4,
+    "judging": 5,
     "runtime": 4,  # what every command needs once a model is chosen
     "tuning": 5,
     "prepare": 5,

@@ -152,7 +152,8 @@ def usage(problem: str) -> None:
 @contextlib.contextmanager
 def _quiet_libraries() -> Iterator[None]:
     """Keep libraries' routine chatter off the screen; their errors stay."""
-    loggers = [logging.getLogger(name) for name in ("absl", "orbax", "jax", "transformers")]
+    names = ("absl", "orbax", "jax", "transformers", "openai", "httpx", "httpx2")
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     # While it is imported it warns that there is no PyTorch, which nothing here needs.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -44,7 +44,21 @@ def default() -> ConfigDict:
 
     c.data = ConfigDict()
     c.data.directory = "data/waltz"  # train.jsonl, validation.jsonl, manifest.json
-    c.data.judge = "label"
+
+    c.judge = ConfigDict()  # says of each answer whether it is unsafe or over-refuses
+    # label: the prompt's label and a refusal classifier | wildguard (arXiv 2406.18495)
+    # | openai: any chat model behind an OpenAI-compatible endpoint
+    c.judge.name = "label"
+    c.judge.model = ""  # the endpoint's name of it; with no url WildGuard's directory or hub name
+    c.judge.url = ""  # of the endpoint, http://HOST:PORT/v1
+    c.judge.key_env = ""  # environment variable with the API key; "": none is sent
+    c.judge.prompt = ""  # openai: file with system prompt and message; "" is prompts/judge.txt
+    c.judge.max_tokens = 256  # of a reply
+    c.judge.concurrency = 16  # requests under way at a time
+    c.judge.timeout_s = 120.0  # the endpoint's longest silence during a request
+    c.judge.patience_s = 3600.0  # how long a run pauses for an endpoint that cannot be reached
+    c.judge.cache = ""  # SQLite file of replies; "" is verdicts.sqlite in the run's directory
+    c.judge.max_unparsed = 0.2  # share of a step's answers without a usable verdict; more stops it
 
     c.rollout = ConfigDict()
     c.rollout.batch = 32  # prompts a step [source]
@@ -65,6 +79,7 @@ def default() -> ConfigDict:
     c.reward = ConfigDict()
     c.reward.alpha = 0.65  # dynamic improvement [source]
     c.reward.gamma = 0.1  # format [source]
+    c.reward.conditioned = True  # alpha pays only where the feedback's labels are right [paper]
     c.reward.lam = ConfigDict({"stage1": 0.25, "stage2": 0.0})  # label; [ours], [paper]
 
     c.rl = ConfigDict()

@@ -79,7 +79,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         ("rl.kl_estimator", ("k1", "k2", "k3")),
         ("rl.kl_in", ("reward", "loss")),
         ("rl.weights", ("sequence", "token")),
-        ("data.judge", ("label",)),
+        ("judge.name", ("label", "wildguard", "openai")),
         ("model.attention", ("auto", "xla", "cudnn")),
         ("model.remat", ("none", "full", "dots")),
         ("optim.schedule", ("constant", "linear")),
@@ -88,14 +88,15 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         yield from one_of(path, allowed)
     for path in (
         "rollout.batch", "rollout.max_new_tokens", "rollout.length_multiple", "rl.microbatches",
-        "rl.updates_per_rollout", "train.epochs", "train.checkpoint_every", "rollout.slots",
+        "rl.updates_per_rollout", "train.epochs", "judge.max_tokens", "judge.concurrency",
+        "train.checkpoint_every", "rollout.slots",
         "model.vocab_block", "train.keep_checkpoints", "embedded.layers", "embedded.batch",
         "embedded.card_steps", "embedded.demo_steps", "embedded.kv_heads", "embedded.heads",
         "embedded.width", "embedded.mlp_width",
     ):  # fmt: skip
         yield from at_least(path, 1)
     for path in (
-        "seed", "lora.rank",
+        "seed", "lora.rank", "judge.max_unparsed", "judge.patience_s",
         "rollout.t_max", "rollout.top_k", "reward.alpha", "reward.gamma", "rl.clip_low",
         "rl.clip_high", "rl.is_cap",
         "rl.kl_target", "rl.kl_gain", "optim.warmup_steps", "optim.weight_decay", "eval.prompts",
@@ -107,7 +108,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
     for path in ("rollout.cache_tokens", "rl.reward_clip",
                  "optim.grad_clip", "optim.eps",
                  "optim.lr.conversation", "optim.lr.feedback", "embedded.lr",
-                 "lora.alpha", "embedded.card_loss", "embedded.card_lr",
+                 "lora.alpha", "judge.timeout_s", "embedded.card_loss", "embedded.card_lr",
                  "embedded.init_scale"):  # fmt: skip
         yield from at_least(path, 0, above=True)
     for name in ("b1", "b2"):
@@ -131,6 +132,10 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
     targets = tuple(c.lora.targets)
     if not targets or not {*targets} <= {*MATRICES} or len({*targets}) < len(targets):
         yield f"config.lora.targets: got {targets}, allowed are some of {MATRICES}, once each"
+    if c.judge.name != "label" and not c.judge.model:
+        yield f"config.judge.model: got '', needed by config.judge.name = {c.judge.name!r}"
+    if c.judge.name == "openai" and not c.judge.url:
+        yield "config.judge.url: got '', needed by config.judge.name = 'openai'"
     if not (len(c.mesh) == 3 and all(type(n) is int for n in c.mesh)):
         yield f"config.mesh: got {c.mesh!r}, expected three integers (data, fsdp, tensor)"
     if c.rl.microbatches >= 1 and c.rollout.batch % c.rl.microbatches:

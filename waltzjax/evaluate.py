@@ -17,10 +17,11 @@ from ml_collections import ConfigDict, config_flags
 from waltzjax import commands, config_check, console
 from waltzjax.data.dataset import read_prompts
 from waltzjax.files import write_json
+from waltzjax.judging import open_judge
 from waltzjax.model import hf_config, sharding
 from waltzjax.processes import writes
-from waltzjax.rewards import waltz
-from waltzjax.rewards.judges import JUDGES
+from waltzjax.rewards.judges import Judge, Scorer
+from waltzjax.rewards.rates import summary
 from waltzjax.rollout.episodes import play
 from waltzjax.runtime import Agents, Runtime, check_room, check_same_shape, make_runtime, sampling
 from waltzjax.tuning import load_agents, model_directory
@@ -48,11 +49,13 @@ def evaluate(
     runtime: Runtime,
     params: Mapping[str, Any],
     prompts: Sequence[Prompt],
+    judge: Judge,
     label: str,
 ) -> tuple[dict[str, float], list[Episode]]:
-    """Play and score every prompt: (rates, scored episodes). See ``rewards.waltz.summary``."""
+    """Play and score every prompt: (rates, scored episodes). See ``rewards.rates.summary``."""
     found: dict[int, Episode] = {}
     with (
+        Scorer(judge, max_unparsed=config.judge.max_unparsed) as scorer,
         runtime.engine.session(params) as session,
         console.Progress(len(prompts), f"evaluating {label}", unit="prompt") as bar,
     ):
@@ -62,11 +65,13 @@ def evaluate(
             watch=lambda stats: bar.update(len(found), **stats.shown()),
         )  # fmt: skip
         for index, episode in play(prompts, runtime.chat, agents, t_max=config.rollout.t_max):
+            scorer.add(episode)
             found[index] = episode
         bar.update(len(found), **session.stats().shown())
+        session.close()  # the judge may be a model that needs the room
+        scorer.finish()
     episodes = [found[index] for index in range(len(prompts))]
-    waltz.score(episodes, JUDGES[config.data.judge])
-    return waltz.summary(episodes), episodes
+    return summary(episodes), episodes
 
 
 def result(config: ConfigDict, rates: Mapping[str, float], n: int) -> dict[str, Any]:
@@ -85,7 +90,7 @@ def transcript(episode: Episode) -> dict[str, Any]:
         turns.append(
             {
                 "answer": answer.text,
-                "verdict": verdict._asdict(),
+                "verdict": verdict._asdict() if verdict else None,
                 "feedback": episode.feedbacks[t].text if has else None,
                 "parsed": vars(parsed) if parsed else None,
             }
@@ -116,7 +121,8 @@ def main() -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     with console.phase("loading both agents"):
         params = load_agents(directories, runtime)
-    rates, episodes = evaluate(config, runtime, params, prompts, "both agents")
+    with open_judge(config, mesh, output.parent) as judge:
+        rates, episodes = evaluate(config, runtime, params, prompts, judge, "both agents")
     if writes():
         lines = [json.dumps(transcript(e)) + "\n" for e in episodes]
         transcripts.write_text("".join(lines))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -22,7 +23,9 @@ class Stopped(Exception):
 class StopSignals:
     """Within the block a first SIGTERM or Ctrl-C is only noted; a second Ctrl-C acts at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, also: threading.Event | None = None) -> None:
+        """``also`` is set with the first signal, for threads that wait for something."""
+        self._also = also
         self.received = 0  # the signal's number
         self._saved = ""  # within ``at_once``: what a stop there may say
         self._before: dict[int, Any] = {}
@@ -46,6 +49,8 @@ class StopSignals:
         if signum == signal.SIGINT and self.received:
             raise KeyboardInterrupt
         self.received = signum
+        if self._also and not self._also.is_set():  # setting it twice would not return
+            self._also.set()
         if self._saved:
             self.check(signum, self._saved)
 

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.recipes import Recipe
+from waltzjax.rewards.judges import Judge, Scorer
 from waltzjax.rollout.session import Stats
 from waltzjax.runtime import Agents, Runtime, sampling, step_rng
 from waltzjax.training.learner import Learner, device_batch
@@ -22,7 +23,7 @@ from waltzjax.types import AgentState, Episode, Prompt
 def one_step(
     config: ConfigDict, runtime: Runtime, recipe: Recipe, learners: Mapping[str, Learner],
     agents: Mapping[str, AgentState], params: Mapping[str, Any], base: Any,
-    reference: Mapping[str, Any], prompts: Sequence[Prompt], stream: int, step: int,
+    reference: Mapping[str, Any], prompts: Sequence[Prompt], judge: Judge, stream: int, step: int,
     watch: Callable[[Stats], None] = lambda _: None,
 ) -> tuple[dict[str, AgentState], dict[str, float]]:  # fmt: skip
     """Roll out, score, update each trained role; the agents after it and the step's metrics.
@@ -33,13 +34,18 @@ def one_step(
     """
     started = time.perf_counter()
     found: dict[int, Episode] = {}
-    with runtime.engine.session(params) as session:
+    with (
+        Scorer(judge, max_unparsed=config.judge.max_unparsed) as scorer,
+        runtime.engine.session(params) as session,
+    ):
         how = sampling(config, config.rollout.temperature)
         agents_ = Agents(runtime, session, how, seed=stream, step=step, watch=watch)
         for index, episode in recipe.collect(prompts, runtime.chat, agents_):
-            recipe.score([episode])  # while the device goes on with the others
+            scorer.add(episode)  # while the device goes on with the others
             found[index] = episode
         drawn = session.stats()
+        session.close()  # the judge may be a model that needs the room
+        scorer.finish()
     episodes = [found[index] for index in range(len(prompts))]
     rows = recipe.rows(episodes, step_rng(stream, step))
     metrics: dict[str, Any] = dict(recipe.summary(episodes))

@@ -17,6 +17,8 @@ from waltzjax.interrupts import StopSignals
 from waltzjax.iteration import agent_learner, agent_optimizer, one_step
 from waltzjax.processes import alone, largest, writing
 from waltzjax.recipes import RECIPES
+from waltzjax.rewards.judges import Judge
+from waltzjax.rewards.patience import JudgeOutage, JudgeStopped
 from waltzjax.rollout.session import Stats
 from waltzjax.runtime import Runtime
 from waltzjax.training.checkpoint import Checkpoints
@@ -50,6 +52,7 @@ def run_stage(
     start: Mapping[str, Any],
     prompts: Sequence[Prompt],
     workdir: Path,
+    judge: Judge,
     validate: Callable[[int, Mapping[str, Any]], None],
 ) -> dict[str, Any]:
     """Train one stage from its newest checkpoint, or from ``start``; what is trained at its end.
@@ -63,6 +66,7 @@ def run_stage(
 
     Raises:
       Stopped: SIGTERM or Ctrl-C; a checkpoint of the last whole step is written.
+      JudgeOutage: the judge cannot be reached any more; a checkpoint of the last step is written.
       FloatingPointError: a loss or gradient is not finite; nothing of that step is saved.
     """
     recipe = RECIPES[stage](config)
@@ -101,6 +105,9 @@ def run_stage(
     def saved() -> str:
         return f"{stage} stands saved after step {step}; the same command goes on from there"
 
+    def keep(data: Any) -> None:
+        checkpoints.save(step, agents, {"data": data, "config": config.to_dict()})
+
     def validate_if_due() -> None:
         if every and step % every == 0 and 0 < step < total:
             # Of several processes none may leave the others in the middle of an evaluation.
@@ -110,7 +117,7 @@ def run_stage(
     with (
         closing(checkpoints),
         writing(lambda: closing(MetricWriter(workdir, stage, step))) as writer,
-        StopSignals() as stop,
+        StopSignals(judge.stop) as stop,
         console.Progress(total, label, initial=step) as bar,
     ):
         counted: dict[str, float] = {}
@@ -118,11 +125,18 @@ def run_stage(
         while step < total:
             first = f"{label}: first step, compiling"
             with console.phase(first) if step == begun else nullcontext():
-                agents, metrics = one_step(
-                    config, runtime, recipe, learners, agents, joined(tuning, base, now()), base,
-                    reference, next(batches), stream, step,
-                    partial(_watch, bar, step, counted),
-                )  # fmt: skip
+                before = batches.get_state()
+                try:
+                    agents, metrics = one_step(
+                        config, runtime, recipe, learners, agents, joined(tuning, base, now()),
+                        base, reference, next(batches), judge, stream, step,
+                        partial(_watch, bar, step, counted),
+                    )  # fmt: skip
+                except (JudgeOutage, JudgeStopped) as error:
+                    if step > begun:
+                        keep(before)
+                    stop.check(stop.received, saved())
+                    raise JudgeOutage(f"{error}; {saved()}") from error
             step += 1
             _check_finite(stage, step, metrics)
             if writer:
@@ -133,8 +147,7 @@ def run_stage(
             validates = every and step % every == 0
             asked = largest(stop.received)  # one process stops when all do
             if due or validates or asked:
-                host = {"data": batches.get_state(), "config": config.to_dict()}
-                checkpoints.save(step, agents, host)
+                keep(batches.get_state())
                 stop.check(asked, saved())
             validate_if_due()
     return now()

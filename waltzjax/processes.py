@@ -77,6 +77,11 @@ def largest(value: int) -> int:
     return int(np.max(multihost_utils.process_allgather(np.int32(value))))
 
 
+def from_first(array: np.ndarray) -> np.ndarray:
+    """The first process's array, in all of them; those of the others have its shape."""
+    return array if alone() else np.asarray(multihost_utils.broadcast_one_to_all(array))
+
+
 @lru_cache
 def _gather(mesh: Mesh):
     return jax.jit(lambda x: x, out_shardings=NamedSharding(mesh, P()))

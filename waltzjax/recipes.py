@@ -18,7 +18,7 @@ from waltzjax.core import advantages, losses
 from waltzjax.core.kl import adaptive_coefficient, kl_estimate
 from waltzjax.data.chat import Chat
 from waltzjax.rewards import waltz
-from waltzjax.rewards.judges import JUDGES
+from waltzjax.rewards.rates import summary
 from waltzjax.rollout import episodes as protocol
 from waltzjax.types import CONVERSATION, FEEDBACK, Completion, Episode, PolicyBatch, Prompt, Sample
 
@@ -29,8 +29,7 @@ class Recipe(NamedTuple):
     trained: roles that are updated; the others stay frozen.
     stream: tells the stages' random streams apart: the same prompts are seen in each.
     collect: (prompts, chat, speakers) -> (index, episode), as they end.
-    score: (episodes) -> None, fills in what the judge says; called with each as it ends.
-    rows: (episodes, rng) -> single-agent rows by role.
+    rows: (scored episodes, rng) -> single-agent rows by role.
     credit: (batch with old and reference log-probs) -> batch with advantages; jittable.
     loss: (logp_BT, batch) -> (loss, metrics); jittable.
     summary: (episodes) -> metrics.
@@ -41,7 +40,6 @@ class Recipe(NamedTuple):
     trained: tuple[str, ...]
     stream: int
     collect: Callable[[Sequence[Prompt], Chat, protocol.Speakers], Iterable[tuple[int, Episode]]]
-    score: Callable[[Sequence[Episode]], None]
     rows: Callable[[Sequence[Episode], np.random.Generator], dict[str, list[Sample]]]
     credit: Callable[[PolicyBatch], PolicyBatch]
     loss: Callable
@@ -57,12 +55,17 @@ def waltzrl(config: ConfigDict, *, stage: str, trained: tuple[str, ...], stream:
         trained=trained,
         stream=stream,
         collect=partial(protocol.play, t_max=config.rollout.t_max),
-        score=partial(waltz.score, judge=JUDGES[config.data.judge]),
         rows=partial(
             waltz_rows,
             trained=trained,
             p_first=config.rollout.p_first,
-            weights=dict(alpha=reward.alpha, lam=reward.lam[stage], gamma=reward.gamma),
+            reward=partial(
+                waltz.feedback_reward,
+                alpha=reward.alpha,
+                lam=reward.lam[stage],
+                gamma=reward.gamma,
+                conditioned=reward.conditioned,
+            ),
         ),
         credit=partial(
             reinforce_pp,
@@ -79,7 +82,7 @@ def waltzrl(config: ConfigDict, *, stage: str, trained: tuple[str, ...], stream:
             kl_in=rl.kl_in,
             estimator=rl.kl_estimator,
         ),
-        summary=waltz.summary,
+        summary=summary,
         beta=rl.beta[stage],
         adapt=partial(adaptive_coefficient, target=rl.kl_target, gain=rl.kl_gain)
         if rl.kl_target
@@ -93,20 +96,23 @@ def waltz_rows(
     *,
     trained: Sequence[str],
     p_first: float,
-    weights: dict[str, float],
+    reward: Callable[[Episode, int], float | None],
 ) -> dict[str, list[Sample]]:
-    """One row an episode for each trained role (arXiv 2510.08240, section 3.3)."""
+    """One row an episode for each trained role (arXiv 2510.08240, section 3.3); none where the
+    judge left its reward open."""
     rows: dict[str, list[Sample]] = {role: [] for role in trained}
     for episode in episodes:
         # Both draws are made whichever role is trained: a stage changes no random stream.
         t_answer = protocol.pick_answer(episode, rng, p_first)
         t_review = protocol.pick_feedback(episode, rng) if episode.feedbacks else None
         if CONVERSATION in rows:
-            reward = waltz.conversation_reward(episode, t_answer)
-            rows[CONVERSATION].append(_sample(episode.answers[t_answer], reward))
+            earned = waltz.conversation_reward(episode, t_answer)
+            if earned is not None:
+                rows[CONVERSATION].append(_sample(episode.answers[t_answer], earned))
         if FEEDBACK in rows and t_review is not None:
-            reward = waltz.feedback_reward(episode, t_review, **weights)
-            rows[FEEDBACK].append(_sample(episode.feedbacks[t_review], reward))
+            earned = reward(episode, t_review)
+            if earned is not None:
+                rows[FEEDBACK].append(_sample(episode.feedbacks[t_review], earned))
     return rows
 
 

@@ -46,14 +46,15 @@ def prompt_files(config: ConfigDict) -> tuple[Path, Path]:
     return dict(chosen)["conversation"], dict(chosen)["feedback"]
 
 
-def load_tokenizer(directory: Path) -> Any:
+def load_tokenizer(directory: Path, *, template: bool = True) -> Any:
+    """The tokenizer; ValueError where it is unusable, or has no chat template but should."""
     from transformers import AutoTokenizer  # late: see commands._quiet_libraries
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(directory))
     except Exception as error:  # malformed files end in all kinds of them
         raise ValueError(f"{directory}: no usable tokenizer ({error!r})") from error
-    if tokenizer.chat_template is None:
+    if template and tokenizer.chat_template is None:
         raise ValueError(f"{directory}: the tokenizer has no chat template")
     return tokenizer
 

@@ -21,10 +21,12 @@ from waltzjax.config import EMBEDDED
 from waltzjax.data.dataset import read_prompts, verify
 from waltzjax.evaluate import evaluate, result, stratified, transcript
 from waltzjax.files import own_workdir, write_json
+from waltzjax.judging import open_judge
 from waltzjax.loop import run_stage, stage_steps
 from waltzjax.model import hf, hf_config, sharding
 from waltzjax.processes import largest, wait, writes, writing
 from waltzjax.recipes import RECIPES
+from waltzjax.rewards.judges import Judge
 from waltzjax.runtime import (
     Runtime,
     check_room,
@@ -72,14 +74,21 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
             runtime = make_runtime(config, base, mesh)
             if start != base:
                 check_start(config, runtime, start)
-        final = _stages(config, workdir, runtime, base, start, data)
+        with open_judge(config, mesh, workdir) as judge:
+            final = _stages(config, workdir, runtime, base, start, data, judge)
         if writes():
             outcome.write(config, workdir, final, time.perf_counter() - started)
     return final
 
 
 def _stages(
-    config: ConfigDict, workdir: Path, runtime: Runtime, base: Path, start: Path, data: Path
+    config: ConfigDict,
+    workdir: Path,
+    runtime: Runtime,
+    base: Path,
+    start: Path,
+    data: Path,
+    judge: Judge,
 ) -> dict[str, Any]:
     train_prompts = read_prompts(data / "train.jsonl")
     held_out = stratified(read_prompts(data / "validation.jsonl"), config.eval.prompts)
@@ -106,7 +115,7 @@ def _stages(
             return
         path.parent.mkdir(exist_ok=True)
         rates, episodes = evaluate(
-            config, runtime, joined(tuning, params, trained), held_out, label
+            config, runtime, joined(tuning, params, trained), held_out, judge, label
         )
         found = result(config, rates, len(held_out))
         if writes():
@@ -127,7 +136,8 @@ def _stages(
                 measure(f"{stage}_{step}", f"{stage} {step}", now)
 
             trained = run_stage(
-                config, stage, runtime, tuning, params, trained, train_prompts, workdir, validate
+                config, stage, runtime, tuning, params, trained, train_prompts, workdir,
+                judge, validate,
             )  # fmt: skip
         for role in trained if last else roles:
             # Agreed on by all processes: the first may have written it before another one looks.

@@ -79,14 +79,14 @@ class Episode:
     ``answers[t]`` is c_t and ``feedbacks[t]`` is f_t. The last answer has a feedback too unless
     t reached T_max or the text did not fit the model: ``len(feedbacks)`` is ``len(answers)`` or one
     less.
-    ``verdicts[t]`` (filled in by scoring) is J(p, c_t).
+    ``verdicts[t]`` (filled in by scoring) is J(p, c_t); None: the judge gave no usable one.
     """
 
     prompt: Prompt
     answers: list[Completion] = dataclasses.field(default_factory=list)
     feedbacks: list[Completion] = dataclasses.field(default_factory=list)
     parsed: list[Feedback | None] = dataclasses.field(default_factory=list)
-    verdicts: list[Verdict] = dataclasses.field(default_factory=list)
+    verdicts: list[Verdict | None] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A whole REINFORCE++ step against PyTorch: advantages, loss, gradient, from the equations alone."""
+"""A whole REINFORCE++ step against PyTorch: advantages, loss, gradient, from equations alone."""
 
 from functools import partial
 

@@ -102,7 +102,8 @@ def confusion(episodes: Sequence[Episode]) -> dict[str, dict[str, int]]:
         for t in _rounds(episode):
             verdict, parsed = episode.verdicts[t], episode.parsed[t]
             if verdict is not None:
-                counts[LABELS[tuple(verdict)], LABELS[parsed.labels] if parsed else "unparsed"] += 1
+                judged = LABELS[verdict.unsafe, verdict.overrefuse]
+                counts[judged, LABELS[parsed.labels] if parsed else "unparsed"] += 1
     said = [*LABELS.values(), "unparsed"]
     rows = [name for name in LABELS.values() if any(judge == name for judge, _ in counts)]
     return {row: {name: counts[row, name] for name in said} for row in rows}

@@ -1,44 +1,43 @@
-"""WaltzRL's rewards (arXiv 2510.08240, section 3.2)."""
+"""WaltzRL's rewards (arXiv 2510.08240, section 3.2); None where the judge left one open."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from waltzjax.rewards.judges import Judge
 from waltzjax.types import Episode
 
 
-def score(episodes: Sequence[Episode], judge: Judge) -> None:
-    """Fill in ``verdicts`` of every answer of every episode, in one call of the judge."""
-    flat = [(e, a.text) for e in episodes for a in e.answers]
-    verdicts = iter(judge([e.prompt for e, _ in flat], [text for _, text in flat]))
-    for episode in episodes:
-        episode.verdicts = [next(verdicts) for _ in episode.answers]
-
-
-def conversation_reward(episode: Episode, turn: int) -> float:
+def conversation_reward(episode: Episode, turn: int) -> float | None:
     """R_c(c_t): 1 if neither judge label is set, else 0."""
-    return float(episode.verdicts[turn].good)
+    verdict = episode.verdicts[turn]
+    return None if verdict is None else float(verdict.good)
 
 
-def improvement(episode: Episode, turn: int) -> float:
+def improvement(episode: Episode, turn: int) -> float | None:
     """R_DIR(f_t) = R_c(c_{t+1}) - R_c(c_t) in {-1, 0, 1}; 0 when c_{t+1} does not exist."""
     if turn + 1 >= len(episode.answers):
         return 0.0
-    return conversation_reward(episode, turn + 1) - conversation_reward(episode, turn)
+    before, after = (conversation_reward(episode, t) for t in (turn, turn + 1))
+    return None if before is None or after is None else after - before
 
 
-def labels_right(episode: Episode, turn: int) -> bool:
+def labels_right(episode: Episode, turn: int) -> bool | None:
     """R_label: the feedback's label pair equals the judge's; an unparsed feedback has none."""
-    parsed = episode.parsed[turn]
-    return parsed is not None and parsed.labels == tuple(episode.verdicts[turn])
+    parsed, verdict = episode.parsed[turn], episode.verdicts[turn]
+    if verdict is None:
+        return None
+    return parsed is not None and parsed.labels == tuple(verdict)
 
 
 def feedback_reward(
-    episode: Episode, turn: int, *, alpha: float, lam: float, gamma: float
-) -> float:
-    """R_f = alpha * R_DIR * R_label + lam * R_label + gamma * R_format."""
-    right = float(labels_right(episode, turn))
-    parsed = float(episode.parsed[turn] is not None)
-    return alpha * improvement(episode, turn) * right + lam * right + gamma * parsed
+    episode: Episode, turn: int, *, alpha: float, lam: float, gamma: float,
+    conditioned: bool = True,
+) -> float | None:  # fmt: skip
+    """R_f = alpha * R_DIR * R_label + lam * R_label + gamma * R_format.
 
+    Not ``conditioned``: alpha * R_DIR alone, of feedbacks that parse: a row of the ablation.
+    """
+    right, gain = labels_right(episode, turn), improvement(episode, turn)
+    if right is None or gain is None:
+        return None
+    parsed = float(episode.parsed[turn] is not None)
+    earns = float(right) if conditioned else parsed
+    return alpha * gain * earns + lam * float(right) + gamma * parsed

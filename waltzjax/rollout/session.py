@@ -78,6 +78,10 @@ class Session:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the weights and the cache go."""
         self._params, self._cache = {}, None
 
     def submit(self, request: Request) -> None:

@@ -1,0 +1,120 @@
+"""The judge that ``config.judge`` asks for, with what it holds open."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from waltzjax import console
+from waltzjax.data.chat import PROMPTS, fill, read_agent_prompt
+from waltzjax.model import hf, hf_config
+from waltzjax.processes import alone, from_first, writes
+from waltzjax.rewards import wildguard
+from waltzjax.rewards.asked import chat_judge
+from waltzjax.rewards.endpoint import Endpoint
+from waltzjax.rewards.judges import JUDGES, Judge
+from waltzjax.rewards.verdict_cache import VerdictCache
+from waltzjax.rollout.requests import Sampling
+from waltzjax.runtime import load_tokenizer, make_engine, read_model_config
+from waltzjax.types import Prompt, Verdict
+
+VERDICTS = (None, *(Verdict(unsafe, over) for unsafe in (False, True) for over in (False, True)))
+FAILED = -1  # instead of the number of one of these
+
+
+@contextmanager
+def open_judge(config: ConfigDict, mesh: Mesh, workdir: Path) -> Iterator[Judge]:
+    """What scores the answers of a run in ``workdir``; its threads and files end with the block.
+
+    Raises:
+      ValueError, OSError: the model, endpoint, key or cache cannot be; before anything is asked.
+    """
+    j = config.judge
+    if j.name in JUDGES:
+        yield JUDGES[j.name]
+    elif not j.url:
+        yield local_wildguard(config, mesh)
+    else:
+        with ExitStack() as stack:
+            judge = None
+            if writes():
+                judge = _behind_endpoint(config, workdir, stack)
+            yield judge if judge and alone() else of_all_processes(judge, j.concurrency)
+
+
+def _behind_endpoint(config: ConfigDict, workdir: Path, stack: ExitStack) -> Judge:
+    j = config.judge
+    prompt = read_agent_prompt(
+        Path(j.prompt) if j.prompt else PROMPTS / "judge.txt", ["prompt", "answer"]
+    )
+    endpoint = stack.enter_context(
+        Endpoint(
+            j.url, j.model, max_tokens=j.max_tokens, key_env=j.key_env, timeout_s=j.timeout_s,
+            patience_s=j.patience_s, say=console.say, stop=threading.Event(),
+        )
+    )  # fmt: skip
+    path = Path(j.cache) if j.cache else workdir / "verdicts.sqlite"
+    cache = stack.enter_context(closing(VerdictCache(path)))
+    if j.name == "wildguard":
+        return wildguard.wildguard_judge(endpoint, cache=cache, concurrency=j.concurrency)
+    return chat_judge(
+        endpoint, prompt.system, lambda p, a: fill(prompt.message, prompt=p, answer=a),
+        cache=cache, concurrency=j.concurrency,
+    )  # fmt: skip
+
+
+def local_wildguard(config: ConfigDict, mesh: Mesh) -> Judge:
+    """WildGuard on this run's devices, in a rollout of its own once the agents' has ended."""
+    directory = hf_config.resolve(config.judge.model)
+    cfg = read_model_config(config, directory)
+    tokenizer = load_tokenizer(directory, template=False)
+    stops = (tokenizer.eos_token_id,)
+    engine = make_engine(config, cfg, mesh, stops, None)
+    with console.phase(f"loading the judge {config.judge.model}"):
+        params = hf.load_params(directory, cfg, mesh)
+    how = Sampling(wildguard.MAX_TOKENS, temperature=0.0)
+    room = engine.longest - how.max_new_tokens
+    unparsed: list[str] = []
+
+    def verdicts(prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Verdict | None]:
+        texts = [wildguard.instruction(p.text, a) for p, a in zip(prompts, answers, strict=True)]
+        rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        fitting = [i for i, row in enumerate(rows) if len(row) <= room]
+        drawn = engine.generate(params, [rows[i] for i in fitting], how, [0] * len(fitting))
+        found: list[Verdict | None] = [None] * len(rows)
+        for i, said in zip(fitting, drawn, strict=True):
+            reply = tokenizer.decode(said.token_ids, skip_special_tokens=True)
+            found[i] = wildguard.parse_answers(reply)
+            if found[i] is None:
+                unparsed[:] = [reply]
+        return found
+
+    return Judge(verdicts, concurrency=0, unparsed=unparsed)
+
+
+def of_all_processes(judge: Judge | None, concurrency: int) -> Judge:
+    """``judge`` of the first process, whose verdicts all take: asked twice, a model may say two
+    things, and the processes would part."""
+
+    def verdicts(prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Verdict | None]:
+        numbers = np.full(len(answers), FAILED, np.int32)
+        try:
+            if judge:
+                with ThreadPoolExecutor(concurrency) as pool:
+                    each = pool.map(judge.verdicts, [[p] for p in prompts], [[a] for a in answers])
+                    numbers[:] = [VERDICTS.index(verdict) for [verdict] in each]
+        finally:  # the others wait for it
+            numbers = from_first(numbers)
+        if (numbers == FAILED).any():
+            raise RuntimeError("the judge: the first process could not go on; see what it said")
+        return [VERDICTS[n] for n in numbers]
+
+    stop, unparsed = (judge.stop, judge.unparsed) if judge else (None, ())
+    return Judge(verdicts, 0, stop, unparsed)
