@@ -31,8 +31,9 @@ test: $(DEV_STAMP) ## format, lint, types, tests: exactly what CI runs
 
 check: test ## the same as test
 
-slow-test: $(DEV_STAMP) ## the tests marked slow
+slow-test: $(DEV_STAMP) ## the tests marked slow; those of numbers again, compiled as users compile
 	@$(BIN)/python -m pytest -m slow
+	@TEST_OPTIMIZATION=3 $(BIN)/python -m pytest --numprocesses=2 tests/core tests/model tests/rollout tests/training
 
 format: $(DEV_STAMP) ## rewrite the code in its one format
 	@$(BIN)/ruff format .

@@ -2,7 +2,8 @@
 imported.
 
 Runs are tested by running them again and again, a few steps each: most of the time would be
-compilation.
+compilation. So XLA's optimisations are off, unless TEST_OPTIMIZATION=3 says otherwise: ``make
+slow-test`` does, for what promises numbers.
 """
 
 import atexit
@@ -13,7 +14,8 @@ import tempfile
 LONGEST = ("test_train.py", "test_distributed.py")  # begun first, so that all workers end together
 
 os.environ["XLA_FLAGS"] = (
-    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+    "--xla_force_host_platform_device_count=8 "
+    f"--xla_backend_optimization_level={os.environ.get('TEST_OPTIMIZATION', 0)}"
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"

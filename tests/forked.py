@@ -1,5 +1,5 @@
-"""Commands in processes forked from one that has imported everything: each is as fresh as a new
-interpreter's, without the seconds of imports that would be most of a test's time.
+"""Commands in processes forked from one that has imported everything: as in a new interpreter, but
+for what is read as modules are imported, without the seconds that would be most of a test's time.
 
 ``run`` is for tests; the rest runs in the parent of those processes, ``python tests/forked.py``.
 """
@@ -25,7 +25,8 @@ def run(
     *arguments: str, limit_s: int = 120, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """As ``python ARGUMENTS`` in the repository, arguments ``-m MODULE ...`` or ``-c PROGRAM``;
-    it is killed after ``limit_s`` seconds."""
+    it is killed after ``limit_s`` seconds. jax has read the variables of its own already."""
+    assert not [name for name in environment if name.startswith("JAX_")]
     with tempfile.TemporaryDirectory() as directory:
         files = [os.path.join(directory, name) for name in ("stdout", "stderr")]
         job = {"arguments": arguments, "files": files, "limit_s": limit_s,
@@ -34,8 +35,12 @@ def run(
         assert server.stdin and server.stdout
         server.stdin.write(json.dumps(job) + "\n")
         server.stdin.flush()
-        status = int(server.stdout.readline())
+        line = server.stdout.readline()
+        assert line, f"the parent of all commands has ended: {server.poll()}"
+        status = int(line)
         said = [Path(file).read_text() for file in files]
+        if status == -signal.SIGALRM:
+            raise subprocess.TimeoutExpired(arguments, limit_s, *said)
     return subprocess.CompletedProcess(arguments, status, *said)
 
 
@@ -70,12 +75,22 @@ def become(job: dict) -> None:
     os.environ.update(job["environment"])
     signal.alarm(job["limit_s"])
     kind, what, *rest = job["arguments"]
-    sys.argv = [what, *rest]
-    if kind == "-m":
-        sys.modules.pop(what, None)
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
-    else:
-        exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+    sys.argv = [what if kind == "-m" else kind, *rest]
+    status: str | int | None = 0
+    try:
+        if kind == "-m":
+            sys.modules.pop(what, None)
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        else:
+            exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+    except SystemExit as error:
+        status = error.code
+    if isinstance(status, str):
+        print(status, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # At once: to take all modules apart would be most of a command's time.
+    os._exit(status if isinstance(status, int) else int(status is not None))
 
 
 if __name__ == "__main__":

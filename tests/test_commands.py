@@ -1,6 +1,7 @@
 """How commands end: what is said, and the exit status."""
 
 import ctypes
+import os
 import subprocess
 import sys
 
@@ -45,8 +46,10 @@ import numpy as np
 from pathlib import Path
 from waltzjax import commands
 
+STATM = Path("/proc/self/statm")  # Linux has it
+
 def resident_mib():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+    return int(STATM.read_text().split()[1]) * 4096 / 2**20 if STATM.exists() else 0
 
 def main():
     kept = []
@@ -68,6 +71,68 @@ def test_freed_memory_goes_back():
     ]
     # Less than a block. By itself glibc keeps some; other libraries have no such setting.
     assert left[0] < 16 and (left[1] > 16 or not hasattr(ctypes.CDLL(None), "mallopt"))
+
+
+HEAPS = """
+import ctypes, os, tempfile, threading
+from waltzjax import commands
+
+LIBC = ctypes.CDLL(None)
+
+def main():
+    together = threading.Barrier(4)
+    def allocate():
+        together.wait()
+        blocks = [bytes(1000) for _ in range(100)]
+        together.wait()
+    threads = [threading.Thread(target=allocate) for _ in range(4)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    if not hasattr(LIBC, "mallopt"):
+        print(1)
+        return
+    LIBC.fopen.restype = ctypes.c_void_p
+    with tempfile.NamedTemporaryFile() as file:
+        stream = ctypes.c_void_p(LIBC.fopen(file.name.encode(), b"w"))
+        LIBC.malloc_info(0, stream)
+        LIBC.fclose(stream)
+        print(file.read().count(b"<heap nr"))
+
+commands.run(main)
+"""
+
+
+def test_threads_share_a_heap():
+    count = [
+        int(subprocess.check_output([sys.executable, "-c", HEAPS], cwd=REPO, env=os.environ | more))
+        for more in ({}, {"MALLOC_ARENA_MAX": "4"})
+    ]
+    assert count[0] == 1 and (count[1] > 1 or not hasattr(ctypes.CDLL(None), "mallopt"))
+
+
+SETTINGS = """
+import os, jax
+from waltzjax import commands
+names = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")
+commands.run(lambda: print(*map(os.environ.get, names), jax.config.jax_default_matmul_precision))
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, "0.92 None highest"),
+        ({"XLA_CLIENT_MEM_FRACTION": "0.5"}, "0.5 None highest"),
+        ({"XLA_PYTHON_CLIENT_MEM_FRACTION": "0.5"}, "None 0.5 highest"),
+        ({"JAX_DEFAULT_MATMUL_PRECISION": "default"}, "0.92 None default"),
+    ],
+)
+def test_settings_yield_to_the_users(given, says):
+    done = subprocess.run(
+        [sys.executable, "-c", SETTINGS], cwd=REPO, env=os.environ | given,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == says, done.stderr
 
 
 @pytest.mark.parametrize("content", ["def get_config(:", "import no_such_module"])

@@ -14,7 +14,7 @@ import forked
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from support import REPO, small_data
+from support import REPO
 
 from waltzjax.train import train
 
@@ -24,7 +24,7 @@ OVERRIDES = {
     "embedded.card_steps": 2, "embedded.demo_steps": 2,
     "rollout.batch": 8, "rollout.max_new_tokens": 4, "rl.microbatches": 2,
     "rollout.slots": 8, "rollout.cache_tokens": 4096, "eval.prompts": 6,
-    "train.steps.stage1": 16, "optim.weight_decay": 0.1,
+    "train.steps.stage1": 8, "optim.weight_decay": 0.1,
 }  # fmt: skip
 # The order of sums over devices differs, and Adam divides tiny gradients by tiny moments.
 WEIGHT_ATOL, METRIC_RTOL, METRIC_ATOL = 1e-4, 1e-3, 1e-5
@@ -38,7 +38,7 @@ EVALUATE = [sys.executable, "-m", "waltzjax.evaluate", CONFIG]
 def alone(tmp_path_factory):
     """The run in one process with four devices."""
     config = run_path(str(REPO / "configs/stage2.py"))["get_config"]("tiny")
-    config.update_from_flattened_dict({"data.directory": small_data(), **OVERRIDES})
+    config.update_from_flattened_dict(OVERRIDES)
     workdir = tmp_path_factory.mktemp("runs") / "alone"
     train(config, workdir)
     return workdir
@@ -52,7 +52,7 @@ def free_port() -> int:
 
 def start_two(command, *arguments, **overrides):
     """Two processes of one run, two devices each."""
-    settings = {"data.directory": small_data(), **OVERRIDES, **overrides}
+    settings = {**OVERRIDES, **overrides}
     flags = [f"--config.{key}={value}" for key, value in settings.items()]
     who = ["--distributed", f"--coordinator=127.0.0.1:{free_port()}", "--processes=2"]
     devices = {"XLA_FLAGS": os.environ["XLA_FLAGS"].replace("count=8", "count=2")}
@@ -82,6 +82,7 @@ def records(workdir):
 
 
 def test_stopped_through_one_resumed_and_equal_to_one_process(alone, tmp_path):
+    """The two write the data themselves, and have the base model of the one."""
     two = tmp_path / "two"
     two.mkdir()
     shutil.copytree(alone / "base", two / "base")
@@ -123,7 +124,7 @@ def test_stopped_through_one_resumed_and_equal_to_one_process(alone, tmp_path):
 def test_evaluation_by_two_equals_the_runs_own(alone, tmp_path):
     output = tmp_path / "result.json"
     agents = [f"--{role}={alone / role}" for role in ("conversation", "feedback")]
-    command = [*EVALUATE, f"--data={small_data()}", f"--output={output}"]
+    command = [*EVALUATE, f"--data={alone / 'data'}", f"--output={output}"]
     statuses, said, errors = ended(start_two(command, *agents))
     assert statuses == [0, 0], errors
     assert str(output) in said[0] and "loading" not in said[1]  # the other one is silent

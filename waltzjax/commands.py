@@ -22,7 +22,7 @@ M_MMAP_THRESHOLD, M_ARENA_MAX, LARGE_BLOCK = -3, -8, 2**22  # of glibc's mallopt
 OUT_OF_MEMORY = (
     "A device's memory is full: more config.rl.microbatches, a smaller rollout.max_new_tokens, "
     "rollout.slots or rollout.cache_tokens, :lora or more devices need less; waltzjax.plan says "
-    "how much. Of a GPU's memory 0.92 is taken, unless XLA_PYTHON_CLIENT_MEM_FRACTION says "
+    "how much. Of a GPU's memory 0.92 is taken, unless XLA_CLIENT_MEM_FRACTION says "
     "otherwise."
 )
 
@@ -34,9 +34,11 @@ def run(main: Callable[[], object]) -> None:
     _return_freed_memory()
     # jax takes three quarters by itself: two 8B agents' weights for generation beside an update's
     # parts of them leave less than that on 80 GB. 0.92 leaves room for NCCL and CUDA's context.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.92")
-    # float32 is what config.model.dtype says: GPUs would multiply it in TF32, with 10 bits.
-    jax.config.update("jax_default_matmul_precision", "highest")
+    if "XLA_PYTHON_CLIENT_MEM_FRACTION" not in os.environ:  # jax takes one of the two names
+        os.environ.setdefault("XLA_CLIENT_MEM_FRACTION", "0.92")
+    if "JAX_DEFAULT_MATMUL_PRECISION" not in os.environ:
+        # float32 is what config.model.dtype says: GPUs would multiply it in TF32, with 10 bits.
+        jax.config.update("jax_default_matmul_precision", "highest")
 
     def start(_: Sequence[str]) -> None:
         with contextlib.ExitStack() as stack:

@@ -22,8 +22,9 @@ from waltzjax.model import hf_config, sharding
 from waltzjax.processes import writes
 from waltzjax.rewards.judges import Judge, Scorer
 from waltzjax.rewards.rates import summary
+from waltzjax.rollout.agents import Agents
 from waltzjax.rollout.episodes import play
-from waltzjax.runtime import Agents, Runtime, check_room, check_same_shape, make_runtime, sampling
+from waltzjax.runtime import Runtime, check_room, check_same_shape, make_runtime, sampling
 from waltzjax.tuning import load_agents, model_directory
 from waltzjax.types import Episode, Prompt
 
@@ -61,7 +62,7 @@ def evaluate(
     ):
         how = sampling(config, config.eval.temperature)
         agents = Agents(
-            runtime, session, how, seed=config.seed * 10 + EVAL_STREAM, step=0,
+            runtime.chat, session, how, seed=config.seed * 10 + EVAL_STREAM, step=0,
             watch=lambda stats: bar.update(len(found), **stats.shown()),
         )  # fmt: skip
         for index, episode in play(prompts, runtime.chat, agents, t_max=config.rollout.t_max):

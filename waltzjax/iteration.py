@@ -12,8 +12,9 @@ from ml_collections import ConfigDict
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.recipes import Recipe
 from waltzjax.rewards.judges import Judge, Scorer
+from waltzjax.rollout.agents import Agents
 from waltzjax.rollout.session import Stats
-from waltzjax.runtime import Agents, Runtime, sampling, step_rng
+from waltzjax.runtime import Runtime, sampling, step_rng
 from waltzjax.training.learner import Learner, device_batch
 from waltzjax.training.optim import make_optimizer
 from waltzjax.training.step import Join
@@ -39,7 +40,7 @@ def one_step(
         runtime.engine.session(params) as session,
     ):
         how = sampling(config, config.rollout.temperature)
-        agents_ = Agents(runtime, session, how, seed=stream, step=step, watch=watch)
+        agents_ = Agents(runtime.chat, session, how, seed=stream, step=step, watch=watch)
         for index, episode in recipe.collect(prompts, runtime.chat, agents_):
             scorer.add(episode)  # while the device goes on with the others
             found[index] = episode

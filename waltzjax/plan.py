@@ -5,7 +5,7 @@
 The numbers are those of XLA's buffer assignment for emulated CPU devices: what a GPU's kernels need
 differs (cuDNN's attention holds no scores), parameters and optimisers are the same bytes. CPUs
 multiply half precision as float32: generation's programs, where they would copy all weights for
-that, are compiled in float32 from the start, and so take up to twice a GPU's temporary memory.
+that, are compiled in float32 from the start, so that their arguments are twice a GPU's.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from waltzjax.compiled import Program, device_bytes, measure
 from waltzjax.data.batching import bucket
 from waltzjax.iteration import agent_learner, agent_optimizer
 from waltzjax.model import hf_config, sharding
+from waltzjax.model.attention import choose_visit
 from waltzjax.model.lora import init_adapter
 from waltzjax.model.transformer import init_params
 from waltzjax.recipes import RECIPES
@@ -54,7 +55,7 @@ class Plan:
     """What a stage keeps and what it compiles; bytes are those of one device."""
 
     resident: dict[str, int]  # what stays all along
-    generating: dict[str, int]  # what a rollout has beside that, until it ends
+    generating: dict[str, int]  # what a rollout has beside that, until it ends; as on a GPU
     programs: dict[str, Program]
     peak_bytes: int  # all that stays, and the most that a rollout or an update needs beside it
     checkpoint_bytes: int  # on disk, of all devices together
@@ -63,6 +64,7 @@ class Plan:
 def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: int) -> Plan:
     """The last stage of ``config`` for the architecture in ``directory``; no weights are read."""
     plain = read_model_config(config, directory)
+    plain = dataclasses.replace(plain, page_visit=choose_visit("gpu"))
     cfg, roll, micro = over_mesh(plain, mesh), config.rollout, config.rl.microbatches
     room = cfg.max_positions - roll.max_new_tokens
     if not 1 <= prompt_tokens <= room:
@@ -104,7 +106,7 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: in
     learner = agent_learner(config, cfg, recipe, join, optimizer)
     truncated = sampling(config, roll.temperature).truncates
     batch = abstract_batch(mesh, micro, rows, tokens, truncated=truncated)
-    generating = generation_bytes(make_engine(config, plain, mesh, (0,), None), policy)
+    generating = generation_bytes(make_engine(config, plain, mesh, (0,), None), policy, trained)
     exact = dataclasses.replace(plain, dtype=jnp.dtype("float32"))
     lowered = learner.lower(state, frozen, policy, batch)
     lowered |= make_engine(config, exact, mesh, (0,), None).lower(policy)
@@ -126,15 +128,12 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: in
     return Plan(resident, generating, programs, peak, kept_bytes)
 
 
-def generation_bytes(engine: Engine, policy: Any) -> dict[str, int]:
-    """What a rollout of two agents of the form ``policy`` holds on each device."""
-    weights = engine.generation_shapes(policy)
-    by_name = jax.tree_util.tree_leaves_with_path(weights)
-    adapter = [leaf for path, leaf in by_name if "lora_" in sharding.path_name(path)]
+def generation_bytes(engine: Engine, policy: Any, trained: Any) -> dict[str, int]:
+    """What a rollout holds on each device: one agent of the form ``policy``, and of the other one
+    what it does not share, which is what is trained."""
+    weights = sum(device_bytes(engine.generation_shapes(x)) for x in (policy, trained))
     return {
-        # Whole models are two, adapters have one base.
-        "both agents' weights as generation reads them": device_bytes(weights)
-        + device_bytes(adapter or weights),
+        "both agents' weights as generation reads them": weights,
         "keys and values": device_bytes(jax.eval_shape(engine.programs.new_cache)),
     }
 

@@ -55,7 +55,8 @@ def embedded_base(config: ConfigDict, mesh: Mesh, directory: Path) -> None:
         some = train[:TOKENIZER_PROMPTS]
         tokenizer = train_tokenizer(tokenizer_texts(some, scenes, e.data_seed), e.vocab_size)
         chat = Chat.from_files(tokenizer, *prompt_files(config))
-        lessons = curriculum(chat, train, scenes, config.seed)
+        used = e.batch * (e.card_steps + e.demo_steps)  # of each kind, at most
+        lessons = curriculum(chat, train[:used], scenes, config.seed)
     cfg = ModelConfig(
         vocab_size=len(tokenizer),
         width=e.width,

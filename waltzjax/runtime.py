@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,11 +17,9 @@ from waltzjax.data.chat import PROMPTS, Chat, stop_ids
 from waltzjax.model import hf_config
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_kernel, choose_visit
-from waltzjax.rollout.engine import Engine, Session
-from waltzjax.rollout.episodes import request_seed
-from waltzjax.rollout.requests import Request, Sampling, Tokens
-from waltzjax.rollout.session import Stats
-from waltzjax.types import Completion, Prompt
+from waltzjax.rollout.engine import Engine
+from waltzjax.rollout.requests import Sampling
+from waltzjax.types import Prompt
 
 
 class Runtime(NamedTuple):
@@ -139,54 +137,6 @@ def sampling(config: ConfigDict, temperature: float) -> Sampling:
     """How every turn is sampled, in rollouts and evaluations."""
     r = config.rollout
     return Sampling(r.max_new_tokens, temperature, r.top_k, r.top_p, r.min_p)
-
-
-class Agents:
-    """The two agents as ``rollout.episodes`` asks them, each with its own parameters.
-
-    Each request's seed is a function of ``seed``, ``step``, role, turn and index. ``watch`` is told
-    how generation goes.
-    """
-
-    def __init__(
-        self, runtime: Runtime, session: Session, how: Sampling, *, seed: int, step: int,
-        watch: Callable[[Stats], None] = lambda _: None,
-    ):  # fmt: skip
-        self._chat, self._session, self._how = runtime.chat, session, how
-        self._room = runtime.engine.longest - how.max_new_tokens
-        self._seed, self._step, self._watch = seed, step, watch
-        self._prompts: dict[int, tuple[int, ...]] = {}
-        self._too_long: list[int] = []
-
-    def ask(self, role: str, turn: int, index: int, prompt: tuple[int, ...]) -> None:
-        if len(prompt) > self._room:
-            self._too_long.append(index)
-            return
-        self._prompts[index] = prompt
-        seed = request_seed(self._seed, self._step, role, turn, index)
-        self._session.submit(Request(index, role, prompt, self._how, seed))
-
-    def replies(self) -> Iterator[tuple[int, Completion | None]]:
-        """See ``Speakers``.
-
-        Raises:
-          FloatingPointError: an agent's logits are not finite.
-        """
-        while self._prompts or self._too_long:
-            while self._too_long:
-                yield self._too_long.pop(), None
-            for index, _, done in self._session.stream():
-                self._watch(self._session.stats())
-                if done:
-                    yield index, self._completion(self._prompts.pop(index), done)
-
-    def _completion(self, prompt: tuple[int, ...], done: Tokens) -> Completion:
-        if done.finish_reason == "error":
-            raise FloatingPointError(f"generation: {done.error}")
-        text = self._chat.decode(done.token_ids)
-        return Completion(
-            prompt, done.token_ids, done.logprobs, text, done.finish_reason, done.reach
-        )
 
 
 def step_rng(seed: int, step: int) -> np.random.Generator:

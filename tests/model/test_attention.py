@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reference import numpy_truth as truth
 from support import REPO
 
-from waltzjax.model.attention import PageView, attend, attend_pages, choose_kernel, write_pages
+from waltzjax.model.attention import attend, choose_kernel
 
 LENGTHS = (9, 4, 1)
 B, T, H, J, C = 3, 9, 4, 2, 8
@@ -29,89 +30,13 @@ def arrays(seed=0):
     return [rng.normal(size=s).astype(np.float32) for s in shapes]
 
 
-def written_out(q_BTHC, k_BTJC, v_BTJC, window):
-    """Query t of a row sees keys max(0, t - window + 1) to t; head h shares key head h J / H."""
-    out = np.zeros((B, T, H, C))
-    for b, h in np.ndindex(B, H):
-        for t in range(LENGTHS[b]):
-            seen = slice(max(0, t - window + 1) if window else 0, t + 1)
-            j = h * J // H
-            score = k_BTJC[b, seen, j].astype(np.float64) @ q_BTHC[b, t, h] / np.sqrt(C)
-            weight = np.exp(score - score.max())
-            out[b, t, h] = weight / weight.sum() @ v_BTJC[b, seen, j]
-    return out
-
-
 @pytest.mark.parametrize("window", WINDOWS)
 def test_against_sums_written_out(window):
     q, k, v = arrays()
     got = np.array(attend(q, k, v, jnp.array(LENGTHS), window=window, kernel="xla"))
     for b, n in enumerate(LENGTHS):
         got[b, n:] = 0  # padding is arbitrary
-    np.testing.assert_allclose(got, written_out(q, k, v, window), rtol=0, atol=ATOL)
-
-
-over_pages = jax.jit(attend_pages, static_argnames=("window", "visit", "visits"))
-PAGE = 3  # positions; the rows of LENGTHS take 3, 2 and 1 pages
-
-
-def paged(seed=1):
-    """Pages of noise, and a table in which no page is in order."""
-    rng = np.random.default_rng(seed)
-    k_NJCP = rng.normal(size=(12, J, C, PAGE)).astype(np.float32)
-    v_NJPC = rng.normal(size=(12, J, PAGE, C)).astype(np.float32)
-    return jnp.asarray(k_NJCP), jnp.asarray(v_NJPC), rng.permutation(12)[:9].reshape(B, 3)
-
-
-def written(k, v, table):
-    """All keys and values in pages, one position of all rows at a time."""
-    k_NJCP, v_NJPC, _ = paged()
-    for t in range(T):
-        view = PageView(jnp.asarray(table), jnp.full((B, 1), t), jnp.asarray(LENGTHS) > t)
-        k_NJCP, v_NJPC = write_pages(k_NJCP, v_NJPC, k[:, t : t + 1], v[:, t : t + 1], view)
-    return k_NJCP, v_NJPC
-
-
-@pytest.mark.parametrize("visit, visits", [(1, 16), (2, 16), (5, 16), (32, 16), (1, 2), (2, 1)])
-@pytest.mark.parametrize("window", WINDOWS)
-def test_one_token_over_pages_against_sums_written_out(window, visit, visits):
-    """One new token a row, at the row's last position; what pages hold beyond it is not seen.
-    With two or one visits a buffer, the pages take several."""
-    q, k, v = arrays()
-    table = paged()[2]
-    last_B1 = np.array(LENGTHS)[:, None] - 1
-    new = np.take_along_axis(q, last_B1[..., None, None], axis=1)
-    view = PageView(jnp.asarray(table), jnp.asarray(last_B1), jnp.ones(B, bool))
-    got = over_pages(new, *written(k, v, table), view, window=window, visit=visit, visits=visits)
-    want = written_out(q, k, v, window)
-    want = np.take_along_axis(want, last_B1[..., None, None], axis=1)
-    np.testing.assert_allclose(got, want, rtol=0, atol=ATOL)
-
-
-@pytest.mark.parametrize("window", WINDOWS)
-def test_a_page_of_tokens_against_sums_written_out(window):
-    """Rows of the batch are the second page of row 0, the first page of row 1, and nothing."""
-    q, k, v = arrays()
-    table = paged()[2]
-    at_BT = np.array([[3, 4, 5], [0, 1, 2], [0, 1, 2]])
-    rows = np.array([0, 1, 2])[:, None]
-    view = PageView(jnp.asarray(table), jnp.asarray(at_BT), jnp.array([True, True, False]))
-    got = over_pages(q[rows, at_BT], *written(k, v, table), view, window=window, visit=4)
-    want = written_out(q, k, v, window)[rows, at_BT]
-    np.testing.assert_allclose(got[:2], want[:2], rtol=0, atol=ATOL)
-
-
-@pytest.mark.parametrize("spoils", ["q", "k", "v"])
-@pytest.mark.parametrize("visit", [1, 4])
-def test_what_is_not_finite_stays_in_its_row(visit, spoils):
-    q, k, v = arrays()
-    table = paged()[2]
-    {"q": q, "k": k, "v": v}[spoils][1, 1] = np.nan
-    last_B1 = np.array([[8], [1], [0]])
-    new = np.take_along_axis(q, last_B1[..., None, None], axis=1)
-    view = PageView(jnp.asarray(table), jnp.asarray(last_B1), jnp.ones(B, bool))
-    got = over_pages(new, *written(k, v, table), view, window=0, visit=visit)
-    assert np.isnan(got[1]).any() and np.isfinite(got[0]).all() and np.isfinite(got[2]).all()
+    np.testing.assert_allclose(got, truth.attention(q, k, v, LENGTHS, window), rtol=0, atol=ATOL)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from support import mesh_of
 
 from waltzjax.model import decode, rope, transformer
 from waltzjax.model.architecture import ModelConfig, RopeScaling
-from waltzjax.model.attention import PageView
+from waltzjax.model.paged import PageView
 from waltzjax.model.sharding import make_mesh
 from waltzjax.runtime import over_mesh
 

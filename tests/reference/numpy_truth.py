@@ -107,6 +107,23 @@ def _per_token(function, first, second):
     return out
 
 
+def attention(q_BTHC, k_BTJC, v_BTJC, length_B, window=0):
+    """Query t of a row sees keys max(0, t - window + 1) to t, all from 0 where window is 0; head h
+    shares key head h J / H. Zero in the padding behind length_B."""
+    q_BTHC, k_BTJC, v_BTJC = map(_rows, (q_BTHC, k_BTJC, v_BTJC))
+    out_BTHC = np.zeros_like(q_BTHC)
+    H, J, C = q_BTHC.shape[2], k_BTJC.shape[2], q_BTHC.shape[3]
+    for b, length in enumerate(length_B):
+        for t in range(length):
+            seen = slice(max(0, t - window + 1) if window else 0, t + 1)
+            for h in range(H):
+                j = h * J // H
+                score = k_BTJC[b, seen, j] @ q_BTHC[b, t, h] / math.sqrt(C)
+                weight = np.exp(score - _log_sum_exp(score))
+                out_BTHC[b, t, h] = weight @ v_BTJC[b, seen, j]
+    return out_BTHC
+
+
 def kl_k1(logp, ref_logp):
     """k1 = -r, r = log(pi_ref / pi). Source: Schulman, "Approximating KL Divergence" (2020)."""
     return _per_token(lambda p, q: -(q - p), logp, ref_logp)

@@ -122,7 +122,7 @@ def test_half_precision_is_near(on_one_device, half_on_one_device):
     assert HALF_RTOL / 10 < apart(half_on_one_device, on_one_device["sequence"][0]) < HALF_RTOL
 
 
-@pytest.mark.parametrize("shape", FACTORISATIONS)
+@pytest.mark.parametrize("shape", [(8, 1, 1), (1, 8, 1), (1, 1, 8), (2, 2, 2)])
 def test_half_precision_is_the_same_on_any_mesh(shape, half_on_one_device):
     other, _ = gradient(mesh_of(*shape), 2, "sequence", HALF)
     assert apart(other, half_on_one_device) < MESH_RTOL

@@ -18,7 +18,7 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.decode import generation_params
 from waltzjax.rollout.batches import piece_arrays, row_arrays
 from waltzjax.rollout.programs import Programs
-from waltzjax.rollout.requests import MAX_STOP_IDS, Request, Sampling, Tokens, problem
+from waltzjax.rollout.requests import MAX_STOP_IDS, Request, Sampling, Tokens, checked
 from waltzjax.rollout.schedule import Row
 from waltzjax.rollout.session import Session
 
@@ -88,8 +88,10 @@ class Engine:
             for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
         ]
         for request in requests:
-            if wrong := self.problem(request, ("model",)):
-                raise ValueError(f"prompt {request.id}: {wrong}")
+            try:
+                self.checked(request, ("model",))
+            except ValueError as error:
+                raise ValueError(f"prompt {request.id}: {error}") from None
         results = {}
         with self.session({"model": params}) as session:
             for request in requests:
@@ -100,9 +102,10 @@ class Engine:
                 results[number] = result
         return [results[i] for i in range(len(prompts))]
 
-    def problem(self, request: Request, models: Iterable[str]) -> str:
-        """Why a request to any of these models cannot be served, or ""."""
-        return problem(
+    def checked(self, request: Request, models: Iterable[str]) -> Request:
+        """A request to one of these models in Python's own types; ValueError says why it cannot be
+        served."""
+        return checked(
             request, longest=self.longest, vocabulary=self.cfg.vocab_size, models=tuple(models),
             decodes=self.decode is not None,
         )  # fmt: skip

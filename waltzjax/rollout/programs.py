@@ -17,8 +17,8 @@ from jax.sharding import PartitionSpec as P
 from waltzjax.core.sampling import Settings, draw
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.model.attention import PageView
 from waltzjax.model.decode import Cache, cached_hidden_states, empty_cache
+from waltzjax.model.paged import PageView
 from waltzjax.model.transformer import unembedding
 
 RUNNING, STOPPED, FULL, NOT_FINITE = range(4)  # how a row stands after a call

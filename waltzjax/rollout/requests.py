@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -16,9 +16,8 @@ COLDEST, LEAST_MASS = 1e-3, 1e-6  # below them float32 runs out of range
 
 def _all(kind: type) -> Callable[[Any], bool]:
     def fits(values: Any) -> bool:
-        return isinstance(values, Sequence | np.ndarray) and all(
-            isinstance(v, kind) for v in values
-        )
+        row = isinstance(values, Sequence) or (isinstance(values, np.ndarray) and values.ndim == 1)
+        return row and all(isinstance(v, kind) for v in values)
 
     return fits
 
@@ -84,28 +83,23 @@ class Event(NamedTuple):
     result: Tokens | None
 
 
-def plain(request: Request) -> Request:
-    """The same with tuples of Python's own numbers and texts, where arrays were given."""
-    s = request.sampling
-    stops = None if s.stop_ids is None else tuple(map(int, s.stop_ids))
-    s = s._replace(stop_ids=stops, stop_strings=tuple(map(str, s.stop_strings)))
-    return dataclasses.replace(request, prompt=tuple(map(int, request.prompt)), sampling=s)
-
-
-def problem(
+def checked(
     request: Request, *, longest: int, vocabulary: int, models: tuple[str, ...], decodes: bool
-) -> str:
-    """Why a request cannot be served, or "".
+) -> Request:
+    """The same with tuples of Python's own numbers and texts, where arrays were given.
 
     Args:
       longest: tokens of the longest text, prompt and answer together.
       vocabulary: tokens there are.
       models: whose names it may bear.
       decodes: whether the engine can turn tokens into text, which stop strings need.
+
+    Raises:
+      ValueError: it cannot be served, and why.
     """
     s = request.sampling
-    wrong_types = [
-        f"{name}: got {value!r}, allowed is {what}"
+    _check(
+        (fits(value), name, repr(value), what)
         for name, value, (what, fits) in (
             ("prompt", request.prompt, TOKENS), ("seed", request.seed, WHOLE),
             ("max_new_tokens", s.max_new_tokens, WHOLE), ("temperature", s.temperature, REAL),
@@ -113,22 +107,19 @@ def problem(
             ("stop_ids", () if s.stop_ids is None else s.stop_ids, TOKENS),
             ("stop_strings", s.stop_strings, TEXTS),
         )
-        if not fits(value)
-    ]  # fmt: skip
-    if wrong_types:
-        return "; ".join(wrong_types)
+    )  # fmt: skip
+    prompt, texts = tuple(map(int, request.prompt)), tuple(map(str, s.stop_strings))
+    stops = None if s.stop_ids is None else tuple(map(int, s.stop_ids))
     room = longest - s.max_new_tokens
-    stops = () if s.stop_ids is None else tuple(s.stop_ids)
-    texts = tuple(s.stop_strings)
-    unknown = [t for t in (*request.prompt, *stops) if not 0 <= t < vocabulary]
-    rules = (
+    unknown = [t for t in (*prompt, *(stops or ())) if not 0 <= t < vocabulary]
+    _check((
         (request.model in models, "model", request.model, f"one of {', '.join(models)}"),
         (
             1 <= s.max_new_tokens < longest, "max_new_tokens", s.max_new_tokens,
             f"1 to {longest - 1}: there are {longest} positions",
         ),
         (
-            room < 1 or 1 <= len(request.prompt) <= room, "prompt tokens", len(request.prompt),
+            room < 1 or 1 <= len(prompt) <= room, "prompt tokens", len(prompt),
             f"1 to {room} ({longest} positions less {s.max_new_tokens} new tokens)",
         ),
         (not unknown, "token ids", unknown[:1], f"0 to {vocabulary - 1}"),
@@ -139,13 +130,21 @@ def problem(
         (0 <= s.top_k < 2**31, "top_k", s.top_k, "0 to 2^31 - 1"),
         (LEAST_MASS <= s.top_p <= 1, "top_p", s.top_p, f"{LEAST_MASS} to 1"),
         (0 <= s.min_p <= 1, "min_p", s.min_p, "[0, 1]"),
-        (len(stops) <= MAX_STOP_IDS, "stop_ids", len(stops), f"at most {MAX_STOP_IDS}"),
+        (len(stops or ()) <= MAX_STOP_IDS, "stop_ids", len(stops or ()), f"at most {MAX_STOP_IDS}"),
         (all(texts), "stop_strings", texts, "no empty one"),
         (
             decodes or not texts, "stop_strings", texts,
             "none: this engine was given no tokenizer",
         ),
         (0 <= request.seed < 2**32, "seed", request.seed, "[0, 2^32)"),
-    )  # fmt: skip
+    ))  # fmt: skip
+    s = s._replace(stop_ids=stops, stop_strings=texts)
+    return dataclasses.replace(request, prompt=prompt, sampling=s)
+
+
+def _check(rules: Iterable[tuple[bool, str, Any, str]]) -> None:
     broken = [rest for holds, *rest in rules if not holds]
-    return "; ".join(f"{name}: got {got}, allowed is {allowed}" for name, got, allowed in broken)
+    if broken:
+        raise ValueError(
+            "; ".join(f"{name}: got {got}, allowed is {allowed}" for name, got, allowed in broken)
+        )

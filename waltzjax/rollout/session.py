@@ -18,16 +18,15 @@ import numpy as np
 from waltzjax.model.decode import generation_params
 from waltzjax.rollout.batches import copy_arrays, piece_arrays
 from waltzjax.rollout.programs import NOT_FINITE, RUNNING, STOPPED, Outcome
-from waltzjax.rollout.requests import Event, Request, Tokens, plain
+from waltzjax.rollout.requests import Event, Request, Tokens
 from waltzjax.rollout.schedule import Row, Schedule
+from waltzjax.rollout.stops import UnreadableTokens, stopped_by_text
 
 if TYPE_CHECKING:
     from waltzjax.rollout.engine import Engine
 
 REFILL_PART = 16  # the host looks once this part of the slots, 1/16, is free
 PATIENCE = 6  # draws that a model's rows are passed over at most, while there are two models
-TAIL = 8  # tokens before the newest ones that may change how these read
-UNREADABLE = (ValueError, TypeError, LookupError, OverflowError)  # what tokenizers raise
 
 
 class Stats(NamedTuple):
@@ -71,8 +70,13 @@ class Session:
         self._events: list[Event] = []
         self._flight: _Flight | None = None
         self._count: Counter[str] = Counter()
-        self._passed: Counter[str] = Counter()  # by model: draws since its last that it waited
+        self._passed: Counter[str] = Counter()  # by model: draws since its last that rows waited
         self._began = 0.0
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest text, prompt and answer together."""
+        return self._engine.longest
 
     def __enter__(self) -> Session:
         return self
@@ -94,12 +98,13 @@ class Session:
         if request.id in self._known:
             raise ValueError(f"request {request.id!r}: one of this id is under way")
         self._began = self._began or time.monotonic()
-        wrong = self._engine.problem(request, self._params)
         self._known.add(request.id)
-        if wrong:
-            self._events.append(Event(request.id, (), Tokens((), (), "error", error=wrong)))
+        try:
+            row = Row(self._engine.checked(request, self._params))
+        except ValueError as error:
+            self._events.append(Event(request.id, (), Tokens((), (), "error", error=str(error))))
         else:
-            self._schedule.waiting.append(Row(plain(request)))
+            self._schedule.waiting.append(row)
 
     def cancel(self, request_id: Any) -> None:
         """Drop a request; nothing more is heard of it."""
@@ -188,9 +193,8 @@ class Session:
                 break
         else:
             return
-        self._passed = Counter(
-            {name: self._passed[name] + 1 for name in schedule.by_model() if name != model}
-        )
+        self._passed += Counter(schedule.by_model().keys())
+        self._passed[model] = 0
         active, longest = sum(map(len, rows)), max(map(len, rows))
         width = min(w for w in engine.decode_widths if w >= longest)
         narrower = [w * engine.groups for w in engine.decode_widths if w < width]
@@ -235,10 +239,12 @@ class Session:
         row.reach += drawn.reach_BN[b, :count].tolist()
         self._count["tokens"] += count
         stop, spoilt, wrong = 0, state == NOT_FINITE, ""
-        try:
-            stop = self._stopped_by_text(row, count)
-        except UNREADABLE as error:
-            wrong = f"stop_strings: the tokens drawn cannot be decoded ({error!r})"
+        strings, decode = row.request.sampling.stop_strings, self._engine.decode
+        if strings and decode:
+            try:
+                stop = stopped_by_text(row.token_ids, count, strings, decode)
+            except UnreadableTokens as error:
+                wrong = f"stop_strings: {error}"
         if stop:
             row.cut(stop)
             state = STOPPED
@@ -255,22 +261,3 @@ class Session:
         new, row.told = tuple(row.token_ids[row.told :]), len(row.token_ids)
         if new or result:
             self._events.append(Event(row.request.id, new, result))
-
-    def _stopped_by_text(self, row: Row, count: int) -> int:
-        """With how many tokens the text first holds a stop string, one of the newest ``count``
-        being part of it; 0: it does not."""
-        strings, decode = row.request.sampling.stop_strings, self._engine.decode
-        if not strings or decode is None:
-            return 0
-        total = len(row.token_ids)
-        # A token is a byte of text at least.
-        reach = max(len(s.encode()) for s in strings) + TAIL
-        start = max(0, total - count - reach)
-
-        def holds(tokens: int) -> bool:
-            text = decode(row.token_ids[start:tokens])
-            return any(s in text for s in strings)
-
-        if not holds(total):
-            return 0
-        return next(n for n in range(total - count + 1, total + 1) if holds(n))
