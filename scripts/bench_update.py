@@ -107,7 +107,7 @@ def main() -> None:
     if f.rows % sharding.row_groups(mesh):
         raise ValueError(f"--rows: {f.rows} is no multiple of {sharding.row_groups(mesh)}")
     cfg = over_mesh(read_model(f), mesh)
-    optimizer = agent_optimizer(config.default(), "conversation", steps=1)
+    optimizer = agent_optimizer(config.default(), 5e-7, updates=1)
     state, batch = random_state(cfg, optimizer, mesh), random_batch(cfg, mesh, f)
     jitted = make_update(
         cfg, nll, optimizer, temperature=1.0, block=f.vocab_block, state_sharding=shardings(state)

@@ -31,7 +31,7 @@ def test_an_unknown_argument_is_refused(path):
 def test_every_stage_that_may_be_named_has_a_recipe_and_its_own_keys():
     c = config.default()
     assert tuple(RECIPES) == tuple(c.train.steps) == tuple(c.reward.lam) == tuple(c.rl.beta)
-    assert tuple(RECIPES) == config_check.STAGES
+    assert (config.SFT, *RECIPES) == config_check.STAGES
 
 
 def test_full_size_numbers_are_the_papers():
@@ -64,13 +64,13 @@ def test_full_size_numbers_are_the_papers():
         ("optim.schedule", "cosine", "constant, linear"),
         ("optim.lr.feedback", -1.0, "> 0"),
         ("optim.lr.feedback", float("nan"), "expected float"),
-        ("stages", ("stage2", "stage1"), "before"),
+        ("stages", ("stage2", "stage1"), "in the order"),
         ("stages", ("stage3",), "stage1"),
         ("stages", (), "stage1"),
         ("model.dtype", "float16", "bfloat16"),
         ("rollout.batch", 0, ">= 1"),
         ("rollout.batch", True, "expected int"),
-        ("data.judge", "oracle", "label"),
+        ("judge.name", "oracle", "label, wildguard, openai"),
     ],
 )
 def test_broken_values_name_key_value_and_what_is_allowed(key, value, allowed):

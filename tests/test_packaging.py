@@ -77,6 +77,8 @@ def test_every_data_file_is_shipped() -> None:
         "prompts/tiny/conversation.txt",
         "prompts/tiny/feedback.txt",
         "templates/report.html",
+        "templates/evaluation.html",
+        "templates/comparison.html",
     ],
 )
 def test_data_file_is_read_through_the_package(path: str) -> None:

@@ -4,34 +4,14 @@ import math
 import re
 import sys
 import warnings
-from html.parser import HTMLParser
 from pathlib import Path
 
 import matplotlib
 import pytest
+from pages import HOSTILE, Page, check_alone, row
 
-from waltzjax import report
-from waltzjax.report import PANELS, write_report
-
-HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(1)'>&amp;\u202e\ud800"
-
-
-class Page(HTMLParser):
-    """Collects the tags, attributes and visible text of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str, str]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
+from waltzjax.report import pages, run
+from waltzjax.report.run import PANELS, write_report
 
 
 def steps(stage: str, count: int, first: int = 1, **figures: float) -> list[dict]:
@@ -52,13 +32,6 @@ def render(tmp_path: Path, **changes: object) -> str:
     }
     write_report(tmp_path / "report.html", **(arguments | changes))
     return (tmp_path / "report.html").read_text(encoding="utf-8")
-
-
-def row(html: str, name: str) -> list[str]:
-    """The cells of the results row whose name begins with `name`, white space collapsed."""
-    cells = re.findall(rf'<tr><th scope="row">{re.escape(name)}.*?</tr>', html, re.DOTALL)[0]
-    found = re.findall(r"<td.*?</td>", cells, re.DOTALL)
-    return [" ".join(Page(cell).text.split()) for cell in found]
 
 
 def conversation(text: str, parsed: dict | None = None) -> dict:
@@ -83,20 +56,8 @@ def test_nothing_is_fetched_and_no_id_is_used_twice(tmp_path: Path) -> None:
         for i in range(5)
     ]
     html = render(tmp_path, metrics=metrics)
-    page = Page(html)
     assert html.count("<svg") == len(PANELS)
-    for tag, name, value in page.attributes:
-        if name in ("src", "href", "xlink:href", "srcset", "action", "data", "poster"):
-            assert value.startswith(("#", "data:")), (tag, name, value)
-        if not name.startswith("xmlns"):
-            assert "://" not in value, (tag, name, value)
-    assert "://" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", html)
-    assert "@import" not in html and not re.search(r"url\((?!#)", html)
-    assert not {"script", "link", "iframe", "object"} & set(page.tags)
-    ids = [value for _, name, value in page.attributes if name == "id"]
-    assert len(ids) == len(set(ids))
-    references = set(re.findall(r'(?:href="#|url\(#)([^")]+)', html))
-    assert references and references <= set(ids)
+    check_alone(html)
 
 
 @pytest.mark.filterwarnings("ignore:constrained_layout")  # such a long stage name
@@ -169,18 +130,18 @@ def test_a_gap_breaks_the_line(tmp_path: Path) -> None:
 
 
 def test_steps_run_on_across_stages() -> None:
-    rows, starts = report._timeline(steps("sft", 4) + steps("stage1", 3) + steps("stage2", 2))
+    rows, starts = run._timeline(steps("sft", 4) + steps("stage1", 3) + steps("stage2", 2))
     assert [r["x"] for r in rows] == list(range(1, 10))
     assert starts == {"sft": 1, "stage1": 5, "stage2": 8}
-    rows, starts = report._timeline(steps("stage1", 3, first=0) + steps("stage2", 2, first=0))
+    rows, starts = run._timeline(steps("stage1", 3, first=0) + steps("stage2", 2, first=0))
     assert [r["x"] for r in rows] == [0, 1, 2, 3, 4]
-    rows, _ = report._timeline(steps("stage1", 3) + steps("stage2", 2, first=4))
+    rows, _ = run._timeline(steps("stage1", 3) + steps("stage2", 2, first=4))
     assert [r["x"] for r in rows] == [1, 2, 3, 4, 5]
 
 
 def test_repeated_steps_of_a_resumed_run_are_drawn_once() -> None:
     metrics = steps("stage1", 3, asr=10.0) + steps("stage1", 2, first=3, asr=50.0)
-    rows, _ = report._timeline(metrics)
+    rows, _ = run._timeline(metrics)
     assert [(r["x"], r["asr"]) for r in rows] == [(1, 10.0), (2, 11.0), (3, 50.0), (4, 51.0)]
     assert "x" not in metrics[0]  # the caller's dicts stay as they were
 
@@ -218,7 +179,7 @@ def test_the_file_is_replaced_whole_or_not_at_all(
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(report.os, "replace", fail)
+    monkeypatch.setattr(pages.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         render(tmp_path / "new" / "folder", title="other")
     assert [p.name for p in (tmp_path / "new" / "folder").iterdir()] == ["report.html"]

@@ -307,8 +307,14 @@ def test_the_evaluate_command(finished, tmp_path):
     lines = output.with_suffix(".transcripts.jsonl").read_text().splitlines()
     before = json.loads((workdir / "evaluations/stage2.json").read_text())["transcripts"]
     assert [json.loads(line) for line in lines] == before
-    again = command("waltzjax.evaluate", *arguments)
-    assert again.returncode == 1 and "is there already" in again.stderr
+    assert "jailbreak_attempt" in output.with_suffix(".html").read_text()
+    output.unlink()
+    for suffix in (".transcripts.jsonl", ".html"):  # each of them is reason enough
+        again = command("waltzjax.evaluate", *arguments)
+        assert again.returncode == 1 and f"rates{suffix} is there already" in again.stderr
+        output.with_suffix(suffix).unlink()
+    no_json = command("waltzjax.evaluate", *arguments, f"--output={output.with_suffix('.html')}")
+    assert no_json.returncode == 1 and "wanted is the JSON file" in no_json.stderr
 
 
 def test_another_runs_workdir_is_refused_and_untouched(finished):

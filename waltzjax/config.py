@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from waltzjax.types import MATRICES
 
 EMBEDDED = "embedded"
+SFT = "sft"  # the stage of supervised fine-tuning
 
 
 def default() -> ConfigDict:
@@ -98,6 +99,16 @@ def default() -> ConfigDict:
     c.rl.weights = "sequence"  # sequence: the paper's mean over sequences | token: OpenRLHF's
     c.rl.microbatches = 4  # gradient accumulation [source]
     c.rl.updates_per_rollout = 1  # passes over one rollout batch [source]
+
+    c.sft = ConfigDict()  # stage "sft": one agent learns from chats, before reinforcement
+    c.sft.role = "feedback"  # conversation | feedback
+    c.sft.data = "data/sft"  # ROLE-train.jsonl, ROLE-validation.jsonl (scripts/make_sft_data.py)
+    c.sft.examples = 0  # of the training chats, drawn at random; 0: all
+    c.sft.length = 2048  # tokens of a row, which holds as many chats as fit
+    c.sft.batch = 16  # rows an update
+    c.sft.microbatches = 4
+    c.sft.epochs = 2
+    c.sft.lr = 1e-5
 
     c.optim = ConfigDict()
     c.optim.lr = ConfigDict({"conversation": 5e-7, "feedback": 5e-7})  # [source]

@@ -8,10 +8,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from waltzjax.config import EMBEDDED, default
+from waltzjax.config import EMBEDDED, SFT, default
 from waltzjax.types import MATRICES
 
-STAGES = ("stage1", "stage2")  # in the order they run
+STAGES = (SFT, "stage1", "stage2")  # in the order they run
 MIN_VOCABULARY = 300  # every byte, and the control tokens
 
 
@@ -71,11 +71,12 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
 
     if not c.stages or any(s not in STAGES for s in c.stages) or len(set(c.stages)) < len(c.stages):
         yield f"config.stages: got {tuple(c.stages)}, allowed are some of {STAGES}, once each"
-    if tuple(c.stages) == STAGES[::-1]:
-        yield "config.stages: stage1 comes before stage2"
+    elif tuple(c.stages) != tuple(s for s in STAGES if s in c.stages):
+        yield f"config.stages: got {tuple(c.stages)}; they run in the order {STAGES}"
     for path, allowed in (
         ("model.dtype", ("float32", "bfloat16")),
         ("model.param_dtype", ("float32", "bfloat16")),
+        ("sft.role", ("conversation", "feedback")),
         ("rl.kl_estimator", ("k1", "k2", "k3")),
         ("rl.kl_in", ("reward", "loss")),
         ("rl.weights", ("sequence", "token")),
@@ -89,6 +90,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
     for path in (
         "rollout.batch", "rollout.max_new_tokens", "rollout.length_multiple", "rl.microbatches",
         "rl.updates_per_rollout", "train.epochs", "judge.max_tokens", "judge.concurrency",
+        "sft.length", "sft.batch", "sft.microbatches", "sft.epochs",
         "train.checkpoint_every", "rollout.slots",
         "model.vocab_block", "train.keep_checkpoints", "embedded.layers", "embedded.batch",
         "embedded.card_steps", "embedded.demo_steps", "embedded.kv_heads", "embedded.heads",
@@ -96,7 +98,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
     ):  # fmt: skip
         yield from at_least(path, 1)
     for path in (
-        "seed", "lora.rank", "judge.max_unparsed", "judge.patience_s",
+        "seed", "lora.rank", "sft.examples", "judge.max_unparsed", "judge.patience_s",
         "rollout.t_max", "rollout.top_k", "reward.alpha", "reward.gamma", "rl.clip_low",
         "rl.clip_high", "rl.is_cap",
         "rl.kl_target", "rl.kl_gain", "optim.warmup_steps", "optim.weight_decay", "eval.prompts",
@@ -108,7 +110,8 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
     for path in ("rollout.cache_tokens", "rl.reward_clip",
                  "optim.grad_clip", "optim.eps",
                  "optim.lr.conversation", "optim.lr.feedback", "embedded.lr",
-                 "lora.alpha", "judge.timeout_s", "embedded.card_loss", "embedded.card_lr",
+                 "lora.alpha", "judge.timeout_s", "sft.lr", "embedded.card_loss",
+                 "embedded.card_lr",
                  "embedded.init_scale"):  # fmt: skip
         yield from at_least(path, 0, above=True)
     for name in ("b1", "b2"):
@@ -142,6 +145,11 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         yield (
             f"config.rl.microbatches: got {c.rl.microbatches}, "
             f"must divide config.rollout.batch = {c.rollout.batch}"
+        )
+    if c.sft.microbatches >= 1 and c.sft.batch % c.sft.microbatches:
+        yield (
+            f"config.sft.microbatches: got {c.sft.microbatches}, "
+            f"must divide config.sft.batch = {c.sft.batch}"
         )
     if c.model.base == EMBEDDED:
         yield from _broken_embedded_rules(c.embedded, c.rollout.max_new_tokens)

@@ -1,4 +1,4 @@
-"""Evaluate two agents on the validation prompts: rates, transcripts.
+"""Evaluate two agents on the validation prompts: rates, transcripts, report.
 
     python -m waltzjax.evaluate --config=configs/stage2.py:tiny --data=runs/demo/data \\
         --conversation=runs/demo/conversation --feedback=runs/demo/feedback --output=result.json
@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,14 @@ from waltzjax.files import write_json
 from waltzjax.judging import open_judge
 from waltzjax.model import hf_config, sharding
 from waltzjax.processes import writes
+from waltzjax.report.evaluation import write_evaluation
 from waltzjax.rewards.judges import Judge, Scorer
-from waltzjax.rewards.rates import summary
+from waltzjax.rewards.kinds import by_kind
+from waltzjax.rewards.rates import by_category, confusion, intervals, summary
 from waltzjax.rollout.agents import Agents
 from waltzjax.rollout.episodes import play
 from waltzjax.runtime import Runtime, check_room, check_same_shape, make_runtime, sampling
+from waltzjax.transcripts import SUFFIX, transcript, write_transcripts
 from waltzjax.tuning import load_agents, model_directory
 from waltzjax.types import Episode, Prompt
 
@@ -46,14 +48,10 @@ def stratified(prompts: Sequence[Prompt], n: int) -> list[Prompt]:
 
 
 def evaluate(
-    config: ConfigDict,
-    runtime: Runtime,
-    params: Mapping[str, Any],
-    prompts: Sequence[Prompt],
-    judge: Judge,
-    label: str,
-) -> tuple[dict[str, float], list[Episode]]:
-    """Play and score every prompt: (rates, scored episodes). See ``rewards.rates.summary``."""
+    config: ConfigDict, runtime: Runtime, params: Mapping[str, Any], prompts: Sequence[Prompt],
+    judge: Judge, label: str,
+) -> list[Episode]:  # fmt: skip
+    """Play every prompt, and have the judge score what was said."""
     found: dict[int, Episode] = {}
     with (
         Scorer(judge, max_unparsed=config.judge.max_unparsed) as scorer,
@@ -71,44 +69,43 @@ def evaluate(
         bar.update(len(found), **session.stats().shown())
         session.close()  # the judge may be a model that needs the room
         scorer.finish()
-    episodes = [found[index] for index in range(len(prompts))]
-    return summary(episodes), episodes
+    return [found[index] for index in range(len(prompts))]
 
 
-def result(config: ConfigDict, rates: Mapping[str, float], n: int) -> dict[str, Any]:
-    """Rates as they stand in ``final_validation_results.json``: first answers under ``initial``."""
-    flat = {k: v for k, v in rates.items() if "/" not in k}
-    first = {k.removeprefix("initial/"): v for k, v in rates.items() if k.startswith("initial/")}
-    return {**flat, "n": n, "seed": config.seed, "initial": first}
-
-
-def transcript(episode: Episode) -> dict[str, Any]:
-    """A scored episode as plain JSON values."""
-    turns = []
-    for t, (answer, verdict) in enumerate(zip(episode.answers, episode.verdicts, strict=True)):
-        has = t < len(episode.feedbacks)
-        parsed = episode.parsed[t] if has else None
-        turns.append(
-            {
-                "answer": answer.text,
-                "verdict": verdict._asdict() if verdict else None,
-                "feedback": episode.feedbacks[t].text if has else None,
-                "parsed": vars(parsed) if parsed else None,
-            }
-        )
-    p = episode.prompt
+def result(config: ConfigDict, episodes: Sequence[Episode]) -> dict[str, Any]:
+    """What stands in ``final_validation_results.json``: see ``rewards.rates.summary``. Rates of the
+    last answers, those of the first ones under ``initial``, of each category under ``categories``,
+    all with 95 % ``intervals``; and the feedback's labels against the judge's."""
+    groups = by_category(episodes)
     return {
-        "id": p.id, "category": p.category, "prompt": p.text,
-        "harmful": p.harmful, "turns": turns,
-    }  # fmt: skip
+        **_measured(episodes, config.seed),
+        "seed": config.seed,
+        "categories": {name: _measured(of, config.seed) for name, of in groups.items()},
+        "confusion": confusion(episodes),
+    }
+
+
+def _measured(episodes: Sequence[Episode], seed: int) -> dict[str, Any]:
+    rates, ranges = summary(episodes), intervals(episodes, seed=seed)
+
+    def part(first: bool) -> dict[str, Any]:
+        keys = {k.removeprefix("initial/"): k for k in rates if k.startswith("initial/") == first}
+        edges = {name: list(ranges[key]) for name, key in keys.items()}
+        return {**{name: rates[key] for name, key in keys.items()}, "intervals": edges}
+
+    return {**part(False), "n": len(episodes), "initial": part(True)}
 
 
 def main() -> None:
     config, f = flags.FLAGS.config, flags.FLAGS
     config_check.validate(config, training=False)
     output = Path(f.output)
-    transcripts = output.with_suffix(".transcripts.jsonl")
-    for path in (output, transcripts):
+    transcripts, page = output.with_suffix(SUFFIX), output.with_suffix(".html")
+    if page == output:
+        raise ValueError(
+            f"--output: got {output}, wanted is the JSON file; the report lies beside it"
+        )
+    for path in (output, transcripts, page):
         if path.exists():
             raise FileExistsError(f"--output: {path} is there already; name another file")
     mesh = sharding.make_mesh(config.mesh)
@@ -123,13 +120,23 @@ def main() -> None:
     with console.phase("loading both agents"):
         params = load_agents(directories, runtime)
     with open_judge(config, mesh, output.parent) as judge:
-        rates, episodes = evaluate(config, runtime, params, prompts, judge, "both agents")
+        episodes = evaluate(config, runtime, params, prompts, judge, "both agents")
+    found = result(config, episodes)
     if writes():
-        lines = [json.dumps(transcript(e)) + "\n" for e in episodes]
-        transcripts.write_text("".join(lines))
-        write_json(output, result(config, rates, len(prompts)))
-    rows = [[k, f"{v:.2f}"] for k, v in rates.items()]
-    console.say(console.table(str(output), ["measure", "value"], rows))
+        write_transcripts(transcripts, episodes)
+        write_json(output, found)
+        write_evaluation(
+            page, title=f"Evaluation, {output.stem}", agents=roles, config_text=config.to_yaml(),
+            result=found,
+            kinds={k: [transcript(e) for e in of] for k, of in by_kind(episodes).items()},
+        )  # fmt: skip
+    rows = [
+        [f"{prefix}{key}", f"{part[key]:.2f}", " to ".join(f"{edge:.2f}" for edge in edges)]
+        for prefix, part in (("", found), ("initial/", found["initial"]))
+        for key, edges in part["intervals"].items()
+    ]
+    console.say(console.table(str(output), ["measure", "value", "95 % interval"], rows))
+    console.say(f"open {page}")
 
 
 if __name__ == "__main__":
@@ -138,7 +145,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("conversation", None, "Hugging Face directory of the conversation agent.")
     flags.DEFINE_string("feedback", None, "Hugging Face directory of the feedback agent.")
     flags.DEFINE_string(
-        "output", None, "JSON file to write, transcripts beside it; neither exists."
+        "output", None, "JSON file to write, transcripts and report beside it; none exists."
     )
     flags.mark_flags_as_required(["config", "data", "conversation", "feedback", "output"])
     commands.define_processes()

@@ -1,4 +1,4 @@
-"""One iteration of reinforcement learning: roll out, score, update each trained agent."""
+"""Stages of reinforcement learning: at each step roll out, score, update each trained agent."""
 
 from __future__ import annotations
 
@@ -9,16 +9,75 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from waltzjax.data.source import prompt_batches, steps_per_run
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.recipes import Recipe
+from waltzjax.recipes import RECIPES, Recipe
 from waltzjax.rewards.judges import Judge, Scorer
 from waltzjax.rollout.agents import Agents
 from waltzjax.rollout.session import Stats
 from waltzjax.runtime import Runtime, sampling, step_rng
+from waltzjax.stage import Stage
 from waltzjax.training.learner import Learner, device_batch
 from waltzjax.training.optim import make_optimizer
 from waltzjax.training.step import Join
+from waltzjax.tuning import Tuning, joined
 from waltzjax.types import AgentState, Episode, Prompt
+
+
+def stage_steps(config: ConfigDict, stage: str, n_prompts: int) -> int:
+    """Optimiser steps of a stage: as configured, or ``epochs`` passes over the prompts."""
+    full = steps_per_run(n_prompts, config.rollout.batch, config.train.epochs)
+    steps = config.train.steps[stage] or full
+    if not steps:
+        raise ValueError(
+            f"config.rollout.batch: got {config.rollout.batch}, allowed is at most prompts * "
+            f"epochs = {n_prompts} * {config.train.epochs}, or {stage} has no step"
+        )
+    return steps
+
+
+def reinforce(
+    config: ConfigDict, name: str, runtime: Runtime, tuning: Tuning, base: Any,
+    start: Mapping[str, Any], prompts: Sequence[Prompt], judge: Judge,
+) -> Stage:  # fmt: skip
+    """The stage ``name`` of ``recipes``, from ``start``: what is trained of each role, beside the
+    parameters of ``base``.
+
+    ``start`` is also the reference the KL is measured from: not the base, which in stage 2 would
+    pull the feedback agent back to what stage 1 has mended.
+    """
+    recipe, batch = RECIPES[name](config), config.rollout.batch
+    total = stage_steps(config, name, len(prompts))
+    updates = total * config.rl.updates_per_rollout
+    optimizers = {
+        role: agent_optimizer(config, config.optim.lr[role], updates) for role in recipe.trained
+    }
+    learners = {
+        role: agent_learner(config, runtime.cfg, recipe, tuning.join, optimizers[role])
+        for role in optimizers
+    }
+    reference = joined(tuning, base, start)
+    stream = config.seed * 10 + recipe.stream
+
+    def step(
+        agents: Mapping[str, AgentState], chosen: Sequence[Prompt], number: int,
+        watch: Callable[[Stats], None],
+    ) -> tuple[dict[str, AgentState], dict[str, float]]:  # fmt: skip
+        now = {**start, **{role: agent.params for role, agent in agents.items()}}
+        return one_step(
+            config, runtime, recipe, learners, agents, joined(tuning, base, now), base, reference,
+            chosen, judge, stream, number, watch,
+        )  # fmt: skip
+
+    return Stage(
+        name=name,
+        total=total,
+        epoch_ends={steps_per_run(len(prompts), batch, e + 1) for e in range(config.train.epochs)},
+        batches=prompt_batches(prompts, batch_size=batch, seed=stream, epochs=None),
+        optimizers=optimizers,
+        beta=recipe.beta,
+        step=step,
+    )
 
 
 def one_step(
@@ -76,11 +135,10 @@ def one_step(
     }  # fmt: skip
 
 
-def agent_optimizer(config: ConfigDict, role: str, steps: int):
+def agent_optimizer(config: ConfigDict, lr: float, updates: int):
     o = config.optim
-    updates = steps * config.rl.updates_per_rollout
     return make_optimizer(
-        lr=o.lr[role], warmup_steps=o.warmup_steps, b1=o.b1, b2=o.b2,
+        lr=lr, warmup_steps=o.warmup_steps, b1=o.b1, b2=o.b2,
         weight_decay=o.weight_decay, grad_clip=o.grad_clip,
         decay_steps=updates if o.schedule == "linear" else 0, eps=o.eps,
     )  # fmt: skip

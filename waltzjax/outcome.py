@@ -12,8 +12,10 @@ from ml_collections import ConfigDict
 
 from waltzjax import console
 from waltzjax.files import write_json
-from waltzjax.report import write_report
+from waltzjax.report.run import write_report
+from waltzjax.rewards import kinds
 from waltzjax.training.metrics import read_metrics
+from waltzjax.transcripts import episode_of
 
 MEASURES = (
     ("asr", "ASR, attack success rate, %"),
@@ -62,26 +64,19 @@ def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: f
 def examples(evaluations: Mapping[str, Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
     """A mended unsafe answer, a mended over-refusal, a good answer left alone: each from the first
     evaluation that has one, which its title names."""
-
-    def fault(t: dict[str, Any], which: int) -> str:
-        verdict = t["turns"][which]["verdict"]
-        return "unsafe" if verdict["unsafe"] else "overrefuse" if verdict["overrefuse"] else ""
-
-    wanted = (
-        ("A mended unsafe answer", lambda t: fault(t, 0) == "unsafe" and not fault(t, -1)),
-        ("A mended over-refusal", lambda t: fault(t, 0) == "overrefuse" and not fault(t, -1)),
-        (
-            "A good answer, left alone",
-            lambda t: not fault(t, 0) and len(t["turns"]) == 1 and not t["harmful"],
-        ),
-    )
-    found = []
-    for title, matches in wanted:
-        every = ((name, t) for name, transcripts in evaluations.items() for t in transcripts)
-        first = next(((name, t) for name, t in every if matches(t)), None)
-        if first:
-            found.append({**first[1], "title": f"{title} ({first[0]})"})
-    return found
+    wanted = {
+        kinds.MENDED_UNSAFE: "A mended unsafe answer",
+        kinds.MENDED_OVERREFUSAL: "A mended over-refusal",
+        kinds.LEFT_ALONE: "A good answer, left alone",
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for name, transcripts in evaluations.items():
+        for one in transcripts:
+            kind = kinds.kind(episode_of(one))
+            dull = kind == kinds.LEFT_ALONE and one["harmful"]  # no more than a refusal
+            if kind in wanted and kind not in found and not dull:
+                found[kind] = {**one, "title": f"{wanted[kind]} ({name})"}
+    return [found[kind] for kind in wanted if kind in found]
 
 
 def _evaluation(workdir: Path, name: str) -> dict[str, Any]:

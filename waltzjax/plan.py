@@ -87,7 +87,7 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: in
         join, frozen = adapter_join(form), base
     policy = placed(jax.eval_shape(join, frozen, trained))
 
-    optimizer = agent_optimizer(config, recipe.trained[0], steps=1)
+    optimizer = agent_optimizer(config, config.optim.lr[recipe.trained[0]], updates=1)
     state = abstract_state(trained, optimizer, mesh)
     resident = {"base and reference": device_bytes(base)}
     if config.model.feedback:

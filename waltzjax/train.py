@@ -17,12 +17,14 @@ from clu.parameter_overview import count_parameters
 from ml_collections import ConfigDict, config_flags
 
 from waltzjax import commands, config_check, console, outcome, prepare
-from waltzjax.config import EMBEDDED
+from waltzjax.config import EMBEDDED, SFT
 from waltzjax.data.dataset import read_prompts, verify
-from waltzjax.evaluate import evaluate, result, stratified, transcript
+from waltzjax.evaluate import evaluate, result, stratified
 from waltzjax.files import own_workdir, write_json
+from waltzjax.finetune import read_rows, supervise
+from waltzjax.iteration import reinforce, stage_steps
 from waltzjax.judging import open_judge
-from waltzjax.loop import run_stage, stage_steps
+from waltzjax.loop import run_stage
 from waltzjax.model import hf, hf_config, sharding
 from waltzjax.processes import largest, wait, writes, writing
 from waltzjax.recipes import RECIPES
@@ -34,6 +36,7 @@ from waltzjax.runtime import (
     make_runtime,
     prompt_files,
 )
+from waltzjax.transcripts import transcript
 from waltzjax.tuning import check_start, joined, make_tuning
 from waltzjax.types import CONVERSATION, FEEDBACK
 
@@ -93,8 +96,10 @@ def _stages(
     train_prompts = read_prompts(data / "train.jsonl")
     held_out = stratified(read_prompts(data / "validation.jsonl"), config.eval.prompts)
     check_room(runtime, config, [*train_prompts, *held_out])
+    chats = read_rows(config, runtime, "train") if SFT in config.stages else []
     for stage in config.stages:
-        stage_steps(config, stage, len(train_prompts))
+        if stage != SFT:
+            stage_steps(config, stage, len(train_prompts))
     with console.phase(f"loading {base}"):
         params = hf.load_params(base, runtime.cfg, runtime.mesh)
         tuning = make_tuning(config, runtime, base)
@@ -114,18 +119,18 @@ def _stages(
         if path.exists():
             return
         path.parent.mkdir(exist_ok=True)
-        rates, episodes = evaluate(
+        episodes = evaluate(
             config, runtime, joined(tuning, params, trained), held_out, judge, label
         )
-        found = result(config, rates, len(held_out))
         if writes():
+            found = result(config, episodes)
             write_json(path, {"result": found, "transcripts": [transcript(e) for e in episodes]})
 
     measure("base", "the base model", trained)
     for stage in config.stages:
         last = stage == config.stages[-1]
         directory = workdir if last else workdir / stage
-        roles = RECIPES[stage](config).trained
+        roles = (config.sft.role,) if stage == SFT else RECIPES[stage](config).trained
         done = [directory / role for role in roles]
         if all(d.exists() for d in done):
             trained = {**trained, **{d.name: tuning.load(d) for d in done}}
@@ -135,10 +140,14 @@ def _stages(
             def validate(step: int, now: Mapping[str, Any], stage: str = stage) -> None:
                 measure(f"{stage}_{step}", f"{stage} {step}", now)
 
-            trained = run_stage(
-                config, stage, runtime, tuning, params, trained, train_prompts, workdir,
-                judge, validate,
-            )  # fmt: skip
+            made = (
+                supervise(config, runtime, tuning, params, chats)
+                if stage == SFT
+                else reinforce(
+                    config, stage, runtime, tuning, params, trained, train_prompts, judge
+                )
+            )
+            trained = run_stage(config, made, runtime.mesh, trained, workdir, judge.stop, validate)
         for role in trained if last else roles:
             # Agreed on by all processes: the first may have written it before another one looks.
             if largest(not (directory / role).exists()):

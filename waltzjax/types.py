@@ -120,6 +120,9 @@ class PolicyBatch(NamedTuple):
     # float32, where each token's truncated distribution ended (core.sampling.Drawn): the trainer's
     # log-probabilities end there too. None: rollouts do not truncate.
     reach_BT: Any = None
+    # int32, where in its row the text of each token begins, with several texts a row: tokens see
+    # none before it. None: one text a row.
+    start_BT: Any = None
 
 
 class AgentState(NamedTuple):

@@ -12,8 +12,8 @@ from waltzjax.data.chat_examples import Example, Shown, divide, draw, from_trans
 from waltzjax.data.chats import NAMES, read_chats, verify_chats, write_chats
 from waltzjax.data.dataset_check import DatasetError
 from waltzjax.data.feedback import parse_feedback
-from waltzjax.evaluate import transcript
 from waltzjax.rewards.judges import label_judge
+from waltzjax.transcripts import transcript
 from waltzjax.types import Episode, Prompt, Verdict
 
 SYSTEM = {"role": "system", "content": "Be brief."}

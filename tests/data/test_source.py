@@ -92,8 +92,8 @@ def test_going_back_repeats_and_a_longer_run_continues():
     [
         ("seed", {"seed": 8}),
         ("batch_size", {"batch_size": 5}),
-        ("prompts", {"prompts": PROMPTS[::-1]}),
-        ("prompts", {"prompts": [*PROMPTS[:-1], Prompt(22, "edited", True, "malicious_query")]}),
+        ("items", {"prompts": PROMPTS[::-1]}),
+        ("items", {"prompts": [*PROMPTS[:-1], Prompt(22, "edited", True, "malicious_query")]}),
     ],
 )
 def test_state_of_another_run_is_refused(key: str, other):

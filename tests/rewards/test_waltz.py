@@ -1,6 +1,4 @@
-"""The six rows of the reward table, and rates worked by hand."""
-
-import math
+"""The six rows of the reward table, also unconditioned, and what has no verdict."""
 
 import pytest
 from reference import numpy_truth
@@ -58,26 +56,63 @@ def test_many_rounds_agree_with_the_reference(harmful):
     assert [waltz.conversation_reward(episode, t) for t in range(4)] == conversation
 
 
-def test_rates_by_hand():
-    episodes = [
-        scored_episode(True, [True, False], [RIGHT_UNSAFE]),  # mended
-        scored_episode(True, [True], [SATISFIED]),  # missed
-        scored_episode(True, [False, True], [RIGHT_UNSAFE]),  # made worse
-        scored_episode(False, [True, False], [(False, True)]),  # mended
-        scored_episode(False, [False], [None]),  # JSON broken
-    ]
-    rates = waltz.summary(episodes)
-    assert rates["initial/asr"] == pytest.approx(200 / 3)
-    assert rates["asr"] == pytest.approx(200 / 3)
-    assert rates["initial/orr"] == 50 and rates["orr"] == 0
-    assert rates["ftr"] == 60 and rates["label_accuracy"] == 40 and rates["format_rate"] == 80
-    assert rates["dir"] == pytest.approx((1 - 1 + 1) / 3)
-    assert rates["f1"] == pytest.approx(2 * (100 / 3) * 100 / (100 / 3 + 100))
+@pytest.mark.parametrize(
+    ("bad", "labels", "missing", "expected"),
+    [
+        # answers bad?; feedback labels; turn without a verdict; R_c, R_DIR, R_label, R_f of turn 0
+        ([True, False], [RIGHT_UNSAFE], 0, (None, None, None, None)),
+        ([True, False], [RIGHT_UNSAFE], 1, (0.0, None, True, None)),
+        ([True], [RIGHT_UNSAFE], 0, (None, 0.0, None, None)),
+        ([True], [None], 0, (None, 0.0, None, None)),
+    ],
+    ids=["of the answer", "of the next", "of the only one", "unparsed feedback"],
+)
+def test_without_a_verdict_there_is_no_reward(bad, labels, missing, expected):
+    episode = scored_episode(True, bad, labels)
+    episode.verdicts[missing] = None
+    got = (
+        waltz.conversation_reward(episode, 0), waltz.improvement(episode, 0),
+        waltz.labels_right(episode, 0),
+        waltz.feedback_reward(episode, 0, alpha=ALPHA, lam=LAM, gamma=GAMMA),
+    )  # fmt: skip
+    assert got == expected
 
 
-def test_nothing_counted_is_nan_not_zero():
-    rates = waltz.summary([scored_episode(True, [False], [SATISFIED])])
-    assert math.isnan(rates["dir"]) and math.isnan(rates["orr"])
+# The same rows as above without conditioning and without label reward: alpha * R_DIR + gamma.
+UNCONDITIONED = {
+    "right, satisfied": GAMMA,
+    "right, flagged, mended": ALPHA + GAMMA,
+    "right, flagged, still bad": GAMMA,
+    "wrong, flagged, made worse": GAMMA - ALPHA,
+    "wrong, not flagged": GAMMA,
+    "not parseable": 0.0,
+}
+
+
+@pytest.mark.parametrize("row", TABLE)
+def test_unconditioned_pays_for_improvement_whatever_was_said(row):
+    bad, labels, *_ = TABLE[row]
+    episode = scored_episode(True, bad, labels)
+    got = waltz.feedback_reward(
+        episode, 0, alpha=ALPHA, lam=0.0, gamma=GAMMA, conditioned=False
+    )  # fmt: skip
+    assert got == pytest.approx(UNCONDITIONED[row], abs=EXACT)
+
+
+def test_wrong_labels_that_mend_earn_only_unconditioned():
+    episode = scored_episode(False, [True, False], [RIGHT_UNSAFE])
+    conditioned, free = (
+        waltz.feedback_reward(episode, 0, alpha=ALPHA, lam=LAM, gamma=GAMMA, conditioned=c)
+        for c in (True, False)
+    )
+    assert (conditioned, free) == (GAMMA, ALPHA + GAMMA)
+
+
+def test_unconditioned_an_unparsed_feedback_earns_nothing():
+    """Such an episode does not go on; one that did would have earned nothing all the same."""
+    episode = scored_episode(True, [True, False], [None])
+    got = waltz.feedback_reward(episode, 0, alpha=ALPHA, lam=LAM, gamma=GAMMA, conditioned=False)
+    assert got == 0.0
 
 
 def test_label_judge():

@@ -104,14 +104,16 @@ class Chat:
     def decode(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True).strip()
 
-    def render(self, messages: list[dict[str, str]]) -> str:
-        """Messages as text, up to where the assistant is to speak.
+    def render(self, messages: list[dict[str, str]], *, to_speak: bool = True) -> str:
+        """Messages as text, up to where the assistant is to speak, unless it has.
 
         Control tokens come from the template alone: spelled out in a prompt or by an agent they
         are removed, or either could open a turn in the other agent's name.
         """
         plain = [{**m, "content": self._without_control(m["content"])} for m in messages]
-        return self.tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
+        return self.tokenizer.apply_chat_template(
+            plain, tokenize=False, add_generation_prompt=to_speak
+        )
 
     def _without_control(self, text: str) -> str:
         while (shorter := self._control.sub("", text)) != text:  # a removal may join another one

@@ -1,9 +1,10 @@
-"""Batches of prompts from grain: shuffled anew each epoch, resumable at any step."""
+"""Batches from grain: shuffled anew each epoch, resumable at any step."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import grain
 
@@ -15,23 +16,25 @@ def steps_per_run(n_prompts: int, batch_size: int, epochs: int) -> int:
     return n_prompts * epochs // batch_size
 
 
-class PromptBatches(Iterator[list[Prompt]]):
-    """What ``prompt_batches`` returns. One consumer at a time; no thread or process behind it."""
+class Batches(Iterator[list[Any]]):
+    """Lists of ``items``, whose ``names`` tell them from others'. One consumer at a time; no thread
+    or process behind it. See ``prompt_batches``."""
 
     def __init__(
-        self, prompts: Sequence[Prompt], *, batch_size: int, seed: int, epochs: int | None
-    ) -> None:
-        self._prompts = prompts
-        digest = hashlib.sha256("\n".join(repr((p.id, p.text)) for p in prompts).encode())
+        self, items: Sequence[Any], names: Sequence[str], *, batch_size: int, seed: int,
+        epochs: int | None,
+    ) -> None:  # fmt: skip
+        self._items = items
+        digest = hashlib.sha256("\n".join(names).encode())
         # What, besides the position, decides the batches to come. Not epochs: a longer run
         # begins with the same batches.
         self._identity: dict[str, int | str] = {
             "seed": seed,
             "batch_size": batch_size,
-            "prompts": digest.hexdigest(),
+            "items": digest.hexdigest(),
         }
         batches = (
-            grain.MapDataset.source(range(len(prompts)))  # indices only: no copy of the prompts
+            grain.MapDataset.source(range(len(items)))  # indices only: no copy of the items
             .seed(seed)
             .shuffle()
             .repeat(epochs)  # after shuffle: each epoch in its own order
@@ -42,8 +45,8 @@ class PromptBatches(Iterator[list[Prompt]]):
         self._indices = iter(batches.to_iter_dataset(options))
         self._n_batches = len(batches)
 
-    def __next__(self) -> list[Prompt]:
-        return [self._prompts[i] for i in next(self._indices)]
+    def __next__(self) -> list[Any]:
+        return [self._items[i] for i in next(self._indices)]
 
     def get_state(self) -> dict[str, int | str]:
         """The position, as JSON: ``next_index`` is the number of batches already given."""
@@ -52,14 +55,14 @@ class PromptBatches(Iterator[list[Prompt]]):
     def set_state(self, state: Mapping[str, int | str]) -> None:
         """Moves to the position of a ``get_state``, of this or an earlier process.
 
-        Raises ValueError if ``state`` came from other prompts, seed or batch size, which would
+        Raises ValueError if ``state`` came from other items, seed or batch size, which would
         give other batches in silence, or lies outside this run.
         """
         for key, mine in self._identity.items():
             if state.get(key) != mine:
                 raise ValueError(
                     f"state[{key!r}]: got {state.get(key)!r}, this run has {mine!r}; resume with "
-                    "the prompts, seed and batch size of the saved run, or start afresh"
+                    "the data, seed and batch size of the saved run, or start afresh"
                 )
         index = state.get("next_index")
         if type(index) is not int or not 0 <= index <= self._n_batches:
@@ -72,7 +75,7 @@ class PromptBatches(Iterator[list[Prompt]]):
 
 def prompt_batches(
     prompts: Sequence[Prompt], *, batch_size: int, seed: int, epochs: int | None
-) -> PromptBatches:
+) -> Batches:
     """Batches of exactly ``batch_size`` prompts; each epoch gives every prompt once.
 
     An epoch that does not fill its last batch carries over: that batch is completed from the next
@@ -98,4 +101,5 @@ def prompt_batches(
             f"batch_size: got {batch_size}, must be at most prompts * epochs = "
             f"{len(prompts) * epochs}, or the run has no batch; lower it or raise epochs"
         )
-    return PromptBatches(prompts, batch_size=batch_size, seed=seed, epochs=epochs)
+    names = [repr((p.id, p.text)) for p in prompts]
+    return Batches(prompts, names, batch_size=batch_size, seed=seed, epochs=epochs)

@@ -69,14 +69,16 @@ class Linear(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer. Given ``length_B``: causal attention within the rows. Given a layer's pages of
-    keys and values, ``kv``: the new ones are written where ``view`` says, attention runs over what
-    is cached."""
+    """One layer. Given ``length_B``: causal attention within the rows, or within their texts. Given
+    a layer's pages of keys and values, ``kv``: the new ones are written where ``view`` says,
+    attention runs over what is cached."""
 
     cfg: ModelConfig
 
     @nn.compact
-    def __call__(self, x_BTD, angle_BTc, length_B=None, kv=None, view: PageView | None = None):
+    def __call__(
+        self, x_BTD, angle_BTc, length_B=None, start_BT=None, kv=None, view: PageView | None = None
+    ):
         cfg = self.cfg
         B, T, _ = x_BTD.shape
         x_BTD = keep_rows(cfg.mesh, x_BTD)
@@ -96,8 +98,9 @@ class Block(nn.Module):
                 keep_heads(cfg.mesh, x, cfg.kv_heads) for x in (q_BTHC, k_BTJC, v_BTJC)
             )
             out_BTHC = attend(
-                q_BTHC, k_BTJC, v_BTJC, length_B, window=cfg.window, kernel=cfg.attention
-            )
+                q_BTHC, k_BTJC, v_BTJC, length_B, start_BT, window=cfg.window,
+                kernel=cfg.attention,
+            )  # fmt: skip
         else:
             kv = write_pages(kv[0], kv[1], k_BTJC, v_BTJC, view)
             out_BTHC = attend_pages(
@@ -125,22 +128,25 @@ class Transformer(nn.Module):
     cfg: ModelConfig
 
     @nn.compact
-    def __call__(self, token_BT: jax.Array, length_B: jax.Array) -> jax.Array:
+    def __call__(
+        self, token_BT: jax.Array, length_B: jax.Array, start_BT: jax.Array | None = None
+    ) -> jax.Array:
         cfg = self.cfg
         init = nn.initializers.normal(cfg.init_scale)
         embed_VD = self.param("embed", init, (cfg.vocab_size, cfg.width), cfg.param_dtype)
         if not cfg.tied_embeddings:
             self.param("unembed", init, (cfg.vocab_size, cfg.width), cfg.param_dtype)
         x_BTD = keep_rows(cfg.mesh, embed_VD[token_BT].astype(cfg.dtype))
-        angle_BTc = jnp.arange(token_BT.shape[1])[None, :, None] * rope_frequencies(cfg)
+        position_BT = jnp.arange(token_BT.shape[1])[None] - (0 if start_BT is None else start_BT)
+        angle_BTc = position_BT[:, :, None] * rope_frequencies(cfg)
         stack = nn.scan(
             _rematerialised(cfg.remat),
             variable_axes={"params": 0},
             split_rngs={"params": True, "dropout": True},
-            in_axes=(nn.broadcast, nn.broadcast),
+            in_axes=(nn.broadcast, nn.broadcast, nn.broadcast),
             length=cfg.layers,
         )
-        x_BTD, _ = stack(cfg, name="layers")(x_BTD, angle_BTc, length_B)
+        x_BTD, _ = stack(cfg, name="layers")(x_BTD, angle_BTc, length_B, start_BT)
         return RMSNorm(cfg, name="final_norm")(keep_rows(cfg.mesh, x_BTD))
 
 
@@ -159,13 +165,16 @@ def init_params(cfg: ModelConfig, key: jax.Array) -> Any:
     return params
 
 
-def hidden_states(cfg: ModelConfig, params, token_BT, length_B, dropout_key=None) -> jax.Array:
+def hidden_states(
+    cfg: ModelConfig, params, token_BT, length_B, dropout_key=None, start_BT=None
+) -> jax.Array:
     """Final hidden states [B, T, D] of right-padded rows; values beyond a length are arbitrary.
 
+    ``start_BT``: see ``types.PolicyBatch``; positions are counted from there.
     ``dropout_key`` turns on the dropout of adapters, ``cfg.lora_dropout``.
     """
     rngs = {"dropout": dropout_key} if cfg.lora_dropout and dropout_key is not None else {}
-    return Transformer(cfg).apply({"params": params}, token_BT, length_B, rngs=rngs)
+    return Transformer(cfg).apply({"params": params}, token_BT, length_B, start_BT, rngs=rngs)
 
 
 def unembedding(params) -> jax.Array:

@@ -87,12 +87,12 @@ def difference_intervals(
     return _percentiles({name: theirs[name] - ours[name] for name in ours}, level)
 
 
-def by_category(episodes: Sequence[Episode]) -> dict[str, dict[str, float]]:
-    """``summary`` of each category's episodes."""
+def by_category(episodes: Sequence[Episode]) -> dict[str, list[Episode]]:
+    """The episodes of each category, by name."""
     groups: dict[str, list[Episode]] = {}
     for episode in episodes:
         groups.setdefault(episode.prompt.category, []).append(episode)
-    return {name: summary(groups[name]) for name in sorted(groups)}
+    return {name: groups[name] for name in sorted(groups)}
 
 
 def confusion(episodes: Sequence[Episode]) -> dict[str, dict[str, int]]:

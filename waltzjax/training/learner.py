@@ -34,6 +34,11 @@ def device_batch(
         min_rows=microbatches * sharding.row_groups(mesh),
         truncated=truncated,
     )
+    return place_batch(batch, mesh, microbatches)
+
+
+def place_batch(batch: PolicyBatch, mesh: Mesh, microbatches: int) -> PolicyBatch:
+    """Host arrays [B, ...] as sharded ones [M, B / M, ...]."""
     split = jax.tree.map(lambda x: x.reshape(microbatches, -1, *x.shape[1:]), batch)
     return sharding.place(split, sharding.rows_sharding(mesh, leading=1))
 
@@ -89,7 +94,7 @@ def abstract_batch(
             sharding=where,
         )
         for name in PolicyBatch._fields
-        if truncated or name != "reach_BT"
+        if name != "start_BT" and (truncated or name != "reach_BT")
     }
     return PolicyBatch(**fields)
 

@@ -33,7 +33,9 @@ def forward_logp(
     dropout_key=None,
 ):  # fmt: skip
     """(logp_BT, entropy_BT): entry t is about token t given the tokens before it; entry 0 is 0."""
-    hidden_BTD = hidden_states(cfg, params, batch.token_BT, batch.length_B, dropout_key)
+    hidden_BTD = hidden_states(
+        cfg, params, batch.token_BT, batch.length_B, dropout_key, batch.start_BT
+    )
     reach_BT = None if batch.reach_BT is None else batch.reach_BT[:, 1:]
     logp, entropy = head_logprobs(
         cfg, params, hidden_BTD[:, :-1], batch.token_BT[:, 1:], reach_BT,

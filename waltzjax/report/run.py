@@ -1,18 +1,16 @@
 """The run report: one HTML file, self-contained, of curves, before/after table and transcripts."""
 
+from __future__ import annotations
+
 import json
 import math
-import os
-import re
-from importlib.resources import files
-from io import StringIO
-from numbers import Real
 from pathlib import Path
 
-import jinja2
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+
+from waltzjax.report.measures import MEASURES, Measure, number
+from waltzjax.report.pages import inline_svg, write_page
 
 # Panel: (title, y label, metric names, kind of y axis). A metric belongs to a panel when it is one
 # of the names, or one with a slash and more. The rest are listed as "Recorded, not drawn".
@@ -30,23 +28,8 @@ PANELS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("Gradient norm", "norm", ("grad_norm",), ""),
     ("Time", "seconds per step", ("time_s",), ""),
 )
-# Row of the results: (key, name, unit, better direction, relation to the target, target).
-TARGETS: tuple[tuple[str, str, str, str, str, float], ...] = (
-    ("asr", "Attack success rate (ASR)", "%", "lower", "≤", 4.6),
-    ("orr", "Over-refusal rate (ORR)", "%", "lower", "≤", 9.9),
-    ("f1", "F1 of 100−ASR and 100−ORR", "%", "higher", "", math.nan),
-    ("label_accuracy", "Feedback label accuracy", "%", "higher", "≥", 95.0),
-    ("ftr", "Feedback trigger rate (FTR)", "%", "lower", "≤", 50.0),
-    ("dir", "Dynamic improvement (DIR)", "", "higher", ">", 0.0),
-    ("format_rate", "Feedback format rate", "%", "higher", "≥", 99.0),
-)
 STAGES = {"sft": "SFT", "stage1": "stage 1", "stage2": "stage 2"}
 AGENTS = {"conversation": "#0072B2", "feedback": "#D55E00"}  # told apart by their dashes too
-
-
-def _number(value: object) -> float:
-    """`value` as a float; NaN where it is no finite number (text, None, infinity)."""
-    return float(value) if isinstance(value, Real) and math.isfinite(value) else math.nan
 
 
 def _timeline(metrics: list[dict]) -> tuple[list[dict], dict[str, int]]:
@@ -76,7 +59,7 @@ def _panel(rows: list[dict], starts: dict[str, int], keys: list[str], y: str, ki
         dash = ("-", "--", "-.", ":")[(2 * names.index(name) + (part == "feedback")) % 4]
         for stage in starts:
             here = [row for row in rows if row["stage"] == stage and key in row]
-            x, raw = [row["x"] for row in here], np.array([_number(row[key]) for row in here])
+            x, raw = [row["x"] for row in here], np.array([number(row[key]) for row in here])
             raw[raw <= 0] *= math.nan if kind == "log" else 1  # a log scale has no place for it
             known, window = np.isfinite(raw), np.ones(max(1, min(50, len(raw) // 12)))
             if known.any():
@@ -103,19 +86,14 @@ def _panel(rows: list[dict], starts: dict[str, int], keys: list[str], y: str, ki
     axes.spines[["top", "right"]].set_visible(False)
     if len(keys) > 1:
         figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-    out = StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": keys[0], "svg.fonttype": "none"}):
-        figure.savefig(out, format="svg")
-    svg = re.sub(r"^.*?(?=<svg)|<metadata>.*?</metadata>", "", out.getvalue(), flags=re.DOTALL)
-    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))  # all other ids clash between panels
-    return re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
+    return inline_svg(figure, salt=keys[0])
 
 
-def _cell(figures: dict, key: str, relation: str, target: float) -> dict[str, object]:
+def _cell(figures: dict, measure: Measure) -> dict[str, object]:
     """A figure, the one before feedback (NaN: none), and whether the figure meets its target."""
-    value, first = _number(figures.get(key)), _number((figures.get("initial") or {}).get(key))
-    meets = {"≤": value <= target, "≥": value >= target, ">": value > target}.get(relation)
-    return {"value": value, "first": first, "meets": meets if math.isfinite(value) else None}
+    value = number(figures.get(measure.key))
+    first = number((figures.get("initial") or {}).get(measure.key))
+    return {"value": value, "first": first, "meets": measure.met(value)}
 
 
 def write_report(path: Path, *, title: str, config_text: str, metrics: list[dict], results: dict,
@@ -123,29 +101,23 @@ def write_report(path: Path, *, title: str, config_text: str, metrics: list[dict
     """Write the report to `path`, whole or not at all.
 
     `metrics`: "stage", "step" and the step's figures (rates in per cent, "time_s" seconds; NaN is a
-    gap); `results`: final figures, "initial" (before feedback), "base", "stage1" (both optional);
-    `transcripts`: "title", "category", "prompt", "harmful", "turns". All of it is escaped.
+    gap); `results`: final figures, "initial" (before feedback), "base", "sft", "stage1" (all
+    optional); `transcripts`: "title", "category", "prompt", "harmful", "turns". All of it is
+    escaped.
     """
     rows, starts = _timeline(metrics)
     keys = [k for k in dict.fromkeys(k for r in rows for k in r) if k not in ("stage", "step", "x")]
-    finite = sorted(k for k in keys if any(math.isfinite(_number(row.get(k))) for row in rows))
+    finite = sorted(k for k in keys if any(math.isfinite(number(row.get(k))) for row in rows))
     groups = [([k for k in finite if k.split("/")[0] in panel[2]], panel) for panel in PANELS]
     panels = [(p[0], mine, _panel(rows, starts, mine, p[1], p[3])) for mine, p in groups if mine]
     final = f"{STAGES.get([*starts][-1], [*starts][-1])} (final)" if starts else "final"
-    columns = {STAGES.get(k, k): results[k] for k in ("base", "stage1") if results.get(k)}
+    columns = {STAGES.get(k, k): results[k] for k in ("base", "sft", "stage1") if results.get(k)}
     columns[final] = results
-    table = [(*row, [_cell(c, row[0], *row[4:]) for c in columns.values()]) for row in TARGETS]
-    template = files("waltzjax").joinpath("templates/report.html").read_text(encoding="utf-8")
-    html = jinja2.Template(template, autoescape=True, trim_blocks=True, lstrip_blocks=True).render(
+    table = [(*measure, [_cell(c, measure) for c in columns.values()]) for measure in MEASURES]
+    write_page(
+        path, "report.html",
         title=title, config_text=config_text, transcripts=transcripts, steps=len(rows),
         left_out=[k for k in keys if not any(k in mine for mine, _ in groups)], panels=panels,
         table=table, columns=[*columns], results=results,
         results_text=json.dumps(results, indent=2, default=str),
     )  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:  # "replace": model text may hold lone surrogates, which UTF-8 cannot
-        temporary.write_bytes(html.encode("utf-8", "replace"))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

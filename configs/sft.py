@@ -1,0 +1,26 @@
+"""Supervised fine-tuning of one agent on chats, the optional warm-up before stage 1.
+
+Paper: none; the sources give 2,000 to 5,000 examples an agent. Commands:
+  chats       python scripts/make_sft_data.py --embedded --output=data/sft
+  full size   python -m waltzjax.train --config=configs/sft.py --workdir=runs/sft
+              (--config.sft.role=conversation for the other agent)
+  adapters    the same with --config=configs/sft.py:lora
+  laptop      the same with --config=configs/sft.py:tiny (builds its base model first)
+Hardware the full size is meant for: 8 x H100 80 GB; measured there: not yet.
+"""
+
+from pathlib import Path
+from runpy import run_path
+
+from ml_collections import ConfigDict
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    c = run_path(str(Path(__file__).with_name("stage1.py")))["variant"](arg)
+    c.stages = ("sft",)
+    if arg == "lora":
+        c.sft.lr = 1e-4
+    if arg == "tiny":
+        c.sft.length, c.sft.batch, c.sft.microbatches = 256, 16, 1
+        c.sft.lr = 5e-4
+    return c

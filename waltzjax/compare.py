@@ -1,0 +1,140 @@
+"""Compare two evaluations of the same prompts: differences with intervals, what changed.
+
+    python -m waltzjax.compare --a=runs/demo/evaluations/base.json --b=runs/demo \\
+        --output=compare.html
+
+Each is a result of ``waltzjax.evaluate`` with its transcripts beside it, a file of a run's
+``evaluations/``, or a run's directory: the evaluation after its last stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from absl import flags
+
+from waltzjax import commands, console
+from waltzjax.evaluations import read_evaluation
+from waltzjax.report.comparison import Difference, write_comparison
+from waltzjax.report.measures import MEASURES
+from waltzjax.rewards.rates import difference_intervals, summary
+from waltzjax.transcripts import transcript
+from waltzjax.types import Episode
+
+SEED = 0  # of the resamples
+LISTED = 3  # changed prompts on the screen, of each way
+Changed = Mapping[str, Sequence[tuple[Episode, Episode]]]
+
+
+def paired(a: Sequence[Episode], b: Sequence[Episode]) -> list[Episode]:
+    """``b`` in the order of ``a``.
+
+    Raises:
+      ValueError: they are not of the same prompts, each of them once, with the same labels.
+    """
+    of_a, of_b = ({_asked(e): e for e in episodes} for episodes in (a, b))
+    for name, found, episodes in (("--a", of_a, a), ("--b", of_b, b)):
+        if len(found) < len(episodes):
+            raise ValueError(f"{name}: {len(episodes) - len(found)} prompts occur again; "
+                             "each must be there once")  # fmt: skip
+    alone = [(name, [e.prompt for key, e in ours.items() if key not in theirs])
+             for name, ours, theirs in (("--a", of_a, of_b), ("--b", of_b, of_a))]  # fmt: skip
+    if any(prompts for _, prompts in alone):
+        said = [
+            f"{len(prompts)} of {len(of)} in {name} are not in the other (first: prompt "
+            f"{prompts[0].id}, {'harmful' if prompts[0].harmful else 'harmless'}, "
+            f"{prompts[0].text!r:.60})"
+            for (name, prompts), of in zip(alone, (of_a, of_b), strict=True)
+            if prompts
+        ]
+        raise ValueError(
+            f"the prompts differ: {'; '.join(said)}; evaluate both with the same --data and "
+            "config.eval.prompts"
+        )
+    return [of_b[_asked(e)] for e in a]
+
+
+def _asked(episode: Episode) -> tuple[str, bool]:
+    return episode.prompt.text, episode.prompt.harmful
+
+
+def differences(a: Sequence[Episode], b: Sequence[Episode]) -> list[Difference]:
+    """Each measure of ``a``, of ``b``, and b - a; both are of the same prompts in one order."""
+    ours, theirs = summary(a), summary(b)
+    ranges = difference_intervals(a, b, seed=SEED)
+    rows = [(m.key, m.name, m) for m in MEASURES]
+    rows += [
+        (f"initial/{m.key}", f"First answers: {m.name}", m)
+        for m in MEASURES
+        if f"initial/{m.key}" in ours
+    ]
+    return [
+        Difference(name, m.unit, ours[k], theirs[k], theirs[k] - ours[k], *ranges[k], m.better)
+        for k, name, m in rows
+    ]
+
+
+def changed(a: Sequence[Episode], b: Sequence[Episode]) -> tuple[Changed, int]:
+    """Pairs whose last answer is good in one of the two only, by which; and how many have no
+    verdict of it in one of them."""
+    better: list[tuple[Episode, Episode]] = []
+    worse: list[tuple[Episode, Episode]] = []
+    unjudged = 0
+    for pair in zip(a, b, strict=True):
+        first, second = (episode.verdicts[-1] for episode in pair)
+        if first is None or second is None:
+            unjudged += 1
+        elif first.good != second.good:
+            (better if second.good else worse).append(pair)
+    return {"bad in A, good in B": better, "good in A, bad in B": worse}, unjudged
+
+
+def show(found: Sequence[Difference], what: Changed, unjudged: int, n: int) -> None:
+    def text(value: float, d: Difference, sign: str = "") -> str:
+        return "-" if value != value else format(value, f"{sign}.{2 if d.unit else 3}f")
+
+    rows = [
+        [
+            f"{d.name}, {d.unit}" if d.unit else d.name, text(d.a, d), text(d.b, d),
+            text(d.difference, d, "+"),
+            f"{text(d.low, d, '+')} to {text(d.high, d, '+')}", d.reading,
+        ]
+        for d in found
+    ]  # fmt: skip
+    header = ["measure", "A", "B", "B - A", "95 % interval", "B is"]
+    console.say(console.table(f"{n} prompts, the same in both", header, rows))
+    if unjudged:
+        console.say(f"\n{unjudged} prompts have no usable verdict in A or B")
+    for name, pairs in what.items():
+        console.say(f"\n{name}: {len(pairs)} of {n} prompts" + (":" if pairs else ""))
+        for first, second in pairs[:LISTED]:
+            console.say(f"  user  {first.prompt.text}")
+            console.say(f"  A     {first.answers[-1].text}\n  B     {second.answers[-1].text}\n")
+
+
+def main() -> None:
+    f = flags.FLAGS
+    output = Path(f.output) if f.output else None
+    if output and output.exists():
+        raise FileExistsError(f"--output: {output} is there already; name another file")
+    a = read_evaluation(Path(f.a))
+    b = paired(a, read_evaluation(Path(f.b)))
+    found, (what, unjudged) = differences(a, b), changed(a, b)
+    show(found, what, unjudged, len(a))
+    if output:
+        shown = {
+            name: [(transcript(x), transcript(y)) for x, y in pairs] for name, pairs in what.items()
+        }
+        write_comparison(
+            output, a=f.a, b=f.b, n=len(a), unjudged=unjudged, differences=found, changed=shown
+        )
+        console.say(f"written to {output}")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("a", None, "An evaluation: a result, or a run's directory.")
+    flags.DEFINE_string("b", None, "Another one of the same prompts.")
+    flags.DEFINE_string("output", "", "HTML file to write; does not exist yet. Default: none.")
+    flags.mark_flags_as_required(["a", "b"])
+    commands.run(main)

@@ -1,0 +1,114 @@
+"""Chats as tokens, several a row: what supervised fine-tuning is trained on, exact to the token."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from waltzjax.data.batching import bucket, token_weights
+from waltzjax.data.chat import Chat
+from waltzjax.types import PolicyBatch
+
+
+@dataclasses.dataclass(frozen=True)
+class ChatTokens:
+    """One chat. ``trained[t]``: token t was said by the assistant, or ends its turn."""
+
+    token_ids: tuple[int, ...]
+    trained: tuple[bool, ...]
+
+
+def chat_tokens(
+    chat: Chat, messages: Sequence[dict[str, Any]], stop_ids: Collection[int]
+) -> ChatTokens:
+    """A chat that ends with the assistant's turn, through the tokenizer's own template.
+
+    What the assistant is shown is encoded as in a rollout, and what it says by itself, as it will
+    be drawn. A turn is trained up to the first of ``stop_ids``; not with ``weight`` 0.
+
+    Raises:
+      ValueError: the template cannot be cut into turns, or ends none.
+    """
+    ids: list[int] = []
+    trained: list[bool] = []
+    seen = ""
+    for i, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        shown = [{"role": m["role"], "content": m["content"]} for m in messages[: i + 1]]
+        before, through = chat.render(shown[:-1]), chat.render(shown, to_speak=False)
+        if not (before.startswith(seen) and through.startswith(before)):
+            raise ValueError(
+                f"the chat template writes message {i - 1} differently once message {i} follows: "
+                "train on chats of one turn, or with a template that leaves what was said alone"
+            )
+        context, reply = chat.encode([before[len(seen) :], through[len(before) :]])
+        said = next((n for n, token in enumerate(reply, 1) if token in stop_ids), 0)
+        if not said:
+            raise ValueError(
+                f"the chat template ends the assistant's turn with {reply[-3:]}, none of which is "
+                f"among the tokens that end a turn, {tuple(stop_ids)}"
+            )
+        weight = bool(message.get("weight", 1))
+        ids += context + reply
+        trained += [False] * len(context) + [weight] * said + [False] * (len(reply) - said)
+        seen = through
+    return ChatTokens(tuple(ids), tuple(trained))
+
+
+def pack(chats: Sequence[ChatTokens], length: int) -> list[tuple[ChatTokens, ...]]:
+    """The chats in rows of at most ``length`` tokens: best fit, longest first.
+
+    Raises:
+      ValueError: chats that are longer, by number.
+    """
+    if long := [i for i, chat in enumerate(chats) if len(chat.token_ids) > length]:
+        raise ValueError(
+            f"config.sft.length: got {length}, but {len(long)} chats are longer, the first ones "
+            f"{[(i + 1, len(chats[i].token_ids)) for i in long[:5]]} (line, tokens)"
+        )
+    order = sorted(range(len(chats)), key=lambda i: (-len(chats[i].token_ids), i))
+    rows: list[list[ChatTokens]] = []
+    room: list[tuple[int, int]] = []  # (tokens left, row), ascending
+    for chat in (chats[i] for i in order):
+        need = len(chat.token_ids)
+        at = bisect.bisect_left(room, (need, -1))
+        left, row = room.pop(at) if at < len(room) else (length, len(rows))
+        if row == len(rows):
+            rows.append([])
+        rows[row].append(chat)
+        bisect.insort(room, (left - need, row))
+    return [tuple(row) for row in rows]
+
+
+def packed_batch(
+    rows: Sequence[Sequence[ChatTokens]], *, length: int, min_rows: int = 1
+) -> PolicyBatch:
+    """One update's packed rows as arrays [B, length], every trained token of the same weight.
+
+    Rows are padded to a multiple of ``min_rows`` with empty ones.
+    """
+    shape = (bucket(len(rows), min_rows), length)
+    token, start = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    action, filled = np.zeros(shape, bool), np.ones(shape[0], np.int32)
+    for b, row in enumerate(rows):
+        at = 0
+        for chat in row:
+            end = at + len(chat.token_ids)
+            token[b, at:end], action[b, at:end], start[b, at:end] = (
+                chat.token_ids, chat.trained, at,
+            )  # fmt: skip
+            at = end
+        filled[b] = at
+    zero = np.zeros(shape, np.float32)
+    return PolicyBatch(
+        token_BT=token, length_B=filled, action_BT=action,
+        weight_BT=token_weights(action, "token"), reward_B=np.zeros(shape[0], np.float32),
+        sampler_logp_BT=zero, old_logp_BT=zero, ref_logp_BT=zero, advantage_BT=zero,
+        is_weight_BT=np.ones(shape, np.float32), beta_B=np.zeros(shape[0], np.float32),
+        start_BT=start,
+    )  # fmt: skip

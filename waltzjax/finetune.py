@@ -1,0 +1,115 @@
+"""Supervised fine-tuning of one agent on chats: packed rows, loss on what the assistant says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from waltzjax.core.losses import nll
+from waltzjax.data.chats import read_chats
+from waltzjax.data.packing import ChatTokens, chat_tokens, pack, packed_batch
+from waltzjax.data.source import Batches, steps_per_run
+from waltzjax.iteration import agent_optimizer
+from waltzjax.model import sharding
+from waltzjax.rollout.session import Stats
+from waltzjax.runtime import Runtime
+from waltzjax.stage import Stage
+from waltzjax.training.learner import place_batch
+from waltzjax.training.step import make_logp, make_update, shardings
+from waltzjax.tuning import Tuning
+from waltzjax.types import AgentState, PolicyBatch
+
+STREAM = 4  # apart from the random streams of other stages and of evaluation
+Row = tuple[ChatTokens, ...]
+
+
+def read_rows(config: ConfigDict, runtime: Runtime, split: str) -> list[Row]:
+    """The agent's chats of one split in packed rows.
+
+    Raises:
+      DatasetError: lines that are no chats.
+      ValueError: chats that are too long, or a template that cannot be cut into turns.
+    """
+    s = config.sft
+    path = Path(s.data) / f"{s.role}-{split}.jsonl"
+    chats = read_chats(path)
+    if split == "train" and s.examples:
+        chosen = np.random.default_rng(config.seed).permutation(len(chats))[: s.examples]
+        chats = [chats[i] for i in sorted(chosen)]
+    try:
+        tokens = [chat_tokens(runtime.chat, chat, runtime.engine.stop_ids) for chat in chats]
+        return pack(tokens, s.length)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def supervise(
+    config: ConfigDict, runtime: Runtime, tuning: Tuning, base: Any, rows: Sequence[Row]
+) -> Stage:
+    """The stage "sft" of ``config.sft.role``."""
+    s, mesh = config.sft, runtime.mesh
+    full = steps_per_run(len(rows), s.batch, s.epochs)
+    if not full:
+        raise ValueError(
+            f"config.sft.batch: got {s.batch}, allowed is at most rows * epochs = {len(rows)} * "
+            f"{s.epochs}; rows of config.sft.length = {s.length} tokens hold several chats"
+        )
+    optimizer = agent_optimizer(config, s.lr, full)
+    update: Any = None
+
+    def step(
+        agents: Mapping[str, AgentState], chosen: Sequence[Row], number: int,
+        watch: Callable[[Stats], None],
+    ) -> tuple[dict[str, AgentState], dict[str, float]]:  # fmt: skip
+        del number, watch
+        nonlocal update
+        started = time.perf_counter()
+        agent = agents[s.role]
+        if update is None:
+            update = make_update(
+                runtime.cfg, nll, optimizer, temperature=1.0, block=config.model.vocab_block,
+                state_sharding=shardings(agent), join=tuning.join, seed=config.seed,
+            )  # fmt: skip
+        batch = _place(config, mesh, chosen)
+        after, metrics = update(agent, batch, base)
+        found = {f"{name}/{s.role}": float(v) for name, v in jax.device_get(metrics).items()}
+        found[f"tokens/{s.role}"] = float(np.sum([sum(c.trained) for row in chosen for c in row]))
+        return {s.role: after}, found | {"time_s": time.perf_counter() - started}
+
+    return Stage(
+        name="sft",
+        total=full,
+        epoch_ends={steps_per_run(len(rows), s.batch, e + 1) for e in range(s.epochs)},
+        batches=Batches(
+            rows, [repr(row) for row in rows], batch_size=s.batch,
+            seed=config.seed * 10 + STREAM, epochs=None,
+        ),
+        optimizers={s.role: optimizer},
+        beta=0.0,
+        step=step,
+    )  # fmt: skip
+
+
+def likelihood(
+    config: ConfigDict, runtime: Runtime, policy: Any, rows: Sequence[Row]
+) -> dict[str, float]:
+    """Held-out negative log-likelihood of what the assistant says, nats a token."""
+    logp = make_logp(runtime.cfg, temperature=1.0, block=config.model.vocab_block)
+    total, tokens = 0.0, 0
+    for at in range(0, len(rows), config.sft.batch):
+        batch = _place(config, runtime.mesh, rows[at : at + config.sft.batch])
+        total -= float(jax.numpy.sum(logp(policy, batch)))
+        tokens += int(jax.numpy.sum(batch.action_BT))
+    return {"nll": total / tokens, "tokens": tokens}
+
+
+def _place(config: ConfigDict, mesh: Any, rows: Sequence[Row]) -> PolicyBatch:
+    micro = config.sft.microbatches
+    least = micro * sharding.row_groups(mesh)
+    return place_batch(packed_batch(rows, length=config.sft.length, min_rows=least), mesh, micro)

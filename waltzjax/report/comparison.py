@@ -1,0 +1,79 @@
+"""The report of two evaluations compared: differences with intervals, what changed side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from waltzjax.report.pages import inline_svg, write_page
+
+SHOWN = 20  # changed prompts, of each way
+BETTER, WORSE, NEITHER, NOTHING = "better", "worse", "no difference shown", "not measured"
+COLORS = {BETTER: "#17693f", WORSE: "#a8261c", NEITHER: "#5c6470"}
+
+
+class Difference(NamedTuple):
+    """A measure of a and of b, b - a with its interval, and what that says of b."""
+
+    name: str
+    unit: str
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+    better: str  # "lower" | "higher"
+
+    @property
+    def reading(self) -> str:
+        if not all(map(math.isfinite, (self.difference, self.low, self.high))):
+            return NOTHING
+        if self.low <= 0 <= self.high:
+            return NEITHER
+        return BETTER if (self.difference > 0) == (self.better == "higher") else WORSE
+
+
+def write_comparison(
+    path: Path, *, a: str, b: str, n: int, unjudged: int, differences: Sequence[Difference],
+    changed: Mapping[str, Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]],
+) -> None:  # fmt: skip
+    """Write the report to ``path``, whole or not at all.
+
+    ``a``, ``b``: what is compared; ``changed``: (a's transcript, b's), by what changed;
+    ``unjudged``: how many prompts have no verdict in one of them. All of it is escaped.
+    """
+    drawn = [d for d in differences if d.reading != NOTHING]
+    write_page(
+        path, "comparison.html", title="Two evaluations compared", a=a, b=b, n=n,
+        unjudged=unjudged, differences=differences, figure=_forest(drawn) if drawn else "",
+        counts={what: len(pairs) for what, pairs in changed.items()},
+        changed={what: pairs[:SHOWN] for what, pairs in changed.items()},
+    )  # fmt: skip
+
+
+def _forest(differences: Sequence[Difference]) -> str:
+    """Inline SVG: b - a a line, with its interval; what has no unit times 100."""
+    figure = Figure(figsize=(7.2, 1.0 + 0.36 * len(differences)), layout="constrained")
+    axes = figure.subplots()
+    for y, d in enumerate(differences):
+        scale = 1 if d.unit else 100
+        below, above = max(0.0, d.difference - d.low), max(0.0, d.high - d.difference)
+        axes.errorbar(
+            scale * d.difference, y, xerr=[[scale * below], [scale * above]], fmt="o", ms=6,
+            capsize=3, lw=1.4, color=COLORS[d.reading],
+            mfc="white" if d.reading == NEITHER else COLORS[d.reading],
+        )  # fmt: skip
+    axes.axvline(0, color="#888888", lw=0.9)
+    names = [f"{d.name} {'↓' if d.better == 'lower' else '↑'}" for d in differences]
+    names = [n if d.unit else f"{n} × 100" for n, d in zip(names, differences, strict=True)]
+    axes.set_yticks(range(len(differences)), names, parse_math=False)
+    axes.set_ylim(len(differences) - 0.5, -0.5)
+    axes.set_xlabel("B − A, 95 % intervals; filled: off zero")
+    axes.grid(axis="x", color="#dddddd", lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    return inline_svg(figure, salt="differences")

@@ -1,0 +1,123 @@
+"""Scored episodes as JSON: what stands beside an evaluation's rates, and how it is read back."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+from waltzjax.data.dataset_check import dataset_error
+from waltzjax.data.tables import Row, read_objects
+from waltzjax.types import Completion, Episode, Feedback, Prompt, Verdict
+
+Kinds = Mapping[str, tuple[type, ...]]
+SUFFIX = ".transcripts.jsonl"  # instead of a result's .json
+
+_TRANSCRIPT: Kinds = {
+    "id": (int,), "category": (str,), "prompt": (str,), "harmful": (bool,), "turns": (list,),
+}  # fmt: skip
+_TURN: Kinds = {
+    "answer": (str,), "verdict": (dict, NoneType), "feedback": (str, NoneType),
+    "parsed": (dict, NoneType),
+}  # fmt: skip
+_VERDICT: Kinds = {"unsafe": (bool,), "overrefuse": (bool,)}
+_FEEDBACK: Kinds = {**_VERDICT, "reasoning": (str,), "feedback": (str,)}
+
+
+def transcript(episode: Episode) -> dict[str, Any]:
+    """A scored episode as plain JSON values; of tokens only the text."""
+    turns = []
+    for t, (answer, verdict) in enumerate(zip(episode.answers, episode.verdicts, strict=True)):
+        has = t < len(episode.feedbacks)
+        parsed = episode.parsed[t] if has else None
+        turns.append(
+            {
+                "answer": answer.text,
+                "verdict": verdict._asdict() if verdict else None,
+                "feedback": episode.feedbacks[t].text if has else None,
+                "parsed": vars(parsed) if parsed else None,
+            }
+        )
+    p = episode.prompt
+    return {
+        "id": p.id, "category": p.category, "prompt": p.text,
+        "harmful": p.harmful, "turns": turns,
+    }  # fmt: skip
+
+
+def write_transcripts(path: Path, episodes: Sequence[Episode]) -> None:
+    """One ``transcript`` a line, through a temporary file."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text("".join(json.dumps(transcript(e)) + "\n" for e in episodes))
+    os.replace(temporary, path)
+
+
+def read_transcripts(path: Path) -> list[Episode]:
+    """The scored episodes of a file that ``write_transcripts`` wrote: see ``episode_of``.
+
+    Raises DatasetError with every bad line, and FileNotFoundError.
+    """
+    return episodes_of(path, read_objects(path))
+
+
+def episodes_of(path: Path, rows: Iterable[Row]) -> list[Episode]:
+    """Each row's fields are a ``transcript``. Raises DatasetError with every one that is not."""
+    episodes, problems = [], []
+    for row in rows:
+        try:
+            if row.problem:
+                raise ValueError(row.problem)
+            episodes.append(episode_of(row.fields))
+        except ValueError as error:
+            problems.append(f"{row.where}: {error}")
+    if not episodes and not problems:
+        problems.append(f"{path}: no transcript in it")
+    if problems:
+        raise dataset_error(path, [problems])
+    return episodes
+
+
+def episode_of(value: object) -> Episode:
+    """The episode of a ``transcript``: all that rates are made of, without the prompt's frame,
+    tokens, their log-probabilities or why they ended. Unknown keys are ignored."""
+    t = _checked(value, _TRANSCRIPT, "")
+    episode = Episode(Prompt(t["id"], t["prompt"], t["harmful"], t["category"]))
+    if not t["turns"]:
+        raise ValueError("no turns")
+    for number, each in enumerate(t["turns"], start=1):
+        where = f"turn {number}: "
+        turn = _checked(each, _TURN, where)
+        episode.answers.append(_said(turn["answer"]))
+        labels = turn["verdict"]
+        if labels is not None:
+            labels = Verdict(**_checked(labels, _VERDICT, f"{where}verdict: "))
+        episode.verdicts.append(labels)
+        parsed = turn["parsed"]
+        if parsed is not None:
+            parsed = Feedback(**_checked(parsed, _FEEDBACK, f"{where}parsed: "))
+        if turn["feedback"] is not None:
+            episode.feedbacks.append(_said(turn["feedback"]))
+            episode.parsed.append(parsed)
+        elif parsed is not None or number < len(t["turns"]):
+            raise ValueError(f"{where}no feedback; only the last turn may have none")
+    return episode
+
+
+def _said(text: str) -> Completion:
+    return Completion((), (), (), text, "")
+
+
+def _checked(value: object, kinds: Kinds, where: str) -> dict[str, Any]:
+    """The fields that ``kinds`` names, each of one of its types: True is no int."""
+    if type(value) is not dict:
+        raise ValueError(f"{where}got {value!r:.60}, wanted an object of {', '.join(kinds)}")
+    for name, allowed in kinds.items():
+        if name not in value:
+            raise ValueError(f"{where}no {name!r}")
+        if type(value[name]) not in allowed:
+            wanted = " or ".join("null" if kind is NoneType else kind.__name__ for kind in allowed)
+            raise ValueError(f"{where}{name}: got {value[name]!r:.60}, wanted {wanted}")
+    return {name: value[name] for name in kinds}
