@@ -80,7 +80,7 @@ def smallest(directory):
     c.embedded.width, c.embedded.mlp_width, c.embedded.layers = 16, 32, 1
     c.embedded.card_steps = c.embedded.demo_steps = 2
     c.embedded.batch = c.rollout.slots = 8
-    c.sft.batch, c.sft.length, c.sft.epochs = 2, 192, 3
+    c.sft.batch, c.sft.length, c.sft.epochs = 2, 128, 20
     c.sft.lr = 0.02
     c.rollout.max_new_tokens, c.eval.prompts = 6, 12
     return c
