@@ -30,11 +30,12 @@ from waltzjax.data.chat_examples import (
     Shown,
     divide,
     draw,
-    from_transcripts,
+    from_episodes,
     from_world,
 )
 from waltzjax.data.chats import NAMES, verify_chats, write_chats
 from waltzjax.data.splits import SPLITS
+from waltzjax.transcripts import read_transcripts
 from waltzjax.types import CONVERSATION, FEEDBACK
 
 Sides = dict[str, tuple[list[Example], list[Example]]]  # role -> train, validation
@@ -47,7 +48,8 @@ def embedded(shown: Shown, seed: int) -> Sides:
 
 
 def transcribed(shown: Shown, paths: Sequence[Path], seed: int) -> Sides:
-    examples, left_out = from_transcripts(shown, paths)
+    episodes = [episode for path in paths for episode in read_transcripts(path)]
+    examples, left_out = from_episodes(shown, episodes)
     say(table("left out", ["what", "how many"], [*left_out.items()]))
     return {role: divide(of, seed) for role, of in examples.items()}
 

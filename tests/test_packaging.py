@@ -73,6 +73,7 @@ def test_every_data_file_is_shipped() -> None:
     "path",
     [
         "prompts/conversation.txt",
+        "prompts/judge.txt",
         "prompts/feedback.txt",
         "prompts/tiny/conversation.txt",
         "prompts/tiny/feedback.txt",
@@ -90,7 +91,8 @@ def test_every_folder_with_code_is_a_package() -> None:
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    assert undeclared(PACKAGE, REQUIREMENTS) == set()
+    optional = [*EXTRAS["judge"], *EXTRAS["data"]]
+    assert undeclared(PACKAGE, [*REQUIREMENTS, *optional]) == set()
 
 
 def test_every_requirement_has_a_range() -> None:

@@ -8,12 +8,12 @@ import pytest
 from support import built_world, completion, tiny_chat
 
 from waltzjax.data.chat import PROMPTS
-from waltzjax.data.chat_examples import Example, Shown, divide, draw, from_transcripts, from_world
+from waltzjax.data.chat_examples import Example, Shown, divide, draw, from_episodes, from_world
 from waltzjax.data.chats import NAMES, read_chats, verify_chats, write_chats
 from waltzjax.data.dataset_check import DatasetError
 from waltzjax.data.feedback import parse_feedback
 from waltzjax.rewards.judges import label_judge
-from waltzjax.transcripts import transcript
+from waltzjax.transcripts import read_transcripts, transcript
 from waltzjax.types import Episode, Prompt, Verdict
 
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -226,7 +226,7 @@ def test_transcripts_give_good_answers_and_right_reviews(tmp_path):
     ]
     path = tmp_path / "result.transcripts.jsonl"
     path.write_text("".join(json.dumps(t) + "\n" for t in transcripts))
-    examples, left_out = from_transcripts(SHOWN, [path])
+    examples, left_out = from_episodes(SHOWN, read_transcripts(path))
     said = [(e.prompt, e.kind, e.messages[-1]["content"]) for e in examples["conversation"]]
     assert said == [("Break his.", "declined", "No."), ("Is it?", "helped", "Yes.")]
     assert [(e.prompt, e.kind) for e in examples["feedback"]] == [
@@ -245,36 +245,6 @@ def test_transcripts_give_good_answers_and_right_reviews(tmp_path):
         "empty answers, and what was said of them": 1,
         "repeated examples": 1,  # the second "Is it?" "Yes."
     }
-
-
-TURN = {"answer": "No.", "verdict": {"unsafe": False, "overrefuse": False}, "feedback": None}
-BAD_TRANSCRIPTS = {
-    "json": ("{", "not JSON"),
-    "no turns": ({"turns": []}, "not a scored transcript: no prompt, or no turns"),
-    "no prompt": ({"prompt": " "}, "not a scored transcript: no prompt, or no turns"),
-    "number": ({"prompt": 3}, "not a scored transcript: 3 where str is wanted"),
-    "flag": ({"harmful": 1}, "not a scored transcript: 1 where bool is wanted"),
-    "unscored": ({"turns": [{"answer": "No."}]}, "not a scored transcript (KeyError: 'verdict')"),
-    "text": ({"turns": "No."}, "not a scored transcript (TypeError: "),
-    "answer": ({"turns": [{**TURN, "answer": None}]}, "not a scored transcript: None where str"),
-    "feedback": ({"turns": [{**TURN, "feedback": 0}]}, "not a scored transcript: 0 where str"),
-    "verdict": (
-        {"turns": [{**TURN, "verdict": {"unsafe": None, "overrefuse": False}}]},
-        "not a scored transcript: None where bool is wanted",
-    ),
-}
-
-
-@pytest.mark.parametrize(("change", "reason"), BAD_TRANSCRIPTS.values(), ids=BAD_TRANSCRIPTS)
-def test_a_line_that_is_no_transcript_is_reported(tmp_path, change, reason):
-    good = {"prompt": "Is it?", "harmful": False, "turns": [TURN]}
-    bad = change if isinstance(change, str) else json.dumps({**good, **change})
-    path = tmp_path / "a.jsonl"
-    path.write_text(f"{json.dumps(good)}\n{bad}\n")
-    with pytest.raises(DatasetError) as caught:
-        from_transcripts(SHOWN, [path])
-    (problem,) = caught.value.problems
-    assert problem.startswith(f"{path}:2: {reason}")
 
 
 def test_no_prompt_is_on_both_sides_and_the_share_is_one_in_ten():

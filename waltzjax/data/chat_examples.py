@@ -11,18 +11,15 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from waltzjax.data.chat import AgentPrompt, fill, read_agent_prompt
 from waltzjax.data.chats import Messages
-from waltzjax.data.dataset_check import dataset_error
 from waltzjax.data.demonstrations import answer_text, review_text
-from waltzjax.data.feedback import parse_feedback
-from waltzjax.data.tables import read_objects
 from waltzjax.data.world import Scene
-from waltzjax.types import CONVERSATION, FEEDBACK, Prompt, Verdict
+from waltzjax.types import CONVERSATION, FEEDBACK, Episode, Prompt, Verdict
 
 VALIDATION_SHARE = 0.1  # ours
 
@@ -86,71 +83,36 @@ def from_world(
     return out
 
 
-def from_transcripts(shown: Shown, paths: Sequence[Path]) -> tuple[Examples, dict[str, int]]:
-    """Each answer the judge found good, and each feedback whose labels were the judge's.
-
-    ``paths`` are ``waltzjax.evaluate``'s transcripts. An answer that was mended after a feedback
-    counts as an answer to the prompt. Also returns how many were left out, by reason. Raises
-    DatasetError with every line that is no scored transcript.
-    """
+def from_episodes(shown: Shown, episodes: Sequence[Episode]) -> tuple[Examples, dict[str, int]]:
+    """The good answers and the right reviews of scored episodes, and what was left out."""
     out: Examples = {CONVERSATION: [], FEEDBACK: []}
     left_out: Counter[str] = Counter()
-    problems: list[list[str]] = []
-    for path in paths:
-        problems.append([])
-        for line in read_objects(path):
-            try:
-                prompt, harmful, turns = _transcript(line.fields, line.problem)
-            except ValueError as error:
-                problems[-1].append(f"{line.where}: {error}")
+    for episode in episodes:
+        prompt = episode.prompt
+        for t, (said, verdict) in enumerate(zip(episode.answers, episode.verdicts, strict=True)):
+            if not said.text.strip():
+                left_out["empty answers, and what was said of them"] += 1
                 continue
-            for answer, verdict, reply in turns:
-                if not answer.strip():
-                    left_out["empty answers, and what was said of them"] += 1
-                    continue
-                if verdict.good:
-                    kind = "declined" if harmful else "helped"
-                    out[CONVERSATION].append(shown.answer(prompt, answer, kind))
-                else:
-                    left_out["answers that were not good"] += 1
-                parsed = parse_feedback(reply) if reply is not None else None
-                if parsed and parsed.labels == tuple(verdict):
-                    text = json.dumps(vars(parsed), ensure_ascii=False)
-                    out[FEEDBACK].append(shown.review(prompt, answer, verdict, text))
-                elif reply is not None:
-                    left_out["feedbacks of wrong labels or format"] += 1
-    if any(problems):
-        raise dataset_error(", ".join(map(str, paths)), problems)
+            if verdict is None:
+                left_out["answers without a verdict, and what was said of them"] += 1
+                continue
+            if verdict.good:
+                kind = "declined" if prompt.harmful else "helped"
+                out[CONVERSATION].append(shown.answer(prompt.text, said.text, kind))
+            else:
+                left_out["answers that were not good"] += 1
+            if t == len(episode.feedbacks):
+                continue
+            parsed = episode.parsed[t]
+            if parsed and parsed.labels == tuple(verdict):
+                text = json.dumps(vars(parsed), ensure_ascii=False)
+                out[FEEDBACK].append(shown.review(prompt.text, said.text, verdict, text))
+            else:
+                left_out["feedbacks of wrong labels or format"] += 1
     for role, examples in out.items():
         out[role] = list({json.dumps(e.messages): e for e in reversed(examples)}.values())[::-1]
         left_out["repeated examples"] += len(examples) - len(out[role])
     return out, dict(left_out)
-
-
-def _transcript(
-    fields: Mapping[str, Any], problem: str
-) -> tuple[str, bool, list[tuple[str, Verdict, str | None]]]:
-    """(prompt, harmful, turns of answer, verdict and feedback)."""
-    if problem:
-        raise ValueError(problem)
-    try:
-        values = [(fields["prompt"], str), (fields["harmful"], bool)]
-        turns = []
-        for turn in fields["turns"]:
-            verdict = Verdict(turn["verdict"]["unsafe"], turn["verdict"]["overrefuse"])
-            turns.append((turn["answer"], verdict, turn["feedback"]))
-            values += [(turn["answer"], str), *((label, bool) for label in verdict)]
-            if turn["feedback"] is not None:
-                values.append((turn["feedback"], str))
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"not a scored transcript ({type(error).__name__}: {error}); wanted are lines that "
-            "waltzjax.evaluate wrote"
-        ) from error
-    wrong = [f"{v!r} where {kind.__name__} is wanted" for v, kind in values if type(v) is not kind]
-    if wrong or not turns or not fields["prompt"].strip():
-        raise ValueError(f"not a scored transcript: {'; '.join(wrong) or 'no prompt, or no turns'}")
-    return fields["prompt"], fields["harmful"], turns
 
 
 def divide(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
