@@ -16,12 +16,11 @@ import jax
 import numpy as np
 
 from waltzjax.model import hf, hf_config, sharding, transformer
-from waltzjax.rollout.engine import Engine
+from waltzjax.rollout.engine import PAGE_SIZE, Engine
 from waltzjax.rollout.requests import Sampling
 
 TOLERANCE = 1e-4
 NEW_TOKENS = 64
-CACHE_TOKENS = 4096
 MOST_DEVICES = 64  # along an axis, emulated
 CHUNK = 256  # positions whose logits are held at once
 
@@ -100,7 +99,8 @@ def same_continuation(cfg, params, mesh, model, row) -> bool:
             max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=None, pad_token_id=0,
         )[0, len(row) :].tolist()  # fmt: skip
     sampling = Sampling(max_new_tokens=NEW_TOKENS, temperature=0.0)
-    engine = Engine(cfg, mesh, stop_ids=(), slots=1, cache_tokens=CACHE_TOKENS)
+    each = len(row) + NEW_TOKENS + PAGE_SIZE  # of a group of devices
+    engine = Engine(cfg, mesh, stop_ids=(), slots=1, cache_tokens=each * sharding.row_groups(mesh))
     [ours] = engine.generate(params, [row], sampling, [0])
     return list(ours.token_ids) == theirs
 

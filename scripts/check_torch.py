@@ -15,8 +15,11 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import jax
 import torch
 from ml_collections import ConfigDict
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -24,13 +27,44 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from waltzjax.data.chat import Chat, stop_ids
 from waltzjax.data.dataset import read_prompts
 from waltzjax.evaluate import stratified
-from waltzjax.rewards.judges import JUDGES, Scorer
+from waltzjax.judging import open_judge
+from waltzjax.model import sharding
+from waltzjax.rewards.judges import Scorer
 from waltzjax.rewards.rates import summary
 from waltzjax.rollout.episodes import play
 from waltzjax.runtime import prompt_files
 from waltzjax.types import Completion
 
 RATES = ("asr", "orr", "label_accuracy", "ftr", "format_rate")
+
+
+class Speakers:
+    """The agents as ``rollout.episodes`` asks them: all questions to one of them in a batch."""
+
+    def __init__(self, models: dict[str, Any], chat: Chat, how: dict[str, Any]):
+        self._models, self._chat, self._how = models, chat, how
+        self._open: dict[str, dict[int, tuple[int, ...]]] = {role: {} for role in models}
+
+    def ask(self, role: str, turn: int, index: int, prompt: tuple[int, ...]) -> None:
+        del turn
+        self._open[role][index] = prompt
+
+    def replies(self) -> Iterator[tuple[int, Completion]]:
+        while any(self._open.values()):
+            role = max(self._open, key=lambda role: len(self._open[role]))
+            asked, self._open[role] = self._open[role], {}
+            yield from zip(asked, self._batch(role, list(asked.values())), strict=True)
+
+    def _batch(self, role: str, prompts: list[tuple[int, ...]]) -> list[Completion]:
+        width, pad = max(map(len, prompts)), self._how["pad_token_id"]
+        ids = [[pad] * (width - len(p)) + list(p) for p in prompts]
+        mask = [[0] * (width - len(p)) + [1] * len(p) for p in prompts]
+        with torch.no_grad():
+            out = self._models[role].generate(
+                input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask), **self._how
+            )
+        texts = [self._chat.decode(row[width:].tolist()) for row in out]
+        return [Completion(p, (), (), t, "stop") for p, t in zip(prompts, texts, strict=True)]
 
 
 def main() -> int:
@@ -50,30 +84,24 @@ def main() -> int:
     tokenizer = AutoTokenizer.from_pretrained(args.workdir / "conversation")
     chat = Chat.from_files(tokenizer, *prompt_files(config))
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    stops = list(stop_ids(tokenizer, args.workdir / "conversation"))
-
-    def speak(role, turn, prompts, indices):
-        del turn, indices
-        width = max(map(len, prompts))
-        ids = [[pad] * (width - len(p)) + list(p) for p in prompts]
-        mask = [[0] * (width - len(p)) + [1] * len(p) for p in prompts]
-        with torch.no_grad():
-            out = models[role].generate(
-                input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask), eos_token_id=stops,
-                max_new_tokens=config.rollout.max_new_tokens, pad_token_id=pad,
-                **sampling,
-            )  # fmt: skip
-        texts = [chat.decode(row[width:].tolist()) for row in out]
-        return [Completion(p, (), (), t, "stop") for p, t in zip(prompts, texts, strict=True)]
+    how = {
+        "eos_token_id": list(stop_ids(tokenizer, args.workdir / "conversation")),
+        "pad_token_id": pad, "max_new_tokens": config.rollout.max_new_tokens, **sampling,
+    }  # fmt: skip
 
     directory = config.data.directory
     data = args.workdir / "data" if directory == "embedded" else Path(directory)
     prompts = stratified(read_prompts(data / "validation.jsonl"), args.prompts)
-    episodes = play(prompts, chat, speak, t_max=config.rollout.t_max)
-    with Scorer(JUDGES[config.judge.name], max_unparsed=0) as scorer:
-        for episode in episodes:
-            scorer.add(episode)
-        scorer.finish()
+    played = play(prompts, chat, Speakers(models, chat, how), t_max=config.rollout.t_max)
+    episodes = []
+    with open_judge(
+        config, sharding.make_mesh((1, 1, 1), jax.devices()[:1]), args.workdir
+    ) as judge:
+        with Scorer(judge, max_unparsed=config.judge.max_unparsed) as scorer:
+            for _, episode in played:
+                scorer.add(episode)
+                episodes.append(episode)
+            scorer.finish()
     there = summary(episodes)
     here = json.loads((args.workdir / "final_validation_results.json").read_text())
     report, worst = {}, 0.0

@@ -293,6 +293,20 @@ def test_bad_input_is_one_message_and_leaves_nothing(tmp_path, arguments, says):
     assert "error: " in got.stderr and "Traceback" not in got.stderr
 
 
+PLAY_IN_TORCH = """
+import runpy, sys
+sys.argv = ["check_torch.py", {workdir!r}, "--prompts=12"]
+runpy.run_path("scripts/check_torch.py", run_name="__main__")
+"""
+
+
+def test_the_exported_agents_reach_the_same_rates_in_torch(finished):
+    done = forked.run("-c", PLAY_IN_TORCH.format(workdir=str(finished[0])))
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["prompts"] == 12 and report["asr"]["jax"] == pytest.approx(finished[1]["asr"])
+
+
 def test_the_evaluate_command(finished, tmp_path):
     workdir, output = finished[0], tmp_path / "new" / "rates.json"
     arguments = [
