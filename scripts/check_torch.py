@@ -94,14 +94,15 @@ def main() -> int:
     prompts = stratified(read_prompts(data / "validation.jsonl"), args.prompts)
     played = play(prompts, chat, Speakers(models, chat, how), t_max=config.rollout.t_max)
     episodes = []
-    with open_judge(
-        config, sharding.make_mesh((1, 1, 1), jax.devices()[:1]), args.workdir
-    ) as judge:
-        with Scorer(judge, max_unparsed=config.judge.max_unparsed) as scorer:
-            for _, episode in played:
-                scorer.add(episode)
-                episodes.append(episode)
-            scorer.finish()
+    mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
+    with (
+        open_judge(config, mesh, args.workdir) as judge,
+        Scorer(judge, max_unparsed=config.judge.max_unparsed) as scorer,
+    ):
+        for _, episode in played:
+            scorer.add(episode)
+            episodes.append(episode)
+        scorer.finish()
     there = summary(episodes)
     here = json.loads((args.workdir / "final_validation_results.json").read_text())
     report, worst = {}, 0.0
