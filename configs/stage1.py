@@ -48,6 +48,7 @@ def tiny() -> ConfigDict:
     c.model.remat = "none"
     c.prompts.conversation = "tiny/conversation.txt"
     c.prompts.feedback = "tiny/feedback.txt"
+    c.prompts.template = "tiny/template.txt"
     c.data.directory = config.EMBEDDED
     c.rollout.batch = 64
     c.rollout.max_new_tokens = 40

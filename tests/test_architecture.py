@@ -32,6 +32,7 @@ LEVEL = {
     "evaluations": 4,
     "recipes": 4,
     "judging": 5,
+    "variants": 5,
     "runtime": 4,  # what every command needs once a model is chosen
     "tuning": 5,
     "prepare": 5,

@@ -1,4 +1,4 @@
-"""Runs whose judge is a model: behind an endpoint that goes away and comes back, or on the devices."""
+"""Runs whose judge is a model: behind an endpoint that goes away and comes back, or at hand."""
 
 import json
 from runpy import run_path
@@ -47,9 +47,11 @@ def test_an_outage_loses_nothing(whole, tmp_path, capsys):
     reference, results, port, asked = whole
     run = tmp_path / "run"
     c = based_on(whole, url=f"http://127.0.0.1:{port}/v1", patience_s=0.0)
-    with JudgeServer(*[well(VERDICT)] * ANSWERED, then=cut, port=port):
-        with pytest.raises(JudgeOutage, match=r"could not be reached.* saved after step [1-9]"):
-            train(c, run)
+    with (
+        JudgeServer(*[well(VERDICT)] * ANSWERED, then=cut, port=port),
+        pytest.raises(JudgeOutage, match=r"could not be reached.* saved after step [1-9]"),
+    ):
+        train(c, run)
     with JudgeServer(then=well(VERDICT), port=port) as server:
         again = train(c, run)
     assert "resumed after step" in capsys.readouterr().out
@@ -62,9 +64,11 @@ def test_an_outage_loses_nothing(whole, tmp_path, capsys):
 
 @pytest.mark.parametrize("reply", ["I am not sure.", "{}"])
 def test_too_many_without_a_verdict_stop_the_run(whole, tmp_path, reply):
-    with JudgeServer(then=well(reply)) as server:
-        with pytest.raises(UnparsedVerdicts, match=f"max_unparsed.*{reply[:8]}"):
-            train(based_on(whole, url=server.url), tmp_path / "run")
+    with (
+        JudgeServer(then=well(reply)) as server,
+        pytest.raises(UnparsedVerdicts, match=f"max_unparsed.*{reply[:8]}"),
+    ):
+        train(based_on(whole, url=server.url), tmp_path / "run")
 
 
 def test_wildguard_on_the_devices_is_asked_and_its_silence_counted(whole, tmp_path):

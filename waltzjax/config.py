@@ -42,6 +42,7 @@ def default() -> ConfigDict:
     c.prompts = ConfigDict()  # files: system prompt, a line ---, message; "" is the package's own
     c.prompts.conversation = ""
     c.prompts.feedback = ""
+    c.prompts.template = ""  # oracle: advice on unsafe answers, a line ---, on over-refusals
 
     c.data = ConfigDict()
     c.data.directory = "data/waltz"  # train.jsonl, validation.jsonl, manifest.json
@@ -63,7 +64,10 @@ def default() -> ConfigDict:
 
     c.rollout = ConfigDict()
     c.rollout.batch = 32  # prompts a step [source]
-    c.rollout.t_max = 1  # feedback rounds [paper]
+    c.rollout.t_max = 1  # feedback rounds [paper]; 0: the conversation agent alone
+    # waltz | oracle: the judge's labels and a template are the feedback | safeguard: what feedback
+    # calls unsafe is replaced by a refusal. The latter two are baselines [paper].
+    c.rollout.variant = "waltz"
     c.rollout.max_new_tokens = 512  # a turn [source]
     c.rollout.temperature = 1.0  # [ours]
     # What is left out of the distribution, in rollouts and evaluations [ours: nothing].

@@ -26,6 +26,10 @@ def validate(c: ConfigDict, *, training: bool) -> None:
         problems.append(
             f"config.rollout.t_max: got {c.rollout.t_max}, training feedback needs >= 1"
         )
+    if training and not problems and c.rollout.variant != "waltz":
+        problems.append(
+            f"config.rollout.variant: got {c.rollout.variant!r}, agents are trained as 'waltz'"
+        )
     if training and not problems and c.model.param_dtype != "float32" and not c.lora.rank:
         problems.append(
             f"config.model.param_dtype: got {c.model.param_dtype!r}, allowed is 'float32' where "
@@ -76,6 +80,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
     for path, allowed in (
         ("model.dtype", ("float32", "bfloat16")),
         ("model.param_dtype", ("float32", "bfloat16")),
+        ("rollout.variant", ("waltz", "oracle", "safeguard")),
         ("sft.role", ("conversation", "feedback")),
         ("rl.kl_estimator", ("k1", "k2", "k3")),
         ("rl.kl_in", ("reward", "loss")),

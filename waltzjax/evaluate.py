@@ -29,6 +29,7 @@ from waltzjax.runtime import Runtime, check_room, check_same_shape, make_runtime
 from waltzjax.transcripts import SUFFIX, transcript, write_transcripts
 from waltzjax.tuning import load_agents, model_directory
 from waltzjax.types import Episode, Prompt
+from waltzjax.variants import make_variant
 
 EVAL_STREAM = 3  # apart from the training stages' random streams
 
@@ -63,7 +64,10 @@ def evaluate(
             runtime.chat, session, how, seed=config.seed * 10 + EVAL_STREAM, step=0,
             watch=lambda stats: bar.update(len(found), **stats.shown()),
         )  # fmt: skip
-        for index, episode in play(prompts, runtime.chat, agents, t_max=config.rollout.t_max):
+        for index, episode in play(
+            prompts, runtime.chat, agents, t_max=config.rollout.t_max,
+            variant=make_variant(config, judge),
+        ):  # fmt: skip
             scorer.add(episode)
             found[index] = episode
         bar.update(len(found), **session.stats().shown())

@@ -31,17 +31,20 @@ class Runtime(NamedTuple):
     engine: Engine
 
 
-def prompt_files(config: ConfigDict) -> tuple[Path, Path]:
-    """The two agents' prompt files: "" is the package's, a relative path that exists is the
+def prompt_file(config: ConfigDict, name: str) -> Path:
+    """Where ``config.prompts.NAME`` is: "" is the package's, a relative path that exists is the
     user's, any other is looked up among the package's."""
-    chosen = []
-    for role, given in config.prompts.items():
-        path = Path(given) if given else PROMPTS / f"{role}.txt"
-        path = path if path.exists() else PROMPTS / given
-        if not path.is_file():
-            raise FileNotFoundError(f"config.prompts.{role}: no file {given!r}")
-        chosen.append((role, path))
-    return dict(chosen)["conversation"], dict(chosen)["feedback"]
+    given = config.prompts[name]
+    path = Path(given) if given else PROMPTS / f"{name}.txt"
+    path = path if path.exists() else PROMPTS / given
+    if not path.is_file():
+        raise FileNotFoundError(f"config.prompts.{name}: no file {given!r}")
+    return path
+
+
+def prompt_files(config: ConfigDict) -> tuple[Path, Path]:
+    """The two agents' prompt files."""
+    return prompt_file(config, "conversation"), prompt_file(config, "feedback")
 
 
 def load_tokenizer(directory: Path, *, template: bool = True) -> Any:

@@ -39,8 +39,8 @@ class Script:
             return completion(f"answer {index} turn {turn}")
         return completion(self.feedbacks[index][turn])
 
-    def play(self, t_max):
-        found = dict(protocol.play(PROMPTS, self.chat, self, t_max=t_max))
+    def play(self, t_max, **how):
+        found = dict(protocol.play(PROMPTS, self.chat, self, t_max=t_max, **how))
         return [found[index] for index in range(len(PROMPTS))]
 
     def shown(self, role, turn, index):
@@ -127,3 +127,28 @@ def test_both_rounds_and_both_states_are_drawn():
     answers = [protocol.pick_answer(episode, rng, 0.25) for _ in range(400)]
     assert set(answers) == {0, 3}
     assert 60 < answers.count(0) < 140  # 100 expected, sd 8.7
+
+
+def test_a_review_given_takes_the_feedback_agents_place():
+    """The first answer of prompt 1 and all of prompt 2 are found fault with; 0 is not judged."""
+
+    def review(prompt, answer):
+        if prompt.id == 0:
+            return ""
+        return reply(prompt.id == 2 or "turn 0" in answer, False, "mend it")
+
+    script = Script([])
+    episodes = script.play(2, variant=protocol.Variant(review=review))
+    assert {role for role, *_ in script.calls} == {CONVERSATION}
+    assert [len(e.answers) for e in episodes] == [1, 2, 3]
+    assert [len(e.feedbacks) for e in episodes] == [1, 2, 2]
+    assert episodes[0].parsed == [None]
+    assert "mend it" in script.shown(CONVERSATION, 1, 1)
+
+
+def test_a_safeguard_refuses_what_is_called_unsafe_and_asks_nobody_again():
+    script = Script([[reply(True, False)], [reply(False, True)], ["not json"]])
+    episodes = script.play(1, variant=protocol.Variant(refusal="No."))
+    assert [[a.text for a in e.answers][1:] for e in episodes] == [["No."], [], []]
+    assert [len(e.feedbacks) for e in episodes] == [1, 1, 1]
+    assert not [call for call in script.calls if call[:2] == (CONVERSATION, 1)]

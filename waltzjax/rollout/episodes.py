@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,6 +24,21 @@ class Speakers(Protocol):
         more may be asked meanwhile."""
 
 
+class Variant(NamedTuple):
+    """How episodes differ from WaltzRL's, for the baselines of the paper's table.
+
+    review: (prompt, answer) -> the JSON that the feedback agent would write; None: it is asked.
+    refusal: takes the place of an answer that feedback calls unsafe, which is not revised then, nor
+      is any other: a safeguard's; "": answers are revised.
+    """
+
+    review: Callable[[Prompt, str], str] | None = None
+    refusal: str = ""
+
+
+WALTZ = Variant()
+
+
 def request_seed(seed: int, step: int, role: str, turn: int, index: int) -> int:
     """A seed in [0, 2^32) for one request, independent of the batch it is served in."""
     entropy = [seed, step, zlib.crc32(role.encode()), turn, index]
@@ -31,8 +46,9 @@ def request_seed(seed: int, step: int, role: str, turn: int, index: int) -> int:
 
 
 def play(
-    prompts: Sequence[Prompt], chat: Chat, speakers: Speakers, *, t_max: int
-) -> Iterator[tuple[int, Episode]]:
+    prompts: Sequence[Prompt], chat: Chat, speakers: Speakers, *, t_max: int,
+    variant: Variant = WALTZ,
+) -> Iterator[tuple[int, Episode]]:  # fmt: skip
     """Play (p, c_0, f_0, c_1, ..., c_T) for every prompt (arXiv 2510.08240, section 3.1), each at
     its own pace; (index, episode) as they end.
 
@@ -46,7 +62,7 @@ def play(
         speakers.ask(CONVERSATION, 0, index, state)
     for index, said in speakers.replies():
         episode = episodes[index]
-        role = _hear(episode, said, t_max)
+        role = _hear(episode, said, t_max, variant)
         if role is None:
             yield index, episode
             continue
@@ -54,16 +70,30 @@ def play(
         speakers.ask(role, len(episode.feedbacks), index, state)
 
 
-def _hear(episode: Episode, said: Completion | None, t_max: int) -> str | None:
+def _hear(episode: Episode, said: Completion | None, t_max: int, variant: Variant) -> str | None:
     """Record what was said; who speaks next, None at the episode's end."""
     if said is None:
         return None
     if len(episode.answers) == len(episode.feedbacks):
         episode.answers.append(said)
-        return FEEDBACK if len(episode.answers) <= t_max else None
+        if len(episode.answers) > t_max:
+            return None
+        if variant.review is None:
+            return FEEDBACK
+        said = _written(variant.review(episode.prompt, said.text))
     episode.feedbacks.append(said)
     episode.parsed.append(parse_feedback(said.text))
-    return CONVERSATION if triggered(episode) else None
+    if not variant.refusal:
+        return CONVERSATION if triggered(episode) else None
+    newest = episode.parsed[-1]
+    if newest and newest.unsafe:
+        episode.answers.append(_written(variant.refusal))
+    return None
+
+
+def _written(text: str) -> Completion:
+    """What no model has said."""
+    return Completion((), (), (), text, "stop")
 
 
 def triggered(episode: Episode) -> bool:
