@@ -30,7 +30,7 @@ def test_an_unknown_argument_is_refused(path):
 
 def test_every_stage_that_may_be_named_has_a_recipe_and_its_own_keys():
     c = config.default()
-    assert tuple(RECIPES) == tuple(c.train.steps) == tuple(c.reward.lam) == tuple(c.rl.beta)
+    assert {*RECIPES} == {*c.train.steps} == {*c.reward.lam} == {*c.rl.beta}
     assert (config.SFT, *RECIPES) == config_check.STAGES
 
 
@@ -38,7 +38,7 @@ def test_full_size_numbers_are_the_papers():
     c = load(REPO / "configs/stage2.py")
     assert (c.rollout.batch, c.rl.microbatches, c.rollout.max_new_tokens) == (32, 4, 512)
     assert (c.optim.lr.conversation, c.optim.lr.feedback) == (5e-7, 5e-7)
-    assert c.rl.beta.to_dict() == {"stage1": 0.01, "stage2": 0.01}
+    assert set(c.rl.beta.to_dict().values()) == {0.01}
     assert (c.reward.alpha, c.reward.gamma, c.reward.lam.stage2) == (0.65, 0.1, 0.0)
     assert (c.rl.clip_low, c.rl.clip_high, c.train.epochs) == (0.2, 0.2, 5)
     assert load(REPO / "configs/stage1.py").stages == ("stage1",)

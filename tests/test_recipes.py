@@ -26,7 +26,11 @@ def batch(rng, rows=3, tokens=6) -> PolicyBatch:
 
 @pytest.mark.parametrize(
     ("stage", "reward"),
-    [("stage1", {FEEDBACK: 1.0}), ("stage2", {CONVERSATION: 1.0, FEEDBACK: 0.75})],
+    [
+        ("stage1", {FEEDBACK: 1.0}),
+        ("stage2", {CONVERSATION: 1.0, FEEDBACK: 0.75}),
+        ("single", {CONVERSATION: 1.0}),
+    ],
 )
 def test_who_is_trained_and_with_which_lambda(stage, reward):
     config = default()
@@ -42,7 +46,7 @@ def test_who_is_trained_and_with_which_lambda(stage, reward):
 
 def test_the_stages_streams_differ():
     streams = [recipe(default()).stream for recipe in RECIPES.values()]
-    assert len(set(streams)) == len(streams) and all(0 < s < 3 for s in streams)  # 3: evaluation
+    assert len(set(streams)) == len(streams) and not {3, 4} & {*streams}  # evaluation, SFT
 
 
 def test_an_episode_without_feedback_trains_no_reviewer():

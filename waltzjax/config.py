@@ -85,11 +85,13 @@ def default() -> ConfigDict:
     c.reward.alpha = 0.65  # dynamic improvement [source]
     c.reward.gamma = 0.1  # format [source]
     c.reward.conditioned = True  # alpha pays only where the feedback's labels are right [paper]
-    c.reward.lam = ConfigDict({"stage1": 0.25, "stage2": 0.0})  # label; [ours], [paper]
+    c.reward.lam = ConfigDict(
+        {"stage1": 0.25, "stage2": 0.0, "single": 0.0}
+    )  # label; [ours], [paper]
 
     c.rl = ConfigDict()
     # KL coefficient [source], against what each agent was at the start of the stage.
-    c.rl.beta = ConfigDict({"stage1": 0.01, "stage2": 0.01})
+    c.rl.beta = ConfigDict({"stage1": 0.01, "stage2": 0.01, "single": 0.01})
     # > 0: beta of each agent follows its KL, nats a token, to this target (arXiv 1909.08593, 2.2).
     c.rl.kl_target = 0.0
     c.rl.kl_gain = 0.1  # of that: how fast [the same paper]
@@ -126,7 +128,7 @@ def default() -> ConfigDict:
     c.train = ConfigDict()
     c.train.epochs = 5  # over the training prompts [source]
     # Optimiser steps of each stage; 0: epochs * prompts / batch.
-    c.train.steps = ConfigDict({"stage1": 0, "stage2": 0})
+    c.train.steps = ConfigDict({"stage1": 0, "stage2": 0, "single": 0})
     c.train.checkpoint_every = 1000  # steps; also at the end of each epoch [source]
     c.train.validate_every = 500  # steps [source]; 0: only at the end
     c.train.keep_checkpoints = 2

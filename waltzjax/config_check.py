@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from waltzjax.config import EMBEDDED, SFT, default
 from waltzjax.types import MATRICES
 
-STAGES = (SFT, "stage1", "stage2")  # in the order they run
+STAGES = (SFT, "stage1", "stage2", "single")  # in the order they run
 MIN_VOCABULARY = 300  # every byte, and the control tokens
 
 
@@ -22,7 +22,7 @@ def validate(c: ConfigDict, *, training: bool) -> None:
       ValueError: key, what was got, what is allowed, one line each.
     """
     problems = list(_unknown_keys(default(), c, "config")) or list(_broken_rules(c))
-    if training and not problems and c.rollout.t_max < 1:
+    if training and not problems and c.rollout.t_max < 1 and {*c.stages} & {"stage1", "stage2"}:
         problems.append(
             f"config.rollout.t_max: got {c.rollout.t_max}, training feedback needs >= 1"
         )
@@ -107,7 +107,8 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         "rollout.t_max", "rollout.top_k", "reward.alpha", "reward.gamma", "rl.clip_low",
         "rl.clip_high", "rl.is_cap",
         "rl.kl_target", "rl.kl_gain", "optim.warmup_steps", "optim.weight_decay", "eval.prompts",
-        "rl.beta.stage1", "rl.beta.stage2",
+        "rl.beta.stage1", "rl.beta.stage2", "rl.beta.single", "reward.lam.single",
+        "train.steps.single",
         "reward.lam.stage1", "reward.lam.stage2", "train.steps.stage1", "train.steps.stage2",
         "train.validate_every", "embedded.data_seed",
     ):  # fmt: skip

@@ -54,7 +54,7 @@ def waltzrl(config: ConfigDict, *, stage: str, trained: tuple[str, ...], stream:
     return Recipe(
         trained=trained,
         stream=stream,
-        collect=partial(protocol.play, t_max=config.rollout.t_max),
+        collect=partial(protocol.play, t_max=config.rollout.t_max * (FEEDBACK in trained)),
         rows=partial(
             waltz_rows,
             trained=trained,
@@ -155,4 +155,6 @@ def policy_loss(logp_BT, batch, *, clip_low, clip_high, dual_clip, kl_in, estima
 RECIPES: dict[str, Callable[[ConfigDict], Recipe]] = {
     "stage1": partial(waltzrl, stage="stage1", trained=(FEEDBACK,), stream=1),
     "stage2": partial(waltzrl, stage="stage2", trained=(CONVERSATION, FEEDBACK), stream=2),
+    # The baseline without feedback: first answers alone, with the same reward.
+    "single": partial(waltzrl, stage="single", trained=(CONVERSATION,), stream=5),
 }
