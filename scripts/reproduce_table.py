@@ -1,0 +1,205 @@
+"""Run every row of WaltzRL's table (arXiv 2510.08240, table 1, and its reward ablation); print it.
+
+    python scripts/reproduce_table.py --size=tiny --seeds=0,1,2 --workdir=runs/table
+
+Each seed trains, from one base: stage 1, then stage 2 (WaltzRL), a single model with the same steps
+and reward, and stage 1 under the two other rewards of the ablation; then every row is played on the
+same validation prompts. What is done stays: the same command goes on where it was stopped. Leaves
+``table.json`` (row -> measure -> mean, interval, seeds) and ``table.md`` in the directory. With one
+seed the intervals are those of the prompts, with several those of the seeds' means (Student's t).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from runpy import run_path
+from typing import Any, NamedTuple
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from waltzjax import commands
+from waltzjax.console import say, table
+from waltzjax.data.dataset import read_prompts
+from waltzjax.evaluate import evaluate, result, stratified
+from waltzjax.files import write_json
+from waltzjax.judging import open_judge
+from waltzjax.model import hf_config, sharding
+from waltzjax.runtime import make_runtime
+from waltzjax.train import train
+from waltzjax.transcripts import write_transcripts
+from waltzjax.tuning import load_agents, model_directory
+
+SIZES = {"tiny": "tiny", "8b": "", "8b-lora": "lora"}
+MEASURES = ("asr", "orr", "f1", "label_accuracy", "ftr")
+T_975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t, by seeds: two-sided 95 %
+
+
+class Row(NamedTuple):
+    """conversation, feedback: whose agents are played, of ``base`` or of the run of that name."""
+
+    label: str
+    conversation: str
+    feedback: str
+    overrides: Mapping[str, Any] = {}
+
+
+ALONE = {"rollout.t_max": 0}
+GUARD, ORACLE = ({"rollout.variant": name} for name in ("safeguard", "oracle"))
+ROWS = {
+    "base": Row("base", "base", "base", ALONE),
+    "base_safeguard": Row("base + safeguard", "base", "base", GUARD),
+    "single": Row("single-model RL", "single", "base", ALONE),
+    "single_safeguard": Row("single-model RL + safeguard", "single", "base", GUARD),
+    "untrained": Row("collaboration, untrained", "base", "base"),
+    "oracle": Row(
+        "oracle labels, template feedback", "base", "base", {"rollout.variant": "oracle"}
+    ),
+    "frozen": Row("frozen conversation agent", "base", "waltzrl/stage1"),
+    "waltzrl": Row("WaltzRL", "waltzrl", "waltzrl"),
+    "ablation_b": Row("ablation B: no label reward", "base", "ablation_b"),
+    "ablation_c": Row("ablation C: nor condition", "base", "ablation_c"),
+}
+
+
+def variant(size: str, seed: int, overrides: Sequence[str]) -> ConfigDict:
+    """The config of WaltzRL at this size; ``overrides`` are KEY=VALUE of all runs."""
+    config = run_path(str(Path(__file__).parent.parent / "configs/stage2.py"))["get_config"](
+        SIZES[size]
+    )
+    config.seed, config.stages = seed, ("stage1", "stage2")
+    for text in overrides:
+        key, _, value = text.partition("=")
+        config.update_from_flattened_dict({key: json.loads(value)})
+    return config
+
+
+def runs(config: ConfigDict, directory: Path) -> dict[str, ConfigDict]:
+    """What is trained for one seed, in this order; all but the first from its base."""
+
+    def of(**changes: Any) -> ConfigDict:
+        c = ConfigDict(config.to_dict())
+        if c.model.base == "embedded":
+            c.model.base = str(directory / "waltzrl/base")
+        c.update_from_flattened_dict({k.replace("__", "."): v for k, v in changes.items()})
+        return c
+
+    steps = config.train.steps.stage1 + config.train.steps.stage2
+    ablated = {"stages": ("stage1",), "reward__lam__stage1": 0.0}
+    return {
+        "waltzrl": config,
+        "single": of(stages=("single",), train__steps__single=steps),
+        "ablation_b": of(**ablated),
+        "ablation_c": of(**ablated, reward__conditioned=False),
+    }
+
+
+def one_seed(config: ConfigDict, directory: Path, wanted: Sequence[str]) -> dict[str, Any]:
+    """Train what the wanted rows need, play them; result by row."""
+    made = runs(config, directory)
+    needed = {p.split("/")[0] for name in wanted for p in ROWS[name][1:3]} | {"waltzrl"}
+    for name, of_run in made.items():
+        if name in needed:
+            say(f"\n== seed {config.seed}: {name}")
+            train(of_run, directory / name)
+    base = Path(made["single"].model.base)
+
+    def agent(where: str, role: str) -> Path:
+        return base if where == "base" else directory / where / role
+
+    found = {}
+    for name in wanted:
+        path, row = directory / "rows" / f"{name}.json", ROWS[name]
+        if not path.exists():
+            say(f"\n== seed {config.seed}: playing {row.label}")
+            agents = {
+                "conversation": agent(row.conversation, "conversation"),
+                "feedback": agent(row.feedback, "feedback"),
+            }
+            play(made["single"], row, agents, directory, path)
+        found[name] = json.loads(path.read_text())
+    return found
+
+
+def play(
+    config: ConfigDict, row: Row, agents: Mapping[str, Path], directory: Path, path: Path
+) -> None:
+    """Evaluate one row; its result and transcripts are written."""
+    c = ConfigDict(config.to_dict())
+    c.update_from_flattened_dict(dict(row.overrides))
+    data = directory / "waltzrl/data"
+    data = data if data.exists() else Path(c.data.directory)
+    prompts = stratified(read_prompts(data / "validation.jsonl"), c.eval.prompts)
+    mesh = sharding.make_mesh(c.mesh)
+    resolved = {role: hf_config.resolve(str(where)) for role, where in agents.items()}
+    runtime = make_runtime(c, model_directory(resolved["conversation"]), mesh)
+    with open_judge(c, mesh, directory) as judge:
+        params = load_agents(resolved, runtime)
+        episodes = evaluate(c, runtime, params, prompts, judge, row.label)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_transcripts(path.with_suffix(".transcripts.jsonl"), episodes)
+    write_json(path, result(c, episodes))
+
+
+def summarise(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Row -> measure -> mean, interval, and each seed's value; of results by row, a seed each."""
+    out: dict[str, dict[str, Any]] = {}
+    for name in found[0]:
+        out[name] = {"label": ROWS[name].label}
+        for measure in MEASURES:
+            values = [of_seed[name][measure] for of_seed in found]
+            known = [v for v in values if v is not None]
+            mean = statistics.fmean(known) if known else None
+            if len(found) == 1:
+                interval = found[0][name]["intervals"][measure]
+            elif mean is None or len(known) < 2:
+                interval = [None, None]
+            else:
+                t = T_975.get(len(known), 2.571)
+                half = t * statistics.stdev(known) / math.sqrt(len(known))
+                interval = [mean - half, mean + half]
+            out[name][measure] = {"mean": mean, "interval": interval, "seeds": values}
+    return out
+
+
+def cell(figure: Mapping[str, Any]) -> str:
+    if figure["mean"] is None:
+        return "-"
+    low, high = figure["interval"]
+    span = "" if low is None else f" ({low:.1f} to {high:.1f})"
+    return f"{figure['mean']:.1f}{span}"
+
+
+def main() -> None:
+    f = flags.FLAGS
+    wanted = f.rows or list(ROWS)
+    if unknown := [name for name in wanted if name not in ROWS]:
+        commands.usage(f"--rows: got {', '.join(unknown)}, allowed are {', '.join(ROWS)}")
+    workdir, seeds = Path(f.workdir), [int(s) for s in f.seeds]
+    found = [
+        one_seed(variant(f.size, seed, f.set), workdir / f"seed{seed}", wanted) for seed in seeds
+    ]
+    summary = summarise(found)
+    header = ["row", *MEASURES]
+    rows = [
+        [summary[name]["label"], *(cell(summary[name][m]) for m in MEASURES)] for name in wanted
+    ]
+    write_json(workdir / "table.json", summary)
+    lines = [header, ["---"] * len(header), *rows]
+    text = "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    (workdir / "table.md").write_text(text)
+    say(table(f"seeds {', '.join(f.seeds)}", header, rows))
+
+
+if __name__ == "__main__":
+    flags.DEFINE_enum("size", "tiny", list(SIZES), "Of the models.")
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds, each trained anew.")
+    flags.DEFINE_string("workdir", None, "Directory of all runs; the same one again goes on.")
+    flags.DEFINE_list("rows", [], f"Some of {', '.join(ROWS)}; default: all.")
+    flags.DEFINE_multi_string("set", [], "KEY=JSON of the config, for all runs.")
+    flags.mark_flags_as_required(["workdir"])
+    commands.run(main)
