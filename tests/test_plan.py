@@ -65,14 +65,14 @@ def test_bytes_by_hand(full):
         "keys and values": cached * 2 * 8 * 8 * 3 * 2,  # k and v, heads, channels, layers, bytes
     }
     drawn = max(full.programs[p].temporary_bytes for p in ("decode", "prefill"))
-    agent, step = 3 * part + counters, 4
+    agent, step = 3 * part + counters, 8  # its number, and the KL coefficient
     kept = {"log-probs": part, "update": agent + step}
     beside = [sum(full.generating.values()) + drawn]
     for name, bytes_ in kept.items():
         p = full.programs[name]
         beside.append(p.argument_bytes - bytes_ + p.output_bytes + p.temporary_bytes)
     assert full.peak_bytes == sum(full.resident.values()) + max(beside)
-    assert full.checkpoint_bytes == 2 * (12 * PARAMETERS + 3 * 4)  # and three counters an agent
+    assert full.checkpoint_bytes == 2 * (12 * PARAMETERS + 4 * 4)  # three counters an agent, beta
 
 
 def test_no_stacked_parameter_is_gathered_and_every_gradient_is_scattered(full):
