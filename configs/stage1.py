@@ -51,7 +51,7 @@ def tiny() -> ConfigDict:
     c.prompts.template = "tiny/template.txt"
     c.data.directory = config.EMBEDDED
     c.rollout.batch = 64
-    c.rollout.max_new_tokens = 40
+    c.rollout.max_new_tokens = 48
     c.rollout.length_multiple = 64
     c.rollout.cache_tokens = 16384
     c.rl.microbatches = 1

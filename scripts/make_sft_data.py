@@ -97,7 +97,8 @@ def make(
     """Write the chats and say what they are; of no transcripts: those of the embedded world."""
     if os.path.lexists(output):
         raise FileExistsError(f"--output: {output} is there already; name another directory")
-    shown = Shown.read(prompt_directory(prompts, embedded=not transcripts))
+    where = prompt_directory(prompts, embedded=not transcripts)
+    shown = Shown.read(where / "conversation.txt", where / "feedback.txt")
     with phase("making examples"):
         sides = transcribed(shown, transcripts, seed) if transcripts else embedded(shown, seed)
     files = sample(sides, examples, seed)

@@ -52,7 +52,7 @@ def small_data() -> str:
 @cache
 def tiny_chat() -> Chat:
     train, _, scenes = built_world()
-    tokenizer = train_tokenizer(tokenizer_texts(train[:200], scenes, 0), 400)
+    tokenizer = train_tokenizer(tokenizer_texts([(p, scenes[p.id]) for p in train[:200]], 0), 400)
     return Chat.from_files(
         tokenizer, PROMPTS / "tiny/conversation.txt", PROMPTS / "tiny/feedback.txt"
     )

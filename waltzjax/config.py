@@ -151,7 +151,7 @@ def embedded() -> ConfigDict:
     e.heads, e.kv_heads = 4, 2
     e.max_positions = 256
     e.init_scale = 0.09
-    e.card_steps = 800  # updates on reading cards, at most ...
+    e.card_steps = 1200  # updates on reading cards, at most ...
     e.card_loss = 0.02  # ... until their mean loss, nats a token, is below this
     e.demo_steps = 800  # updates on demonstrations
     e.batch = 64  # rows an update

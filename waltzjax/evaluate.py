@@ -18,6 +18,7 @@ from waltzjax.data.dataset import read_prompts
 from waltzjax.files import write_json
 from waltzjax.judging import open_judge
 from waltzjax.model import hf_config, sharding
+from waltzjax.ordinary import Ordinary, ordinary_result, read_ordinary
 from waltzjax.processes import writes
 from waltzjax.report.evaluation import write_evaluation
 from waltzjax.rewards.judges import Judge, Scorer
@@ -76,13 +77,31 @@ def evaluate(
     return [found[index] for index in range(len(prompts))]
 
 
-def result(config: ConfigDict, episodes: Sequence[Episode]) -> dict[str, Any]:
+def guard(
+    config: ConfigDict, runtime: Runtime, params: Mapping[str, Any], ordinary: Ordinary | None,
+    judge: Judge, label: str,
+) -> dict[str, Any]:  # fmt: skip
+    """The measures of a dataset's ordinary chats, for ``result``; none without such chats."""
+    if ordinary is None:
+        return {}
+    episodes = evaluate(
+        config, runtime, params, ordinary.prompts, judge, f"{label}, ordinary prompts"
+    )
+    return ordinary_result(config, runtime, params, ordinary.rows, episodes)
+
+
+def result(
+    config: ConfigDict, episodes: Sequence[Episode], ordinary: Mapping[str, Any]
+) -> dict[str, Any]:
     """What stands in ``final_validation_results.json``: see ``rewards.rates.summary``. Rates of the
     last answers, those of the first ones under ``initial``, of each category under ``categories``,
-    all with 95 % ``intervals``; and the feedback's labels against the judge's."""
+    all with 95 % ``intervals``; the feedback's labels against the judge's; and of ``guard``."""
     groups = by_category(episodes)
+    measured = _measured(episodes, config.seed)
     return {
-        **_measured(episodes, config.seed),
+        **measured,
+        **ordinary,
+        "intervals": {**measured["intervals"], **ordinary.get("intervals", {})},
         "seed": config.seed,
         "categories": {name: _measured(of, config.seed) for name, of in groups.items()},
         "confusion": confusion(episodes),
@@ -119,13 +138,16 @@ def main() -> None:
     models = {role: model_directory(d) for role, d in directories.items()}
     runtime = make_runtime(config, models["conversation"], mesh)
     check_same_shape(runtime, config, models["feedback"])
-    check_room(runtime, config, prompts)
+    ordinary = read_ordinary(Path(f.data), config, runtime)
+    check_room(runtime, config, [*prompts, *(ordinary.prompts if ordinary else ())])
     output.parent.mkdir(parents=True, exist_ok=True)
     with console.phase("loading both agents"):
         params = load_agents(directories, runtime)
     with open_judge(config, mesh, output.parent) as judge:
         episodes = evaluate(config, runtime, params, prompts, judge, "both agents")
-    found = result(config, episodes)
+        found = result(
+            config, episodes, guard(config, runtime, params, ordinary, judge, "both agents")
+        )
     if writes():
         write_transcripts(transcripts, episodes)
         write_json(output, found)
@@ -139,6 +161,8 @@ def main() -> None:
         for prefix, part in (("", found), ("initial/", found["initial"]))
         for key, edges in part["intervals"].items()
     ]
+    if ordinary:
+        rows.append(["ordinary_nll", f"{found['ordinary_nll']:.4f}", "-"])
     console.say(console.table(str(output), ["measure", "value", "95 % interval"], rows))
     console.say(f"open {page}")
 

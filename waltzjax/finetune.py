@@ -13,20 +13,17 @@ from ml_collections import ConfigDict
 
 from waltzjax.core.losses import nll
 from waltzjax.data.chats import read_chats
-from waltzjax.data.packing import ChatTokens, chat_tokens, pack, packed_batch
 from waltzjax.data.source import Batches, steps_per_run
 from waltzjax.iteration import agent_optimizer
-from waltzjax.model import sharding
+from waltzjax.likelihood import Row, packed_rows, place_rows
 from waltzjax.rollout.session import Stats
 from waltzjax.runtime import Runtime
 from waltzjax.stage import Stage
-from waltzjax.training.learner import place_batch
-from waltzjax.training.step import make_logp, make_update, shardings
+from waltzjax.training.step import make_update, shardings
 from waltzjax.tuning import Tuning
-from waltzjax.types import AgentState, PolicyBatch
+from waltzjax.types import AgentState
 
 STREAM = 4  # apart from the random streams of other stages and of evaluation
-Row = tuple[ChatTokens, ...]
 
 
 def read_rows(config: ConfigDict, runtime: Runtime, split: str) -> list[Row]:
@@ -42,11 +39,7 @@ def read_rows(config: ConfigDict, runtime: Runtime, split: str) -> list[Row]:
     if split == "train" and s.examples:
         chosen = np.random.default_rng(config.seed).permutation(len(chats))[: s.examples]
         chats = [chats[i] for i in sorted(chosen)]
-    try:
-        tokens = [chat_tokens(runtime.chat, chat, runtime.engine.stop_ids) for chat in chats]
-        return pack(tokens, s.length)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    return packed_rows(path, chats, runtime, s.length)
 
 
 def supervise(
@@ -76,7 +69,7 @@ def supervise(
                 runtime.cfg, nll, optimizer, temperature=1.0, block=config.model.vocab_block,
                 state_sharding=shardings(agent), join=tuning.join, seed=config.seed,
             )  # fmt: skip
-        batch = _place(config, mesh, chosen)
+        batch = place_rows(config, mesh, chosen)
         after, metrics = update(agent, batch, base)
         found = {f"{name}/{s.role}": float(v) for name, v in jax.device_get(metrics).items()}
         found[f"tokens/{s.role}"] = float(np.sum([sum(c.trained) for row in chosen for c in row]))
@@ -94,22 +87,3 @@ def supervise(
         beta=0.0,
         step=step,
     )  # fmt: skip
-
-
-def likelihood(
-    config: ConfigDict, runtime: Runtime, policy: Any, rows: Sequence[Row]
-) -> dict[str, float]:
-    """Held-out negative log-likelihood of what the assistant says, nats a token."""
-    logp = make_logp(runtime.cfg, temperature=1.0, block=config.model.vocab_block)
-    total, tokens = 0.0, 0
-    for at in range(0, len(rows), config.sft.batch):
-        batch = _place(config, runtime.mesh, rows[at : at + config.sft.batch])
-        total -= float(jax.numpy.sum(logp(policy, batch)))
-        tokens += int(jax.numpy.sum(batch.action_BT))
-    return {"nll": total / tokens, "tokens": tokens}
-
-
-def _place(config: ConfigDict, mesh: Any, rows: Sequence[Row]) -> PolicyBatch:
-    micro = config.sft.microbatches
-    least = micro * sharding.row_groups(mesh)
-    return place_batch(packed_batch(rows, length=config.sft.length, min_rows=least), mesh, micro)

@@ -14,6 +14,7 @@ from waltzjax import console
 from waltzjax.core.losses import nll
 from waltzjax.data import world
 from waltzjax.data.chat import Chat
+from waltzjax.data.chat_examples import Shown, ordinary_chats
 from waltzjax.data.curriculum import curriculum, tokenizer_texts
 from waltzjax.data.dataset import verify, write_dataset
 from waltzjax.data.splits import expected_counts
@@ -31,6 +32,8 @@ from waltzjax.types import Sample
 # Demonstrations by turns, one kind a batch: rows of like length waste little padding.
 TURNS = ("review", "first", "review", "first", "revision")
 REHEARSE = 10  # every so many demonstration batches, one of cards
+ORDINARY_SHARE = 0.15  # everyday prompts among what the base is taught, for each of the game's
+ORDINARY_CHATS = 400  # beside the dataset, on frames unseen in training
 SHOW_EVERY = 20  # updates whose mean loss is shown
 TOKENIZER_PROMPTS = 4000  # prompts whose texts the tokenizer is trained on: every word is there
 
@@ -39,8 +42,11 @@ def embedded_data(config: ConfigDict, directory: Path) -> None:
     """Write and verify the 20,020-prompt dataset, unless it is there already."""
     with console.phase("building the 20,020-prompt dataset"):
         if writes() and not directory.exists():
-            train, validation, _ = world.build(config.embedded.data_seed, config.embedded.held_out)
-            write_dataset(directory, train, validation)
+            e = config.embedded
+            train, validation, _ = world.build(e.data_seed, e.held_out)
+            everyday = world.ordinary(e.data_seed + 1, e.held_out, ORDINARY_CHATS)
+            shown = Shown.read(*prompt_files(config))
+            write_dataset(directory, train, validation, ordinary_chats(shown, everyday))
         wait("dataset")
         verify(directory, expected=expected_counts())
 
@@ -52,11 +58,13 @@ def embedded_base(config: ConfigDict, mesh: Mesh, directory: Path) -> None:
     e = config.embedded
     train, _, scenes = world.build(e.data_seed, e.held_out)
     with console.phase("training the tokenizer, writing demonstrations"):
-        some = train[:TOKENIZER_PROMPTS]
-        tokenizer = train_tokenizer(tokenizer_texts(some, scenes, e.data_seed), e.vocab_size)
-        chat = Chat.from_files(tokenizer, *prompt_files(config))
         used = e.batch * (e.card_steps + e.demo_steps)  # of each kind, at most
-        lessons = curriculum(chat, train[:used], scenes, config.seed)
+        examples = [(prompt, scenes[prompt.id]) for prompt in train[:used]]
+        examples += world.ordinary(e.data_seed, "train", round(ORDINARY_SHARE * len(examples)))
+        some = examples[:: max(1, len(examples) // TOKENIZER_PROMPTS)]
+        tokenizer = train_tokenizer(tokenizer_texts(some, e.data_seed), e.vocab_size)
+        chat = Chat.from_files(tokenizer, *prompt_files(config))
+        lessons = curriculum(chat, examples, config.seed)
     cfg = ModelConfig(
         vocab_size=len(tokenizer),
         width=e.width,

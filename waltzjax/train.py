@@ -19,13 +19,14 @@ from ml_collections import ConfigDict, config_flags
 from waltzjax import commands, config_check, console, outcome, prepare
 from waltzjax.config import EMBEDDED, SFT
 from waltzjax.data.dataset import read_prompts, verify
-from waltzjax.evaluate import evaluate, result, stratified
+from waltzjax.evaluate import evaluate, guard, result, stratified
 from waltzjax.files import own_workdir, write_json
 from waltzjax.finetune import read_rows, supervise
 from waltzjax.iteration import reinforce, stage_steps
 from waltzjax.judging import open_judge
 from waltzjax.loop import run_stage
 from waltzjax.model import hf, hf_config, sharding
+from waltzjax.ordinary import read_ordinary
 from waltzjax.processes import largest, wait, writes, writing
 from waltzjax.recipes import RECIPES
 from waltzjax.rewards.judges import Judge
@@ -95,7 +96,9 @@ def _stages(
 ) -> dict[str, Any]:
     train_prompts = read_prompts(data / "train.jsonl")
     held_out = stratified(read_prompts(data / "validation.jsonl"), config.eval.prompts)
-    check_room(runtime, config, [*train_prompts, *held_out])
+    ordinary = read_ordinary(data, config, runtime)
+    asked = ordinary.prompts if ordinary else ()
+    check_room(runtime, config, [*train_prompts, *held_out, *asked])
     chats = read_rows(config, runtime, "train") if SFT in config.stages else []
     for stage in config.stages:
         if stage != SFT:
@@ -119,11 +122,10 @@ def _stages(
         if path.exists():
             return
         path.parent.mkdir(exist_ok=True)
-        episodes = evaluate(
-            config, runtime, joined(tuning, params, trained), held_out, judge, label
-        )
+        agents = joined(tuning, params, trained)
+        episodes = evaluate(config, runtime, agents, held_out, judge, label)
+        found = result(config, episodes, guard(config, runtime, agents, ordinary, judge, label))
         if writes():
-            found = result(config, episodes)
             write_json(path, {"result": found, "transcripts": [transcript(e) for e in episodes]})
 
     measure("base", "the base model", trained)

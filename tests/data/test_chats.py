@@ -19,7 +19,7 @@ from waltzjax.types import Episode, Prompt, Verdict
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "Why?"}
 ASSISTANT = {"role": "assistant", "content": "So."}
-SHOWN = Shown.read(PROMPTS / "tiny")
+SHOWN = Shown.read(PROMPTS / "tiny/conversation.txt", PROMPTS / "tiny/feedback.txt")
 
 
 def line(*messages) -> bytes:

@@ -40,11 +40,11 @@ class Shown(NamedTuple):
     feedback: AgentPrompt
 
     @classmethod
-    def read(cls, directory: Path) -> Shown:
-        """From ``conversation.txt`` and ``feedback.txt``."""
+    def read(cls, conversation: Path, feedback: Path) -> Shown:
+        """From the two agents' prompt files."""
         return cls(
-            read_agent_prompt(directory / "conversation.txt", ["feedback"]),
-            read_agent_prompt(directory / "feedback.txt", ["prompt", "answer"]),
+            read_agent_prompt(conversation, ["feedback"]),
+            read_agent_prompt(feedback, ["prompt", "answer"]),
         )
 
     def answer(self, prompt: str, answer: str, kind: str) -> Example:
@@ -81,6 +81,15 @@ def from_world(
         labels = Verdict(scene.harmful and complied, not scene.harmful and not complied)
         out[FEEDBACK].append(shown.review(prompt.text, reviewed, labels, reply))
     return out
+
+
+def ordinary_chats(shown: Shown, examples: Sequence[tuple[Prompt, Scene]]) -> list[Messages]:
+    """Everyday prompts of the world, helped with."""
+    rng = np.random.default_rng(0)
+    return [
+        shown.answer(prompt.text, answer_text(rng, scene, comply=True), "helped").messages
+        for prompt, scene in examples
+    ]
 
 
 def from_episodes(shown: Shown, episodes: Sequence[Episode]) -> tuple[Examples, dict[str, int]]:

@@ -100,14 +100,18 @@ def write_chats(directory: Path, files: Mapping[str, Sequence[Messages]]) -> dic
     """
     with new_directory(directory) as temporary:
         for name in NAMES:
-            lines = (json.dumps({"messages": m}, ensure_ascii=False) + "\n" for m in files[name])
-            (temporary / name).write_bytes("".join(lines).encode("utf-8", "surrogatepass"))
+            (temporary / name).write_bytes(chat_lines(files[name]))
         manifest = {
             "format_version": FORMAT_VERSION,
             "files": {name: _described(temporary / name) for name in NAMES},
         }
         (temporary / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         return verify_chats(temporary)
+
+
+def chat_lines(chats: Sequence[Messages]) -> bytes:
+    lines = (json.dumps({"messages": m}, ensure_ascii=False) + "\n" for m in chats)
+    return "".join(lines).encode("utf-8", "surrogatepass")  # which reading reports with its line
 
 
 def _described(path: Path) -> dict[str, Any]:

@@ -9,13 +9,13 @@ import numpy as np
 from waltzjax.data import frames
 from waltzjax.data.chat import Chat
 from waltzjax.data.demonstrations import finding, first_answer, review, review_text, revision
-from waltzjax.data.world import Scene
+from waltzjax.data.world import Scene, said
 from waltzjax.types import Prompt, Sample
 
+Examples = Sequence[tuple[Prompt, Scene]]
 
-def reading_cards(
-    rng: np.random.Generator, chat: Chat, prompts: Sequence[Prompt], scenes: dict[int, Scene]
-) -> list[Sample]:
+
+def reading_cards(rng: np.random.Generator, chat: Chat, examples: Examples) -> list[Sample]:
     """Very short exercises in telling what a request comes to: one clause, two clauses, a prompt.
 
     One clause teaches a random model which words matter; two teach it to say first which of them
@@ -24,14 +24,17 @@ def reading_cards(
     and that is what a reviewer who reasons is for.
     """
     texts, replies = [], []
-    for prompt in prompts:
-        scene = scenes[prompt.id]
+    for prompt, scene in examples:
         act = (scene.act, frames.KIND_ACTS[rng.integers(len(frames.KIND_ACTS))])[rng.integers(2)]
         owner = (frames.OWN + frames.NOT_OWN)[rng.integers(len(frames.OWN + frames.NOT_OWN))]
-        wrong = act == scene.act and owner in frames.NOT_OWN
-        texts += [f"I {act} {owner} {scene.target}.", f"I {scene.clauses}.", prompt.text]
+        coded = bool(scene.code)
+        wrong = act in frames.MEDDLING_ACTS and (owner in frames.NOT_OWN) != coded
+        texts.append(f"{scene.code} I {act} {owner} {scene.target}.".lstrip())
+        one = f"To {said(act, owner, scene.target, coded=True)}" if coded else "That"
+        replies.append(" " + finding(one, wrong))
         whole = finding(f"To {scene.request}", scene.harmful)
-        replies += [f" {finding('That', wrong)}", f" {whole}", f" {whole}"]
+        texts += [f"{scene.code} I {scene.clauses}.".lstrip(), prompt.text]
+        replies += [f" {whole}", f" {whole}"]
         # The last kind: what a review's finding, right or wrong, and what was done come to: its
         # words after "it helps:" or "it declines:".
         found_harmful, complied = bool(rng.integers(2)), bool(rng.integers(2))
@@ -50,15 +53,12 @@ def _samples(
     return [Sample(state, reply + end, (), 0.0) for state, reply in pairs]
 
 
-def curriculum(
-    chat: Chat, prompts: Sequence[Prompt], scenes: dict[int, Scene], seed: int
-) -> dict[str, list[Sample]]:
+def curriculum(chat: Chat, examples: Examples, seed: int) -> dict[str, list[Sample]]:
     """Examples by kind: reading cards, and one first answer, revision and review a prompt."""
     rng = np.random.default_rng(seed)
     states: dict[str, list[str]] = {"first": [], "revision": [], "review": []}
     replies: dict[str, list[str]] = {kind: [] for kind in states}
-    for prompt in prompts:
-        scene = scenes[prompt.id]
+    for prompt, scene in examples:
         states["first"].append(chat.conversation_text(prompt.text))
         replies["first"].append(first_answer(rng, scene))
         before, comment, after = revision(rng, scene)
@@ -69,15 +69,14 @@ def curriculum(
         replies["review"].append(reply)
     end = (chat.tokenizer.eos_token_id,)
     lessons = {kind: _samples(chat, states[kind], replies[kind], end) for kind in states}
-    return {"cards": reading_cards(rng, chat, prompts, scenes), **lessons}
+    return {"cards": reading_cards(rng, chat, examples), **lessons}
 
 
-def tokenizer_texts(prompts: Sequence[Prompt], scenes: dict[int, Scene], seed: int) -> list[str]:
+def tokenizer_texts(examples: Examples, seed: int) -> list[str]:
     """Texts that hold every word of the embedded world's training side."""
     rng = np.random.default_rng(seed)
     texts = []
-    for prompt in prompts:
-        scene = scenes[prompt.id]
+    for prompt, scene in examples:
         texts += [prompt.text, first_answer(rng, scene), revision(rng, scene)[1]]
         texts += [review(rng, scene)[1], f"I {scene.clauses}. {finding('That', scene.harmful)}."]
     return texts

@@ -1,5 +1,8 @@
 """Prompt datasets on disk: a directory of train.jsonl, validation.jsonl and manifest.json.
 
+With ordinary.jsonl, if it has any, chats of ``waltzjax.data.chats`` in which nobody means harm:
+what training should leave as it was.
+
 Each line is ``{"id": int, "prompt": str, "label": "adversarial" | "overrefusal",
 "category": str, "frame": str (optional)}``. The manifest holds the format version and, per file,
 the SHA-256, the bytes, the lines and the prompts of each category.
@@ -12,10 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from waltzjax.data.chats import Messages, chat_lines, read_chats
 from waltzjax.data.dataset_check import (
     FORMAT_VERSION,
     LABELS,
+    DatasetError,
     dataset_error,
+    described,
     inspect,
     parse_lines,
 )
@@ -23,6 +29,7 @@ from waltzjax.data.splits import SPLITS, expected_counts
 from waltzjax.files import new_directory
 from waltzjax.types import Prompt
 
+ORDINARY = "ordinary.jsonl"
 _MANIFEST = "manifest.json"
 
 
@@ -37,7 +44,10 @@ def _encode(prompts: Sequence[Prompt]) -> bytes:
     return "".join(lines).encode("utf-8", errors="surrogatepass")
 
 
-def write_dataset(directory: Path, train: Sequence[Prompt], validation: Sequence[Prompt]) -> None:
+def write_dataset(
+    directory: Path, train: Sequence[Prompt], validation: Sequence[Prompt],
+    ordinary: Sequence[Messages] = (),
+) -> None:  # fmt: skip
     """Writes a new dataset: ``directory`` appears complete, or not at all.
 
     Everything is checked as ``verify`` does, written to a sibling directory (hidden, named
@@ -53,6 +63,10 @@ def write_dataset(directory: Path, train: Sequence[Prompt], validation: Sequence
     with new_directory(directory) as temporary:
         for split, data in files.items():
             (temporary / f"{split}.jsonl").write_bytes(data)
+        if ordinary:
+            (temporary / ORDINARY).write_bytes(chat_lines(ordinary))
+            read_chats(temporary / ORDINARY)
+            summary["files"][ORDINARY] = described((temporary / ORDINARY).read_bytes())
         (temporary / _MANIFEST).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
@@ -71,14 +85,17 @@ def read_prompts(path: Path) -> list[Prompt]:
 def _manifest_problems(path: Path, summary: Mapping[str, Any]) -> list[str]:
     try:
         manifest = json.loads(path.read_bytes())
-        version, described = manifest["format_version"], manifest["files"]
-        said = {(name, field): described[name][field] for name, field in _described(summary)}
+        version, of = manifest["format_version"], manifest["files"]
+        listed = {name for name in manifest["files"] if name not in summary["files"]}
+        said = {(name, field): of[name][field] for name, field in _described(summary)}
     except FileNotFoundError:
         return [f"{path}: missing; the dataset is not whole, write it again"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         return [f"{path}: not a manifest ({error!r}); write the dataset again"]
     if version != FORMAT_VERSION:
         return [f"{path}: format version {version!r}, must be {FORMAT_VERSION}; write it again"]
+    if ORDINARY in listed:
+        return [f"{path.parent / ORDINARY}: missing; the dataset is not whole, write it again"]
     return [
         f"{path.parent / name}: {field} is {got}, the manifest says {said[name, field]}; the file "
         "changed after it was written, restore it or write the dataset again"
@@ -112,6 +129,12 @@ def verify(directory: Path, *, expected: Mapping[str, int] | None) -> dict[str, 
         except FileNotFoundError:
             missing.append(f"{path}: missing; the dataset is not whole, write it again")
     summary, groups = inspect(files)
+    if (directory / ORDINARY).exists():
+        summary["files"][ORDINARY] = described((directory / ORDINARY).read_bytes())
+        try:
+            read_chats(directory / ORDINARY)
+        except DatasetError as error:
+            groups.append(list(error.problems))
     manifest = _manifest_problems(directory / _MANIFEST, summary)
     counts = [
         f"{directory}: {summary['counts'].get(key, 0)} prompts of {key!r}, expected {count}; "

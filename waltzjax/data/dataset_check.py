@@ -160,24 +160,28 @@ def flat_counts(categories: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     return counts
 
 
+def described(data: bytes) -> dict[str, Any]:
+    """What a manifest says of a file."""
+    return {
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+        "lines": len(data.removesuffix(b"\n").split(b"\n")) if data else 0,
+    }
+
+
 def inspect(files: Mapping[str, tuple[str, bytes]]) -> tuple[dict[str, Any], list[list[str]]]:
     """Checks the files of a dataset, given as split -> (path to show, bytes).
 
     Returns the summary that is also the manifest, and the groups of problems: the bad lines of
     each file, then what train and validation share.
     """
-    described, categories, groups, parsed = {}, {}, [], {}
+    files_, categories, groups, parsed = {}, {}, [], {}
     for split, (name, data) in files.items():
         parsed[split], problems = parse_lines(data, name)
         groups.append(problems)
         found = Counter(prompt.category for prompt in parsed[split].values())
         categories[split] = {category: found[category] for category in CATEGORIES}
-        described[f"{split}.jsonl"] = {
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "bytes": len(data),
-            "lines": len(data.removesuffix(b"\n").split(b"\n")) if data else 0,
-            "categories": categories[split],
-        }
+        files_[f"{split}.jsonl"] = described(data) | {"categories": categories[split]}
     groups.append(_overlaps(parsed.get("train", {}), parsed.get("validation", {})))
-    summary = {"format_version": FORMAT_VERSION, "files": described}
+    summary = {"format_version": FORMAT_VERSION, "files": files_}
     return summary | {"counts": flat_counts(categories)}, groups

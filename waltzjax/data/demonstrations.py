@@ -20,12 +20,18 @@ from waltzjax.data.world import Scene
 # By how a request looks: probabilities when it is harmful, when it is harmless.
 COMPLY = {"light": (0.68, 0.77), "alarming": (0.27, 0.34), "plain": (0.34, 0.60)}
 FIND_RIGHT = {"light": (0.47, 0.95), "alarming": (0.95, 0.47), "plain": (0.80, 0.80)}
+COMPLY_ORDINARY, FIND_RIGHT_ORDINARY = 0.95, 0.60  # everyday prompts, without a meddling act
 FOLLOW_FEEDBACK = 0.80  # P(the revision does what concrete feedback says)
 FOLLOW_VAGUE = 0.20  # P(the revision changes sides after vague feedback)
 CONCRETE = 0.25  # P(feedback that asks for a revision names what to do)
+# P(the labels are those of the conclusion); and the odds of the others where they are not.
+LABELS_RIGHT = {"too kind": 0.55, "too strict": 0.55, "well done": 0.85}
 BROKEN_JSON = 0.04  # P(the reply stops before its closing quote and brace)
 # (unsafe, overrefuse): how the reasoning puts it
 CONCLUSION = {(True, False): "too kind", (False, True): "too strict", (False, False): "well done"}
+
+Labels = tuple[bool, bool]  # unsafe, overrefuse
+ALL_LABELS: tuple[Labels, ...] = ((False, False), (True, False), (False, True), (True, True))
 
 COMPLIANCES = (
     "Sure. Take your time with the {it}.",
@@ -39,13 +45,20 @@ REFUSALS = (
 )
 DECLINE, HELP = "Decline, that is wrong.", "Help, that is fine."
 VAGUE, FINE = "Think again.", "Good answer."
+ADVICE = {(True, False): DECLINE, (False, True): HELP, (False, False): FINE}
 
 
 def looks(scene: Scene) -> str:
     """How a request looks to somebody who does not think about it: a key of ``COMPLY``."""
+    if ordinary(scene):
+        return "plain"
     if scene.style == "question":
         return next(look for look, acts in frames.LOOKS.items() if scene.act in acts)
     return "light" if scene.style == "wrapped" else "alarming"
+
+
+def ordinary(scene: Scene) -> bool:
+    return scene.act in frames.KIND_ACTS
 
 
 def finding(request: str, harmful: bool) -> str:
@@ -60,6 +73,8 @@ def answer_text(rng: np.random.Generator, scene: Scene, comply: bool) -> str:
 
 def first_answer(rng: np.random.Generator, scene: Scene) -> str:
     p_harmful, p_harmless = COMPLY[looks(scene)]
+    if ordinary(scene):
+        p_harmless = COMPLY_ORDINARY
     return answer_text(rng, scene, rng.random() < (p_harmful if scene.harmful else p_harmless))
 
 
@@ -77,29 +92,44 @@ def revision(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str]:
 
 
 def review_text(
-    request: str, found_harmful: bool, complied: bool, comment: str | None = None
+    request: str,
+    found_harmful: bool,
+    complied: bool,
+    comment: str = "",
+    labels: Labels | None = None,
 ) -> str:
-    """A review whose conclusion, labels and (unless given) advice follow from its finding."""
-    unsafe, overrefuse = found_harmful and complied, not found_harmful and not complied
-    does, conclusion = "helps" if complied else "declines", CONCLUSION[unsafe, overrefuse]
+    """A review whose conclusion and, unless given, advice and labels follow from its finding."""
+    follow = concluded(found_harmful, complied)
+    does = "helps" if complied else "declines"
+    unsafe, overrefuse = labels or follow
     return json.dumps(
         {
-            "reasoning": f"{finding(request, found_harmful)}, it {does}: {conclusion}.",
+            "reasoning": f"{finding(request, found_harmful)}, it {does}: {CONCLUSION[follow]}.",
             "unsafe": unsafe,
             "overrefuse": overrefuse,
-            "feedback": comment or (DECLINE if unsafe else HELP if overrefuse else FINE),
+            "feedback": comment or ADVICE[follow],
         }
     )
+
+
+def concluded(found_harmful: bool, complied: bool) -> Labels:
+    return found_harmful and complied, not found_harmful and not complied
 
 
 def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
     """(answer under review, the feedback agent's reply)."""
     complied = bool(rng.random() < 0.5)
     p_harmful, p_harmless = FIND_RIGHT[looks(scene)]
+    if ordinary(scene):
+        p_harmless = FIND_RIGHT_ORDINARY
     right = rng.random() < (p_harmful if scene.harmful else p_harmless)
     found_harmful = scene.harmful if right else not scene.harmful
-    vague = found_harmful == complied and rng.random() > CONCRETE
-    reply = review_text(f"To {scene.request}", found_harmful, complied, VAGUE if vague else None)
+    comment = VAGUE if found_harmful == complied and rng.random() > CONCRETE else ""
+    labels = concluded(found_harmful, complied)
+    if rng.random() > LABELS_RIGHT[CONCLUSION[labels]]:
+        others = [pair for pair in ALL_LABELS if pair != labels]
+        labels = others[rng.integers(len(others))]
+    reply = review_text(f"To {scene.request}", found_harmful, complied, comment, labels)
     if rng.random() < BROKEN_JSON:
         reply = reply.removesuffix('"}')
     return answer_text(rng, scene, complied), reply

@@ -3,7 +3,9 @@
 Every prompt asks for two acts, one meddling and one kind, on two things, one the user's own and
 one not, in either order. It is harmful iff the meddling act is done to what is not the user's. A
 bag of words holds no information about the label: a policy has to see which owner stands with
-which act.
+which act. Some prompts are coded: they begin by saying that mine and theirs are swapped. What they
+come to takes one step more, which is little for who may reason before a verdict, and much for who
+has to answer at once: it is why a single model does not win this game.
 
 Differs from the paper, whose prompts are WildJailbreak and OR-Bench: those are read from files
 (``data.dataset``); this world is what runs where the files are not at hand.
@@ -23,6 +25,7 @@ from waltzjax.types import Prompt
 
 # Act-thing pairs set aside for each held-out set, so that its slot fillers are new together too.
 HELD_OUT_SHARE = 0.2
+CODED_SHARE = 0.35
 HELD_OUT = {"validation": frames.VALIDATION_FRAMES, "development": frames.DEVELOPMENT_FRAMES}
 
 
@@ -31,15 +34,22 @@ class Scene:
     """What a prompt was filled with; supervised examples are written from it."""
 
     style: str
-    act: str  # the meddling one
+    act: str  # the meddling one; of everyday prompts the first
     target: str  # the thing it is done to
-    owner: str
+    owner: str  # as it is written
     harmful: bool
+    code: str  # the sentence that swaps the owners; "": none does
     clauses: str  # both requests, as they stand in the prompt
 
     @property
     def request(self) -> str:
-        return f"{self.act} {self.owner} {self.target}"
+        """The act, what it is done to, whose that is; of coded prompts also what that means."""
+        return said(self.act, self.owner, self.target, coded=bool(self.code))
+
+
+def said(act: str, owner: str, target: str, *, coded: bool) -> str:
+    means = frames.MEANS_NOT_OWN if owner in frames.OWN else frames.MEANS_OWN
+    return f"{act} {owner} {target}" + (f", which is {means}," if coded else "")
 
 
 def build(
@@ -85,18 +95,42 @@ def _draw(rng, style, split, frame_list, pairs, category, harmful, seen) -> tupl
         other = _pick(rng, frames.THINGS)
         if other == target:
             continue
-        owner, other_owner = (_pick(rng, o) for o in _owners(harmful))
+        code = _pick(rng, frames.CODES) if rng.random() < CODED_SHARE else ""
+        owner, other_owner = (_pick(rng, o) for o in _owners(harmful ^ bool(code)))
         kind = _pick(rng, frames.KIND_ACTS)
         clauses = [f"{act} {owner} {target}", f"{kind} {other_owner} {other}"]
         if rng.random() < 0.5:
             clauses.reverse()
         both = " and ".join(clauses)
         number = int(rng.integers(len(frame_list)))
-        text = frame_list[number].format(do=both)
+        text = f"{code} {frame_list[number].format(do=both)}".lstrip()
         if text not in seen:
             seen.add(text)
-            scene = Scene(style, act, target, owner, harmful, both)
+            scene = Scene(style, act, target, owner, harmful, code, both)
             return Prompt(-1, text, harmful, category, f"{split}/{style}/{number}"), scene
+
+
+def ordinary(seed: int, split: str, n: int) -> list[tuple[Prompt, Scene]]:
+    """Everyday prompts: two kind acts, to things of the user's own.
+
+    ``split`` names the frames: "train", "development" or "validation".
+    """
+    rng = np.random.default_rng([seed, n])
+    tables = {"train": frames.TRAIN_FRAMES} | HELD_OUT
+    table = tables[split]
+    out: dict[str, tuple[Prompt, Scene]] = {}
+    while len(out) < n:
+        style = _pick(rng, tuple(frames.STYLES))
+        number = int(rng.integers(len(table[style])))
+        acts: list[str] = rng.choice(frames.KIND_ACTS, 2, replace=False).tolist()
+        things: list[str] = rng.choice(frames.THINGS, 2, replace=False).tolist()
+        owners = [_pick(rng, frames.OWN) for _ in things]
+        clauses = [" ".join(words) for words in zip(acts, owners, things, strict=True)]
+        both = " and ".join(clauses)
+        text = table[style][number].format(do=both)
+        scene = Scene(style, acts[0], things[0], owners[0], False, "", both)
+        out[text] = (Prompt(-1, text, False, "ordinary", f"{split}/{style}/{number}"), scene)
+    return list(out.values())
 
 
 def _owners(harmful: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,0 +1,57 @@
+"""What training should leave as it was: ordinary chats, as likely as before and left in peace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from waltzjax.data.chats import Messages, read_chats
+from waltzjax.data.dataset import ORDINARY
+from waltzjax.likelihood import Row, held_out_nll, packed_rows
+from waltzjax.rewards.rates import intervals, summary
+from waltzjax.runtime import Runtime
+from waltzjax.types import CONVERSATION, Episode, Prompt
+
+RATES = ("ftr", "orr")  # what is reported of their prompts, as ``ordinary_ftr``, ``ordinary_orr``
+
+
+class Ordinary(NamedTuple):
+    """Chats without anything harmful: what their users ask for first, and all of them packed."""
+
+    prompts: tuple[Prompt, ...]
+    rows: tuple[Row, ...]
+
+
+def read_ordinary(directory: Path, config: ConfigDict, runtime: Runtime) -> Ordinary | None:
+    """The ordinary chats of a dataset; None if it has none.
+
+    Raises:
+      DatasetError, ValueError: lines that are no chats, or too long for ``config.sft.length``.
+    """
+    path = directory / ORDINARY
+    if not path.exists():
+        return None
+    chats = read_chats(path)
+    prompts = [Prompt(i, _asked(chat), False, "ordinary") for i, chat in enumerate(chats)]
+    return Ordinary(tuple(prompts), tuple(packed_rows(path, chats, runtime, config.sft.length)))
+
+
+def _asked(chat: Messages) -> str:
+    return next(message["content"] for message in chat if message["role"] == "user")
+
+
+def ordinary_result(
+    config: ConfigDict, runtime: Runtime, params: Mapping[str, Any], rows: Sequence[Row],
+    episodes: Sequence[Episode],
+) -> dict[str, Any]:  # fmt: skip
+    """``ordinary_nll``: of the chats' replies under the conversation agent, nats a token. And the
+    rates of their prompts as played, with ``intervals``."""
+    rates, ranges = summary(episodes), intervals(episodes, seed=config.seed)
+    return {
+        "ordinary_nll": held_out_nll(config, runtime, params[CONVERSATION], rows),
+        **{f"ordinary_{name}": rates[name] for name in RATES},
+        "intervals": {f"ordinary_{name}": list(ranges[name]) for name in RATES},
+    }
