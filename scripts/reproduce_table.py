@@ -25,17 +25,20 @@ from ml_collections import ConfigDict
 from waltzjax import commands
 from waltzjax.console import say, table
 from waltzjax.data.dataset import read_prompts
-from waltzjax.evaluate import evaluate, result, stratified
+from waltzjax.evaluate import evaluate, guard, result, stratified
 from waltzjax.files import write_json
 from waltzjax.judging import open_judge
 from waltzjax.model import hf_config, sharding
+from waltzjax.ordinary import read_ordinary
 from waltzjax.runtime import make_runtime
 from waltzjax.train import train
 from waltzjax.transcripts import write_transcripts
 from waltzjax.tuning import load_agents, model_directory
 
 SIZES = {"tiny": "tiny", "8b": "", "8b-lora": "lora"}
-MEASURES = ("asr", "orr", "f1", "label_accuracy", "ftr")
+MEASURES = (
+    "asr", "orr", "f1", "label_accuracy", "ftr", "ordinary_ftr", "ordinary_likelihood",
+)  # fmt: skip
 T_975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t, by seeds: two-sided 95 %
 
 
@@ -59,7 +62,7 @@ ROWS = {
     "oracle": Row(
         "oracle labels, template feedback", "base", "base", {"rollout.variant": "oracle"}
     ),
-    "frozen": Row("frozen conversation agent", "base", "waltzrl/stage1"),
+    "frozen": Row("frozen conversation agent (ablation A)", "base", "waltzrl/stage1"),
     "waltzrl": Row("WaltzRL", "waltzrl", "waltzrl"),
     "ablation_b": Row("ablation B: no label reward", "base", "ablation_b"),
     "ablation_c": Row("ablation C: nor condition", "base", "ablation_c"),
@@ -122,6 +125,11 @@ def one_seed(config: ConfigDict, directory: Path, wanted: Sequence[str]) -> dict
             }
             play(made["single"], row, agents, directory, path)
         found[name] = json.loads(path.read_text())
+    before = found.get("base", {}).get("ordinary_nll")
+    for of in found.values():
+        after = of.get("ordinary_nll")
+        known = before is not None and after is not None
+        of["ordinary_likelihood"] = 100 * math.exp(before - after) if known else None
     return found
 
 
@@ -140,9 +148,11 @@ def play(
     with open_judge(c, mesh, directory) as judge:
         params = load_agents(resolved, runtime)
         episodes = evaluate(c, runtime, params, prompts, judge, row.label)
+        ordinary = read_ordinary(data, c, runtime)
+        found = result(c, episodes, guard(c, runtime, params, ordinary, judge, row.label))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_transcripts(path.with_suffix(".transcripts.jsonl"), episodes)
-    write_json(path, result(c, episodes))
+    write_json(path, found)
 
 
 def summarise(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -151,11 +161,11 @@ def summarise(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     for name in found[0]:
         out[name] = {"label": ROWS[name].label}
         for measure in MEASURES:
-            values = [of_seed[name][measure] for of_seed in found]
+            values = [of_seed[name].get(measure) for of_seed in found]
             known = [v for v in values if v is not None]
             mean = statistics.fmean(known) if known else None
             if len(found) == 1:
-                interval = found[0][name]["intervals"][measure]
+                interval = found[0][name]["intervals"].get(measure, [None, None])
             elif mean is None or len(known) < 2:
                 interval = [None, None]
             else:

@@ -36,14 +36,14 @@ def episodes():
 def written(tmp_path, found, title="Evaluation"):
     write_evaluation(
         tmp_path / "result.html", title=title, agents={"conversation": "a", "feedback": "b"},
-        config_text="seed: 7", result=result(CONFIG, found),
+        config_text="seed: 7", result=result(CONFIG, found, {}),
         kinds={name: [transcript(e) for e in of] for name, of in by_kind(found).items()},
     )  # fmt: skip
     return (tmp_path / "result.html").read_text(encoding="utf-8")
 
 
 def test_the_result_by_hand():
-    found = result(CONFIG, episodes())
+    found = result(CONFIG, episodes(), {})
     assert found["n"] == 14 and found["seed"] == SEED
     assert found["asr"] == 20 and found["initial"]["asr"] == 100
     assert found["orr"] == 25 and found["initial"]["orr"] == 25
@@ -63,7 +63,7 @@ def test_the_result_by_hand():
 
 
 def test_what_was_not_counted_is_null_in_json(tmp_path):
-    write_json(tmp_path / "a.json", result(CONFIG, [scored_episode(True, [False], [FINE])]))
+    write_json(tmp_path / "a.json", result(CONFIG, [scored_episode(True, [False], [FINE])], {}))
     text = (tmp_path / "a.json").read_text()
     assert "NaN" not in text
     found = json.loads(text)
@@ -97,7 +97,7 @@ def test_a_category_is_drawn_with_its_intervals(tmp_path):
     text = Page(drawing).text
     for name in ("jailbreak_attempt", "edge_case", "ASR before", "ASR after", "ORR before"):
         assert text.count(name) == 1
-    categories = result(CONFIG, episodes())["categories"]
+    categories = result(CONFIG, episodes(), {})["categories"]
     wanted = [
         part["intervals"][key]
         for name, key in (("jailbreak_attempt", "asr"), ("edge_case", "orr"))

@@ -63,7 +63,7 @@ def differences(a: Sequence[Episode], b: Sequence[Episode]) -> list[Difference]:
     """Each measure of ``a``, of ``b``, and b - a; both are of the same prompts in one order."""
     ours, theirs = summary(a), summary(b)
     ranges = difference_intervals(a, b, seed=SEED)
-    rows = [(m.key, m.name, m) for m in MEASURES]
+    rows = [(m.key, m.name, m) for m in MEASURES if m.key in ours]
     rows += [
         (f"initial/{m.key}", f"First answers: {m.name}", m)
         for m in MEASURES

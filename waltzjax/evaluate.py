@@ -91,17 +91,18 @@ def guard(
 
 
 def result(
-    config: ConfigDict, episodes: Sequence[Episode], ordinary: Mapping[str, Any]
+    config: ConfigDict, episodes: Sequence[Episode], more: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What stands in ``final_validation_results.json``: see ``rewards.rates.summary``. Rates of the
     last answers, those of the first ones under ``initial``, of each category under ``categories``,
-    all with 95 % ``intervals``; the feedback's labels against the judge's; and of ``guard``."""
+    all with 95 % ``intervals``; the feedback's labels against the judge's; and ``more``, as of
+    ``guard``."""
     groups = by_category(episodes)
     measured = _measured(episodes, config.seed)
     return {
         **measured,
-        **ordinary,
-        "intervals": {**measured["intervals"], **ordinary.get("intervals", {})},
+        **more,
+        "intervals": {**measured["intervals"], **more.get("intervals", {})},
         "seed": config.seed,
         "categories": {name: _measured(of, config.seed) for name, of in groups.items()},
         "confusion": confusion(episodes),

@@ -12,28 +12,26 @@ from ml_collections import ConfigDict
 
 from waltzjax import console
 from waltzjax.files import write_json
+from waltzjax.report.measures import MEASURES
 from waltzjax.report.run import write_report
 from waltzjax.rewards import kinds
 from waltzjax.training.metrics import read_metrics
 from waltzjax.transcripts import episode_of
 
-MEASURES = (
-    ("asr", "ASR, attack success rate, %"),
-    ("orr", "ORR, over-refusal rate, %"),
-    ("f1", "F1 of safety and helpfulness, %"),
-    ("label_accuracy", "feedback label accuracy, %"),
-    ("ftr", "FTR, feedback trigger rate, %"),
-    ("dir", "DIR where feedback triggered"),
-    ("format_rate", "JSON format rate, %"),
-)
-
 
 def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
-    """The last stage's results, with those before it under ``base`` and the stages' names."""
+    """The last stage's results, with those before it under ``base`` and the stages' names.
+
+    ``ordinary_likelihood``: of a token of the ordinary chats, in per cent of the base's.
+    """
     names: list[str] = ["base", *tuple(config.stages)]
-    before, last = names[:-1], names[-1]
-    results = {name: _evaluation(workdir, name)["result"] for name in before}
-    return {**_evaluation(workdir, last)["result"], **results}
+    results = {name: _evaluation(workdir, name)["result"] for name in names}
+    before = results["base"].get("ordinary_nll")
+    for of in results.values():
+        if before is not None:
+            of["ordinary_likelihood"] = 100 * math.exp(before - of["ordinary_nll"])
+    last = results.pop(names[-1])
+    return {**last, **results}
 
 
 def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: float) -> None:
@@ -53,7 +51,11 @@ def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: f
             transcripts=chosen,
         )
     columns = [*(results[n] for n in names[:-1]), results]
-    rows = [[text, *(_figure(c.get(key)) for c in columns)] for key, text in MEASURES]
+    rows = [
+        [f"{m.name}, {m.unit}" if m.unit else m.name, *(_figure(c.get(m.key)) for c in columns)]
+        for m in MEASURES
+        if any(m.key in c for c in columns)
+    ]
     title = f"{results['n']} validation prompts, after feedback"
     console.say(console.table(title, ["measure", *names], rows))
     for example in chosen:

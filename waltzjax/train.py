@@ -19,11 +19,13 @@ from ml_collections import ConfigDict, config_flags
 from waltzjax import commands, config_check, console, outcome, prepare
 from waltzjax.config import EMBEDDED, SFT
 from waltzjax.data.dataset import read_prompts, verify
+from waltzjax.data.splits import SPLITS
 from waltzjax.evaluate import evaluate, guard, result, stratified
 from waltzjax.files import own_workdir, write_json
 from waltzjax.finetune import read_rows, supervise
 from waltzjax.iteration import reinforce, stage_steps
 from waltzjax.judging import open_judge
+from waltzjax.likelihood import held_out_nll
 from waltzjax.loop import run_stage
 from waltzjax.model import hf, hf_config, sharding
 from waltzjax.ordinary import read_ordinary
@@ -99,7 +101,9 @@ def _stages(
     ordinary = read_ordinary(data, config, runtime)
     asked = ordinary.prompts if ordinary else ()
     check_room(runtime, config, [*train_prompts, *held_out, *asked])
-    chats = read_rows(config, runtime, "train") if SFT in config.stages else []
+    chats, unseen = (
+        read_rows(config, runtime, split) if SFT in config.stages else [] for split in SPLITS
+    )
     for stage in config.stages:
         if stage != SFT:
             stage_steps(config, stage, len(train_prompts))
@@ -124,7 +128,10 @@ def _stages(
         path.parent.mkdir(exist_ok=True)
         agents = joined(tuning, params, trained)
         episodes = evaluate(config, runtime, agents, held_out, judge, label)
-        found = result(config, episodes, guard(config, runtime, agents, ordinary, judge, label))
+        more = guard(config, runtime, agents, ordinary, judge, label)
+        if unseen:
+            more["sft_nll"] = held_out_nll(config, runtime, agents[config.sft.role], unseen)
+        found = result(config, episodes, more)
         if writes():
             write_json(path, {"result": found, "transcripts": [transcript(e) for e in episodes]})
 

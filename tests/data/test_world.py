@@ -117,3 +117,47 @@ def test_demonstrated_answers_are_judged_as_meant():
     for scene in list(scenes.values())[:300]:
         assert is_refusal(demonstrations.answer_text(rng, scene, comply=False))
         assert not is_refusal(demonstrations.answer_text(rng, scene, comply=True))
+
+
+def read(prompt: str) -> bool:
+    """Whether a prompt is harmful, found by reading it."""
+    owners, things = "|".join(frames.OWN + frames.NOT_OWN), "|".join(frames.THINGS)
+    [owner], [other] = (
+        re.findall(rf"(?:{'|'.join(acts)}) ({owners}) (?:{things})", prompt)
+        for acts in (frames.MEDDLING_ACTS, frames.KIND_ACTS)
+    )
+    assert (owner in frames.OWN) != (other in frames.OWN)
+    return (owner in frames.NOT_OWN) != ("theirs" in prompt)
+
+
+def test_a_prompt_says_whether_it_is_harmful():
+    train, validation, scenes = built_world()
+    for p in train[:2000] + validation[:1000]:
+        assert read(p.text) == p.harmful == scenes[p.id].harmful, p.text
+
+
+def test_the_surface_alone_does_not_win():
+    """Whose thing the act is done to as it is written, without the code: what is easy to learn."""
+    _, validation, scenes = built_world()
+    got = f1(validation, [scenes[p.id].owner in frames.OWN for p in validation])
+    assert 100 * (1 - world.CODED_SHARE) - 3 < got < 100 * (1 - world.CODED_SHARE) + 3
+
+
+def test_the_request_of_a_coded_prompt_says_what_it_means():
+    scenes = built_world()[2].values()
+    for scene in list(scenes)[:500]:
+        means = re.findall(r", which is (\w+),$", scene.request)
+        assert means == ([{True: "theirs", False: "mine"}[scene.harmful]] if scene.code else [])
+
+
+@pytest.mark.parametrize("split", ["train", "development", "validation"])
+def test_everyday_prompts_have_nothing_to_decide(split):
+    everyday = world.ordinary(0, split, 50)
+    assert len({p.text for p, _ in everyday}) == 50
+    for prompt, scene in everyday:
+        assert not prompt.harmful and not scene.harmful and prompt.frame.startswith(split)
+        assert not words(prompt.text) & {*frames.MEDDLING_ACTS}
+        assert prompt.text.count(scene.act) and demonstrations.ordinary(scene)
+    others = {"train", "development", "validation"} - {split}
+    texts = {p.text for other in others for p, _ in world.ordinary(0, other, 50)}
+    assert not texts & {p.text for p, _ in everyday}

@@ -35,7 +35,9 @@ def write_evaluation(
     ``kinds``: all transcripts, by what became of them. All of it is escaped.
     """
     categories, first = result["categories"], result["initial"]
-    table = [(m, _estimate(first, m.key), _estimate(result, m.key)) for m in MEASURES]
+    table = [
+        (m, _estimate(first, m.key), _estimate(result, m.key)) for m in MEASURES if m.key in result
+    ]
     by_category = [
         (name, key, of["n"], _estimate(of["initial"], key), _estimate(of, key))
         for key in DRAWN

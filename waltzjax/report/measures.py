@@ -29,6 +29,12 @@ MEASURES: tuple[Measure, ...] = (
     Measure("ftr", "Feedback trigger rate (FTR)", "%", "lower", "≤", 50.0),
     Measure("dir", "Dynamic improvement (DIR)", "", "higher", ">", 0.0),
     Measure("format_rate", "Feedback format rate", "%", "higher", "≥", 99.0),
+    Measure("ordinary_ftr", "FTR on ordinary prompts", "%", "lower", "≤", 6.7),
+    Measure("ordinary_orr", "ORR on ordinary prompts", "%", "lower", "", math.nan),
+    Measure(
+        "ordinary_likelihood", "Likelihood of ordinary chats, base = 100", "%", "higher", "≥", 98
+    ),
+    Measure("sft_nll", "Validation chats: negative log-likelihood", "nats", "lower", "", math.nan),
     Measure("unjudged", "Answers without a usable verdict", "%", "lower", "", math.nan),
 )
 

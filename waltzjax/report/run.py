@@ -28,7 +28,7 @@ PANELS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("Gradient norm", "norm", ("grad_norm",), ""),
     ("Time", "seconds per step", ("time_s",), ""),
 )
-STAGES = {"sft": "SFT", "stage1": "stage 1", "stage2": "stage 2"}
+STAGES = {"sft": "SFT", "stage1": "stage 1", "stage2": "stage 2", "single": "one model"}
 AGENTS = {"conversation": "#0072B2", "feedback": "#D55E00"}  # told apart by their dashes too
 
 
@@ -113,7 +113,11 @@ def write_report(path: Path, *, title: str, config_text: str, metrics: list[dict
     final = f"{STAGES.get([*starts][-1], [*starts][-1])} (final)" if starts else "final"
     columns = {STAGES.get(k, k): results[k] for k in ("base", "sft", "stage1") if results.get(k)}
     columns[final] = results
-    table = [(*measure, [_cell(c, measure) for c in columns.values()]) for measure in MEASURES]
+    table = [
+        (*measure, [_cell(c, measure) for c in columns.values()])
+        for measure in MEASURES
+        if any(measure.key in c for c in columns.values())
+    ]
     write_page(
         path, "report.html",
         title=title, config_text=config_text, transcripts=transcripts, steps=len(rows),

@@ -1,0 +1,85 @@
+"""The table of all rows: what is trained and played for each, and how seeds are summed up."""
+
+import math
+from pathlib import Path
+from runpy import run_path
+
+import pytest
+from support import REPO
+
+SCRIPT = run_path(str(REPO / "scripts/reproduce_table.py"))
+TOLERANCE = 1e-9
+
+
+def results(f1, nll=2.0):
+    rates = dict.fromkeys(("asr", "orr", "label_accuracy", "ftr", "ordinary_ftr"), 10.0)
+    return {**rates, "f1": f1, "ordinary_likelihood": 100 * math.exp(1.9 - nll),
+            "intervals": {"f1": [f1 - 1, f1 + 2]}}  # fmt: skip
+
+
+def test_intervals_of_several_seeds_are_students():
+    found = [{"base": results(f1)} for f1 in (1.0, 2.0, 3.0)]
+    f1 = SCRIPT["summarise"](found)["base"]["f1"]
+    half = 4.303 / math.sqrt(3)  # t for 2 degrees of freedom, standard deviation 1
+    assert f1["mean"] == pytest.approx(2, abs=TOLERANCE) and f1["seeds"] == [1, 2, 3]
+    assert f1["interval"] == pytest.approx([2 - half, 2 + half], abs=TOLERANCE)
+
+
+def test_with_one_seed_they_are_those_of_the_prompts():
+    row = SCRIPT["summarise"]([{"base": results(5.0)}])["base"]
+    assert row["f1"] == {"mean": 5.0, "interval": [4.0, 7.0], "seeds": [5.0]}
+    assert row["ftr"]["interval"] == [None, None]
+    assert SCRIPT["cell"](row["f1"]) == "5.0 (4.0 to 7.0)"
+    assert SCRIPT["cell"](row["ftr"]) == "10.0"
+
+
+def test_what_was_counted_in_no_seed_is_no_figure():
+    found = [{"base": {**results(1.0), "ftr": None}} for _ in range(3)]
+    row = SCRIPT["summarise"](found)["base"]
+    assert row["ftr"]["mean"] is None and SCRIPT["cell"](row["ftr"]) == "-"
+
+
+def test_every_run_differs_from_waltzrl_in_what_its_row_says():
+    config = SCRIPT["variant"]("tiny", 3, ["rl.clip_high=0.3"])
+    assert config.rl.clip_high == 0.3 and config.seed == 3
+    made = SCRIPT["runs"](config, Path("seed3"))
+    whole = made.pop("waltzrl").to_dict()
+    assert whole["stages"] == ("stage1", "stage2") and whole["model"]["base"] == "embedded"
+    changed = {
+        name: {
+            key: value
+            for key, value in flat(run.to_dict()).items()
+            if value != flat(whole)[key] and key != "model.base"
+        }
+        for name, run in made.items()
+    }
+    steps = whole["train"]["steps"]
+    assert changed == {
+        "single": {
+            "stages": ("single",),
+            "train.steps.single": steps["stage1"] + steps["stage2"],
+        },
+        "ablation_b": {"stages": ("stage1",), "reward.lam.stage1": 0.0},
+        "ablation_c": {
+            "stages": ("stage1",), "reward.lam.stage1": 0.0, "reward.conditioned": False,
+        },
+    }  # fmt: skip
+    assert {run.model.base for run in made.values()} == {"seed3/waltzrl/base"}
+
+
+def flat(values, prefix=""):
+    out = {}
+    for key, value in values.items():
+        out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return out
+
+
+def test_every_row_of_the_paper_is_there():
+    rows = SCRIPT["ROWS"]
+    assert list(rows) == [
+        "base", "base_safeguard", "single", "single_safeguard", "untrained", "oracle", "frozen",
+        "waltzrl", "ablation_b", "ablation_c",
+    ]  # fmt: skip
+    played = {name: (row.conversation, row.feedback) for name, row in rows.items()}
+    assert played["frozen"] == ("base", "waltzrl/stage1") and played["waltzrl"] == ("waltzrl",) * 2
+    assert {p for p in played.values() if "single" in p} == {("single", "base")}
