@@ -8,7 +8,8 @@ Reads WildJailbreak, OR-Bench, XSTest and JSON Lines (``waltzjax.data.sources``)
 of each category, 3,337 or 3,336, and writes 15,015 for training and 5,005 for validation with a
 SHA-256 manifest. Texts that differ in case or white space only are one prompt, that of the first
 file given; one that is harmful in one place and harmless in another is left out. What is drawn
-depends on the texts and the seed, not on the order of rows.
+depends on the texts and the seed, not on the order of rows. ``--ordinary`` adds chats in which
+nobody means harm (``waltzjax.data.chats``): evaluations then measure those as well.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from absl import flags
 
 from waltzjax import commands
 from waltzjax.console import phase, say, table
+from waltzjax.data.chats import read_chats
 from waltzjax.data.dataset import verify, write_dataset
 from waltzjax.data.dataset_check import CATEGORIES, DatasetError, dataset_error
 from waltzjax.data.sources import KINDS, Found, normalised, open_source
@@ -104,10 +106,13 @@ def summary_table(title: str, summary: dict[str, Any], found: Counter[str] | Non
     return table(title, header, [*rows, total])
 
 
-def build(inputs: Sequence[Path], output: Path, *, seed: int, full: bool) -> None:
+def build(
+    inputs: Sequence[Path], output: Path, *, seed: int, full: bool, ordinary: Path | None = None
+) -> None:
     """Write the dataset and say what it holds; see the module for what is drawn."""
     if os.path.lexists(output):  # said before minutes of reading
         raise FileExistsError(f"--output: {output} is there already; name another directory")
+    chats = read_chats(ordinary) if ordinary else []
     gathered = gather(inputs)
     say(table("", ["file", "prompts", "met before"], gathered.rows))
     if gathered.contradictions:
@@ -115,7 +120,7 @@ def build(inputs: Sequence[Path], output: Path, *, seed: int, full: bool) -> Non
     prompts = draw(gathered.prompts, seed, full=full)
     with phase(f"writing {output}"):
         train, validation = stratified_split(prompts, seed=seed)
-        write_dataset(output, train, validation)
+        write_dataset(output, train, validation, chats)
         summary = verify(output, expected=expected_counts() if full else None)
     found = Counter(prompt.category for prompt in gathered.prompts)
     say(summary_table(f"{output}, seed {seed}", summary, found))
@@ -130,18 +135,21 @@ def check(directory: Path, *, full: bool) -> None:
 
 def main() -> None:
     f = flags.FLAGS
-    if bool(f.verify) == bool(f.inputs and f.output) or (f.verify and (f.inputs or f.output)):
+    made = f.inputs or f.output or f.ordinary
+    if bool(f.verify) == bool(f.inputs and f.output) or (f.verify and made):
         commands.usage("--inputs and --output are wanted, or --verify")
     if f.verify:
         check(Path(f.verify), full=f.counts == "full")
     else:
         inputs = [Path(name) for name in f.inputs]
-        build(inputs, Path(f.output), seed=f.seed, full=f.counts == "full")
+        ordinary = Path(f.ordinary) if f.ordinary else None
+        build(inputs, Path(f.output), seed=f.seed, full=f.counts == "full", ordinary=ordinary)
 
 
 if __name__ == "__main__":
     flags.DEFINE_list("inputs", [], "Files to draw from: .tsv, .csv, .parquet, .jsonl.")
     flags.DEFINE_string("output", "", "Directory to write; it does not exist.")
+    flags.DEFINE_string("ordinary", "", "File of ordinary chats to add, JSON Lines of messages.")
     flags.DEFINE_string("verify", "", "Directory to check instead.")
     flags.DEFINE_enum(
         "counts", "full", ["full", "all"], "The 20,020 prompts, or all there are (--verify: any)."

@@ -11,7 +11,7 @@ from scripts import build_dataset, make_sft_data
 from waltzjax.data.chats import NAMES, read_chats
 from waltzjax.data.dataset import read_prompts, verify
 from waltzjax.data.dataset_check import CATEGORIES, DatasetError
-from waltzjax.data.frames import DEVELOPMENT_FRAMES, TRAIN_FRAMES
+from waltzjax.data.frames import CODES, DEVELOPMENT_FRAMES, TRAIN_FRAMES
 from waltzjax.data.splits import expected_counts
 
 TOO_MANY = 3340  # of each category, more than the 3,337 drawn
@@ -180,7 +180,9 @@ def test_commands(tmp_path):
 
 
 def fits(text, table):
-    """Whether one of a table's frames could have made the text."""
+    """Whether one of a table's frames could have made the text, after a code or without."""
+    for code in CODES:
+        text = text.removeprefix(f"{code} ")
     patterns = (re.escape(frame).replace(r"\{do\}", ".+") for of in table.values() for frame in of)
     return any(re.fullmatch(pattern, text) for pattern in patterns)
 

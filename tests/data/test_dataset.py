@@ -358,3 +358,35 @@ def test_full_size_split_writes_and_verifies(tmp_path: Path):
 def test_split_refuses_frames():
     with pytest.raises(ValueError, match="id 0 has frame 'f'; split by frame"):
         splits.stratified_split(make(6, frame="f"), seed=0)
+
+
+CHAT = [{"role": "user", "content": "How do I wash it?"}, {"role": "assistant", "content": "So."}]
+
+
+def test_ordinary_chats_are_part_of_the_dataset(tmp_path):
+    directory = tmp_path / "set"
+    write_dataset(directory, make(6), make(6, 6), [CHAT, CHAT])
+    assert verify(directory, expected=None)["files"]["ordinary.jsonl"]["lines"] == 2
+    path = directory / "ordinary.jsonl"
+    whole = path.read_text()
+    path.write_text(whole + whole)
+    with pytest.raises(DatasetError, match=r"ordinary\.jsonl: lines is 4, the manifest says 2"):
+        verify(directory, expected=None)
+    path.write_text("{}\n" + whole)
+    with pytest.raises(DatasetError, match=r"ordinary\.jsonl:1: messages"):
+        verify(directory, expected=None)
+    path.unlink()
+    with pytest.raises(DatasetError, match=r"ordinary\.jsonl: missing"):
+        verify(directory, expected=None)
+
+
+def test_ordinary_chats_that_the_manifest_does_not_list(written):
+    (written / "ordinary.jsonl").write_text(json.dumps({"messages": CHAT}) + "\n")
+    with pytest.raises(DatasetError, match=r"ordinary\.jsonl: not in the manifest"):
+        verify(written, expected=None)
+
+
+def test_bad_ordinary_chats_are_not_written(tmp_path):
+    with pytest.raises(DatasetError, match=r"roles"):
+        write_dataset(tmp_path / "set", make(6), make(6, 6), [CHAT[:1]])
+    assert not (tmp_path / "set").exists()

@@ -86,7 +86,10 @@ def _manifest_problems(path: Path, summary: Mapping[str, Any]) -> list[str]:
     try:
         manifest = json.loads(path.read_bytes())
         version, of = manifest["format_version"], manifest["files"]
-        listed = {name for name in manifest["files"] if name not in summary["files"]}
+        differs = {*of, *summary["files"]} - ({*of} & {*summary["files"]})
+        if ORDINARY in differs:
+            what = "missing" if ORDINARY in of else "not in the manifest"
+            return [f"{path.parent / ORDINARY}: {what}; the dataset is not whole, write it again"]
         said = {(name, field): of[name][field] for name, field in _described(summary)}
     except FileNotFoundError:
         return [f"{path}: missing; the dataset is not whole, write it again"]
@@ -94,8 +97,6 @@ def _manifest_problems(path: Path, summary: Mapping[str, Any]) -> list[str]:
         return [f"{path}: not a manifest ({error!r}); write the dataset again"]
     if version != FORMAT_VERSION:
         return [f"{path}: format version {version!r}, must be {FORMAT_VERSION}; write it again"]
-    if ORDINARY in listed:
-        return [f"{path.parent / ORDINARY}: missing; the dataset is not whole, write it again"]
     return [
         f"{path.parent / name}: {field} is {got}, the manifest says {said[name, field]}; the file "
         "changed after it was written, restore it or write the dataset again"
