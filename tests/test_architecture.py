@@ -48,7 +48,7 @@ LEVEL = {
     "collect": 5,
     "compare": 6,
     "export": 6,
-    "plan": 7,
+    "plan": 8,
     "monitor": 5,
     "serve": 5,
     "train": 8,

@@ -116,3 +116,18 @@ def test_the_command(directory):
     assert "feedback agent: what is trained" in said["resident"]
     assert "conversation agent: what is trained" not in said["resident"]  # frozen in stage 1
     assert f"peak {said['peak_bytes'] / 2**30:.1f} GiB a device" in done.stdout
+
+
+def test_the_plan_of_supervised_tuning_is_one_agents(directory, full):
+    c = run_path(str(REPO / "configs/sft.py"))["get_config"]("")
+    c.rollout.max_new_tokens, c.sft.batch, c.sft.length = 16, 32, 64
+    plan = make_plan(c, directory, mesh_of(1, 8, 1), 48)
+    agent = {k: v for k, v in full.resident.items() if k.startswith("feedback agent:")}
+    assert plan.resident == agent | {"base and reference": full.resident["base and reference"]}
+    assert "log-probs" not in plan.programs
+    c.sft.length = 128
+    longer = make_plan(c, directory, mesh_of(1, 8, 1), 48)
+    # Twice the tokens: more than twice with the scores of attention, which grow by the square.
+    temporary = [p.programs["update"].temporary_bytes for p in (plan, longer)]
+    assert temporary[1] > 1.5 * temporary[0]
+    assert longer.programs["update"].argument_bytes > plan.programs["update"].argument_bytes

@@ -16,10 +16,11 @@ from waltzjax.data.chats import read_chats
 from waltzjax.data.source import Batches, steps_per_run
 from waltzjax.iteration import agent_optimizer
 from waltzjax.likelihood import Row, packed_rows, place_rows
+from waltzjax.model.architecture import ModelConfig
 from waltzjax.rollout.session import Stats
 from waltzjax.runtime import Runtime
 from waltzjax.stage import Stage
-from waltzjax.training.step import make_update, shardings
+from waltzjax.training.step import Join, make_update, shardings
 from waltzjax.tuning import Tuning
 from waltzjax.types import AgentState
 
@@ -40,6 +41,16 @@ def read_rows(config: ConfigDict, runtime: Runtime, split: str) -> list[Row]:
         chosen = np.random.default_rng(config.seed).permutation(len(chats))[: s.examples]
         chats = [chats[i] for i in sorted(chosen)]
     return packed_rows(path, chats, runtime, s.length)
+
+
+def sft_update(
+    config: ConfigDict, cfg: ModelConfig, optimizer: Any, join: Join, state: AgentState
+) -> Any:
+    """The stage's jitted update, for states with the shardings of ``state``."""
+    return make_update(
+        cfg, nll, optimizer, temperature=1.0, block=config.model.vocab_block,
+        state_sharding=shardings(state), join=join, seed=config.seed,
+    )  # fmt: skip
 
 
 def supervise(
@@ -65,10 +76,7 @@ def supervise(
         started = time.perf_counter()
         agent = agents[s.role]
         if update is None:
-            update = make_update(
-                runtime.cfg, nll, optimizer, temperature=1.0, block=config.model.vocab_block,
-                state_sharding=shardings(agent), join=tuning.join, seed=config.seed,
-            )  # fmt: skip
+            update = sft_update(config, runtime.cfg, optimizer, tuning.join, agent)
         batch = place_rows(config, mesh, chosen)
         after, metrics = update(agent, batch, base)
         found = {f"{name}/{s.role}": float(v) for name, v in jax.device_get(metrics).items()}

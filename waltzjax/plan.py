@@ -24,7 +24,9 @@ from ml_collections import ConfigDict, config_flags
 
 from waltzjax import commands, config_check, console
 from waltzjax.compiled import Program, device_bytes, measure
+from waltzjax.config import SFT
 from waltzjax.data.batching import bucket
+from waltzjax.finetune import sft_update
 from waltzjax.iteration import agent_learner, agent_optimizer
 from waltzjax.model import hf_config, sharding
 from waltzjax.model.attention import choose_visit
@@ -65,14 +67,15 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: in
     """The last stage of ``config`` for the architecture in ``directory``; no weights are read."""
     plain = read_model_config(config, directory)
     plain = dataclasses.replace(plain, page_visit=choose_visit("gpu"))
-    cfg, roll, micro = over_mesh(plain, mesh), config.rollout, config.rl.microbatches
+    cfg, roll, sft = over_mesh(plain, mesh), config.rollout, config.stages[-1] == SFT
     room = cfg.max_positions - roll.max_new_tokens
     if not 1 <= prompt_tokens <= room:
         raise ValueError(
             f"--prompt_tokens: got {prompt_tokens}, allowed are 1 to {room}: the model's "
             f"{cfg.max_positions} positions less config.rollout.max_new_tokens"
         )
-    recipe = RECIPES[config.stages[-1]](config)
+    recipe = None if sft else RECIPES[config.stages[-1]](config)
+    roles = recipe.trained if recipe else (config.sft.role,)
     key = jax.random.key(0)
 
     def placed(shapes: Any) -> Any:
@@ -87,7 +90,7 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: in
         join, frozen = adapter_join(form), base
     policy = placed(jax.eval_shape(join, frozen, trained))
 
-    optimizer = agent_optimizer(config, config.optim.lr[recipe.trained[0]], updates=1)
+    optimizer = agent_optimizer(config, config.optim.lr[roles[0]], updates=1)
     state = abstract_state(trained, optimizer, mesh)
     resident = {"base and reference": device_bytes(base)}
     if config.model.feedback:
@@ -96,19 +99,25 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: in
         resident["feedback agent's first adapter"] = device_bytes(trained)
     if config.lora.rank:
         resident["conversation agent's first adapter"] = device_bytes(trained)
-    for role in recipe.trained:
+    for role in roles:
         resident[f"{role} agent: what is trained"] = device_bytes(state.params)
         resident[f"{role} agent: its optimiser"] = device_bytes(state.opt_state)
 
-    groups = sharding.row_groups(mesh)
-    rows = bucket(roll.batch, micro * groups) // micro
-    tokens = bucket(prompt_tokens + roll.max_new_tokens, roll.length_multiple)
-    learner = agent_learner(config, cfg, recipe, join, optimizer)
-    truncated = sampling(config, roll.temperature).truncates
-    batch = abstract_batch(mesh, micro, rows, tokens, truncated=truncated)
+    of = config.sft if sft else config.rl
+    rows = config.sft.batch if sft else roll.batch
+    rows = bucket(rows, of.microbatches * sharding.row_groups(mesh)) // of.microbatches
+    if recipe:
+        tokens = bucket(prompt_tokens + roll.max_new_tokens, roll.length_multiple)
+        truncated = sampling(config, roll.temperature).truncates
+        batch = abstract_batch(mesh, of.microbatches, rows, tokens, truncated=truncated)
+        learner = agent_learner(config, cfg, recipe, join, optimizer)
+        lowered = learner.lower(state, frozen, policy, batch)
+    else:
+        batch = abstract_batch(mesh, of.microbatches, rows, config.sft.length, packed=True)
+        update = sft_update(config, cfg, optimizer, join, state)
+        lowered = {"update": update.lower(state, batch, frozen)}
     generating = generation_bytes(make_engine(config, plain, mesh, (0,), None), policy, trained)
     exact = dataclasses.replace(plain, dtype=jnp.dtype("float32"))
-    lowered = learner.lower(state, frozen, policy, batch)
     lowered |= make_engine(config, exact, mesh, (0,), None).lower(policy)
 
     kept = {"log-probs": device_bytes(policy), "update": device_bytes((state, frozen))}
@@ -121,9 +130,7 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: in
         else:
             arguments = sum(generating.values())
         beside.append(arguments + p.temporary_bytes)
-    kept_bytes = len(recipe.trained) * sum(
-        x.size * x.dtype.itemsize for x in jax.tree.leaves(state)
-    )
+    kept_bytes = len(roles) * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     peak = sum(resident.values()) + max(beside)
     return Plan(resident, generating, programs, peak, kept_bytes)
 

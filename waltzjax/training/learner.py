@@ -82,11 +82,13 @@ def abstract_state(params: Any, optimizer: optax.GradientTransformation, mesh: M
 
 
 def abstract_batch(
-    mesh: Mesh, microbatches: int, rows: int, tokens: int, *, truncated: bool
-) -> PolicyBatch:
+    mesh: Mesh, microbatches: int, rows: int, tokens: int, *, truncated: bool = False,
+    packed: bool = False,
+) -> PolicyBatch:  # fmt: skip
     """A ``device_batch`` of abstract arrays, ``rows`` x ``tokens`` in each microbatch."""
     where = sharding.rows_sharding(mesh, leading=1)
-    kinds = {"token_BT": np.int32, "length_B": np.int32, "action_BT": np.bool_}
+    left_out = {"reach_BT": not truncated, "start_BT": not packed}
+    kinds = dict.fromkeys(("token_BT", "length_B", "start_BT"), np.int32) | {"action_BT": np.bool_}
     fields = {
         name: jax.ShapeDtypeStruct(
             (microbatches, rows, tokens)[: 3 if name.endswith("T") else 2],
@@ -94,7 +96,7 @@ def abstract_batch(
             sharding=where,
         )
         for name in PolicyBatch._fields
-        if name != "start_BT" and (truncated or name != "reach_BT")
+        if not left_out.get(name)
     }
     return PolicyBatch(**fields)
 
