@@ -1,5 +1,7 @@
 """A stage's recipe: who is trained, on which rows, with which reward and loss."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from support import scored_episode
 
 from waltzjax.config import default
 from waltzjax.recipes import RECIPES, policy_loss, reinforce_pp
-from waltzjax.types import CONVERSATION, FEEDBACK, PolicyBatch
+from waltzjax.types import CONVERSATION, FEEDBACK, Feedback, PolicyBatch
 
 ATOL = 1e-6  # float32 against double, values of order 1
 RIGHT_UNSAFE = (True, False)
@@ -54,6 +56,29 @@ def test_an_episode_without_feedback_trains_no_reviewer():
         [scored_episode(True, [False], [])], np.random.default_rng(0)
     )
     assert (len(rows[CONVERSATION]), len(rows[FEEDBACK])) == (1, 0)
+
+
+def test_the_rows_of_three_rounds_by_hand():
+    """Harmful: bad, bad, good, good; flagged rightly, as over-refusal, as unsafe once more."""
+    labels = [RIGHT_UNSAFE, (False, True), RIGHT_UNSAFE]
+    episode = scored_episode(True, [True, True, False, False], labels)
+    for t, said in enumerate(episode.answers):
+        episode.answers[t] = dataclasses.replace(said, prompt_ids=(t,))
+    for t, said in enumerate(episode.feedbacks):
+        episode.feedbacks[t] = dataclasses.replace(said, prompt_ids=(10 + t,))
+    config = default()
+    config.rollout.t_max = 3
+    draw, rng = RECIPES["stage2"](config).rows, np.random.default_rng(0)
+    rows = [draw([episode], rng) for _ in range(200)]
+    drawn = {role: {(s.prompt_ids, round(s.reward, 6)) for r in rows for s in r[role]}
+             for role in (CONVERSATION, FEEDBACK)}  # fmt: skip
+    # The first answer, or the last one with all that was said before; never one between.
+    assert drawn[CONVERSATION] == {((0,), 0.0), ((3,), 1.0)}
+    # Right without effect; wrong where it mended; wrong of a good answer: gamma each time.
+    assert drawn[FEEDBACK] == {((10,), 0.1), ((11,), 0.1), ((12,), 0.1)}
+    episode.parsed[1] = Feedback("r", *RIGHT_UNSAFE, "text")
+    rows = [draw([episode], rng) for _ in range(200)]
+    assert ((11,), 0.75) in {(s.prompt_ids, round(s.reward, 6)) for r in rows for s in r[FEEDBACK]}
 
 
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
