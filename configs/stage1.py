@@ -69,6 +69,6 @@ def tiny() -> ConfigDict:
     c.train.steps.stage2 = 60
     c.train.checkpoint_every = 50
     c.train.validate_every = 0
-    c.eval.prompts = 1200
+    c.eval.prompts = 600
     c.eval.temperature = 1.0  # as sampled as the rollouts: a policy has to be right every time
     return c

@@ -23,6 +23,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from waltzjax import commands
+from waltzjax.config import EMBEDDED
 from waltzjax.console import say, table
 from waltzjax.data.dataset import read_prompts
 from waltzjax.evaluate import evaluate, guard, result, stratified
@@ -39,6 +40,7 @@ SIZES = {"tiny": "tiny", "8b": "", "8b-lora": "lora"}
 MEASURES = (
     "asr", "orr", "f1", "label_accuracy", "ftr", "ordinary_ftr", "ordinary_likelihood",
 )  # fmt: skip
+IN_PASSING = 120  # prompts that a run is evaluated on while it trains: the rows are played anew
 T_975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t, by seeds: two-sided 95 %
 
 
@@ -86,15 +88,16 @@ def runs(config: ConfigDict, directory: Path) -> dict[str, ConfigDict]:
 
     def of(**changes: Any) -> ConfigDict:
         c = ConfigDict(config.to_dict())
-        if c.model.base == "embedded":
+        if changes and c.model.base == EMBEDDED:
             c.model.base = str(directory / "waltzrl/base")
         c.update_from_flattened_dict({k.replace("__", "."): v for k, v in changes.items()})
+        c.eval.prompts = IN_PASSING
         return c
 
     steps = config.train.steps.stage1 + config.train.steps.stage2
     ablated = {"stages": ("stage1",), "reward__lam__stage1": 0.0}
     return {
-        "waltzrl": config,
+        "waltzrl": of(),
         "single": of(stages=("single",), train__steps__single=steps),
         "ablation_b": of(**ablated),
         "ablation_c": of(**ablated, reward__conditioned=False),
@@ -110,6 +113,7 @@ def one_seed(config: ConfigDict, directory: Path, wanted: Sequence[str]) -> dict
             say(f"\n== seed {config.seed}: {name}")
             train(of_run, directory / name)
     base = Path(made["single"].model.base)
+    played = ConfigDict({**made["single"].to_dict(), "eval": config.eval.to_dict()})
 
     def agent(where: str, role: str) -> Path:
         return base if where == "base" else directory / where / role
@@ -123,7 +127,7 @@ def one_seed(config: ConfigDict, directory: Path, wanted: Sequence[str]) -> dict
                 "conversation": agent(row.conversation, "conversation"),
                 "feedback": agent(row.feedback, "feedback"),
             }
-            play(made["single"], row, agents, directory, path)
+            play(played, row, agents, directory, path)
         found[name] = json.loads(path.read_text())
     before = found.get("base", {}).get("ordinary_nll")
     for of in found.values():

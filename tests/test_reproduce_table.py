@@ -45,6 +45,7 @@ def test_every_run_differs_from_waltzrl_in_what_its_row_says():
     made = SCRIPT["runs"](config, Path("seed3"))
     whole = made.pop("waltzrl").to_dict()
     assert whole["stages"] == ("stage1", "stage2") and whole["model"]["base"] == "embedded"
+    assert flat(whole) == flat(config.to_dict()) | {"eval.prompts": SCRIPT["IN_PASSING"]}
     changed = {
         name: {
             key: value
