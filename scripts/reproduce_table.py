@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict
 
-from waltzjax import commands
+from waltzjax import commands, config_check
 from waltzjax.config import EMBEDDED
 from waltzjax.console import say, table
 from waltzjax.data.dataset import read_prompts
@@ -31,7 +31,7 @@ from waltzjax.files import write_json
 from waltzjax.judging import open_judge
 from waltzjax.model import hf_config, sharding
 from waltzjax.ordinary import read_ordinary
-from waltzjax.runtime import make_runtime
+from waltzjax.runtime import check_room, make_runtime
 from waltzjax.train import train
 from waltzjax.transcripts import write_transcripts
 from waltzjax.tuning import load_agents, model_directory
@@ -41,7 +41,9 @@ MEASURES = (
     "asr", "orr", "f1", "label_accuracy", "ftr", "ordinary_ftr", "ordinary_likelihood",
 )  # fmt: skip
 IN_PASSING = 120  # prompts that a run is evaluated on while it trains: the rows are played anew
-T_975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t, by seeds: two-sided 95 %
+# Student's t, two-sided 95 %, of 2 to 10 seeds.
+T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+OWN_KEYS = ("stages", "seed", "rollout.variant", "reward.conditioned")
 
 
 class Row(NamedTuple):
@@ -76,11 +78,27 @@ def variant(size: str, seed: int, overrides: Sequence[str]) -> ConfigDict:
     config = run_path(str(Path(__file__).parent.parent / "configs/stage2.py"))["get_config"](
         SIZES[size]
     )
-    config.seed, config.stages = seed, ("stage1", "stage2")
     for text in overrides:
         key, _, value = text.partition("=")
-        config.update_from_flattened_dict({key: json.loads(value)})
+        if key in OWN_KEYS:
+            raise ValueError(f"--set: {key} is this script's to set")
+        try:
+            config.update_from_flattened_dict({key: _value(value)})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"--set: got {text!r}: {error} (keys: waltzjax/config.py)") from error
+    config.seed, config.stages = seed, ("stage1", "stage2")
+    config_check.validate(config, training=True)
+    if (config.train.steps.stage1 == 0) != (config.train.steps.stage2 == 0):
+        raise ValueError("--set: train.steps.stage1 and stage2: both 0, for whole epochs, or none")
     return config
+
+
+def _value(text: str) -> Any:
+    """JSON, or else plain text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def runs(config: ConfigDict, directory: Path) -> dict[str, ConfigDict]:
@@ -95,10 +113,11 @@ def runs(config: ConfigDict, directory: Path) -> dict[str, ConfigDict]:
         return c
 
     steps = config.train.steps.stage1 + config.train.steps.stage2
+    alone = {"train__steps__single": steps} if steps else {"train__epochs": 2 * config.train.epochs}
     ablated = {"stages": ("stage1",), "reward__lam__stage1": 0.0}
     return {
         "waltzrl": of(),
-        "single": of(stages=("single",), train__steps__single=steps),
+        "single": of(stages=("single",), **alone),
         "ablation_b": of(**ablated),
         "ablation_c": of(**ablated, reward__conditioned=False),
     }
@@ -107,7 +126,9 @@ def runs(config: ConfigDict, directory: Path) -> dict[str, ConfigDict]:
 def one_seed(config: ConfigDict, directory: Path, wanted: Sequence[str]) -> dict[str, Any]:
     """Train what the wanted rows need, play them; result by row."""
     made = runs(config, directory)
-    needed = {p.split("/")[0] for name in wanted for p in ROWS[name][1:3]} | {"waltzrl"}
+    needed = {p.split("/")[0] for name in wanted for p in ROWS[name][1:3]}
+    if config.model.base == EMBEDDED:
+        needed |= {"waltzrl"}  # which builds it
     for name, of_run in made.items():
         if name in needed:
             say(f"\n== seed {config.seed}: {name}")
@@ -121,14 +142,19 @@ def one_seed(config: ConfigDict, directory: Path, wanted: Sequence[str]) -> dict
     found = {}
     for name in wanted:
         path, row = directory / "rows" / f"{name}.json", ROWS[name]
+        settings = _as_json({**played.to_dict(), **row.overrides})
         if not path.exists():
             say(f"\n== seed {config.seed}: playing {row.label}")
             agents = {
                 "conversation": agent(row.conversation, "conversation"),
                 "feedback": agent(row.feedback, "feedback"),
             }
-            play(played, row, agents, directory, path)
-        found[name] = json.loads(path.read_text())
+            played_row = play(played, row, agents, directory, path)
+            write_json(path, {"settings": settings, "result": played_row})
+        record = json.loads(path.read_text())
+        if record["settings"] != settings:
+            raise ValueError(f"{path}: played with other settings; name another --workdir")
+        found[name] = record["result"]
     before = found.get("base", {}).get("ordinary_nll")
     for of in found.values():
         after = of.get("ordinary_nll")
@@ -137,10 +163,14 @@ def one_seed(config: ConfigDict, directory: Path, wanted: Sequence[str]) -> dict
     return found
 
 
+def _as_json(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
 def play(
     config: ConfigDict, row: Row, agents: Mapping[str, Path], directory: Path, path: Path
-) -> None:
-    """Evaluate one row; its result and transcripts are written."""
+) -> dict[str, Any]:
+    """Evaluate one row; its transcripts are written beside ``path``."""
     c = ConfigDict(config.to_dict())
     c.update_from_flattened_dict(dict(row.overrides))
     data = directory / "waltzrl/data"
@@ -149,14 +179,15 @@ def play(
     mesh = sharding.make_mesh(c.mesh)
     resolved = {role: hf_config.resolve(str(where)) for role, where in agents.items()}
     runtime = make_runtime(c, model_directory(resolved["conversation"]), mesh)
+    ordinary = read_ordinary(data, c, runtime)
+    check_room(runtime, c, [*prompts, *(ordinary.prompts if ordinary else ())])
     with open_judge(c, mesh, directory) as judge:
         params = load_agents(resolved, runtime)
         episodes = evaluate(c, runtime, params, prompts, judge, row.label)
-        ordinary = read_ordinary(data, c, runtime)
         found = result(c, episodes, guard(c, runtime, params, ordinary, judge, row.label))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_transcripts(path.with_suffix(".transcripts.jsonl"), episodes)
-    write_json(path, found)
+    return found
 
 
 def summarise(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -173,8 +204,7 @@ def summarise(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
             elif mean is None or len(known) < 2:
                 interval = [None, None]
             else:
-                t = T_975.get(len(known), 2.571)
-                half = t * statistics.stdev(known) / math.sqrt(len(known))
+                half = T_975[len(known) - 2] * statistics.stdev(known) / math.sqrt(len(known))
                 interval = [mean - half, mean + half]
             out[name][measure] = {"mean": mean, "interval": interval, "seeds": values}
     return out
@@ -193,6 +223,8 @@ def main() -> None:
     wanted = f.rows or list(ROWS)
     if unknown := [name for name in wanted if name not in ROWS]:
         commands.usage(f"--rows: got {', '.join(unknown)}, allowed are {', '.join(ROWS)}")
+    if not all(s.isdigit() for s in f.seeds) or not 0 < len({*f.seeds}) == len(f.seeds) < 11:
+        commands.usage(f"--seeds: got {','.join(f.seeds)!r}, wanted are 1 to 10 different numbers")
     workdir, seeds = Path(f.workdir), [int(s) for s in f.seeds]
     found = [
         one_seed(variant(f.size, seed, f.set), workdir / f"seed{seed}", wanted) for seed in seeds
@@ -205,7 +237,9 @@ def main() -> None:
     write_json(workdir / "table.json", summary)
     lines = [header, ["---"] * len(header), *rows]
     text = "".join("| " + " | ".join(line) + " |\n" for line in lines)
-    (workdir / "table.md").write_text(text)
+    whole = workdir / ".table.md.tmp"
+    whole.write_text(text)
+    whole.replace(workdir / "table.md")
     say(table(f"seeds {', '.join(f.seeds)}", header, rows))
 
 
@@ -213,7 +247,11 @@ if __name__ == "__main__":
     flags.DEFINE_enum("size", "tiny", list(SIZES), "Of the models.")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds, each trained anew.")
     flags.DEFINE_string("workdir", None, "Directory of all runs; the same one again goes on.")
-    flags.DEFINE_list("rows", [], f"Some of {', '.join(ROWS)}; default: all.")
-    flags.DEFINE_multi_string("set", [], "KEY=JSON of the config, for all runs.")
+    flags.DEFINE_list(
+        "rows",
+        [],
+        f"Some of {', '.join(ROWS)}; default: all. Likelihoods are in per cent of the row base's.",
+    )
+    flags.DEFINE_multi_string("set", [], "KEY=VALUE of the config, for all runs.")
     flags.mark_flags_as_required(["workdir"])
     commands.run(main)

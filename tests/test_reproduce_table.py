@@ -7,6 +7,8 @@ from runpy import run_path
 import pytest
 from support import REPO
 
+from waltzjax.iteration import stage_steps
+
 SCRIPT = run_path(str(REPO / "scripts/reproduce_table.py"))
 TOLERANCE = 1e-9
 
@@ -37,6 +39,37 @@ def test_what_was_counted_in_no_seed_is_no_figure():
     found = [{"base": {**results(1.0), "ftr": None}} for _ in range(3)]
     row = SCRIPT["summarise"](found)["base"]
     assert row["ftr"]["mean"] is None and SCRIPT["cell"](row["ftr"]) == "-"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("foo.bar=1", r"foo\.bar=1"),
+        ("optim.lr=1", r"optim\.lr=1"),
+        ("rollout.batch=many", r"rollout\.batch=many"),
+        ("rollout.batch=-1", r"config\.rollout\.batch"),
+        ("stages=[]", "stages is this script's"),
+        ("train.steps.stage1=0", "both 0"),
+    ],
+)
+def test_a_wrong_override_is_said_with_its_key(override, said):
+    with pytest.raises(ValueError, match=said):
+        SCRIPT["variant"]("tiny", 0, [override])
+
+
+def test_an_override_may_be_plain_text():
+    config = SCRIPT["variant"]("tiny", 0, ["embedded.held_out=development"])
+    assert config.embedded.held_out == "development"
+
+
+@pytest.mark.parametrize("size", ["8b", "8b-lora"])
+def test_a_single_model_has_as_many_steps_where_they_are_epochs(size):
+    config = SCRIPT["variant"](size, 0, [])
+    made = SCRIPT["runs"](config, Path("seed0"))
+    steps = {name: sum(stage_steps(c, s, 15_015) for s in c.stages) for name, c in made.items()}
+    assert steps["single"] == pytest.approx(steps["waltzrl"], abs=1)
+    assert steps["ablation_b"] == steps["ablation_c"] == steps["waltzrl"] / 2
+    assert made["single"].model.base == config.model.base
 
 
 def test_every_run_differs_from_waltzrl_in_what_its_row_says():
