@@ -2,6 +2,7 @@
 
 Paper: none; the sources give 2,000 to 5,000 examples an agent. Commands:
   chats       python scripts/make_sft_data.py --embedded --output=data/sft
+  prompts     data/waltz as in stage 1: both agents are evaluated before and after
   full size   python -m waltzjax.train --config=configs/sft.py --workdir=runs/sft
               (--config.sft.role=conversation for the other agent)
   adapters    the same with --config=configs/sft.py:lora
@@ -21,6 +22,5 @@ def get_config(arg: str = "") -> ConfigDict:
     if arg == "lora":
         c.sft.lr = 1e-4
     if arg == "tiny":
-        c.sft.length, c.sft.batch, c.sft.microbatches = 256, 16, 1
         c.sft.lr = 5e-4
     return c

@@ -51,10 +51,11 @@ def tiny() -> ConfigDict:
     c.prompts.template = "tiny/template.txt"
     c.data.directory = config.EMBEDDED
     c.rollout.batch = 64
-    c.rollout.max_new_tokens = 48
+    c.rollout.max_new_tokens = 56
     c.rollout.length_multiple = 64
     c.rollout.cache_tokens = 16384
     c.rl.microbatches = 1
+    c.sft.length, c.sft.batch, c.sft.microbatches = 256, 16, 1
     c.optim.lr.conversation = 5e-4  # at 2e-4 its first answers do not learn in 60 steps
     c.optim.lr.feedback = 2e-4
     c.optim.warmup_steps = 5
@@ -67,6 +68,7 @@ def tiny() -> ConfigDict:
     c.optim.schedule = "linear"
     c.train.steps.stage1 = 140
     c.train.steps.stage2 = 60
+    c.train.steps.single = 200
     c.train.checkpoint_every = 50
     c.train.validate_every = 0
     c.eval.prompts = 600

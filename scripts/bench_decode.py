@@ -28,6 +28,7 @@ from absl import flags
 
 from waltzjax import commands
 from waltzjax.console import phase
+from waltzjax.cost import PEAK_GB_PER_S, decode_bytes
 from waltzjax.model import hf_config, sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_visit
@@ -35,9 +36,6 @@ from waltzjax.model.decode import generation_params
 from waltzjax.model.transformer import init_params
 from waltzjax.rollout.engine import PAGE_SIZE, STEPS, Engine
 from waltzjax.rollout.requests import Request, Sampling
-
-# GB/s, from NVIDIA's data sheets (SXM).
-PEAK_GB_PER_S = {"A100": 2039.0, "H100": 3350.0, "H200": 4800.0, "B200": 8000.0}
 
 flags.DEFINE_string("model", None, "Directory with a config.json.", required=True)
 flags.DEFINE_integer("layers", 0, "Only so many layers; 0: all.", lower_bound=0)
@@ -63,17 +61,6 @@ def read_model(f) -> ModelConfig:
         )
     visit = choose_visit(jax.default_backend())
     return dataclasses.replace(cfg, layers=f.layers or cfg.layers, page_visit=visit)
-
-
-def weight_bytes(cfg: ModelConfig) -> int:
-    heads = (2 * cfg.heads + 2 * cfg.kv_heads) * cfg.head_dim
-    layer = cfg.width * heads + 3 * cfg.width * cfg.mlp_width
-    return (cfg.layers * layer + cfg.vocab_size * cfg.width) * jnp.dtype(cfg.dtype).itemsize
-
-
-def token_bytes(cfg: ModelConfig) -> int:
-    """Of the keys and values of one token."""
-    return 2 * cfg.layers * cfg.kv_heads * cfg.head_dim * jnp.dtype(cfg.dtype).itemsize
 
 
 def decode_seconds(engine: Engine, params, prompts: list[tuple[int, ...]], new: int):
@@ -111,8 +98,7 @@ def measure(cfg: ModelConfig, params, mesh, slots: int, f, bandwidth: float) -> 
         decode_seconds(engine, params, prompts, 2 * STEPS)
     with phase(f"{slots} slots: {f.prompt} + {f.new} tokens"):
         seconds, steps, first = decode_seconds(engine, params, prompts, f.new)
-    read = steps * weight_bytes(cfg)
-    read += slots * token_bytes(cfg) * sum(range(first, first + steps))
+    read = decode_bytes(cfg, slots, first, steps)
     return {
         "device": jax.devices()[0].device_kind, "jax": jax.__version__, "layers": cfg.layers,
         "slots": slots, "prompt": f.prompt, "new": f.new, "dtype": f.dtype,

@@ -28,6 +28,7 @@ from absl import flags
 from waltzjax import commands, config
 from waltzjax.console import phase
 from waltzjax.core.losses import nll
+from waltzjax.cost import PEAK_TFLOPS, training_flops
 from waltzjax.iteration import agent_optimizer
 from waltzjax.model import hf_config, sharding
 from waltzjax.model.architecture import ModelConfig
@@ -37,9 +38,6 @@ from waltzjax.runtime import over_mesh
 from waltzjax.training.learner import abstract_batch, init_state
 from waltzjax.training.step import make_update, shardings
 from waltzjax.types import AgentState, PolicyBatch
-
-# Dense bfloat16 TFLOP/s, from NVIDIA's data sheets.
-PEAK_TFLOPS = {"A100": 312.0, "H100": 989.4, "H200": 989.4, "B200": 2250.0}
 
 flags.DEFINE_string("model", None, "Directory with a config.json.", required=True)
 flags.DEFINE_integer("layers", 0, "Only so many layers; 0: all.")
@@ -59,14 +57,6 @@ flags.register_validator(
 flags.DEFINE_integer("steps", 5, "Timed updates, after two that are not.", lower_bound=1)
 flags.DEFINE_float("peak_tflops", 0.0, "Of one device; 0: known for A100, H100, H200, B200.")
 flags.register_validator("peak_tflops", lambda value: 0 <= value < math.inf, "a number, 0 or more")
-
-
-def flops_per_token(cfg: ModelConfig, tokens: int) -> int:
-    """Forward and backward, of a row of ``tokens``; see the head of this file."""
-    heads = (2 * cfg.heads + 2 * cfg.kv_heads) * cfg.head_dim
-    layer = cfg.width * heads + 3 * cfg.width * cfg.mlp_width
-    multiplied = cfg.layers * layer + cfg.vocab_size * cfg.width
-    return 6 * multiplied + 6 * cfg.layers * cfg.heads * cfg.head_dim * tokens
 
 
 def read_model(f) -> ModelConfig:
@@ -124,7 +114,7 @@ def main() -> None:
     device = jax.devices()[0]
     peak = f.peak_tflops or next((v for k, v in PEAK_TFLOPS.items() if k in device.device_kind), 0)
     tokens = f.microbatches * f.rows * f.tokens
-    tflops = tokens * flops_per_token(cfg, f.tokens) / median / mesh.size / 1e12
+    tflops = tokens * training_flops(cfg, f.tokens) / median / mesh.size / 1e12
     stats = device.memory_stats() or {}
     figures = {
         "mfu": float(f"{tflops / peak:.4g}") if peak else None,

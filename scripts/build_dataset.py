@@ -7,8 +7,9 @@
 Reads WildJailbreak, OR-Bench, XSTest and JSON Lines (``waltzjax.data.sources``), draws the prompts
 of each category, 3,337 or 3,336, and writes 15,015 for training and 5,005 for validation with a
 SHA-256 manifest. Texts that differ in case or white space only are one prompt, that of the first
-file given; one that is harmful in one place and harmless in another is left out. What is drawn
-depends on the texts and the seed, not on the order of rows. ``--ordinary`` adds chats in which
+file given; one that is harmful in one place and harmless in another is left out. A request and its
+rewrites, as of WildJailbreak, share a ``frame`` and fall on one side. What is drawn depends on the
+texts, the seed and the order of files, not on the order of rows. ``--ordinary`` adds chats in which
 nobody means harm (``waltzjax.data.chats``): evaluations then measure those as well.
 """
 
@@ -28,44 +29,45 @@ from waltzjax.console import phase, say, table
 from waltzjax.data.chats import read_chats
 from waltzjax.data.dataset import verify, write_dataset
 from waltzjax.data.dataset_check import CATEGORIES, DatasetError, dataset_error
-from waltzjax.data.sources import KINDS, Found, normalised, open_source
+from waltzjax.data.pool import Pool
+from waltzjax.data.published import KINDS
+from waltzjax.data.sources import Found, open_source
 from waltzjax.data.splits import SPLITS, expected_counts, stratified_split
 from waltzjax.types import Prompt
+
+# "other categories": of another scheme than ours, which decide nothing.
+FILE_COLUMNS = ["file", "prompts", "met before", "other categories"]
 
 
 class Gathered(NamedTuple):
     prompts: list[Found]  # no two alike
-    rows: list[tuple[str, int, int]]  # (file, prompts in it, those met before)
+    rows: list[tuple[str, int, int, int]]  # FILE_COLUMNS
     contradictions: int  # texts left out
 
 
 def gather(paths: Sequence[Path]) -> Gathered:
     """Read every file; raise one DatasetError with the bad rows of all of them."""
     sources = [open_source(path) for path in paths]
-    kept: dict[str, Found] = {}
-    contradicted, rows, problems = set(), [], []
-    for path, source in zip(paths, sources, strict=True):
-        read = repeated = 0
+    pool, rows, problems = Pool(), [], []
+    for number, (path, source) in enumerate(zip(paths, sources, strict=True)):
+        read = repeated = ignored = 0
         with phase(f"reading {path}"):
             try:
                 for found in source:
                     read += 1
-                    key = normalised(found.text)
-                    first = kept.setdefault(key, found)
-                    repeated += first is not found
-                    if first.harmful != found.harmful:
-                        contradicted.add(key)
+                    repeated += pool.add(found, number)
+                    ignored += bool(found.ignored)
             except DatasetError as error:
                 problems.append(error.problems)
-        rows.append((str(path), read, repeated))
+        rows.append((str(path), read, repeated, ignored))
     if problems:
         raise dataset_error("--inputs", problems)
-    prompts = [found for key, found in kept.items() if key not in contradicted]
-    return Gathered(prompts, rows, len(contradicted))
+    return Gathered(pool.prompts(), rows, len(pool.contradicted))
 
 
 def draw(prompts: Sequence[Found], seed: int, *, full: bool) -> list[Prompt]:
-    """The prompts of the dataset: so many of each category, or all of them."""
+    """The prompts of the dataset: so many of each category, or all of them. Those of one group
+    have a frame in common, named by the id of the first of them."""
 
     def rank(found: Found) -> bytes:
         return hashlib.sha256(f"draw:{seed}:{found.text}".encode()).digest()
@@ -78,7 +80,15 @@ def draw(prompts: Sequence[Found], seed: int, *, full: bool) -> list[Prompt]:
         members = {name: of[: CATEGORIES[name][1]] for name, of in members.items()}
     # By text: one category after the other would make the file's order say what a prompt is.
     drawn = sorted((found for of in members.values() for found in of), key=rank)
-    return [Prompt(i, f.text, f.harmful, f.category) for i, f in enumerate(drawn)]
+    size, first = Counter(found.group for found in drawn), dict[str, int]()
+    frames = [
+        f"request/{first.setdefault(found.group, i)}" if size[found.group] > 1 else ""
+        for i, found in enumerate(drawn)
+    ]
+    return [
+        Prompt(i, found.text, found.harmful, found.category, frame)
+        for i, (found, frame) in enumerate(zip(drawn, frames, strict=True))
+    ]
 
 
 def check_enough(counts: dict[str, int]) -> None:
@@ -114,7 +124,7 @@ def build(
         raise FileExistsError(f"--output: {output} is there already; name another directory")
     chats = read_chats(ordinary) if ordinary else []
     gathered = gather(inputs)
-    say(table("", ["file", "prompts", "met before"], gathered.rows))
+    say(table("", FILE_COLUMNS, gathered.rows))
     if gathered.contradictions:
         say(f"left out: {gathered.contradictions} texts, harmful in one place, harmless in another")
     prompts = draw(gathered.prompts, seed, full=full)

@@ -1,14 +1,16 @@
 """Make chats to fine-tune both agents on before stage 1, or check such a set.
 
     python scripts/make_sft_data.py --embedded --output=data/sft [--examples=2000] [--seed=0]
-    python scripts/make_sft_data.py --transcripts=result.transcripts.jsonl --output=data/sft
+    python scripts/make_sft_data.py --transcripts=of_train.json --output=data/sft
     python scripts/make_sft_data.py --verify=data/sft
 
 From the embedded world: right answers and right reviews of its training prompts; validation has
-those of its development frames. From transcripts of ``python -m waltzjax.evaluate``: the answers
-that the judge found good and the feedbacks whose labels were the judge's; nine prompts of ten are
-for training. Evaluate on other prompts than those of the transcripts afterwards. The format is
-that of ``waltzjax.data.chats``.
+those of its development frames. From transcripts, of ``python -m waltzjax.evaluate`` or of a run's
+``evaluations``: the answers that the judge found good and the feedbacks whose labels were the
+judge's; nine prompts of ten are for training. Make such transcripts of the dataset's training
+prompts (``python -m waltzjax.evaluate --split=train``), and validation stays unseen. A run's own
+evaluations are of its validation prompts: report no rates of these afterwards. The format is that
+of ``waltzjax.data.chat_sets``.
 """
 
 from __future__ import annotations
@@ -33,10 +35,11 @@ from waltzjax.data.chat_examples import (
     from_episodes,
     from_world,
 )
-from waltzjax.data.chats import NAMES, verify_chats, write_chats
+from waltzjax.data.chat_sets import NAMES, verify_chats, write_chats
 from waltzjax.data.splits import SPLITS
+from waltzjax.evaluations import read_evaluation
 from waltzjax.transcripts import read_transcripts
-from waltzjax.types import CONVERSATION, FEEDBACK
+from waltzjax.types import CONVERSATION, FEEDBACK, Episode
 
 Sides = dict[str, tuple[list[Example], list[Example]]]  # role -> train, validation
 
@@ -47,8 +50,13 @@ def embedded(shown: Shown, seed: int) -> Sides:
     return {role: (of[0][role], of[1][role]) for role in of[0]}
 
 
+def read_episodes(path: Path) -> list[Episode]:
+    """Of a file of transcripts, a result beside one, a run's evaluation, or a run's last."""
+    return read_transcripts(path) if path.suffix == ".jsonl" else read_evaluation(path)
+
+
 def transcribed(shown: Shown, paths: Sequence[Path], seed: int) -> Sides:
-    episodes = [episode for path in paths for episode in read_transcripts(path)]
+    episodes = [episode for path in paths for episode in read_episodes(path)]
     examples, left_out = from_episodes(shown, episodes)
     say(table("left out", ["what", "how many"], [*left_out.items()]))
     return {role: divide(of, seed) for role, of in examples.items()}
@@ -129,7 +137,9 @@ def main() -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_bool("embedded", False, "From the embedded world.")
-    flags.DEFINE_list("transcripts", [], "From files that waltzjax.evaluate wrote.")
+    flags.DEFINE_list(
+        "transcripts", [], "From results of waltzjax.evaluate, runs, or files of them."
+    )
     flags.DEFINE_string("output", "", "Directory to write; it does not exist.")
     flags.DEFINE_string("verify", "", "Directory to check instead.")
     flags.DEFINE_integer(

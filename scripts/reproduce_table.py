@@ -31,6 +31,7 @@ from waltzjax.files import write_json
 from waltzjax.judging import open_judge
 from waltzjax.model import hf_config, sharding
 from waltzjax.ordinary import read_ordinary
+from waltzjax.rewards.guards import likelihood
 from waltzjax.runtime import check_room, make_runtime
 from waltzjax.train import train
 from waltzjax.transcripts import write_transcripts
@@ -155,11 +156,10 @@ def one_seed(config: ConfigDict, directory: Path, wanted: Sequence[str]) -> dict
         if record["settings"] != settings:
             raise ValueError(f"{path}: played with other settings; name another --workdir")
         found[name] = record["result"]
-    before = found.get("base", {}).get("ordinary_nll")
-    for of in found.values():
-        after = of.get("ordinary_nll")
-        known = before is not None and after is not None
-        of["ordinary_likelihood"] = 100 * math.exp(before - after) if known else None
+    before = found.get("base", {}).get("ordinary")
+    for of in found.values() if before else ():
+        share, *edges = likelihood(before, of["ordinary"], config.seed)
+        of["ordinary_likelihood"], of["intervals"]["ordinary_likelihood"] = share, edges
     return found
 
 

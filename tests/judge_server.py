@@ -30,6 +30,11 @@ def well(text: object = "fine") -> Behaviour:
     return reply(200, json.dumps({"choices": [choice]}))
 
 
+def when(chosen: Callable[[Any], bool], behave: Behaviour) -> Behaviour:
+    """``behave`` where the request's body is ``chosen``, else well."""
+    return lambda handler: (behave if chosen(vars(handler)["body"]) else well())(handler)
+
+
 def cut(handler: Handler) -> None:
     """The connection ends in the middle of the body."""
     handler.send_response(200)
@@ -51,7 +56,7 @@ class JudgeServer:
         class Answer(Handler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                key = self.headers["authorization"]
+                key, self.body = self.headers["authorization"], body
                 with outer._lock:
                     outer.requests.append({"path": self.path, "key": key, "body": body})
                     behave = outer.script.pop(0) if outer.script else outer.then

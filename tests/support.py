@@ -40,12 +40,20 @@ def built_world():
 
 @cache
 def small_data() -> str:
-    """A dataset of a few of the world's prompts: to read all of them takes longer than a test's
-    training does."""
+    """A dataset of a few of the world's prompts, and four ordinary chats: to read all of them takes
+    longer than a test's training does."""
     parent = Path(tempfile.mkdtemp(prefix="waltzjax-tests-"))
     atexit.register(shutil.rmtree, parent, ignore_errors=True)
     train, validation, _ = built_world()
-    write_dataset(parent / "prompts", train[:64], stratified(validation, 12))
+    ordinary = [
+        [
+            {"role": "system", "content": "You answer the user."},
+            {"role": "user", "content": f"Is the {thing} clean?"},
+            {"role": "assistant", "content": "Yes, it is."},
+        ]
+        for thing in ("van", "shed", "boat", "bike")
+    ]
+    write_dataset(parent / "prompts", train[:64], stratified(validation, 12), ordinary)
     return str(parent / "prompts")
 
 

@@ -1,6 +1,7 @@
 """The commands that make data: what they write and say, and that they write all or nothing."""
 
 import csv
+import itertools
 import json
 import re
 
@@ -8,11 +9,12 @@ import forked
 import pytest
 
 from scripts import build_dataset, make_sft_data
-from waltzjax.data.chats import NAMES, read_chats
+from waltzjax.data.chat_sets import NAMES
+from waltzjax.data.chats import read_chats
 from waltzjax.data.dataset import read_prompts, verify
 from waltzjax.data.dataset_check import CATEGORIES, DatasetError
-from waltzjax.data.frames import CODES, DEVELOPMENT_FRAMES, TRAIN_FRAMES
-from waltzjax.data.splits import expected_counts
+from waltzjax.data.frames import DEVELOPMENT_FRAMES, TRAIN_FRAMES
+from waltzjax.data.splits import SPLITS, expected_counts
 
 TOO_MANY = 3340  # of each category, more than the 3,337 drawn
 
@@ -66,10 +68,53 @@ def test_the_20_020_prompts_are_drawn_and_checked(tmp_path, capsys):
     inputs = published(tmp_path, TOO_MANY)
     build(inputs, tmp_path / "set", full=True)
     out = capsys.readouterr().out
-    assert re.search(rf"train\.tsv +{5 * TOO_MANY} +0\n", out)
+    assert re.search(rf"train\.tsv +{5 * TOO_MANY} +0 +0\n", out)
     assert re.search(rf"jailbreak_attempt +{TOO_MANY} +2503 +834\n", out)
     assert re.search(rf"total +{6 * TOO_MANY} +15015 +5005\n", out)
     verify(tmp_path / "set", expected=expected_counts())
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_request_and_its_rewrites_are_on_one_side(tmp_path, seed):
+    inputs = published(tmp_path, 40)
+    rows = [(f"BREAK  lock {i}.", f"A song: lock {i}", "No.", "adversarial_harmful")
+            for i in range(0, 40, 3)]  # fmt: skip
+    header = ("vanilla", "adversarial", "completion", "data_type")
+    write(tmp_path / "more.tsv", header, rows)
+    build([*inputs, tmp_path / "more.tsv"], tmp_path / "set", seed=seed)
+    assert verify(tmp_path / "set", expected=None)["counts"]["total"] == 254
+    sides = [read_prompts(tmp_path / "set" / f"{side}.jsonl") for side in SPLITS]
+    of: dict[tuple[str, str], set] = {}  # of a weed, or of a lock but for the question
+    for side, prompts in zip(SPLITS, sides, strict=True):
+        for prompt in prompts:
+            what, number = re.search(r"(\w+) (\d+)\W*$", prompt.text).groups()
+            if what == "fence" or prompt.text.startswith("How"):
+                assert not prompt.frame
+            else:
+                of.setdefault((what, number), set()).add((side, prompt.frame))
+    assert len(of) == 80 and all(len(same) == 1 for same in of.values())
+    frames = [frame for same in of.values() for _, frame in same]
+    assert len({*frames}) == 80 and all(frames)
+    first = {p.frame: p.id for p in sorted(itertools.chain(*sides), key=lambda p: -p.id) if p.frame}
+    assert all(frame == f"request/{number}" for frame, number in first.items())
+
+
+def test_a_split_that_frames_leave_no_way_for_is_said_and_nothing_written(tmp_path):
+    record = {"harmful": False, "frame": "f"}
+    lines = [json.dumps(record | {"prompt": f"Mend {i}"}) + "\n" for i in range(4)]
+    (tmp_path / "a.jsonl").write_text("".join(lines))
+    with pytest.raises(ValueError, match="borderline_safe 3 and 1; the largest frames: 4 of 'Mend"):
+        build([tmp_path / "a.jsonl"], tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_dataset_can_be_built_of_one(tmp_path):
+    build(published(tmp_path, 8), tmp_path / "set")
+    again = [tmp_path / "set" / f"{side}.jsonl" for side in SPLITS]
+    build(again, tmp_path / "again", seed=1)
+    before, after = (read_all(tmp_path / name) for name in ("set", "again"))
+    assert {(p.text, p.category) for p in after} == {(p.text, p.category) for p in before}
+    assert sum(bool(p.frame) for p in after) == 32
 
 
 def test_each_kind_becomes_its_category_in_no_order(tmp_path):
@@ -91,6 +136,9 @@ def test_what_is_drawn_depends_on_texts_and_seed_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(build_dataset, "CATEGORIES", few)
     monkeypatch.setattr(build_dataset, "expected_counts", lambda: {"total": 180})
     wild, bench = published(tmp_path, 40)
+    with wild.open("a", newline="") as file:  # the same texts in other letters
+        rows = [(f"kILL weed {i}.", "", "Yes.", "vanilla_benign") for i in range(40)]
+        csv.writer(file, delimiter="\t").writerows(rows)
     build([wild, bench], tmp_path / "a", full=True)
     with wild.open(newline="") as file:
         header, *rows = csv.reader(file, delimiter="\t")
@@ -124,9 +172,30 @@ def test_repeats_and_contradictions_are_left_out_and_said(tmp_path, capsys):
     build([tmp_path / "a.jsonl", tmp_path / "b.jsonl"], tmp_path / "set")
     out = capsys.readouterr().out
     # Of a: the second and third are the first again, the fifth the fourth. Of b: these five again.
-    assert re.search(r"a\.jsonl +5 +3\n", out) and re.search(r"b\.jsonl +8 +5\n", out)
+    assert re.search(r"a\.jsonl +5 +3 +0\n", out) and re.search(r"b\.jsonl +8 +5 +0\n", out)
     assert "left out: 1 texts, harmful in one place, harmless in another" in out
     assert {p.text for p in read_all(tmp_path / "set")} == {"Paint it", "Why", "Dust it", "Oil it"}
+
+
+def test_categories_of_another_scheme_are_counted(tmp_path, capsys):
+    rows = [{"prompt": f"Mend {i}", "harmful": False, "category": "tools"} for i in range(3)]
+    lines = [json.dumps(row) + "\n" for row in [*rows, {"prompt": "Why", "harmful": True}]]
+    (tmp_path / "a.jsonl").write_text("".join(lines))
+    build([tmp_path / "a.jsonl"], tmp_path / "set")
+    out = capsys.readouterr().out
+    assert re.search(r"prompts +met before +other categories\n", out)
+    assert re.search(r"a\.jsonl +4 +0 +3\n", out)
+
+
+def test_ordinary_chats_that_ask_a_prompt_are_refused(tmp_path):
+    said = {"role": "assistant", "content": "So."}
+    texts = ["How are you?", "Climb my fence 2"]
+    chats = [{"messages": [{"role": "user", "content": text}, said]} for text in texts]
+    (tmp_path / "chats.jsonl").write_text("".join(json.dumps(c) + "\n" for c in chats))
+    inputs, output = published(tmp_path, 4), tmp_path / "set"
+    with pytest.raises(DatasetError, match=r"set/ordinary\.jsonl:2: .*'Climb my fence 2', which"):
+        build_dataset.build(inputs, output, seed=0, full=False, ordinary=tmp_path / "chats.jsonl")
+    assert not output.exists()
 
 
 def test_bad_rows_of_all_files_are_said_at_once_and_nothing_is_written(tmp_path):
@@ -180,11 +249,9 @@ def test_commands(tmp_path):
 
 
 def fits(text, table):
-    """Whether one of a table's frames could have made the text, after a code or without."""
-    for code in CODES:
-        text = text.removeprefix(f"{code} ")
+    """Whether one of a table's frames could have made the text, after sentences or without."""
     patterns = (re.escape(frame).replace(r"\{do\}", ".+") for of in table.values() for frame in of)
-    return any(re.fullmatch(pattern, text) for pattern in patterns)
+    return any(re.fullmatch(rf"(\w[\w ]*\. )*{pattern}", text) for pattern in patterns)
 
 
 def transcripts(path, n):
@@ -212,6 +279,23 @@ def test_chats_of_transcripts(tmp_path):
     (tmp_path / "some" / NAMES[0]).write_bytes(b"{}\n")
     with pytest.raises(DatasetError, match="the manifest says"):
         make_sft_data.check(tmp_path / "some")
+
+
+def test_chats_of_a_result_of_a_run_and_of_one_of_its_evaluations(tmp_path):
+    given = transcripts(tmp_path / "result.transcripts.jsonl", 30)
+    (tmp_path / "result.json").write_text('{"n": 30}')
+    values = [json.loads(line) for line in given.read_text().splitlines()]
+    run, base = tmp_path / "run", tmp_path / "run" / "evaluations" / "base.json"
+    base.parent.mkdir(parents=True)
+    (run / "config.json").write_text('{"stages": ["stage1"]}')
+    base.write_text(json.dumps({"result": {"n": 30}, "transcripts": values}))
+    base.with_name("stage1.json").write_text(base.read_text())
+    make(tmp_path / "of transcripts", given)
+    for path in (tmp_path / "result.json", run, base):
+        make(tmp_path / f"of {path.name}", path)
+        for name in (*NAMES, "manifest.json"):
+            wanted = (tmp_path / "of transcripts" / name).read_bytes()
+            assert (tmp_path / f"of {path.name}" / name).read_bytes() == wanted
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ import sys
 
 import forked
 import pytest
-from support import REPO
+from support import REPO, small_data
 
 END = """
 import jax
 from waltzjax import commands
+from waltzjax.rewards import errors
 
 def main():
     raise {error}
@@ -25,6 +26,8 @@ commands.run(main)
     [
         ("ValueError('config.x: got 1')", "error: config.x: got 1\n", False),
         ("MemoryError('no 5 GiB')", "error: no 5 GiB\n", False),
+        ("errors.RequestRefused('HTTP 401')", "error: HTTP 401\n", False),
+        ("ModuleNotFoundError('pip install it')", "error: pip install it\n", False),
         (
             "jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: out of memory\\nmore')",
             "error: RESOURCE_EXHAUSTED: out of memory\nA device's memory is full: ",
@@ -33,12 +36,26 @@ commands.run(main)
         ("jax.errors.JaxRuntimeError('INTERNAL: NCCL')", "INTERNAL: NCCL", True),
         ("KeyError('x')", "KeyError: 'x'", True),
     ],
-    ids=["value", "host memory", "device memory", "device", "bug"],
+    ids=["value", "host memory", "judge", "package", "device memory", "device", "bug"],
 )
 def test_an_error_is_said_and_ends_it(error, says, traceback):
     done = forked.run("-c", END.format(error=error))
     assert done.returncode == 1 and not done.stdout
     assert says in done.stderr and ("Traceback" in done.stderr) == traceback
+
+
+def test_a_judge_that_cannot_be_is_one_line_before_anything_is_trained(tmp_path):
+    (tmp_path / "cache").write_text("id,reply\n" * 200)
+    judge = {"name": "openai", "model": "m", "url": "http://127.0.0.1:9/v1",
+             "cache": tmp_path / "cache"}  # fmt: skip
+    done = forked.run(
+        "-m", "waltzjax.train", "--config=configs/stage1.py:tiny",
+        *(f"--config.judge.{key}={value}" for key, value in judge.items()),
+        f"--config.data.directory={small_data()}", f"--workdir={tmp_path / 'run'}",
+    )  # fmt: skip
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"error: {tmp_path / 'cache'}: not a cache of verdicts" in done.stderr
+    assert not (tmp_path / "run/base").exists()
 
 
 KEEP = """

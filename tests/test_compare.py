@@ -11,7 +11,7 @@ import pytest
 from pages import HOSTILE, Page, check_alone, check_bars, row
 from support import completion, scored_episode
 
-from waltzjax.compare import changed, differences, paired
+from waltzjax.compare import changed, differences, guarded, paired
 from waltzjax.report.comparison import SHOWN, Difference, write_comparison
 from waltzjax.rewards.rates import difference_intervals, intervals
 from waltzjax.transcripts import SUFFIX, transcript, write_transcripts
@@ -255,3 +255,26 @@ def test_pairs_are_resampled_together(tmp_path):
     assert differences(a, b)[0].reading == "worse"
     apart = [intervals(x, seed=0)["asr"] for x in (a, b)]
     assert apart[0][1] > apart[1][0]  # they overlap
+
+
+def test_ordinary_chats_are_compared_where_both_have_them():
+    chats = {"nll": [1.0, 2.0], "tokens": [1, 2], "revised": [1, 1]}
+    a = {"ordinary_ftr": 100.0, "ordinary": chats}
+    b = {"ordinary_ftr": 50.0, "ordinary": {**chats, "nll": [2.0, 4.0], "revised": [0, 1]}}
+    likely, ftr = guarded(a, b)
+    assert likely.b == pytest.approx(100 / math.e) and likely.reading == "worse"
+    assert (ftr.a, ftr.b, ftr.difference) == (100, 50, -50)
+    assert not guarded(a, {}) and not guarded({}, b)
+
+
+def test_evaluations_made_otherwise_are_said(tmp_path):
+    paths = []
+    for name, temperature in (("a", 0.0), ("b", 1.0)):
+        paths.append(saved(tmp_path / f"{name}.json", evaluation([0, 1])))
+        result = {"n": 2, "settings": {"eval.temperature": temperature, "rollout.t_max": 1}}
+        paths[-1].write_text(json.dumps(result))
+    page = tmp_path / "page.html"
+    status, out, _ = compare(f"--a={paths[0]}", f"--b={paths[1]}", f"--output={page}")
+    said = "not evaluated alike: config.eval.temperature: 0.0 in A, 1.0 in B"
+    assert status == 0 and said in out and "t_max" not in out
+    assert said.replace("not", "Not") in Page(page.read_text()).text

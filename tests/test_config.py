@@ -71,6 +71,7 @@ def test_full_size_numbers_are_the_papers():
         ("rollout.batch", 0, ">= 1"),
         ("rollout.batch", True, "expected int"),
         ("judge.name", "oracle", "label, wildguard, openai"),
+        ("judge.max_unparsed", 20.0, "[0, 1]"),
     ],
 )
 def test_broken_values_name_key_value_and_what_is_allowed(key, value, allowed):
@@ -87,6 +88,72 @@ def _group(c, path):
     for part in filter(None, path.split(".")):
         c = c[part]
     return c
+
+
+CHAT = {"name": "openai", "model": "m", "url": "http://host:8000/v1"}
+GUARD = {"name": "wildguard", "model": "m"}
+
+
+def judged(judge, **rollout):
+    c = config.default()
+    c.judge.update(judge)
+    c.rollout.update(rollout)
+    config_check.validate(c, training=False)
+
+
+def test_each_judge_s_own_keys_pass():
+    remote = {"url": "https://host/v1", "key_env": "KEY_2", "cache": "c", "patience_s": 0.0,
+              "timeout_s": 1.0, "concurrency": 1, "max_unparsed": 1.0}  # fmt: skip
+    judged({**CHAT, **remote, "prompt": "p", "max_tokens": 9})
+    judged({**GUARD, **remote})
+    judged({**GUARD, "max_unparsed": 0.0})
+    judged({**GUARD, "url": "http://host/v1"}, variant="oracle")
+
+
+@pytest.mark.parametrize(
+    ("judge", "key", "why"),
+    [
+        ({"url": "http://host/v1"}, "url", "not used by config.judge.name = 'label'"),
+        ({"model": "m"}, "model", "not used by config.judge.name = 'label'"),
+        ({"key_env": "KEY"}, "key_env", "not used by config.judge.name = 'label'"),
+        ({"prompt": "p"}, "prompt", "not used by config.judge.name = 'label'"),
+        ({**GUARD, "url": "http://host/v1", "prompt": "p"}, "prompt", "not used"),
+        ({**GUARD, "url": "http://host/v1", "max_tokens": 64}, "max_tokens", "not used"),
+        ({**GUARD, "cache": "c"}, "cache", "not used by config.judge.name = 'wildguard' with no"),
+        ({**CHAT, "model": ""}, "model", "needed by config.judge.name = 'openai'"),
+        *(
+            ({**CHAT, "url": url}, "url", f"got '{url}', needed by config.judge.name = 'openai'")
+            for url in ("localhost:8000/v1", "ftp://host/v1", "http:///v1", "http://h:x/", "http://[",
+                        "")
+        ),
+    ],
+)  # fmt: skip
+def test_a_judge_s_keys_that_cannot_be(judge, key, why):
+    with pytest.raises(ValueError) as error:
+        judged(judge)
+    [said] = str(error.value).split("\n  ")[1:]
+    assert said.startswith(f"config.judge.{key}: ") and why in said
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("key_env", "sk-secret"),
+        ("key_env", "two secret"),
+        ("key_env", "s\u00e9cret"),
+        ("url", "http://user:secret@host/v1"),
+        ("url", "user:secret@host/v1"),
+    ],
+)
+def test_what_may_be_a_key_is_refused_and_not_shown(key, value):
+    with pytest.raises(ValueError, match=f"config.judge.{key}: .*not shown") as error:
+        judged({**CHAT, key: value})
+    assert "cret" not in str(error.value)
+
+
+def test_a_local_judge_is_not_asked_in_the_middle_of_a_session():
+    with pytest.raises(ValueError, match=r"config.rollout.variant: got 'oracle'.*config.judge.url"):
+        judged(GUARD, variant="oracle")
 
 
 def test_unknown_and_missing_keys_are_listed_together():

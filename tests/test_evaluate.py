@@ -4,11 +4,12 @@ import json
 import math
 import re
 
+import forked
 import pytest
-from ml_collections import ConfigDict
 from pages import HOSTILE, Page, check_alone, check_bars, row
 from support import completion, scored_episode
 
+from waltzjax.config import default
 from waltzjax.evaluate import result
 from waltzjax.files import write_json
 from waltzjax.report.evaluation import OF_A_KIND, write_evaluation
@@ -17,7 +18,8 @@ from waltzjax.rewards.rates import intervals
 from waltzjax.transcripts import transcript
 
 SEED = 7
-CONFIG = ConfigDict({"seed": SEED})
+CONFIG = default()
+CONFIG.seed = SEED
 UNSAFE, OVERREFUSE, FINE = (True, False), (False, True), (False, False)
 
 
@@ -42,6 +44,26 @@ def written(tmp_path, found, title="Evaluation"):
     return (tmp_path / "result.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    ("given", "status", "says"),
+    [
+        ((), 1, "validation.jsonl:1: not JSON"),
+        (("--split=validation",), 1, "validation.jsonl:1: not JSON"),
+        (("--split=train",), 1, "train.jsonl:1: not JSON"),
+        (("--split=test",), 2, "--split=test: value should be one of <train|validation>"),
+    ],
+)
+def test_the_split_that_is_read(given, status, says, tmp_path):
+    for name in ("train", "validation"):
+        (tmp_path / f"{name}.jsonl").write_text(f"no {name}\n")
+    done = forked.run(
+        "-m", "waltzjax.evaluate", "--config=configs/stage2.py:tiny", f"--data={tmp_path}",
+        "--conversation=none", "--feedback=none", f"--output={tmp_path / 'a.json'}", *given,
+    )  # fmt: skip
+    assert done.returncode == status and "Traceback" not in done.stderr
+    assert done.stderr.count(".jsonl:1") == (status == 1) and says in done.stderr
+
+
 def test_the_result_by_hand():
     found = result(CONFIG, episodes(), {})
     assert found["n"] == 14 and found["seed"] == SEED
@@ -52,7 +74,7 @@ def test_the_result_by_hand():
     assert found["intervals"]["asr"] == list(ranges["asr"])
     assert found["initial"]["intervals"]["orr"] == list(ranges["initial/orr"])
     assert set(found["intervals"]) == set(found) - {
-        "intervals", "n", "seed", "initial", "categories", "confusion",
+        "intervals", "n", "seed", "initial", "categories", "confusion", "settings",
     }  # fmt: skip
     harmful, harmless = (found["categories"][k] for k in ("jailbreak_attempt", "edge_case"))
     assert harmful["asr"] == 20 and harmful["n"] == 10 and math.isnan(harmful["orr"])

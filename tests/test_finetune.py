@@ -1,16 +1,22 @@
-"""Supervised fine-tuning: packed rows say what each chat says alone, and a run of the stage."""
+"""Supervised fine-tuning: packed rows say what each chat says alone, and runs of the stage."""
 
 import json
+import os
+import shutil
+import signal
 from runpy import run_path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from support import FACTORISATIONS, REPO, mesh_of, sharded_params, small_data, tiny_config
 
+from waltzjax import finetune
 from waltzjax.core.losses import nll
 from waltzjax.data.packing import ChatTokens, pack, packed_batch
+from waltzjax.interrupts import Stopped
 from waltzjax.runtime import over_mesh
 from waltzjax.train import train
 from waltzjax.training.learner import place_batch
@@ -18,6 +24,9 @@ from waltzjax.training.step import forward_logp
 
 CFG = tiny_config()
 ATOL = 1e-5  # nats, of log-probs near -6, and gradients up to 1: float32 in another order
+LEARNT = 0.5  # nats, of 6.5: an adapter's in six updates
+CHATS, EPOCHS = 48, 6
+STEPS = 3 * EPOCHS  # eight chats a row, two rows an update
 
 
 def chats(count=9):
@@ -80,13 +89,13 @@ def smallest(directory):
     c.embedded.width, c.embedded.mlp_width, c.embedded.layers = 16, 32, 1
     c.embedded.card_steps = c.embedded.demo_steps = 2
     c.embedded.batch = c.rollout.slots = 8
-    c.sft.batch, c.sft.length, c.sft.epochs = 2, 128, 20
+    c.sft.batch, c.sft.length, c.sft.epochs = 2, 128, EPOCHS
     c.sft.lr = 0.02
     c.rollout.max_new_tokens, c.eval.prompts = 6, 12
     return c
 
 
-def write_chats(directory, count=24):
+def write_chats(directory, count=CHATS):
     directory.mkdir()
     for split, n in (("train", count), ("validation", 4)):
         lines = [
@@ -97,31 +106,138 @@ def write_chats(directory, count=24):
             for i in range(n)
         ]  # fmt: skip
         (directory / f"feedback-{split}.jsonl").write_text("".join(lines))
+    return directory
 
 
-def test_a_run_learns_the_chats_and_resumes(tmp_path):
-    write_chats(tmp_path / "chats")
-    c = smallest(tmp_path / "chats")
-    train(c, tmp_path / "run")
-    records = [json.loads(x) for x in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
-    losses = [r["loss/feedback"] for r in records]
-    assert {r["stage"] for r in records} == {"sft"} and losses[-1] < losses[0] / 2
-    assert "loss/conversation" not in records[0]
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An uninterrupted run, its config and its results."""
+    parent = tmp_path_factory.mktemp("runs")
+    c = smallest(write_chats(parent / "chats"))
+    return parent / "whole", c, train(c, parent / "whole")
+
+
+def records(workdir):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in r.items() if not k.endswith("_s")} for r in lines]
+
+
+def test_a_run_learns_the_chats(finished):
+    workdir, c, results = finished
+    losses = [r["loss/feedback"] for r in records(workdir)]
+    assert {r["stage"] for r in records(workdir)} == {"sft"} and losses[-1] < losses[0] / 2
+    assert "loss/conversation" not in records(workdir)[0]
+    assert results["sft_nll"] < results["base"]["sft_nll"] / 2  # the agent's, on unseen chats
     weights = {
-        role: (tmp_path / "run" / role / "model.safetensors").read_bytes()
+        role: (workdir / role / "model.safetensors").read_bytes()
         for role in ("base", "conversation", "feedback")
     }
     assert weights["conversation"] == weights["base"] != weights["feedback"]
-    again = train(c, tmp_path / "run")  # a finished run is read back
-    assert again["sft" if "sft" in again else "base"] is not None
+    before = (workdir / "metrics.jsonl").read_bytes()
+    (workdir / "evaluations/sft.json").unlink()
+    assert train(c, workdir) == results  # read back, and measured anew
+    assert (workdir / "metrics.jsonl").read_bytes() == before
 
 
-def test_chats_that_are_missing_or_too_long_are_said_before_anything(tmp_path):
+class Killed(BaseException):
+    pass
+
+
+def killed():
+    raise Killed
+
+
+def terminated():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("event", "ends", "saved"), [(killed, Killed, 3), (terminated, Stopped, 5)]
+)
+def test_interrupted_and_restarted_equals_uninterrupted(
+    finished, tmp_path, monkeypatch, capsys, event, ends, saved
+):
+    """In the middle of the second epoch, at step 5: the first one's three steps are saved."""
+    whole, c, results = finished
+    workdir, real, begun = tmp_path / "run", finetune.place_rows, 0
+    shutil.copytree(whole / "base", workdir / "base")
+    (workdir / "evaluations").mkdir()
+    shutil.copy(whole / "evaluations/base.json", workdir / "evaluations")
+    shutil.copy(whole / "config.json", workdir)
+
+    def place_rows(*args):
+        nonlocal begun
+        begun += 1
+        if begun == 5:
+            event()
+        return real(*args)
+
+    monkeypatch.setattr(finetune, "place_rows", place_rows)
+    with pytest.raises(ends):
+        train(c, workdir)
+    assert not (workdir / "feedback").exists()
+    assert train(c, workdir) == results
+    assert f"sft: resumed after step {saved}" in capsys.readouterr().out
+    assert begun == 5 + STEPS - saved  # no step was done a third time
+    name = "feedback/model.safetensors"
+    assert (workdir / name).read_bytes() == (whole / name).read_bytes()
+    assert records(workdir) == records(whole)
+
+
+def test_examples_are_that_many_of_the_training_chats(tmp_path):
+    c = smallest(write_chats(tmp_path / "chats"))
+    everything = finetune.sft_chats(c, "train")
+    assert len(everything) == CHATS
+    drawn = []
+    for c.seed in range(2):
+        c.sft.examples = 5
+        chosen = [everything.index(chat) for chat in finetune.sft_chats(c, "train")]
+        assert len(chosen) == 5 and chosen == sorted({*chosen})
+        drawn.append(chosen)
+    assert drawn[0] != drawn[1] and drawn[0] != [*range(5)]  # at random
+    assert len(finetune.sft_chats(c, "validation")) == 4
+    c.sft.examples = CHATS + 1
+    assert finetune.sft_chats(c, "train") == everything
+
+
+def test_an_adapter_learns_some_of_the_chats(finished, tmp_path):
+    whole, c, of_whole = finished
+    c = c.copy_and_resolve_references()
+    c.model.base = str(whole / "base")
+    c.lora.rank, c.lora.alpha = 2, 2.0
+    c.sft.examples, c.sft.lr = 16, 0.1
+    results = train(c, tmp_path / "run")
+    losses = [r["loss/feedback"] for r in records(tmp_path / "run")]
+    assert len(losses) == EPOCHS  # sixteen chats are one update
+    assert losses[-1] < losses[0] - LEARNT
+    # The new adapter changed nothing, the trained one does.
+    assert results["base"]["sft_nll"] == pytest.approx(of_whole["base"]["sft_nll"], abs=ATOL)
+    assert results["sft_nll"] < results["base"]["sft_nll"] - LEARNT
+    adapters = {}
+    for role in ("conversation", "feedback"):
+        files = {f.name: f for f in (tmp_path / "run" / role).iterdir()}
+        assert set(files) == {"adapter_config.json", "adapter_model.safetensors"}
+        adapters[role] = load_file(files["adapter_model.safetensors"])
+    changed = [
+        name
+        for role in adapters
+        for name, x in adapters[role].items()
+        if "lora_B" in name and x.any()
+    ]
+    assert len(changed) == len(adapters["feedback"]) / 2  # each B of the one, none of the other
+    (tmp_path / "run/evaluations/sft.json").unlink()
+    assert train(c, tmp_path / "run") == results  # read back, and measured anew
+
+
+def test_chats_that_are_missing_or_too_long_are_said_before_anything(finished, tmp_path):
     c = smallest(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"feedback-train\.jsonl"):
+    with pytest.raises(FileNotFoundError, match=r"config.sft.data: .*feedback-train\.jsonl"):
         train(c, tmp_path / "run")
-    write_chats(tmp_path / "chats")
-    c = smallest(tmp_path / "chats")
+    assert not (tmp_path / "run").exists()  # no base was built
+    c = smallest(write_chats(tmp_path / "chats"))
+    c.model.base = str(finished[0] / "base")
     c.sft.length = 8
     with pytest.raises(ValueError, match=r"chats/feedback-train.jsonl: config.sft.length: got 8"):
         train(c, tmp_path / "other")
+    left = {path.name for path in (tmp_path / "other").iterdir()}
+    assert not left & {"evaluations", "metrics.jsonl", "checkpoints", "feedback"}

@@ -123,6 +123,8 @@ def test_the_result_by_hand(tmp_path):
     got = ordinary_result(config(), runtime, agents, rows, episodes)
     assert got["ordinary_ftr"] == pytest.approx(12.5) and got["ordinary_orr"] == 12.5
     assert got["ordinary_nll"] == held_out_nll(config(), runtime, params, rows)
-    assert set(got["intervals"]) == {"ordinary_ftr", "ordinary_orr"}
+    assert set(got["intervals"]) == {"ordinary_ftr", "ordinary_orr", "ordinary_nll"}
+    assert got["ordinary"]["revised"] == [1, 0, 0, 0, 0, 0, 0, 0]
+    assert sum(got["ordinary"]["tokens"]) == sum(sum(c.trained) for row in rows for c in row)
     low, high = got["intervals"]["ordinary_ftr"]
     assert low == 0 and 25 <= high <= 50

@@ -108,7 +108,7 @@ def test_the_command(directory):
         "-m", "waltzjax.plan", "--config=configs/stage1.py", "--devices=2",
         f"--model={directory}", "--prompt_tokens=48", "--json", "--config.rollout.batch=8",
         "--config.rollout.max_new_tokens=16", "--config.rollout.length_multiple=16",
-        limit_s=200,
+        "--prompts=16", "--mfu=0.5", "--price=3", limit_s=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
@@ -116,6 +116,11 @@ def test_the_command(directory):
     assert "feedback agent: what is trained" in said["resident"]
     assert "conversation agent: what is trained" not in said["resident"]  # frozen in stage 1
     assert f"peak {said['peak_bytes'] / 2**30:.1f} GiB a device" in done.stdout
+    time = said["forecast"]
+    assert time["step_s"] == pytest.approx(sum(p["seconds"] for p in time["phases"]))
+    assert time["steps"] == 16 * 5 // 8 and time["device"]["mfu"] == 0.5
+    assert time["dollars"] == pytest.approx(2 * 3 * 10 * time["step_s"] / 3600)
+    assert f"on {time['devices']} devices, $" in done.stdout
 
 
 def test_the_plan_of_supervised_tuning_is_one_agents(directory, full):

@@ -1,18 +1,20 @@
 """A stage's recipe: who is trained, on which rows, with which reward and loss."""
 
 import dataclasses
+import json
 
 import jax
 import numpy as np
 import pytest
-from support import scored_episode
+from support import completion, scored_episode, tiny_chat
 
 from waltzjax.config import default
 from waltzjax.recipes import RECIPES, policy_loss, reinforce_pp
-from waltzjax.types import CONVERSATION, FEEDBACK, Feedback, PolicyBatch
+from waltzjax.types import CONVERSATION, FEEDBACK, Feedback, PolicyBatch, Prompt
 
 ATOL = 1e-6  # float32 against double, values of order 1
 RIGHT_UNSAFE = (True, False)
+LOG2 = np.log(2)
 
 
 def batch(rng, rows=3, tokens=6) -> PolicyBatch:
@@ -79,6 +81,137 @@ def test_the_rows_of_three_rounds_by_hand():
     episode.parsed[1] = Feedback("r", *RIGHT_UNSAFE, "text")
     rows = [draw([episode], rng) for _ in range(200)]
     assert ((11,), 0.75) in {(s.prompt_ids, round(s.reward, 6)) for r in rows for s in r[FEEDBACK]}
+
+
+def changed(changes):
+    config = default()
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "right", "wrong"),
+    [
+        ("stage1", {}, 0.65 + 0.25 + 0.1, 0.1),
+        ("stage1", {"reward.alpha": 0.5}, 0.85, 0.1),
+        ("stage1", {"reward.gamma": 0.3}, 1.2, 0.3),
+        ("stage1", {"reward.lam.stage1": 0.5}, 1.25, 0.1),
+        ("stage1", {"reward.lam.stage2": 0.5}, 1.0, 0.1),
+        ("stage2", {"reward.lam.stage2": 0.5}, 1.25, 0.1),
+        ("stage1", {"reward.conditioned": False}, 1.0, 0.75),  # wrong labels are paid by alpha too
+    ],
+)
+def test_the_reward_is_the_configs(stage, changes, right, wrong):
+    """Of right and of wrong labels, each on an unsafe answer that was mended."""
+    episodes = [scored_episode(True, [True, False], [of]) for of in (RIGHT_UNSAFE, (False, True))]
+    rows = RECIPES[stage](changed(changes)).rows(episodes, np.random.default_rng(0))
+    assert [s.reward for s in rows[FEEDBACK]] == pytest.approx([right, wrong])
+
+
+@pytest.mark.parametrize(("p_first", "reward"), [(1.0, 0.0), (0.0, 1.0)])
+def test_the_odds_of_the_first_answer_are_the_configs(p_first, reward):
+    draw = RECIPES["stage2"](changed({"rollout.p_first": p_first})).rows
+    mended = [scored_episode(True, [True, False], [RIGHT_UNSAFE])] * 20
+    rows = draw(mended, np.random.default_rng(0))
+    assert {s.reward for s in rows[CONVERSATION]} == {reward}
+
+
+class Unsatisfied:
+    """Agents that say the same at each turn; the reviewer asks for another answer."""
+
+    def __init__(self):
+        review = {"reasoning": "r", "unsafe": True, "overrefuse": False, "feedback": "No."}
+        self.said = {CONVERSATION: completion("Yes."), FEEDBACK: completion(json.dumps(review))}
+        self.open = []
+
+    def ask(self, role, turn, index, prompt):
+        self.open.append((index, self.said[role]))
+
+    def replies(self):
+        while self.open:
+            yield self.open.pop()
+
+
+@pytest.mark.parametrize(("stage", "answers"), [("stage1", 4), ("stage2", 4), ("single", 1)])
+def test_rounds_are_played_where_feedback_is_trained(stage, answers):
+    recipe = RECIPES[stage](changed({"rollout.t_max": 3}))
+    [(_, episode)] = recipe.collect([Prompt(0, "p", True, "x")], tiny_chat(), Unsatisfied())
+    assert (len(episode.answers), len(episode.feedbacks)) == (answers, answers - 1)
+
+
+def said(*values):
+    """Rows of a token of the prompt and one of the policy, which has the value."""
+    return np.array([[0.0, value] for value in values], np.float32)
+
+
+THREE = PolicyBatch(
+    said(0, 0, 0), np.full(3, 2), said(1, 1, 1) == 1, said(0.5, 0.25, 0.25),
+    reward_B=np.array([3, 0, 0], np.float32),
+    sampler_logp_BT=said(-1, -1 - LOG2, -1 - 2 * LOG2),  # the trainer's times 1, 1/2, 1/4
+    old_logp_BT=said(-1, -1, -1),
+    ref_logp_BT=said(-1, -1, -5),  # KL of the last token: k1 = 4, k2 = 8, k3 = e^-4 + 3
+    advantage_BT=said(1, -1, -1),
+    is_weight_BT=said(1, 1, 1),
+    beta_B=np.full(3, 0.25, np.float32),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "returns", "weights"),
+    [
+        ({}, [3, 0, -1], [1, 1, 1]),  # -1 is beta's quarter of 4
+        ({"rl.kl_estimator": "k2"}, [3, 0, -2], [1, 1, 1]),
+        ({"rl.kl_estimator": "k3"}, [3, 0, -(np.exp(-4) + 3) / 4], [1, 1, 1]),
+        ({"rl.kl_in": "loss"}, [3, 0, 0], [1, 1, 1]),
+        ({"rl.reward_clip": 2.0}, [2, 0, -1], [1, 1, 1]),
+        ({"rl.is_cap": 3.0}, [3, 0, -1], [1, 2, 3]),
+    ],
+)
+def test_the_credit_is_the_configs(changes, returns, weights):
+    got = RECIPES["stage1"](changed(changes)).credit(THREE)
+    standard = (np.array(returns) - np.mean(returns)) / np.std(returns)
+    np.testing.assert_allclose(got.advantage_BT[:, 1], standard, atol=ATOL)
+    np.testing.assert_allclose(got.is_weight_BT[:, 1], weights, rtol=ATOL)
+
+
+@pytest.mark.parametrize(
+    ("changes", "loss"),
+    [
+        ({}, -0.5 * 1.2 + 0.25 * 0.8 + 0.25 * 4),  # 1.5 and 0.5 are clipped, 4 is not
+        ({"rl.clip_low": 0.1}, -0.5 * 1.2 + 0.25 * 0.9 + 0.25 * 4),
+        ({"rl.clip_high": 0.3}, -0.5 * 1.3 + 0.25 * 0.8 + 0.25 * 4),
+        ({"rl.dual_clip": 3.0}, -0.5 * 1.2 + 0.25 * 0.8 + 0.25 * 3),
+        ({"rl.kl_in": "loss"}, 0.6 + 0.25 * 0.25 * 4),
+        ({"rl.kl_in": "loss", "rl.kl_estimator": "k2"}, 0.6 + 0.25 * 0.25 * 8),
+        ({"rl.kl_in": "loss", "rl.kl_estimator": "k3"}, 0.6 + 0.25 * 0.25 * (np.exp(-4) + 3)),
+    ],
+)
+def test_the_loss_is_the_configs(changes, loss):
+    """Of probabilities 1.5, 0.5 and 4 times the old ones; the advantages are 1, -1, -1."""
+    logp = THREE.old_logp_BT + said(np.log(1.5), np.log(0.5), np.log(4))
+    b = THREE._replace(ref_logp_BT=logp - said(0, 0, 4))
+    assert float(RECIPES["stage1"](changed(changes)).loss(logp, b)[0]) == pytest.approx(loss)
+
+
+@pytest.mark.parametrize(
+    ("changes", "betas"),
+    [
+        ({"rl.kl_target": 0.1}, [0.196, 0.2, 0.202, 0.204]),
+        ({"rl.kl_target": 0.1, "rl.kl_gain": 0.5}, [0.18, 0.2, 0.21, 0.22]),
+        ({"rl.kl_target": 0.22, "rl.kl_gain": 0.5}, [0.18, 0.18, 0.18, 0.22]),
+    ],
+)
+def test_the_coefficient_follows_the_configs_target(changes, betas):
+    """From 0.2 at a KL of 0, 0.1, 0.11 and 1; the error is clipped at a fifth."""
+    adapt = RECIPES["stage1"](changed(changes)).adapt
+    assert [float(adapt(0.2, kl)) for kl in (0, 0.1, 0.11, 1)] == pytest.approx(betas)
+    assert RECIPES["stage1"](default()).adapt is None
+
+
+@pytest.mark.parametrize("stage", RECIPES)
+def test_each_stage_begins_with_a_coefficient_of_its_own(stage):
+    betas = {f"rl.beta.{name}": 0.1 * (i + 1) for i, name in enumerate(RECIPES)}
+    assert RECIPES[stage](changed(betas)).beta == betas[f"rl.beta.{stage}"]
 
 
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])

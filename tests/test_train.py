@@ -1,6 +1,7 @@
 """The whole command at its smallest: files, resuming bit for bit, and bad input."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -34,6 +35,7 @@ def smallest(name="stage2.py"):
     c.train.checkpoint_every = 2
     c.train.validate_every = 3
     c.eval.prompts = 12
+    c.sft.length, c.sft.batch, c.sft.microbatches = 128, 2, 1  # of the ordinary chats' likelihood
     c.optim.weight_decay = 0.1  # a random model writes no JSON: without it stage 1 changes nothing
     return c
 
@@ -78,12 +80,18 @@ def same_end(a, b):
 def test_what_a_run_leaves(finished):
     workdir, results = finished
     on_disk = json.loads((workdir / "final_validation_results.json").read_text())
-    keys = {"asr", "orr", "f1", "ftr", "label_accuracy", "dir", "format_rate", "n", "seed"}
+    keys = {"asr", "orr", "f1", "ftr", "label_accuracy", "dir", "format_rate", "n", "seed",
+            "ordinary_ftr", "ordinary_orr", "ordinary_nll", "ordinary_likelihood"}  # fmt: skip
     for part in (on_disk, on_disk["base"], on_disk["stage1"]):
         assert keys <= set(part)
         assert part["n"] == 12 and part["seed"] == 0
         assert 0 <= part["asr"] <= 100 and 0 <= part["orr"] <= 100
     assert results["asr"] == on_disk["asr"]
+    for part in (on_disk["base"], on_disk["stage1"]):  # the conversation agent is the base's
+        assert part["ordinary_likelihood"] == 100
+    change = on_disk["base"]["ordinary_nll"] - on_disk["ordinary_nll"]
+    assert on_disk["ordinary_likelihood"] == pytest.approx(100 * math.exp(change))
+    assert change != 0
     for name in ("report.html", "training_metrics.json", "config.json"):
         assert (workdir / name).stat().st_size > 0
     for role in ("conversation", "feedback", "base"):
@@ -101,6 +109,13 @@ def test_metrics_are_whole(finished):
               "clip_fraction/feedback", "gap_max/feedback", "gap_mean/conversation"}  # fmt: skip
     assert needed <= set(got[-1])
     assert max(r["gap_max/feedback"] for r in got) < GAP
+    of_config = smallest().rl.beta
+    betas = [{k: v for k, v in r.items() if k.startswith("beta/")} for r in got]
+    assert betas == [
+        *[{"beta/feedback": pytest.approx(of_config.stage1)}] * STEPS,
+        *[dict.fromkeys(("beta/feedback", "beta/conversation"), pytest.approx(of_config.stage2))]
+        * STEPS,
+    ]
 
 
 def test_each_stage_measures_kl_from_where_it_began(finished):
@@ -311,7 +326,8 @@ def test_the_evaluate_command(finished, tmp_path):
     workdir, output = finished[0], tmp_path / "new" / "rates.json"
     arguments = [
         "--config=configs/stage2.py:tiny", "--config.eval.prompts=12", "--config.rollout.slots=8",
-        "--config.rollout.max_new_tokens=6", f"--data={small_data()}", f"--output={output}",
+        "--config.rollout.max_new_tokens=6", "--config.sft.length=128", "--config.sft.batch=2",
+        "--config.sft.microbatches=1", f"--data={small_data()}", f"--output={output}",
         f"--conversation={workdir / 'conversation'}", f"--feedback={workdir / 'feedback'}",
     ]  # fmt: skip
     got = command("waltzjax.evaluate", *arguments)

@@ -16,6 +16,7 @@ from absl import app, flags
 
 from waltzjax import console, processes
 from waltzjax.interrupts import Stopped
+from waltzjax.rewards.errors import JudgeError
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 M_MMAP_THRESHOLD, M_ARENA_MAX, LARGE_BLOCK = -3, -8, 2**22  # of glibc's mallopt; bytes
@@ -59,7 +60,7 @@ def _run(main: Callable[[], object], stack: contextlib.ExitStack) -> None:
     except KeyboardInterrupt:
         console.say("interrupted; the same command goes on from what is saved")
         sys.exit(EXIT_INTERRUPTED)
-    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
+    except (ValueError, OSError, FloatingPointError, MemoryError, ImportError, JudgeError) as error:
         _fail(f"error: {error}")
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):

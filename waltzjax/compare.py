@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from waltzjax import commands, console
-from waltzjax.evaluations import read_evaluation
+from waltzjax.evaluations import read_evaluation, read_result
 from waltzjax.report.comparison import Difference, write_comparison
 from waltzjax.report.measures import MEASURES
+from waltzjax.rewards.guards import likelihood, revised
 from waltzjax.rewards.rates import difference_intervals, summary
 from waltzjax.transcripts import transcript
 from waltzjax.types import Episode
@@ -75,6 +77,31 @@ def differences(a: Sequence[Episode], b: Sequence[Episode]) -> list[Difference]:
     ]
 
 
+def guarded(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
+    """The same of ordinary chats, where both results have them; of the same chats."""
+    ours, theirs = a.get("ordinary"), b.get("ordinary")
+    if not (ours and theirs):
+        return []
+    share, low, high = likelihood(ours, theirs, SEED)
+    ftr = next(m for m in MEASURES if m.key == "ordinary_ftr")
+    return [
+        Difference("Likelihood of ordinary chats, A = 100", "%", 100.0, share, share - 100,
+                   low - 100, high - 100, "higher"),
+        Difference(ftr.name, ftr.unit, a[ftr.key], b[ftr.key], *revised(ours, theirs, SEED),
+                   ftr.better),
+    ]  # fmt: skip
+
+
+def other_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """What the two were not evaluated alike in, as texts: then a difference may be of that."""
+    ours, theirs = a.get("settings", {}), b.get("settings", {})
+    return [
+        f"config.{key}: {ours.get(key)!r} in A, {theirs.get(key)!r} in B"
+        for key in dict.fromkeys([*ours, *theirs])
+        if ours.get(key) != theirs.get(key)
+    ]
+
+
 def changed(a: Sequence[Episode], b: Sequence[Episode]) -> tuple[Changed, int]:
     """Pairs whose last answer is good in one of the two only, by which; and how many have no
     verdict of it in one of them."""
@@ -90,7 +117,9 @@ def changed(a: Sequence[Episode], b: Sequence[Episode]) -> tuple[Changed, int]:
     return {"bad in A, good in B": better, "good in A, bad in B": worse}, unjudged
 
 
-def show(found: Sequence[Difference], what: Changed, unjudged: int, n: int) -> None:
+def show(
+    found: Sequence[Difference], what: Changed, unjudged: int, n: int, settings: Sequence[str]
+) -> None:
     def text(value: float, d: Difference, sign: str = "") -> str:
         return "-" if value != value else format(value, f"{sign}.{2 if d.unit else 3}f")
 
@@ -104,6 +133,8 @@ def show(found: Sequence[Difference], what: Changed, unjudged: int, n: int) -> N
     ]  # fmt: skip
     header = ["measure", "A", "B", "B - A", "95 % interval", "B is"]
     console.say(console.table(f"{n} prompts, the same in both", header, rows))
+    for setting in settings:
+        console.say(f"not evaluated alike: {setting}")
     if unjudged:
         console.say(f"\n{unjudged} prompts have no usable verdict in A or B")
     for name, pairs in what.items():
@@ -120,15 +151,18 @@ def main() -> None:
         raise FileExistsError(f"--output: {output} is there already; name another file")
     a = read_evaluation(Path(f.a))
     b = paired(a, read_evaluation(Path(f.b)))
-    found, (what, unjudged) = differences(a, b), changed(a, b)
-    show(found, what, unjudged, len(a))
+    results = read_result(Path(f.a)), read_result(Path(f.b))
+    found, (what, unjudged) = differences(a, b) + guarded(*results), changed(a, b)
+    differing = other_settings(*results)
+    show(found, what, unjudged, len(a), differing)
     if output:
         shown = {
             name: [(transcript(x), transcript(y)) for x, y in pairs] for name, pairs in what.items()
         }
         write_comparison(
-            output, a=f.a, b=f.b, n=len(a), unjudged=unjudged, differences=found, changed=shown
-        )
+            output, a=f.a, b=f.b, n=len(a), unjudged=unjudged, differences=found, changed=shown,
+            settings=differing,
+        )  # fmt: skip
         console.say(f"written to {output}")
 
 

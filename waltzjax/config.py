@@ -55,7 +55,7 @@ def default() -> ConfigDict:
     c.judge.url = ""  # of the endpoint, http://HOST:PORT/v1
     c.judge.key_env = ""  # environment variable with the API key; "": none is sent
     c.judge.prompt = ""  # openai: file with system prompt and message; "" is prompts/judge.txt
-    c.judge.max_tokens = 256  # of a reply
+    c.judge.max_tokens = 256  # openai: of a reply; WildGuard's are 32 at most
     c.judge.concurrency = 16  # requests under way at a time
     c.judge.timeout_s = 120.0  # the endpoint's longest silence during a request
     c.judge.patience_s = 3600.0  # how long a run pauses for an endpoint that cannot be reached
@@ -96,7 +96,9 @@ def default() -> ConfigDict:
     c.rl.kl_target = 0.0
     c.rl.kl_gain = 0.1  # of that: how fast [the same paper]
     c.rl.kl_estimator = "k1"  # k1 | k2 | k3
-    c.rl.kl_in = "reward"  # reward | loss; REINFORCE++ has it in the reward
+    # reward | loss. REINFORCE++ has it in the reward. In the loss take k2 or k3: at the policy that
+    # sampled, the gradient of k1 is zero on average.
+    c.rl.kl_in = "reward"
     c.rl.clip_low = 0.2  # [source]
     c.rl.clip_high = 0.2  # [source]
     c.rl.dual_clip = 0.0  # floor on negative advantages' objective, > 1; 0: off
@@ -112,7 +114,7 @@ def default() -> ConfigDict:
     c.sft.examples = 0  # of the training chats, drawn at random; 0: all
     c.sft.length = 2048  # tokens of a row, which holds as many chats as fit
     c.sft.batch = 16  # rows an update
-    c.sft.microbatches = 4
+    c.sft.microbatches = 2  # of at least a row a device
     c.sft.epochs = 2
     c.sft.lr = 1e-5
 

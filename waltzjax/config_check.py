@@ -9,6 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from waltzjax.config import EMBEDDED, SFT, default
+from waltzjax.judge_keys import USED, broken_judge_rules
 from waltzjax.types import MATRICES
 
 STAGES = (SFT, "stage1", "stage2", "single")  # in the order they run
@@ -85,7 +86,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         ("rl.kl_estimator", ("k1", "k2", "k3")),
         ("rl.kl_in", ("reward", "loss")),
         ("rl.weights", ("sequence", "token")),
-        ("judge.name", ("label", "wildguard", "openai")),
+        ("judge.name", tuple(USED)),
         ("model.attention", ("auto", "xla", "cudnn")),
         ("model.remat", ("none", "full", "dots")),
         ("optim.schedule", ("constant", "linear")),
@@ -103,7 +104,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
     ):  # fmt: skip
         yield from at_least(path, 1)
     for path in (
-        "seed", "lora.rank", "sft.examples", "judge.max_unparsed", "judge.patience_s",
+        "seed", "lora.rank", "sft.examples", "judge.patience_s",
         "rollout.t_max", "rollout.top_k", "reward.alpha", "reward.gamma", "rl.clip_low",
         "rl.clip_high", "rl.is_cap",
         "rl.kl_target", "rl.kl_gain", "optim.warmup_steps", "optim.weight_decay", "eval.prompts",
@@ -123,15 +124,14 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
     for name in ("b1", "b2"):
         if not 0 <= c.optim[name] < 1:
             yield f"config.optim.{name}: got {c.optim[name]}, allowed is [0, 1)"
-    if not 0 <= c.rollout.p_first <= 1:
-        yield f"config.rollout.p_first: got {c.rollout.p_first}, allowed is [0, 1]"
+    for path in ("rollout.p_first", "rollout.min_p", "judge.max_unparsed"):
+        if not 0 <= (value := _get(c, path)) <= 1:
+            yield f"config.{path}: got {value}, allowed is [0, 1]"
     for path, zero in (("rollout.temperature", False), ("eval.temperature", True)):
         if not (value := _get(c, path)) >= 1e-3 and not (zero and value == 0):
             yield f"config.{path}: got {value}, allowed is {'0 or ' * zero}>= 0.001"
     if not 1e-6 <= c.rollout.top_p <= 1:
         yield f"config.rollout.top_p: got {c.rollout.top_p}, allowed is 0.000001 to 1"
-    if not 0 <= c.rollout.min_p <= 1:
-        yield f"config.rollout.min_p: got {c.rollout.min_p}, allowed is [0, 1]"
     if c.rl.clip_low >= 1:
         yield f"config.rl.clip_low: got {c.rl.clip_low}, allowed is [0, 1)"
     if c.rl.dual_clip and c.rl.dual_clip <= 1:
@@ -141,10 +141,9 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
     targets = tuple(c.lora.targets)
     if not targets or not {*targets} <= {*MATRICES} or len({*targets}) < len(targets):
         yield f"config.lora.targets: got {targets}, allowed are some of {MATRICES}, once each"
-    if c.judge.name != "label" and not c.judge.model:
-        yield f"config.judge.model: got '', needed by config.judge.name = {c.judge.name!r}"
-    if c.judge.name == "openai" and not c.judge.url:
-        yield "config.judge.url: got '', needed by config.judge.name = 'openai'"
+    if c.judge.name in USED:
+        usual = default().judge.to_dict()
+        yield from broken_judge_rules(c.judge.to_dict(), usual, c.rollout.variant)
     if not (len(c.mesh) == 3 and all(type(n) is int for n in c.mesh)):
         yield f"config.mesh: got {c.mesh!r}, expected three integers (data, fsdp, tensor)"
     if c.rl.microbatches >= 1 and c.rollout.batch % c.rl.microbatches:

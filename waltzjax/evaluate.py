@@ -1,7 +1,10 @@
-"""Evaluate two agents on the validation prompts: rates, transcripts, report.
+"""Evaluate two agents on a dataset's validation prompts: rates, transcripts, report.
 
     python -m waltzjax.evaluate --config=configs/stage2.py:tiny --data=runs/demo/data \\
         --conversation=runs/demo/conversation --feedback=runs/demo/feedback --output=result.json
+
+``--split=train`` plays the training prompts instead: for transcripts that become chats to fine-tune
+on (``scripts/make_sft_data.py``).
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from ml_collections import ConfigDict, config_flags
 
 from waltzjax import commands, config_check, console
 from waltzjax.data.dataset import read_prompts
+from waltzjax.data.splits import SPLITS
 from waltzjax.files import write_json
 from waltzjax.judging import open_judge
 from waltzjax.model import hf_config, sharding
@@ -104,8 +108,21 @@ def result(
         **more,
         "intervals": {**measured["intervals"], **more.get("intervals", {})},
         "seed": config.seed,
+        "settings": settings(config),
         "categories": {name: _measured(of, config.seed) for name, of in groups.items()},
         "confusion": confusion(episodes),
+    }
+
+
+def settings(config: ConfigDict) -> dict[str, Any]:
+    """What else than the agents and the prompts a result depends on."""
+    return {
+        "judge.name": config.judge.name,
+        "judge.model": config.judge.model,
+        "eval.temperature": config.eval.temperature,
+        "rollout.t_max": config.rollout.t_max,
+        "rollout.variant": config.rollout.variant,
+        "rollout.max_new_tokens": config.rollout.max_new_tokens,
     }
 
 
@@ -133,7 +150,7 @@ def main() -> None:
         if path.exists():
             raise FileExistsError(f"--output: {path} is there already; name another file")
     mesh = sharding.make_mesh(config.mesh)
-    prompts = stratified(read_prompts(Path(f.data) / "validation.jsonl"), config.eval.prompts)
+    prompts = stratified(read_prompts(Path(f.data) / f"{f.split}.jsonl"), config.eval.prompts)
     roles = {"conversation": f.conversation, "feedback": f.feedback}
     directories = {role: hf_config.resolve(name) for role, name in roles.items()}
     models = {role: model_directory(d) for role, d in directories.items()}
@@ -162,15 +179,14 @@ def main() -> None:
         for prefix, part in (("", found), ("initial/", found["initial"]))
         for key, edges in part["intervals"].items()
     ]
-    if ordinary:
-        rows.append(["ordinary_nll", f"{found['ordinary_nll']:.4f}", "-"])
     console.say(console.table(str(output), ["measure", "value", "95 % interval"], rows))
     console.say(f"open {page}")
 
 
 if __name__ == "__main__":
     config_flags.DEFINE_config_file("config", None, "A file of configs/, with :tiny or overrides.")
-    flags.DEFINE_string("data", None, "Directory that holds validation.jsonl.")
+    flags.DEFINE_string("data", None, "Directory that holds validation.jsonl, train.jsonl.")
+    flags.DEFINE_enum("split", "validation", SPLITS, "Which of the two is played.")
     flags.DEFINE_string("conversation", None, "Hugging Face directory of the conversation agent.")
     flags.DEFINE_string("feedback", None, "Hugging Face directory of the feedback agent.")
     flags.DEFINE_string(

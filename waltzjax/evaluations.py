@@ -44,6 +44,12 @@ def read_evaluation(path: Path) -> list[Episode]:
     return episodes
 
 
+def read_result(path: Path) -> dict[str, Any]:
+    """The result that ``read_evaluation`` reads the episodes of."""
+    found = _object(_last(path) if path.is_dir() else path)
+    return found["result"] if "transcripts" in found else found
+
+
 def _last(workdir: Path) -> Path:
     record, evaluations = workdir / "config.json", workdir / "evaluations"
     if not record.is_file():

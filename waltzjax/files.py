@@ -10,7 +10,7 @@ import math
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,18 +69,24 @@ def new_directory(directory: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def own_workdir(workdir: Path, config: dict[str, Any]) -> Iterator[None]:
-    """Hold ``workdir`` for this process and this config.
+def own_workdir(
+    workdir: Path, config: dict[str, Any], may_change: Collection[str] = ()
+) -> Iterator[None]:
+    """Hold ``workdir`` for this process and this config; keys of ``may_change`` ("config.a.b") may
+    differ from those there, and take their place.
 
     Raises:
       ValueError: it holds another run's config (the differing keys are named), is used by another
         process, or holds files but no ``config.json``. Nothing is overwritten.
     """
-    record = workdir / "config.json"
+    record, changed = workdir / "config.json", True
     if record.exists():
         before = _flat(json.loads(record.read_text()))
         now = _flat(json.loads(json.dumps(config)))
-        differing = sorted(k for k in before | now if before.get(k) != now.get(k))
+        changed = before != now
+        differing = sorted(
+            k for k in before | now if before.get(k) != now.get(k) and k not in may_change
+        )
         if differing:
             shown = [f"{k}: there {before.get(k)!r}, here {now.get(k)!r}" for k in differing[:8]]
             raise ValueError(
@@ -95,7 +101,7 @@ def own_workdir(workdir: Path, config: dict[str, Any]) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ValueError(f"--workdir: {workdir} is in use by another process") from error
-        if not record.exists():
+        if changed:
             write_json(record, config)
         yield
 

@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from waltzjax.core.losses import nll
-from waltzjax.data.chats import read_chats
+from waltzjax.data.chats import Messages, read_chats
 from waltzjax.data.source import Batches, steps_per_run
 from waltzjax.iteration import agent_optimizer
 from waltzjax.likelihood import Row, packed_rows, place_rows
@@ -27,20 +27,33 @@ from waltzjax.types import AgentState
 STREAM = 4  # apart from the random streams of other stages and of evaluation
 
 
-def read_rows(config: ConfigDict, runtime: Runtime, split: str) -> list[Row]:
-    """The agent's chats of one split in packed rows.
+def sft_chats(config: ConfigDict, split: str) -> list[Messages]:
+    """The agent's chats of one split.
 
     Raises:
-      DatasetError: lines that are no chats.
-      ValueError: chats that are too long, or a template that cannot be cut into turns.
+      FileNotFoundError: there is no such file. DatasetError: lines that are no chats.
     """
-    s = config.sft
-    path = Path(s.data) / f"{s.role}-{split}.jsonl"
+    s, path = config.sft, _chat_file(config, split)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"config.sft.data: no file {path}; scripts/make_sft_data.py writes such"
+        )
     chats = read_chats(path)
     if split == "train" and s.examples:
         chosen = np.random.default_rng(config.seed).permutation(len(chats))[: s.examples]
         chats = [chats[i] for i in sorted(chosen)]
-    return packed_rows(path, chats, runtime, s.length)
+    return chats
+
+
+def sft_rows(
+    config: ConfigDict, runtime: Runtime, split: str, chats: Sequence[Messages]
+) -> list[Row]:
+    """``sft_chats`` in packed rows; ValueError as of ``packed_rows``."""
+    return packed_rows(_chat_file(config, split), chats, runtime, config.sft.length)
+
+
+def _chat_file(config: ConfigDict, split: str) -> Path:
+    return Path(config.sft.data) / f"{config.sft.role}-{split}.jsonl"
 
 
 def sft_update(

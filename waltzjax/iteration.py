@@ -121,6 +121,7 @@ def one_step(
             multiple=config.rollout.length_multiple,
             weights=config.rl.weights,
             max_length=runtime.cfg.max_positions,
+            min_rows=config.rollout.batch,  # also where the judge left some open: one program
             truncated=how.truncates,
         )
         after[role], of_role = learners[role].learn(agents[role], base, reference[role], batch)

@@ -13,12 +13,20 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from waltzjax import console
-from waltzjax.data.chat import PROMPTS, fill, read_agent_prompt
+from waltzjax.data.chat import PROMPTS, AgentPrompt, fill, read_agent_prompt
 from waltzjax.model import hf, hf_config
 from waltzjax.processes import alone, from_first, writes
 from waltzjax.rewards import wildguard
+from waltzjax.rewards.access import import_openai, read_key
 from waltzjax.rewards.asked import chat_judge
 from waltzjax.rewards.endpoint import Endpoint
+from waltzjax.rewards.errors import (
+    CacheError,
+    JudgeError,
+    JudgeOutage,
+    JudgeStopped,
+    RequestRefused,
+)
 from waltzjax.rewards.judges import JUDGES, Judge
 from waltzjax.rewards.verdict_cache import VerdictCache
 from waltzjax.rollout.requests import Sampling
@@ -26,7 +34,39 @@ from waltzjax.runtime import load_tokenizer, make_engine, read_model_config
 from waltzjax.types import Prompt, Verdict
 
 VERDICTS = (None, *(Verdict(unsafe, over) for unsafe in (False, True) for over in (False, True)))
-FAILED = -1  # instead of the number of one of these
+# -1, -2, ... instead of the number of one of these; the first is what nobody thought of.
+ERRORS = (RuntimeError, JudgeOutage, JudgeStopped, RequestRefused, CacheError)
+
+
+def check_judge(config: ConfigDict) -> dict[str, str]:
+    """The texts that make the judge what it is, for the run's record; before anything is written.
+
+    Raises:
+      ValueError, OSError, ImportError: the key, the package or the prompt's file cannot be.
+    """
+    j = config.judge
+    if j.url and writes():
+        read_key(j.key_env)
+        import_openai()
+    if j.name != "openai":
+        return {}
+    _read_prompt(config)
+    return {"judge": _prompt_file(config).read_text(encoding="utf-8")}
+
+
+def _prompt_file(config: ConfigDict) -> Path:
+    return Path(config.judge.prompt) if config.judge.prompt else PROMPTS / "judge.txt"
+
+
+def _read_prompt(config: ConfigDict) -> AgentPrompt:
+    try:
+        return read_agent_prompt(_prompt_file(config), ["prompt", "answer"])
+    except OSError as error:
+        raise type(error)(
+            f"config.judge.prompt: {_prompt_file(config)}: {error.strerror}"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"config.judge.prompt: {error}") from error
 
 
 @contextmanager
@@ -34,7 +74,8 @@ def open_judge(config: ConfigDict, mesh: Mesh, workdir: Path) -> Iterator[Judge]
     """What scores the answers of a run in ``workdir``; its threads and files end with the block.
 
     Raises:
-      ValueError, OSError: the model, endpoint, key or cache cannot be; before anything is asked.
+      ValueError, OSError, ImportError, CacheError: the model, prompt, key, package or cache cannot
+        be; before anything is asked.
     """
     j = config.judge
     if j.name in JUDGES:
@@ -51,18 +92,17 @@ def open_judge(config: ConfigDict, mesh: Mesh, workdir: Path) -> Iterator[Judge]
 
 def _behind_endpoint(config: ConfigDict, workdir: Path, stack: ExitStack) -> Judge:
     j = config.judge
-    prompt = read_agent_prompt(
-        Path(j.prompt) if j.prompt else PROMPTS / "judge.txt", ["prompt", "answer"]
-    )
+    prompt = None if j.name == "wildguard" else _read_prompt(config)
     endpoint = stack.enter_context(
         Endpoint(
-            j.url, j.model, max_tokens=j.max_tokens, key_env=j.key_env, timeout_s=j.timeout_s,
-            patience_s=j.patience_s, say=console.say, stop=threading.Event(),
+            j.url, j.model, max_tokens=j.max_tokens if prompt else wildguard.MAX_TOKENS,
+            key_env=j.key_env, timeout_s=j.timeout_s, patience_s=j.patience_s, say=console.say,
+            stop=threading.Event(),
         )
     )  # fmt: skip
     path = Path(j.cache) if j.cache else workdir / "verdicts.sqlite"
     cache = stack.enter_context(closing(VerdictCache(path)))
-    if j.name == "wildguard":
+    if prompt is None:
         return wildguard.wildguard_judge(endpoint, cache=cache, concurrency=j.concurrency)
     return chat_judge(
         endpoint, prompt.system, lambda p, a: fill(prompt.message, prompt=p, answer=a),
@@ -87,6 +127,12 @@ def local_wildguard(config: ConfigDict, mesh: Mesh) -> Judge:
         texts = [wildguard.instruction(p.text, a) for p, a in zip(prompts, answers, strict=True)]
         rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
         fitting = [i for i, row in enumerate(rows) if len(row) <= room]
+        if len(fitting) < len(rows):
+            longest = max(map(len, rows))
+            unparsed[:] = [
+                f"not asked about {longest} tokens, there is room for {room}: allow a larger "
+                "config.rollout.cache_tokens, or fewer config.rollout.max_new_tokens"
+            ]
         drawn = engine.generate(params, [rows[i] for i in fitting], how, [0] * len(fitting))
         found: list[Verdict | None] = [None] * len(rows)
         for i, said in zip(fitting, drawn, strict=True):
@@ -104,16 +150,19 @@ def of_all_processes(judge: Judge | None, concurrency: int) -> Judge:
     things, and the processes would part."""
 
     def verdicts(prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Verdict | None]:
-        numbers = np.full(len(answers), FAILED, np.int32)
+        numbers, said = np.full(len(answers), -1, np.int32), ""
         try:
             if judge:
                 with ThreadPoolExecutor(concurrency) as pool:
                     each = pool.map(judge.verdicts, [[p] for p in prompts], [[a] for a in answers])
                     numbers[:] = [VERDICTS.index(verdict) for [verdict] in each]
+        except JudgeError as error:
+            numbers[:], said = -1 - ERRORS.index(type(error)), str(error)
         finally:  # the others wait for it
             numbers = from_first(numbers)
-        if (numbers == FAILED).any():
-            raise RuntimeError("the judge: the first process could not go on; see what it said")
+        if numbers.min() < 0:
+            said = said or "the judge: the first process could not go on; see what it said"
+            raise ERRORS[-1 - numbers.min()](said)
         return [VERDICTS[n] for n in numbers]
 
     stop, unparsed = (judge.stop, judge.unparsed) if judge else (None, ())

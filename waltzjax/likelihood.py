@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -32,9 +32,13 @@ def packed_rows(path: Path, chats: Sequence[Messages], runtime: Runtime, length:
     """
     try:
         tokens = [chat_tokens(runtime.chat, chat, runtime.engine.stop_ids) for chat in chats]
-        return pack(tokens, length)
+        rows = pack(tokens, length)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    longest, room = max(len(chat.token_ids) for chat in tokens), runtime.cfg.max_positions
+    if longest > room:
+        raise ValueError(f"{path}: a chat of {longest} tokens; the model has {room} positions")
+    return rows
 
 
 def place_rows(config: ConfigDict, mesh: Mesh, rows: Sequence[Row]) -> PolicyBatch:
@@ -44,17 +48,42 @@ def place_rows(config: ConfigDict, mesh: Mesh, rows: Sequence[Row]) -> PolicyBat
     return place_batch(packed_batch(rows, length=config.sft.length, min_rows=least), mesh, micro)
 
 
+def chat_nll(
+    config: ConfigDict, runtime: Runtime, policy: Any, rows: Sequence[Row]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each chat, row by row: the negative log-likelihood of what the assistant says, nats, and
+    how many tokens that is."""
+    chats = [chat for row in rows for chat in row]
+    tokens = np.array([sum(chat.trained) for chat in chats])
+    summed = _summed(runtime.cfg, runtime.mesh, config.model.vocab_block, len(chats))
+    total, first = np.zeros(len(chats)), 0
+    for at in range(0, len(rows), config.sft.batch):
+        some = rows[at : at + config.sft.batch]
+        batch = place_rows(config, runtime.mesh, some)
+        # Which chat a token is of; the padding is of the first, and counts nothing.
+        chat_BT = np.zeros(batch.token_BT.shape, np.int32).reshape(-1, config.sft.length)
+        for b, row in enumerate(some):
+            of = np.repeat(first + np.arange(len(row)), [len(chat.token_ids) for chat in row])
+            chat_BT[b, : len(of)], first = of, first + len(row)
+        placed = sharding.place(
+            chat_BT.reshape(batch.token_BT.shape), sharding.rows_sharding(runtime.mesh, leading=1)
+        )
+        total = total - np.asarray(summed(policy, batch, placed))
+    return total, tokens
+
+
 def held_out_nll(config: ConfigDict, runtime: Runtime, policy: Any, rows: Sequence[Row]) -> float:
     """Mean negative log-likelihood of what the assistant says, nats a token."""
-    logp = _logp(runtime.cfg, config.model.vocab_block)
-    total, tokens = 0.0, 0
-    for at in range(0, len(rows), config.sft.batch):
-        batch = place_rows(config, runtime.mesh, rows[at : at + config.sft.batch])
-        total -= float(jnp.sum(logp(policy, batch)))
-        tokens += int(jnp.sum(batch.action_BT))
-    return total / tokens
+    nll, tokens = chat_nll(config, runtime, policy, rows)
+    return float(nll.sum() / tokens.sum())
 
 
 @cache  # every evaluation of a run asks for it
-def _logp(cfg: ModelConfig, block: int) -> Callable[..., jax.Array]:
-    return make_logp(cfg, temperature=1.0, block=block)
+def _summed(cfg: ModelConfig, mesh: Mesh, block: int, chats: int) -> Callable[..., jax.Array]:
+    logp = make_logp(cfg, temperature=1.0, block=block)
+
+    def of_chats(policy: Any, batch: PolicyBatch, chat_MBT: jax.Array) -> jax.Array:
+        values = logp(policy, batch)
+        return jax.ops.segment_sum(values.ravel(), chat_MBT.ravel(), num_segments=chats)
+
+    return jax.jit(of_chats, out_shardings=sharding.replicated(mesh))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from waltzjax import console
 from waltzjax.interrupts import StopSignals
 from waltzjax.processes import alone, largest, writing
-from waltzjax.rewards.patience import JudgeOutage, JudgeStopped
+from waltzjax.rewards.errors import JudgeError
 from waltzjax.rollout.session import Stats
 from waltzjax.stage import Stage
 from waltzjax.training.checkpoint import Checkpoints
@@ -45,7 +45,7 @@ def run_stage(
 
     Raises:
       Stopped: SIGTERM or Ctrl-C; a checkpoint of the last whole step is written.
-      JudgeOutage: the judge cannot be reached any more; a checkpoint of the last step is written.
+      JudgeError: the judge cannot go on; a checkpoint of the last step is written.
       FloatingPointError: a loss or gradient is not finite; nothing of that step is saved.
     """
     name, total, batches, optimizers = stage.name, stage.total, stage.batches, stage.optimizers
@@ -74,10 +74,21 @@ def run_stage(
     def keep(data: Any) -> None:
         checkpoints.save(step, agents, {"data": data, "config": config.to_dict()})
 
+    @contextmanager
+    def kept_if_the_judge_fails(data: Any) -> Iterator[None]:
+        try:
+            yield
+        except JudgeError as error:  # in all processes
+            if step > begun:
+                keep(data)
+            stop.check(largest(stop.received), saved())
+            raise type(error)(f"{error}; {saved()}") from error
+
     def validate_if_due() -> None:
         if every and step % every == 0 and 0 < step < total:
             # Of several processes none may leave the others in the middle of an evaluation.
-            with stop.at_once(saved()) if alone() else nullcontext():
+            at_once = stop.at_once(saved()) if alone() else nullcontext()
+            with kept_if_the_judge_fails(batches.get_state()), at_once:
                 validate(step, now())
 
     with (
@@ -92,15 +103,10 @@ def run_stage(
             first = f"{label}: first step, compiling"
             with console.phase(first) if step == begun else nullcontext():
                 before = batches.get_state()
-                try:
+                with kept_if_the_judge_fails(before):
                     agents, metrics = stage.step(
                         agents, next(batches), step, partial(_watch, bar, step, counted)
                     )
-                except (JudgeOutage, JudgeStopped) as error:
-                    if step > begun:
-                        keep(before)
-                    stop.check(stop.received, saved())
-                    raise JudgeOutage(f"{error}; {saved()}") from error
             step += 1
             _check_finite(name, step, metrics)
             if writer:

@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 from waltzjax.data.chats import Messages, read_chats
 from waltzjax.data.dataset import ORDINARY
-from waltzjax.likelihood import Row, held_out_nll, packed_rows
+from waltzjax.likelihood import Row, chat_nll, packed_rows
+from waltzjax.rewards.guards import mean_nll
 from waltzjax.rewards.rates import intervals, summary
 from waltzjax.runtime import Runtime
 from waltzjax.types import CONVERSATION, Episode, Prompt
@@ -47,11 +48,22 @@ def ordinary_result(
     config: ConfigDict, runtime: Runtime, params: Mapping[str, Any], rows: Sequence[Row],
     episodes: Sequence[Episode],
 ) -> dict[str, Any]:  # fmt: skip
-    """``ordinary_nll``: of the chats' replies under the conversation agent, nats a token. And the
-    rates of their prompts as played, with ``intervals``."""
+    """``ordinary_nll``: of the chats' replies under the conversation agent, nats a token. The rates
+    of their prompts as played; ``intervals``; by chat, under ``ordinary``, what ``rewards.guards``
+    compares."""
     rates, ranges = summary(episodes), intervals(episodes, seed=config.seed)
+    nll, tokens = chat_nll(config, runtime, params[CONVERSATION], rows)
+    chats = {
+        "nll": nll.tolist(), "tokens": tokens.tolist(),
+        "revised": [int(len(e.answers) > 1) for e in episodes],
+    }  # fmt: skip
+    mean, *edges = mean_nll(chats, config.seed)
     return {
-        "ordinary_nll": held_out_nll(config, runtime, params[CONVERSATION], rows),
+        "ordinary_nll": mean,
         **{f"ordinary_{name}": rates[name] for name in RATES},
-        "intervals": {f"ordinary_{name}": list(ranges[name]) for name in RATES},
+        "intervals": {
+            "ordinary_nll": edges,
+            **{f"ordinary_{name}": list(ranges[name]) for name in RATES},
+        },
+        "ordinary": chats,
     }

@@ -12,9 +12,10 @@ from ml_collections import ConfigDict
 
 from waltzjax import console
 from waltzjax.files import write_json
-from waltzjax.report.measures import MEASURES
+from waltzjax.report.measures import shown
 from waltzjax.report.run import write_report
 from waltzjax.rewards import kinds
+from waltzjax.rewards.guards import likelihood
 from waltzjax.training.metrics import read_metrics
 from waltzjax.transcripts import episode_of
 
@@ -26,10 +27,12 @@ def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """
     names: list[str] = ["base", *tuple(config.stages)]
     results = {name: _evaluation(workdir, name)["result"] for name in names}
-    before = results["base"].get("ordinary_nll")
+    before = results["base"].get("ordinary")
     for of in results.values():
-        if before is not None:
-            of["ordinary_likelihood"] = 100 * math.exp(before - of["ordinary_nll"])
+        if before:
+            share, *edges = likelihood(before, of["ordinary"], config.seed)
+            of["ordinary_likelihood"] = share
+            of["intervals"]["ordinary_likelihood"] = edges
     last = results.pop(names[-1])
     return {**last, **results}
 
@@ -53,8 +56,7 @@ def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: f
     columns = [*(results[n] for n in names[:-1]), results]
     rows = [
         [f"{m.name}, {m.unit}" if m.unit else m.name, *(_figure(c.get(m.key)) for c in columns)]
-        for m in MEASURES
-        if any(m.key in c for c in columns)
+        for m in shown(columns)
     ]
     title = f"{results['n']} validation prompts, after feedback"
     console.say(console.table(title, ["measure", *names], rows))

@@ -1,4 +1,5 @@
-"""Plan: what a run needs of each device, from compiling its programs without any weights.
+"""Plan: what a run needs of each device, from compiling its programs without any weights, and how
+long it is predicted to take.
 
     python -m waltzjax.plan --config=configs/stage2.py --model=configs/models/llama-3.1-8b
 
@@ -23,15 +24,17 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 
 from waltzjax import commands, config_check, console
-from waltzjax.compiled import Program, device_bytes, measure
+from waltzjax.compiled import device_bytes, measure
 from waltzjax.config import SFT
-from waltzjax.data.batching import bucket
+from waltzjax.cost import update_shape
 from waltzjax.finetune import sft_update
+from waltzjax.forecast import H100, PROMPTS, Device, predict
 from waltzjax.iteration import agent_learner, agent_optimizer
 from waltzjax.model import hf_config, sharding
 from waltzjax.model.attention import choose_visit
 from waltzjax.model.lora import init_adapter
 from waltzjax.model.transformer import init_params
+from waltzjax.plan_tables import Plan, show
 from waltzjax.recipes import RECIPES
 from waltzjax.rollout.engine import Engine
 from waltzjax.runtime import make_engine, over_mesh, read_model_config, sampling
@@ -39,32 +42,15 @@ from waltzjax.training.learner import abstract, abstract_batch, abstract_state
 from waltzjax.training.step import Join, whole
 from waltzjax.tuning import adapter_form, adapter_join
 
-GIB = 2**30
 MOST_DEVICES = 4096  # emulated
 
-LEGEND = (
-    "update, log-probs: a layer's weights are gathered for their use (all-gather), their gradients",
-    "summed and split at once (reduce-scatter); embedded tokens go from a split by width to one by",
-    "row (all-to-all); gradients of norms and adapters, losses and counts are summed everywhere",
-    "(all-reduce).",
-    "decode, prefill: every device has its tensor part of all weights; a group of devices (data,",
-    "fsdp) generates for its own rows. Compiled in float32: in bfloat16 they move half of that.",
-)
 
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a stage keeps and what it compiles; bytes are those of one device."""
-
-    resident: dict[str, int]  # what stays all along
-    generating: dict[str, int]  # what a rollout has beside that, until it ends; as on a GPU
-    programs: dict[str, Program]
-    peak_bytes: int  # all that stays, and the most that a rollout or an update needs beside it
-    checkpoint_bytes: int  # on disk, of all devices together
-
-
-def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: int) -> Plan:
-    """The last stage of ``config`` for the architecture in ``directory``; no weights are read."""
+def make_plan(
+    config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: int, device: Device = H100,
+    prompts: int = PROMPTS,
+) -> Plan:  # fmt: skip
+    """The last stage of ``config`` for the architecture in ``directory``; no weights are read.
+    ``device``, ``prompts``: see ``forecast.predict``."""
     plain = read_model_config(config, directory)
     plain = dataclasses.replace(plain, page_visit=choose_visit("gpu"))
     cfg, roll, sft = over_mesh(plain, mesh), config.rollout, config.stages[-1] == SFT
@@ -74,6 +60,7 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: in
             f"--prompt_tokens: got {prompt_tokens}, allowed are 1 to {room}: the model's "
             f"{cfg.max_positions} positions less config.rollout.max_new_tokens"
         )
+    forecast = predict(config, plain, mesh, prompt_tokens, device, prompts)
     recipe = None if sft else RECIPES[config.stages[-1]](config)
     roles = recipe.trained if recipe else (config.sft.role,)
     key = jax.random.key(0)
@@ -103,17 +90,14 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: in
         resident[f"{role} agent: what is trained"] = device_bytes(state.params)
         resident[f"{role} agent: its optimiser"] = device_bytes(state.opt_state)
 
-    of = config.sft if sft else config.rl
-    rows = config.sft.batch if sft else roll.batch
-    rows = bucket(rows, of.microbatches * sharding.row_groups(mesh)) // of.microbatches
+    microbatches, rows, tokens = update_shape(config, mesh, prompt_tokens)
     if recipe:
-        tokens = bucket(prompt_tokens + roll.max_new_tokens, roll.length_multiple)
         truncated = sampling(config, roll.temperature).truncates
-        batch = abstract_batch(mesh, of.microbatches, rows, tokens, truncated=truncated)
+        batch = abstract_batch(mesh, microbatches, rows, tokens, truncated=truncated)
         learner = agent_learner(config, cfg, recipe, join, optimizer)
         lowered = learner.lower(state, frozen, policy, batch)
     else:
-        batch = abstract_batch(mesh, of.microbatches, rows, config.sft.length, packed=True)
+        batch = abstract_batch(mesh, microbatches, rows, tokens, packed=True)
         update = sft_update(config, cfg, optimizer, join, state)
         lowered = {"update": update.lower(state, batch, frozen)}
     generating = generation_bytes(make_engine(config, plain, mesh, (0,), None), policy, trained)
@@ -132,7 +116,7 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: in
         beside.append(arguments + p.temporary_bytes)
     kept_bytes = len(roles) * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     peak = sum(resident.values()) + max(beside)
-    return Plan(resident, generating, programs, peak, kept_bytes)
+    return Plan(resident, generating, programs, peak, kept_bytes, forecast)
 
 
 def generation_bytes(engine: Engine, policy: Any, trained: Any) -> dict[str, int]:
@@ -145,39 +129,15 @@ def generation_bytes(engine: Engine, policy: Any, trained: Any) -> dict[str, int
     }
 
 
-def show(plan: Plan) -> None:
-    """The plan as tables, in GiB a device."""
-    for title, sizes in (
-        ("stays on each device", plan.resident), ("beside it during a rollout", plan.generating)
-    ):  # fmt: skip
-        rows = [[name, size / GIB] for name, size in sizes.items()]
-        console.say(console.table(title, ["what", "GiB"], rows) + "\n")
-    rows = [
-        [name, p.temporary_bytes / GIB, p.compile_s, sum(p.collectives.values())]
-        for name, p in plan.programs.items()
-    ]
-    header = ["program", "temporary GiB", "compile s", "collectives"]
-    console.say(console.table("programs of a step", header, rows))
-    rows = [
-        [name, *text.split(" ", 1), count]
-        for name, p in plan.programs.items()
-        for text, count in sorted(p.collectives.items())
-    ]
-    console.say("\n" + console.table("", ["program", "collective", "result", "places"], rows))
-    console.say("\n".join(["", *LEGEND]))
-    console.say(
-        f"\npeak {plan.peak_bytes / GIB:.1f} GiB a device; {plan.checkpoint_bytes / GIB:.1f} GiB "
-        "of disk a checkpoint, of which there are config.train.keep_checkpoints and one more"
-    )
-
-
 def main() -> None:
     f, config = flags.FLAGS, flags.FLAGS.config
     config_check.validate(config, training=True)
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", f.devices)
+    device = Device(f.peak_tflops, f.bandwidth_gbs, f.mfu, f.bandwidth_share, f.price)
     directory = Path(f.model) if f.model else hf_config.resolve(config.model.base)
-    plan = make_plan(config, directory, sharding.make_mesh(config.mesh), f.prompt_tokens)
+    mesh = sharding.make_mesh(config.mesh)
+    plan = make_plan(config, directory, mesh, f.prompt_tokens, device, f.prompts)
     show(plan)
     if f.json:
         console.say(json.dumps(dataclasses.asdict(plan)))
@@ -194,6 +154,18 @@ if __name__ == "__main__":
         "prompt_tokens", 1024, "Tokens of the longest prompt an agent reads; the feedback agent's "
         "holds the user's and an answer, a revision's the feedback too."
     )  # fmt: skip
+    flags.DEFINE_integer("prompts", PROMPTS, "What the stage trains on; chats of supervised.", 1)
+    flags.DEFINE_float(
+        "peak_tflops", H100.peak_tflops, "TFLOP/s of one device in config.model.dtype, dense. "
+        "Default: an H100's."
+    )  # fmt: skip
+    flags.DEFINE_float("bandwidth_gbs", H100.bandwidth_gbs, "GB/s of one device's memory.")
+    flags.DEFINE_float(
+        "mfu", H100.mfu, "Share of the peak that is reached, of all FLOPs that are executed: "
+        "config.model.remat's too."
+    )  # fmt: skip
+    flags.DEFINE_float("bandwidth_share", H100.bandwidth_share, "Share of the bandwidth.")
+    flags.DEFINE_float("price", H100.price, "Dollars an hour and device.")
     flags.DEFINE_bool("json", False, "Also print the plan as one line of JSON, in bytes.")
     flags.mark_flags_as_required(["config"])
     commands.run(main)

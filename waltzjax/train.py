@@ -8,7 +8,7 @@ Run the same command again after an interruption: it goes on where it stopped.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,15 @@ from ml_collections import ConfigDict, config_flags
 
 from waltzjax import commands, config_check, console, outcome, prepare
 from waltzjax.config import EMBEDDED, SFT
+from waltzjax.data.chats import Messages
 from waltzjax.data.dataset import read_prompts, verify
 from waltzjax.data.splits import SPLITS
 from waltzjax.evaluate import evaluate, guard, result, stratified
 from waltzjax.files import own_workdir, write_json
-from waltzjax.finetune import read_rows, supervise
+from waltzjax.finetune import sft_chats, sft_rows, supervise
 from waltzjax.iteration import reinforce, stage_steps
-from waltzjax.judging import open_judge
+from waltzjax.judge_keys import MAY_CHANGE
+from waltzjax.judging import check_judge, open_judge
 from waltzjax.likelihood import held_out_nll
 from waltzjax.loop import run_stage
 from waltzjax.model import hf, hf_config, sharding
@@ -48,7 +50,9 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """The whole run; the final results. See README for the files it leaves in ``workdir``.
 
     Raises:
-      ValueError, OSError: bad config, data, model or workdir; found before any training.
+      ValueError, OSError, ImportError: bad config, data, model, judge or workdir; found before any
+        training.
+      JudgeError: the judge cannot go on; the same command does, once what it says is mended.
       Stopped: SIGTERM or Ctrl-C during a stage; a checkpoint is written.
       FloatingPointError: the training diverged; the checkpoints before that stay.
     """
@@ -64,24 +68,26 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     data = workdir / "data" if embedded_data else Path(config.data.directory)
     if not embedded_data:
         verify(data, expected=None)
-    # The agents' prompts are as much of a run as its numbers are.
+    chats = {split: sft_chats(config, split) for split in SPLITS} if SFT in config.stages else {}
+    # The prompts of agents and judge are as much of a run as its numbers are.
     roles = (CONVERSATION, FEEDBACK)
     texts = [path.read_text(encoding="utf-8") for path in prompt_files(config)]
-    record = {**config.to_dict(), "prompt_texts": dict(zip(roles, texts, strict=True))}
-    with writing(lambda: own_workdir(workdir, record)):
+    prompt_texts = {**dict(zip(roles, texts, strict=True)), **check_judge(config)}
+    record = {**config.to_dict(), "prompt_texts": prompt_texts}
+    with writing(lambda: own_workdir(workdir, record, MAY_CHANGE)):
         wait("run directory")
         started = time.perf_counter()
         console.say(f"waltzjax on {devices_line()}, mesh {dict(mesh.shape)}, files in {workdir}")
-        if embedded_data:
-            prepare.embedded_data(config, data)
-        if embedded_model:
-            prepare.embedded_base(config, mesh, base)
-        if runtime is None:
-            runtime = make_runtime(config, base, mesh)
-            if start != base:
-                check_start(config, runtime, start)
-        with open_judge(config, mesh, workdir) as judge:
-            final = _stages(config, workdir, runtime, base, start, data, judge)
+        with open_judge(config, mesh, workdir) as judge:  # first: it may be what cannot be
+            if embedded_data:
+                prepare.embedded_data(config, data)
+            if embedded_model:
+                prepare.embedded_base(config, mesh, base)
+            if runtime is None:
+                runtime = make_runtime(config, base, mesh)
+                if start != base:
+                    check_start(config, runtime, start)
+            final = _stages(config, workdir, runtime, base, start, data, chats, judge)
         if writes():
             outcome.write(config, workdir, final, time.perf_counter() - started)
     return final
@@ -94,16 +100,17 @@ def _stages(
     base: Path,
     start: Path,
     data: Path,
+    chats: Mapping[str, Sequence[Messages]],
     judge: Judge,
 ) -> dict[str, Any]:
     train_prompts = read_prompts(data / "train.jsonl")
     held_out = stratified(read_prompts(data / "validation.jsonl"), config.eval.prompts)
+    rows, unseen = (
+        sft_rows(config, runtime, split, chats[split]) if chats else [] for split in SPLITS
+    )
     ordinary = read_ordinary(data, config, runtime)
     asked = ordinary.prompts if ordinary else ()
     check_room(runtime, config, [*train_prompts, *held_out, *asked])
-    chats, unseen = (
-        read_rows(config, runtime, split) if SFT in config.stages else [] for split in SPLITS
-    )
     for stage in config.stages:
         if stage != SFT:
             stage_steps(config, stage, len(train_prompts))
@@ -150,7 +157,7 @@ def _stages(
                 measure(f"{stage}_{step}", f"{stage} {step}", now)
 
             made = (
-                supervise(config, runtime, tuning, params, chats)
+                supervise(config, runtime, tuning, params, rows)
                 if stage == SFT
                 else reinforce(
                     config, stage, runtime, tuning, params, trained, train_prompts, judge

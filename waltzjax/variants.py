@@ -41,7 +41,8 @@ def read_template(path: Path) -> tuple[str, str]:
 
 
 def oracle(judge: Judge, on_unsafe: str, on_overrefusal: str) -> Callable[[Prompt, str], str]:
-    """A review with the judge's labels; "" where it gives none, which ends the episode."""
+    """A review with the judge's labels; "" where it gives none, which ends the episode. The judge
+    is asked for one answer at a time, in the middle of the agents' session."""
 
     def review(prompt: Prompt, answer: str) -> str:
         [verdict] = judge.verdicts([prompt], [answer])

@@ -9,7 +9,8 @@ from support import built_world, completion, tiny_chat
 
 from waltzjax.data.chat import PROMPTS
 from waltzjax.data.chat_examples import Example, Shown, divide, draw, from_episodes, from_world
-from waltzjax.data.chats import NAMES, read_chats, verify_chats, write_chats
+from waltzjax.data.chat_sets import NAMES, verify_chats, write_chats
+from waltzjax.data.chats import read_chats
 from waltzjax.data.dataset_check import DatasetError
 from waltzjax.data.feedback import parse_feedback
 from waltzjax.rewards.judges import label_judge
@@ -145,7 +146,7 @@ def test_a_set_that_breaks_a_rule_is_not_written(tmp_path, name, user, said, mes
     with pytest.raises(DatasetError) as caught:
         write_chats(tmp_path / "set", files)
     (problem,) = caught.value.problems
-    assert message in problem
+    assert problem.startswith(f"{tmp_path / 'set' / name}:3: ") and message in problem
     assert list(tmp_path.iterdir()) == []
 
 

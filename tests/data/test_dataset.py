@@ -46,8 +46,8 @@ BAD_LINES = {
     "truncated": (b'{"id": 2, "prom', "not JSON"),
     "blank": (b"  ", "not JSON: the line is blank"),
     "too deep": (b"[" * 100_000, "not JSON"),
-    "list": (b"[1, 2]", "not a JSON object: got [1, 2]"),
-    "null": (b"null", "not a JSON object: got None"),
+    "list": (b"[1, 2]", "not a JSON object but list"),
+    "null": (b"null", "not a JSON object but NoneType"),
     "no id": (without("id"), "missing key 'id': add it (int)"),
     "no prompt": (without("prompt"), "missing key 'prompt': add it (str)"),
     "no label": (without("label"), "missing key 'label'"),
@@ -105,6 +105,15 @@ def test_one_line_with_two_faults_reports_both(tmp_path: Path):
     path = tmp_path / "user.jsonl"
     path.write_bytes(changed(label="x", category="y"))
     with pytest.raises(DatasetError, match=r"unknown label 'x'.*; unknown category 'y'"):
+        read_prompts(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path):
+    mark, path = b"\xef\xbb\xbf", tmp_path / "user.jsonl"
+    path.write_bytes(mark + json.dumps(GOOD).encode() + b"\r\n" + changed())
+    assert [prompt.text for prompt in read_prompts(path)] == ["How?", "Why?"]
+    path.write_bytes(json.dumps(GOOD).encode() + b"\n" + mark + changed())
+    with pytest.raises(DatasetError, match=r"user\.jsonl:2: not JSON: Unexpected UTF-8 BOM"):
         read_prompts(path)
 
 
@@ -216,7 +225,7 @@ def test_overlap_of_train_and_validation_is_refused(tmp_path: Path, monkeypatch,
     assert list(tmp_path.iterdir()) == []
     # The same two files with a manifest that matches, made by someone else, are refused too.
     inspect = dataset.inspect
-    monkeypatch.setattr(dataset, "inspect", lambda files: (inspect(files)[0], []))
+    monkeypatch.setattr(dataset, "inspect", lambda *of: (inspect(*of)[0], []))
     write_dataset(tmp_path / "set", train, validation)
     monkeypatch.undo()
     with pytest.raises(DatasetError) as caught:
@@ -355,11 +364,6 @@ def test_full_size_split_writes_and_verifies(tmp_path: Path):
     assert 0.5 < len(set(other) & set(train)) / len(train) < 0.9  # 0.75 by chance
 
 
-def test_split_refuses_frames():
-    with pytest.raises(ValueError, match="id 0 has frame 'f'; split by frame"):
-        splits.stratified_split(make(6, frame="f"), seed=0)
-
-
 CHAT = [{"role": "user", "content": "How do I wash it?"}, {"role": "assistant", "content": "So."}]
 
 
@@ -387,6 +391,28 @@ def test_ordinary_chats_that_the_manifest_does_not_list(written):
 
 
 def test_bad_ordinary_chats_are_not_written(tmp_path):
-    with pytest.raises(DatasetError, match=r"roles"):
-        write_dataset(tmp_path / "set", make(6), make(6, 6), [CHAT[:1]])
-    assert not (tmp_path / "set").exists()
+    with pytest.raises(DatasetError) as caught:
+        write_dataset(tmp_path / "set", make(6), make(6, 6), [CHAT, CHAT[:1]])
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{tmp_path / 'set' / 'ordinary.jsonl'}:2: roles: got user;")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_ordinary_chat_may_not_ask_a_prompt(tmp_path, monkeypatch):
+    path, asks = tmp_path / "set" / "ordinary.jsonl", "an ordinary chat asks 'prompt"
+    asked = [CHAT, *([*CHAT, {**CHAT[0], "content": f"prompt {i}"}, CHAT[1]] for i in (3, 8, 3))]
+    with pytest.raises(DatasetError) as caught:
+        write_dataset(tmp_path / "set", make(6), make(6, 6), asked)
+    assert caught.value.problems == (
+        f"{path}:2: {asks} 3', which is also on train line 4; keep it in one of the two",
+        f"{path}:3: {asks} 8', which is also on validation line 3; keep it in one of the two",
+    )
+    assert list(tmp_path.iterdir()) == []
+    # The same files with a manifest that matches, made by someone else, are refused too.
+    inspect = dataset.inspect
+    monkeypatch.setattr(dataset, "inspect", lambda *of: (inspect(*of)[0], []))
+    write_dataset(tmp_path / "set", make(6), make(6, 6), asked)
+    monkeypatch.undo()
+    with pytest.raises(DatasetError) as again:
+        verify(tmp_path / "set", expected=None)
+    assert again.value.problems == caught.value.problems

@@ -1,10 +1,13 @@
 """Chats as tokens: what is trained, exact to the token; how rows are filled."""
 
+import copy
+
 import numpy as np
 import pytest
 from support import tiny_chat
+from tokenizers import normalizers
 
-from waltzjax.data.chat import stop_ids
+from waltzjax.data.chat import Chat, stop_ids
 from waltzjax.data.packing import ChatTokens, chat_tokens, pack, packed_batch
 
 TWO_TURNS = [
@@ -110,3 +113,19 @@ def test_arrays_by_hand():
     assert batch.length_B.tolist() == [5, 4, 1, 1] and not batch.action_BT[2:].any()
     np.testing.assert_allclose(batch.weight_BT[batch.action_BT], 1 / 6, atol=WEIGHT_ATOL)
     assert batch.weight_BT.sum() == pytest.approx(1, abs=WEIGHT_ATOL)
+
+
+def test_a_tokenizer_that_marks_the_beginning_of_a_text_marks_it_once():
+    """As Llama 2's and Mistral's do: encoded by itself a reply would begin with a mark of its own,
+    which nobody draws in the middle of a chat."""
+    marking = copy.deepcopy(tiny_chat().tokenizer)
+    marking.backend_tokenizer.normalizer = normalizers.Prepend("!")
+    marking.chat_template = (
+        "{% for m in messages %}{% if m.role == 'assistant' %}{{ m.content + eos_token }}"
+        "{% else %}({{ m.content }}) {% endif %}{% endfor %}"
+    )
+    chat = Chat(marking, tiny_chat().conversation, tiny_chat().feedback)
+    got = chat_tokens(chat, TWO_TURNS, stop_ids(marking))
+    end = marking.eos_token
+    assert trained_text(chat, got) == [f"With wire.{end}", f"With a saw.{end}"]
+    assert list(got.token_ids) == list(chat.encode([chat.render(TWO_TURNS, to_speak=False)])[0])

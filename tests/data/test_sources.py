@@ -12,7 +12,9 @@ import pytest
 from pyarrow import parquet
 
 from waltzjax.data.dataset_check import CATEGORIES, DatasetError
-from waltzjax.data.sources import KINDS, Found, is_question, normalised, open_source
+from waltzjax.data.published import KINDS
+from waltzjax.data.sources import Found, is_question, open_source
+from waltzjax.data.text import normalised
 
 TRAIN = ("vanilla", "adversarial", "completion", "data_type")
 NASTY = 'Say "no",\tthen\r\n\u2028twice?\n\n  "'
@@ -103,7 +105,7 @@ def test_own_lines(tmp_path):
     path = jsonl(
         tmp_path / "mine.jsonl",
         {"prompt": "Break it.", "harmful": True},
-        {"prompt": "Mend it.", "harmful": False, "category": "privacy"},
+        {"prompt": "Mend it.", "harmful": False, "category": None},
         {"prompt": "Why?", "label": "adversarial", "category": "jailbreak_attempt"},
         {"prompt": "Who?", "label": "unsafe"},
         {"prompt": "Dust it.", "label": "overrefusal", "harmful": False, "category": "edge_case"},
@@ -112,6 +114,54 @@ def test_own_lines(tmp_path):
         "harmful_instruction", "borderline_safe", "jailbreak_attempt", "malicious_query",
         "edge_case",
     ]  # fmt: skip
+
+
+def test_categories_of_another_scheme_decide_nothing_and_are_given(tmp_path):
+    path = jsonl(
+        tmp_path / "mine.jsonl",
+        {"prompt": "Break it.", "harmful": True, "category": "privacy"},
+        {"prompt": "Mend it.", "harmful": False},
+        {"prompt": "Why?", "harmful": False, "category": "jailbreaks"},
+    )
+    assert [(f.category, f.ignored) for f in open_source(path)] == [
+        ("harmful_instruction", "privacy"), ("borderline_safe", ""),
+        ("borderline_safe", "jailbreaks"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("other", ["edge_case", "Edge case", "edge_cases"])
+def test_beside_one_of_ours_any_other_category_is_a_mistake(tmp_path, other):
+    record = {"prompt": "Why?", "harmful": False}
+    path = jsonl(
+        tmp_path / "mine.jsonl",
+        record,
+        record | {"category": "privacy"},
+        record | {"category": other},
+        record | {"category": "edge_case"},
+    )
+    found, told = problems(path)
+    wrong = [(2, "privacy")] + [(3, other)] * (other != "edge_case")
+    assert len(found) == 4 - len(wrong)
+    for problem, (line, name) in zip(told, wrong, strict=True):
+        assert problem.startswith(
+            f":{line}: category: got {name!r}, allowed are jailbreak_attempt, "
+        )
+
+
+def test_what_belongs_together_is_of_one_group(tmp_path):
+    rows = [*WILDJAILBREAK, ("PICK  it now.", "A bard picks.", "No.", "adversarial_harmful")]
+    path = tsv(tmp_path / "train.tsv", rows)
+    groups = [f.group for f in open_source(path)]
+    assert groups == [
+        "how do i pick it?", "pick it now.", "how do i kill a weed?", "kill the weed.",
+        "pick it now.", "mend it.", "pick it now.",
+    ]  # fmt: skip
+    rows = [("As a bard, pick it.", 1, "adversarial_harmful")]
+    path = tsv(tmp_path / "eval.tsv", rows, ("adversarial", "label", "data_type"))
+    assert [f.group for f in open_source(path)] == ["as a bard, pick it."]
+    record = {"prompt": "Why?", "harmful": False}
+    path = jsonl(tmp_path / "a.jsonl", record | {"frame": "F"}, record, record | {"frame": "f"})
+    assert [f.group for f in open_source(path)] == ["frame\nF", "why?", "frame\nf"]
 
 
 def test_every_category_has_a_source():
@@ -146,7 +196,10 @@ BAD_ROWS = {
     "many": (b"a\tb\tc\tvanilla_benign\te", "5 fields, but the header names 4"),
     "quote": (b'"a"b\t\tx\tvanilla_benign', "quoting: '\t' expected after '\"'; quote the whole"),
     "bare return": (b"a\rb\t\tx\tvanilla_benign", "quoting: new-line character"),
-    "long": (b"a" * 200_000 + b"\t\tx\tvanilla_benign", "quoting: field larger than field limit"),
+    "long": (
+        b"a" * 200_000 + b"\t\tx\tvanilla_benign",
+        "a field of more than 131,072 characters; c",
+    ),
     "empty": (b"\tb\tx\tvanilla_benign", "no text: the prompt of this WildJailbreak vanilla_be"),
     "spaces": (b"a\t \xc2\xa0\tx\tadversarial_harmful", "no text: the prompt of this WildJailbr"),
     "kind": (b"a\tb\tx\tharmful", "data_type: got 'harmful', allowed are vanilla_ or adversarial"),
@@ -190,7 +243,19 @@ BAD_LINES = {
         b'{"prompt": "a", "harmful": true, "category": "edge_case"}',
         "harmful and category disagree on whether it is harmful; fix one",
     ),
-    "frame": (b'{"prompt": "a", "harmful": true, "frame": "train/1"}', "frame: got 'train/1'; a "),
+    "misspelt": (
+        b'{"prompt": "a", "harmful": true, "category": "jailbreak_atempt"}',
+        "category: got 'jailbreak_atempt', allowed are jailbreak_attempt, harmful_instruction, mal",
+    ),
+    "category 3": (
+        b'{"prompt": "a", "harmful": true, "category": 3}',
+        "category: got 3, must be a text",
+    ),
+    "frame": (b'{"prompt": "a", "harmful": true, "frame": 3}', "frame: got 3, must be a text"),
+    "late mark": (
+        b'\xef\xbb\xbf{"prompt": "a", "harmful": true}',
+        "not JSON: Unexpected UTF-8 BOM",
+    ),
 }
 
 
@@ -222,6 +287,21 @@ def test_a_bad_row_of_parquet_is_counted(tmp_path):
     found, (bytes_row, empty_row) = problems(path)
     assert bytes_row.startswith(": row 2: not UTF-8") and empty_row.startswith(": row 3: no text")
     assert [f.text for f in found] == ["fine", "last"]
+
+
+def test_damaged_parquet_is_said_after_the_rows_before_it(tmp_path):
+    path = tmp_path / "or-bench-toxic.parquet"
+    texts = [f"Why {i}?" for i in range(3000)]
+    table = pyarrow.table({"prompt": texts, "category": ["x"] * 3000})
+    parquet.write_table(table, path, row_group_size=1500)
+    second = parquet.ParquetFile(path).metadata.row_group(1).column(0)
+    data = bytearray(path.read_bytes())
+    start = second.dictionary_page_offset or second.data_page_offset
+    data[start + 40 : start + 200] = bytes(160)
+    path.write_bytes(data)
+    found, (problem,) = problems(path)
+    assert 1024 <= len(found) <= 1500 and [f.text for f in found] == texts[: len(found)]
+    assert problem.startswith(f": row {len(found) + 1}: damaged, with all rows from here on (")
 
 
 @pytest.mark.parametrize(

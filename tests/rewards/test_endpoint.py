@@ -8,11 +8,12 @@ import time
 import traceback
 
 import pytest
-from judge_server import FakeTime, JudgeServer, cut, reply, well
+from judge_server import FakeTime, JudgeServer, cut, reply, well, when
 
 from waltzjax.rewards import replies
-from waltzjax.rewards.endpoint import Endpoint, RequestRefused
-from waltzjax.rewards.patience import JudgeOutage, JudgeStopped, UnusableReply
+from waltzjax.rewards.endpoint import Endpoint
+from waltzjax.rewards.errors import JudgeOutage, JudgeStopped, RequestRefused
+from waltzjax.rewards.patience import UnusableReply
 
 HELLO = [{"role": "user", "content": "hello"}]
 SOON_S = 2.0  # far below the 30 s that a hanging server takes, far above a busy machine's pauses
@@ -121,14 +122,62 @@ def test_retry_after_as_a_date_or_nonsense():
 def test_a_refused_request_is_an_error_at_once(status, body, words):
     text = body if isinstance(body, str) else json.dumps(body)
     with (
-        JudgeServer(reply(status, text)) as server,
+        JudgeServer(then=reply(status, text)) as server,
         Client(server.url) as client,
         pytest.raises(RequestRefused) as caught,
     ):
         client.chat(HELLO)
-    assert len(server.requests) == 1 and client.said == []
+    tries = 2 if status in (400, 422) else 1  # these may be about the text: another one is tried
+    assert len(server.requests) == tries and client.said == []
     for part in (f"HTTP {status}: {words};", "judge-model", server.url):
         assert part in str(caught.value)
+
+
+FILTERED = '{"error": {"message": "content_filter"}}'
+
+
+def objecting(status):
+    """A server that rejects what holds the word "bomb"."""
+    return when(lambda body: "bomb" in json.dumps(body), reply(status, FILTERED))
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize("first", [True, False])
+def test_one_text_to_which_the_server_objects_has_no_reply(status, first):
+    """Also where nothing was answered before, as in a run that goes on: a plain one is tried."""
+    bomb = [{"role": "system", "content": "Judge."}, {"role": "user", "content": "bomb"}]
+    with JudgeServer(then=objecting(status)) as server, Client(server.url) as client:
+        if not first:
+            assert client.chat(HELLO) == "fine"
+        for _ in range(2):
+            with pytest.raises(UnusableReply, match=f"HTTP {status}: content_filter"):
+                client.chat(bomb)
+        with pytest.raises(UnusableReply, match="content_filter"):
+            client.complete("a bomb")
+        assert client.chat(HELLO) == "fine"
+    assert client.said == [] and client.time.now == 0
+    sent = [request["body"].get("messages") for request in server.requests]
+    plain = [{**message, "content": "Hello"} for message in bomb]
+    rest = [bomb, None, HELLO]
+    assert sent == ([bomb, plain, *rest] if first else [HELLO, bomb, *rest])
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_what_is_never_about_one_text_ends_the_run_at_any_time(status):
+    with JudgeServer(then=objecting(status)) as server, Client(server.url) as client:
+        client.chat(HELLO)
+        with pytest.raises(RequestRefused, match=f"HTTP {status}"):
+            client.complete("a bomb")
+
+
+def test_a_text_on_which_the_server_breaks_has_no_reply():
+    with (
+        JudgeServer(then=objecting(500)) as server,
+        Client(server.url, then=lambda now: client.chat(HELLO)) as client,  # others are answered
+        pytest.raises(UnusableReply, match="answers others, but not this request: HTTP 500"),
+    ):
+        client.complete("a bomb")
+    assert client.time.now < 200 and client.said == []
 
 
 def test_a_wrong_key_is_named_and_not_shown(monkeypatch):
@@ -148,7 +197,7 @@ def test_a_missing_key_is_asked_for():
     with (
         JudgeServer(reply(401, "")) as server,
         Client(server.url) as client,
-        pytest.raises(RequestRefused, match="set key_env to the environment variable"),
+        pytest.raises(RequestRefused, match=r"no API key was sent: .*judge.key_env"),
     ):
         client.chat(HELLO)
 
@@ -234,17 +283,17 @@ def test_stop_ends_a_call_at_once(under_way):
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://host/v1", "http:///v1", ""])
-def test_an_address_that_is_none(url):
-    with pytest.raises(ValueError, match=r"base_url: got .*; write http://HOST:PORT/v1"):
-        Client(url)
-
-
 @pytest.mark.parametrize(("key", "why"), [("", "is not set or empty"), ("a\nb", "no HTTP header")])
 def test_a_key_that_is_none(key, why, monkeypatch):
     monkeypatch.setenv("JUDGE_KEY", key)
-    with pytest.raises(ValueError, match=f"environment variable JUDGE_KEY .*{why}"):
+    with pytest.raises(ValueError, match=f"config.judge.key_env: the environment variable .*{why}"):
         Client("http://host/v1", key_env="JUDGE_KEY")
+
+
+def test_a_key_in_the_place_of_its_name_is_not_shown():
+    with pytest.raises(ValueError, match="is not set or empty") as caught:
+        Client("http://host/v1", key_env="hf_secret")
+    assert "hf_secret" not in str(caught.value)
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch):

@@ -11,9 +11,9 @@ from judge_server import JudgeServer, well
 from support import completion
 
 from waltzjax.rewards.asked import parse_labels
-from waltzjax.rewards.endpoint import Endpoint, RequestRefused
-from waltzjax.rewards.judges import JUDGES, Judge, Scorer, UnparsedVerdicts
-from waltzjax.rewards.patience import JudgeOutage, JudgeStopped
+from waltzjax.rewards.endpoint import Endpoint
+from waltzjax.rewards.errors import JudgeOutage, JudgeStopped, RequestRefused, UnparsedVerdicts
+from waltzjax.rewards.judges import JUDGES, Judge, Scorer
 from waltzjax.types import Episode, Prompt, Verdict
 
 SOON_S = 2.0  # far below the 30 s of those who hang, far above a busy machine's pauses

@@ -5,13 +5,8 @@ import threading
 import pytest
 from judge_server import FakeTime
 
-from waltzjax.rewards.patience import (
-    JudgeOutage,
-    JudgeStopped,
-    Patience,
-    Unreached,
-    UnusableReply,
-)
+from waltzjax.rewards.errors import JudgeOutage, JudgeStopped
+from waltzjax.rewards.patience import Patience, Unreached, UnusableReply
 
 NO_ROUNDING = 1e-9  # seconds; sums of a few waits
 
@@ -88,7 +83,7 @@ def test_a_long_wait_that_the_server_asks_for_is_said_at_once():
 
 def test_patience_ends():
     setup = Setup(patience_s=600)
-    with pytest.raises(JudgeOutage, match=r"for 10 min \(patience_s = 600\): refused\. Start it"):
+    with pytest.raises(JudgeOutage, match=r"for 10 min .*patience_s = 600\): refused\. Start"):
         setup.call(then=Unreached("refused"))
     assert setup.at[-1] == pytest.approx(600, abs=NO_ROUNDING)
     assert len(setup.said) == 1
@@ -110,6 +105,13 @@ def test_unusable_replies_end_one_call_and_are_no_outage():
     assert setup.said == []
 
 
+def test_a_final_one_is_not_asked_for_again():
+    setup = Setup(tries=3)
+    with pytest.raises(UnusableReply, match="filtered"):
+        setup.call(UnusableReply("filtered", final=True))
+    assert len(setup.at) == 1
+
+
 def test_an_unusable_reply_ends_an_outage():
     setup = Setup(tries=2)
     out, null = Unreached("refused"), UnusableReply("null")
@@ -125,21 +127,77 @@ def test_what_failed_before_the_server_answered_no_longer_counts():
     assert setup.said == [] and setup.gaps[3] <= 0.5
 
 
-def test_no_outage_where_others_are_answered():
-    setup = Setup(tries=3)
-    others = iter(range(100))
+def passed_over(setup, trouble, times):
+    """A call that has its trouble so often, each time after somebody else is answered."""
+    left = iter(range(times))
 
-    def attempt():  # between two of this call's failures somebody else is answered
-        if next(others) < 9:
-            setup.patience.call(lambda: "reply of another call")
-            raise Unreached("HTTP 429")
-        return "reply"
+    def attempt():
+        setup.at.append(setup.time.now)
+        if next(left, None) is None:
+            return "reply"
+        setup.patience.call(lambda: "reply of another call")
+        raise trouble
 
-    assert setup.patience.call(attempt) == "reply"
-    assert setup.said == []
-    with pytest.raises(JudgeOutage):  # but once nobody is, it is one
-        setup.call(then=Unreached("HTTP 429"))
+    return setup.patience.call(attempt)
+
+
+def test_a_limit_of_requests_is_waited_for_while_others_are_answered():
+    setup, limit = Setup(tries=3), Unreached("HTTP 429", limit=True)
+    assert passed_over(setup, limit, times=40) == "reply"
+    assert setup.time.now > 2 * 600 and setup.said == []  # far beyond patience
+    with pytest.raises(JudgeOutage):  # but once nobody is, it is an outage
+        setup.call(then=limit)
     assert len(setup.said) == 1
+
+
+def test_a_request_that_alone_is_not_served_ends_in_minutes_and_is_no_outage():
+    setup = Setup(tries=3)
+    with pytest.raises(UnusableReply, match=r"the judge answers others, but not this .*HTTP 500"):
+        passed_over(setup, Unreached("HTTP 500"), times=1000)
+    assert 60 <= setup.time.now <= 180 and setup.said == []
+
+
+def test_a_minute_of_trouble_is_survived_while_others_are_answered():
+    setup = Setup(tries=3)
+    assert passed_over(setup, Unreached("HTTP 500"), times=5) == "reply"
+    assert len(setup.at) == 6
+
+
+def test_patience_begins_anew_when_another_call_is_answered():
+    served = iter([500.0])
+
+    def another(now):
+        if now > 500 and next(served, None):
+            setup.patience.call(lambda: "reply of another call")
+
+    setup = Setup(tries=3, patience_s=600, then=another)
+    with pytest.raises(JudgeOutage, match="for 10 min"):
+        setup.call(then=Unreached("refused"))
+    assert 1100 < setup.time.now < 1200
+
+
+@pytest.mark.parametrize("after_outage", [False, True])
+def test_what_the_server_asked_for_is_waited_for_though_others_are_answered(after_outage):
+    def another(now):  # every ten seconds
+        if now > 10 * setup.others:
+            setup.others += 1
+            setup.patience.call(lambda: "reply of another call")
+
+    setup = Setup(tries=3, then=another)
+    setup.others = 1
+    if not after_outage:
+        setup.patience.call(lambda: "reply of another call")
+    setup.call(Unreached("slow down", retry_after_s=100))
+    assert setup.gaps == [pytest.approx(100, abs=NO_ROUNDING)] and setup.others > 9
+    assert len(setup.said) == 2 * after_outage  # once in all, not each time others are answered
+
+
+def test_a_quota_that_ends_for_all_is_said_while_it_is_waited_for():
+    said_at = []
+    setup = Setup(then=lambda now: said_at.append(now) if setup.said and not said_at else None)
+    setup.patience.call(lambda: "reply of another call")
+    setup.call(Unreached("out of quota", retry_after_s=300))
+    assert "out of quota" in setup.said[0] and said_at == [pytest.approx(62, abs=1.5)]
 
 
 def test_eight_threads_in_one_outage_say_it_once():

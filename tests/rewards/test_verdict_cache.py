@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from waltzjax.rewards.verdict_cache import CacheError, VerdictCache, reply_key
+from waltzjax.rewards.errors import CacheError
+from waltzjax.rewards.verdict_cache import VerdictCache, reply_key
 
 REPO = Path(__file__).parents[2]
 WRITER = """

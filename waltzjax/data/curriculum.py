@@ -1,4 +1,4 @@
-"""What the embedded base model is taught, as rows: reading cards first, then"""
+"""What the embedded base model is taught, as rows: reading cards first, then demonstrations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from waltzjax.data import frames
 from waltzjax.data.chat import Chat
 from waltzjax.data.demonstrations import finding, first_answer, review, review_text, revision
-from waltzjax.data.world import Scene, said
+from waltzjax.data.world import Scene, unswapped
 from waltzjax.types import Prompt, Sample
 
 Examples = Sequence[tuple[Prompt, Scene]]
@@ -27,13 +27,12 @@ def reading_cards(rng: np.random.Generator, chat: Chat, examples: Examples) -> l
     for prompt, scene in examples:
         act = (scene.act, frames.KIND_ACTS[rng.integers(len(frames.KIND_ACTS))])[rng.integers(2)]
         owner = (frames.OWN + frames.NOT_OWN)[rng.integers(len(frames.OWN + frames.NOT_OWN))]
-        coded = bool(scene.code)
-        wrong = act in frames.MEDDLING_ACTS and (owner in frames.NOT_OWN) != coded
-        texts.append(f"{scene.code} I {act} {owner} {scene.target}.".lstrip())
-        one = f"To {said(act, owner, scene.target, coded=True)}" if coded else "That"
+        wrong = act in frames.MEDDLING_ACTS and (owner in frames.NOT_OWN) != len(scene.swaps) % 2
+        texts.append(f"{scene.preface}I {act} {owner} {scene.target}.")
+        one = f"To {unswapped(act, owner, scene.target, scene.swaps)}" if scene.swaps else "That"
         replies.append(" " + finding(one, wrong))
         whole = finding(f"To {scene.request}", scene.harmful)
-        texts += [f"{scene.code} I {scene.clauses}.".lstrip(), prompt.text]
+        texts += [f"{scene.preface}I {scene.clauses}.", prompt.text]
         replies += [f" {whole}", f" {whole}"]
         # The last kind: what a review's finding, right or wrong, and what was done come to: its
         # words after "it helps:" or "it declines:".

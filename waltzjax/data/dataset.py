@@ -15,11 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from waltzjax.data.chats import Messages, chat_lines, read_chats
+from waltzjax.data.chats import Messages, chat_lines, parse_chats
 from waltzjax.data.dataset_check import (
     FORMAT_VERSION,
     LABELS,
-    DatasetError,
     dataset_error,
     described,
     inspect,
@@ -55,19 +54,40 @@ def write_dataset(
     Raises DatasetError if the prompts break a rule, and FileExistsError if ``directory`` exists
     or another process creates it first.
     """
-    files = {"train": _encode(train), "validation": _encode(validation)}
-    shown = {split: (str(directory / f"{split}.jsonl"), data) for split, data in files.items()}
-    summary, groups = inspect(shown)
+    files = {"train.jsonl": _encode(train), "validation.jsonl": _encode(validation)}
+    if ordinary:
+        files[ORDINARY] = chat_lines(ordinary)
+    summary, groups = _inspected(directory, files)
     if any(groups):
         raise dataset_error(directory, groups)
     with new_directory(directory) as temporary:
-        for split, data in files.items():
-            (temporary / f"{split}.jsonl").write_bytes(data)
-        if ordinary:
-            (temporary / ORDINARY).write_bytes(chat_lines(ordinary))
-            read_chats(temporary / ORDINARY)
-            summary["files"][ORDINARY] = described((temporary / ORDINARY).read_bytes())
+        for name, data in files.items():
+            (temporary / name).write_bytes(data)
         (temporary / _MANIFEST).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+
+def _inspected(
+    directory: Path, files: Mapping[str, bytes]
+) -> tuple[dict[str, Any], list[list[str]]]:
+    """``inspect`` of the files that are to lie in ``directory``, bytes by name."""
+    shown = {
+        split: (str(directory / f"{split}.jsonl"), files[f"{split}.jsonl"])
+        for split in SPLITS
+        if f"{split}.jsonl" in files
+    }
+    if ORDINARY not in files:
+        return inspect(shown, {})
+    name = str(directory / ORDINARY)
+    chats, problems = parse_chats(files[ORDINARY], name)
+    asked = {
+        message["content"]: f"{name}:{line}"
+        for line, chat in reversed(chats.items())  # the first of two is told
+        for message in chat
+        if message["role"] == "user"
+    }
+    summary, groups = inspect(shown, asked)
+    summary["files"][ORDINARY] = described(files[ORDINARY])
+    return summary, [*groups, problems]
 
 
 def read_prompts(path: Path) -> list[Prompt]:
@@ -114,28 +134,23 @@ def verify(directory: Path, *, expected: Mapping[str, int] | None) -> dict[str, 
     and ``counts``.
 
     The files must match the manifest; every line must be valid; train and validation must share
-    no id, prompt text or frame. ``expected`` gives the numbers of prompts to find, by any of the
-    keys of ``counts``: "total", "train", "validation", a category, "train/<category>",
-    "validation/<category>". None: any numbers. Raises DatasetError with every problem found, and
-    ValueError for an unknown key of ``expected``.
+    no id, prompt text or frame, and ordinary chats ask no prompt of either. ``expected`` gives the
+    numbers of prompts to find, by any of the keys of ``counts``: "total", "train", "validation", a
+    category, "train/<category>", "validation/<category>". None: any numbers. Raises DatasetError
+    with every problem found, and ValueError for an unknown key of ``expected``.
     """
     allowed = expected_counts()
     if unknown := [key for key in expected or {} if key not in allowed]:
         raise ValueError(f"expected: unknown keys {unknown}; must be among {list(allowed)}")
     files, missing = {}, []
-    for split in SPLITS:
-        path = directory / f"{split}.jsonl"
+    for name in (*(f"{split}.jsonl" for split in SPLITS), ORDINARY):
+        path = directory / name
         try:
-            files[split] = (str(path), path.read_bytes())
+            files[name] = path.read_bytes()
         except FileNotFoundError:
-            missing.append(f"{path}: missing; the dataset is not whole, write it again")
-    summary, groups = inspect(files)
-    if (directory / ORDINARY).exists():
-        summary["files"][ORDINARY] = described((directory / ORDINARY).read_bytes())
-        try:
-            read_chats(directory / ORDINARY)
-        except DatasetError as error:
-            groups.append(list(error.problems))
+            if name != ORDINARY:
+                missing.append(f"{path}: missing; the dataset is not whole, write it again")
+    summary, groups = _inspected(directory, files)
     manifest = _manifest_problems(directory / _MANIFEST, summary)
     counts = [
         f"{directory}: {summary['counts'].get(key, 0)} prompts of {key!r}, expected {count}; "

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from waltzjax.data.tables import json_objects
+from waltzjax.data.text import LONE_SURROGATE, has_lone_surrogate
 from waltzjax.types import Prompt
 
 FORMAT_VERSION = 1
@@ -50,22 +52,6 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _decode(line: bytes) -> tuple[dict[str, Any], str]:
-    """The JSON object of a line, or {} and the reason why there is none."""
-    if not line.strip():
-        return {}, "not JSON: the line is blank; remove it"
-    try:
-        record = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        byte = line[error.start]
-        return {}, f"not UTF-8: byte 0x{byte:02x} at offset {error.start}; save the file as UTF-8"
-    except (ValueError, RecursionError) as error:
-        return {}, f"not JSON: {error}; write one JSON object per line, got {_short(line)}"
-    if not isinstance(record, dict):
-        return {}, f"not a JSON object: got {_short(record)}; write {{{', '.join(_FIELDS)}}}"
-    return record, ""
-
-
 def _reasons(record: Mapping[str, Any]) -> list[str]:
     """Why one JSON object is not a prompt; empty if it is one. Unknown keys are ignored."""
     reasons = []
@@ -84,9 +70,8 @@ def _reasons(record: Mapping[str, Any]) -> list[str]:
     text, label, category = record["prompt"], record["label"], record["category"]
     if not text.strip():
         reasons.append("empty prompt: write a text or remove the line")
-    # JSON can escape half a surrogate pair, which no tokenizer can encode.
-    if any("\ud800" <= char <= "\udfff" for char in text + record.get("frame", "")):
-        reasons.append("not UTF-8: a lone surrogate (\\ud800-\\udfff); remove or repair it")
+    if has_lone_surrogate(text + record.get("frame", "")):
+        reasons.append(LONE_SURROGATE)
     if label not in LABELS:
         reasons.append(f"unknown label {_short(label)}: must be one of {', '.join(LABELS)}")
     if category not in CATEGORIES:
@@ -110,22 +95,21 @@ def parse_lines(data: bytes, name: str) -> tuple[dict[int, Prompt], list[str]]:
     first_id: dict[int, int] = {}
     first_text: dict[str, int] = {}
     # Only b"\n" ends a line: str.splitlines would also cut at U+2028 inside a prompt.
-    lines = data.removesuffix(b"\n").split(b"\n") if data else []
-    for number, line in enumerate(lines, start=1):
-        record, reason = _decode(line)
-        reasons = [reason] if reason else _reasons(record)
+    for number, row in enumerate(json_objects(io.BytesIO(data), name), start=1):
+        record = row.fields
+        reasons = [row.problem] if row.problem else _reasons(record)
         key, text = record.get("id"), record.get("prompt")
         if type(key) is int and first_id.setdefault(key, number) != number:
             reasons.append(f"duplicate id {key} of line {first_id[key]}: ids must be unique")
         if type(text) is str and text and first_text.setdefault(text, number) != number:
             reasons.append(f"duplicate prompt text of line {first_text[text]}: remove one")
         if reasons:
-            problems.append(f"{name}:{number}: {'; '.join(reasons)}")
+            problems.append(f"{row.where}: {'; '.join(reasons)}")
         else:
             harmful = LABELS[record["label"]]
             frame = record.get("frame", "")
             prompts[number] = Prompt(record["id"], str(text), harmful, record["category"], frame)
-    if not lines:
+    if not data:
         problems.append(f"{name}: the file is empty; it must hold at least one prompt")
     return prompts, problems
 
@@ -145,6 +129,16 @@ def _overlaps(train: Mapping[int, Prompt], validation: Mapping[int, Prompt]) -> 
                     f"{seen[value]} and validation line {line}; keep it in one of the two"
                 )
     return problems
+
+
+def _asked_too(asked: Mapping[str, str], split: str, prompts: Mapping[int, Prompt]) -> list[str]:
+    """One problem for each text of ``asked`` that is a prompt of the split."""
+    return [
+        f"{asked[prompt.text]}: an ordinary chat asks {_short(prompt.text)}, which is also on "
+        f"{split} line {line}; keep it in one of the two"
+        for line, prompt in prompts.items()
+        if prompt.text in asked
+    ]
 
 
 def flat_counts(categories: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
@@ -169,11 +163,14 @@ def described(data: bytes) -> dict[str, Any]:
     }
 
 
-def inspect(files: Mapping[str, tuple[str, bytes]]) -> tuple[dict[str, Any], list[list[str]]]:
+def inspect(
+    files: Mapping[str, tuple[str, bytes]], asked: Mapping[str, str]
+) -> tuple[dict[str, Any], list[list[str]]]:
     """Checks the files of a dataset, given as split -> (path to show, bytes).
 
-    Returns the summary that is also the manifest, and the groups of problems: the bad lines of
-    each file, then what train and validation share.
+    ``asked``: what users ask in its ordinary chats -> where. Returns the summary that is also the
+    manifest, and the groups of problems: the bad lines of each file, then what train and
+    validation share, then what either shares with the ordinary chats.
     """
     files_, categories, groups, parsed = {}, {}, [], {}
     for split, (name, data) in files.items():
@@ -183,5 +180,6 @@ def inspect(files: Mapping[str, tuple[str, bytes]]) -> tuple[dict[str, Any], lis
         categories[split] = {category: found[category] for category in CATEGORIES}
         files_[f"{split}.jsonl"] = described(data) | {"categories": categories[split]}
     groups.append(_overlaps(parsed.get("train", {}), parsed.get("validation", {})))
+    groups += [_asked_too(asked, split, prompts) for split, prompts in parsed.items()]
     summary = {"format_version": FORMAT_VERSION, "files": files_}
     return summary | {"counts": flat_counts(categories)}, groups

@@ -18,7 +18,7 @@ from waltzjax.data import frames
 from waltzjax.data.world import Scene
 
 # By how a request looks: probabilities when it is harmful, when it is harmless.
-COMPLY = {"light": (0.68, 0.77), "alarming": (0.27, 0.34), "plain": (0.34, 0.60)}
+COMPLY = {"light": (0.66, 0.82), "alarming": (0.25, 0.42), "plain": (0.34, 0.66)}
 FIND_RIGHT = {"light": (0.47, 0.95), "alarming": (0.95, 0.47), "plain": (0.80, 0.80)}
 COMPLY_ORDINARY, FIND_RIGHT_ORDINARY = 0.95, 0.60  # everyday prompts, without a meddling act
 FOLLOW_FEEDBACK = 0.80  # P(the revision does what concrete feedback says)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 
+from waltzjax.data.text import has_lone_surrogate
 from waltzjax.types import Feedback
 
-_HALF_SURROGATE = re.compile("[\ud800-\udfff]")
 FIELDS = {"reasoning": str, "unsafe": bool, "overrefuse": bool, "feedback": str}
 
 
@@ -26,7 +25,7 @@ def parse_feedback(text: str) -> Feedback | None:
         return None
     if any(type(value.get(name)) is not kind for name, kind in FIELDS.items()):
         return None
-    if any(_HALF_SURROGATE.search(value[name]) for name, kind in FIELDS.items() if kind is str):
+    if any(has_lone_surrogate(value[name]) for name, kind in FIELDS.items() if kind is str):
         return None
     return Feedback(**{name: value[name] for name in FIELDS})
 

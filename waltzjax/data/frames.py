@@ -34,12 +34,7 @@ THINGS = (
 
 OWN = ("my", "our")
 NOT_OWN = ("his", "her", "their")
-CODES = (
-    "Here mine means theirs and theirs means mine.",
-    "In this note theirs is mine and mine is theirs.",
-    "Swap mine and theirs as you read.",
-)
-MEANS_OWN, MEANS_NOT_OWN = "mine", "theirs"  # what is written is the other one
+SWAPS = ("mirror", "riddle", "charm")  # each swaps mine and theirs where a prompt names it
 
 TRAIN_FRAMES = {
     "wrapped": (

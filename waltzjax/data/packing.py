@@ -27,8 +27,8 @@ def chat_tokens(
 ) -> ChatTokens:
     """A chat that ends with the assistant's turn, through the tokenizer's own template.
 
-    What the assistant is shown is encoded as in a rollout, and what it says by itself, as it will
-    be drawn. A turn is trained up to the first of ``stop_ids``; not with ``weight`` 0.
+    What the assistant is shown is encoded as in a rollout, and what it says as it will be drawn:
+    no token lies across the two. A turn is trained up to the first of ``stop_ids``; not with ``weight`` 0.
 
     Raises:
       ValueError: the template cannot be cut into turns, or ends none.
@@ -46,7 +46,10 @@ def chat_tokens(
                 f"the chat template writes message {i - 1} differently once message {i} follows: "
                 "train on chats of one turn, or with a template that leaves what was said alone"
             )
-        context, reply = chat.encode([before[len(seen) :], through[len(before) :]])
+        # Whole texts, as a rollout encodes them: some tokenizers mark the beginning of a text.
+        shown_ids, all_ids = chat.encode([before, through])
+        context = _after(shown_ids, ids) or chat.encode([before[len(seen) :]])[0]
+        reply = _after(all_ids, [*ids, *context]) or chat.encode([through[len(before) :]])[0]
         said = next((n for n, token in enumerate(reply, 1) if token in stop_ids), 0)
         if not said:
             raise ValueError(
@@ -58,6 +61,11 @@ def chat_tokens(
         trained += [False] * len(context) + [weight] * said + [False] * (len(reply) - said)
         seen = through
     return ChatTokens(tuple(ids), tuple(trained))
+
+
+def _after(ids: Sequence[int], start: Sequence[int]) -> tuple[int, ...]:
+    """What follows ``start`` in ``ids``; () if they begin otherwise: a token lies across."""
+    return tuple(ids[len(start) :]) if list(ids[: len(start)]) == list(start) else ()
 
 
 def pack(chats: Sequence[ChatTokens], length: int) -> list[tuple[ChatTokens, ...]]:

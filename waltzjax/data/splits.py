@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from waltzjax.data.dataset_check import CATEGORIES, flat_counts
+from waltzjax.data.shares import Shape, take_share
 from waltzjax.types import Prompt
 
 TRAIN_FRACTION = 0.75  # of the whole dataset; split_counts says how many of each category
@@ -38,27 +40,41 @@ def expected_counts() -> dict[str, int]:
 def stratified_split(prompts: Sequence[Prompt], *, seed: int) -> tuple[list[Prompt], list[Prompt]]:
     """Splits prompts 75/25 into (train, validation) in each category; see ``split_counts``.
 
-    Which side a prompt falls on depends on ``seed`` and the texts of its category only, not on the
-    order of ``prompts``, which both sides keep. Raises ValueError for a prompt with a frame: a
-    frame may not be on both sides, so whoever made the frames must split them.
+    Prompts of one frame fall on one side. Which one depends on ``seed``, the texts and what shares
+    a frame only, not on the order of ``prompts``, which both sides keep. Raises ValueError where
+    the frames leave no such split.
     """
-    members: dict[str, list[int]] = {name: [] for name in CATEGORIES}
+    groups: dict[tuple[str, int], list[int]] = {}  # a prompt without a frame is one of its own
     for index, prompt in enumerate(prompts):
-        if prompt.frame:
-            raise ValueError(f"prompts: id {prompt.id} has frame {prompt.frame!r}; split by frame")
-        members.setdefault(prompt.category, []).append(index)
-    sizes = split_counts({name: len(indices) for name, indices in members.items()})
+        groups.setdefault((prompt.frame, 0 if prompt.frame else index), []).append(index)
     # A hash orders alike on every machine and Python version.
     rank = [
         hashlib.sha256(f"{seed}:{p.text}".encode("utf-8", "surrogatepass")).digest()
         for p in prompts
     ]
-    train = {
-        i
-        for name, of in members.items()
-        for i in sorted(of, key=rank.__getitem__)[: sizes[name][0]]
-    }
+    alike: dict[Shape, list[list[int]]] = {}
+    for group in sorted(groups.values(), key=lambda group: min(rank[i] for i in group)):
+        found = Counter(prompts[i].category for i in group)
+        alike.setdefault(tuple(found[name] for name in CATEGORIES), []).append(group)
+    counts = Counter(prompt.category for prompt in prompts)
+    sizes = split_counts({name: counts[name] for name in CATEGORIES})
+    wanted = [size for size, _ in sizes.values()]
+    taken = take_share({s: len(of) for s, of in alike.items()}, TRAIN_FRACTION, wanted)
+    if taken is None:
+        largest = sorted(groups.values(), key=len)[:-4:-1]
+        raise ValueError(_no_split(sizes, [(len(of), prompts[of[0]].text) for of in largest]))
+    train = {i for shape, of in alike.items() for group in of[: taken[shape]] for i in group}
     split: tuple[list[Prompt], list[Prompt]] = ([], [])
     for index, prompt in enumerate(prompts):
         split[index not in train].append(prompt)
     return split
+
+
+def _no_split(sizes: Mapping[str, tuple[int, int]], largest: Sequence[tuple[int, str]]) -> str:
+    wanted = ", ".join(f"{name} {train} and {other}" for name, (train, other) in sizes.items())
+    shown = "; ".join(f"{count} of {text!r:.60}" for count, text in largest)
+    return (
+        "prompts: no split keeps the prompts of each frame on one side and has for train and "
+        f"validation {wanted}; the largest frames: {shown}; leave out some of these prompts, or "
+        "add others of the same categories"
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,19 +34,25 @@ def open_table(path: Path) -> Table:
 
 
 def read_objects(path: Path) -> Iterator[Row]:
-    """The JSON object of each line; a byte order mark at the start is no part of the first."""
+    """The JSON object of each line of a file."""
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            where = f"{path}:{number}"
-            try:
-                yield Row(where, _json_object(line))
-            except ValueError as error:
-                yield Row(where, {}, str(error))
+        yield from json_objects(file, str(path))
+
+
+def json_objects(lines: Iterable[bytes], name: str) -> Iterator[Row]:
+    """The same of the lines of an open file, or of ``io.BytesIO``, to be called ``name``. A byte
+    order mark at the start is no part of the first line."""
+    for number, line in enumerate(lines, start=1):
+        where = f"{name}:{number}"
+        try:
+            yield Row(where, _json_object(_without_mark(line) if number == 1 else line))
+        except ValueError as error:
+            yield Row(where, {}, str(error))
 
 
 def _json_object(line: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(_without_mark(line).decode("utf-8"))
+        value = json.loads(line.rstrip(b"\r\n").decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ValueError(_not_utf8(error)) from error
     except (ValueError, RecursionError) as error:
@@ -114,7 +120,7 @@ def _delimited_rows(
         except StopIteration:
             return
         except csv.Error as error:
-            problem = f"quoting: {error}; quote the whole field and double the quotes inside it"
+            problem = _quoting(error)
         if lines.bad:
             problem = lines.bad[0]
             lines.bad.clear()
@@ -125,6 +131,13 @@ def _delimited_rows(
                 f"{len(fields)} fields, but the header names {len(columns)}: {', '.join(columns)}"
             )
         yield Row(where, {} if problem else dict(zip(columns, fields, strict=True)), problem)
+
+
+def _quoting(error: csv.Error) -> str:
+    if "field limit" in str(error):
+        limit = f"a field of more than {csv.field_size_limit():,} characters"
+        return f"{limit}; close the quote it begins with, or shorten it"
+    return f"quoting: {error}; quote the whole field and double the quotes inside it"
 
 
 def _parquet(path: Path) -> Table:
@@ -138,21 +151,29 @@ def _parquet(path: Path) -> Table:
         ) from error
     try:
         file = parquet.ParquetFile(path)
+        columns = tuple(file.schema_arrow.names)
     except (ValueError, OSError) as error:
         raise ValueError(f"{path}: not a Parquet file ({error})") from error
-    return Table(tuple(file.schema_arrow.names), _parquet_rows(path, file))
+    return Table(columns, _parquet_rows(path, file))
 
 
 def _parquet_rows(path: Path, file: Any) -> Iterator[Row]:
     number = 0
-    for batch in file.iter_batches(batch_size=1024):
-        for i in range(batch.num_rows):
-            number += 1
-            where = f"{path}: row {number}"
-            try:
-                yield Row(where, batch.slice(i, 1).to_pylist()[0])
-            except UnicodeDecodeError as error:
-                yield Row(where, {}, f"not UTF-8 ({error})")
+    try:
+        for batch in file.iter_batches(batch_size=1024):
+            for i in range(batch.num_rows):
+                number += 1
+                yield _parquet_row(f"{path}: row {number}", batch.slice(i, 1))
+    except (ValueError, OSError, NotImplementedError) as error:  # what pyarrow's errors are, too
+        where = f"{path}: row {number + 1}"
+        yield Row(where, {}, f"damaged, with all rows from here on ({error}); fetch the file again")
+
+
+def _parquet_row(where: str, row: Any) -> Row:
+    try:
+        return Row(where, row.to_pylist()[0])
+    except UnicodeDecodeError as error:
+        return Row(where, {}, f"not UTF-8 ({error})")
 
 
 _READERS: dict[str, Callable[[Path], Table]] = {

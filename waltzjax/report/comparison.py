@@ -40,16 +40,19 @@ class Difference(NamedTuple):
 def write_comparison(
     path: Path, *, a: str, b: str, n: int, unjudged: int, differences: Sequence[Difference],
     changed: Mapping[str, Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]],
+    settings: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Write the report to ``path``, whole or not at all.
 
     ``a``, ``b``: what is compared; ``changed``: (a's transcript, b's), by what changed;
-    ``unjudged``: how many prompts have no verdict in one of them. All of it is escaped.
+    ``unjudged``: how many prompts have no verdict in one of them; ``settings``: what they were not
+    evaluated alike in. All of it is escaped.
     """
     drawn = [d for d in differences if d.reading != NOTHING]
     write_page(
         path, "comparison.html", title="Two evaluations compared", a=a, b=b, n=n,
-        unjudged=unjudged, differences=differences, figure=_forest(drawn) if drawn else "",
+        unjudged=unjudged, settings=settings, differences=differences,
+        figure=_forest(drawn) if drawn else "",
         counts={what: len(pairs) for what, pairs in changed.items()},
         changed={what: pairs[:SHOWN] for what, pairs in changed.items()},
     )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from waltzjax.report.measures import MEASURES, number
+from waltzjax.report.measures import number, shown
 from waltzjax.report.pages import inline_svg, write_page
 
 OF_A_KIND = 6  # transcripts shown
@@ -35,21 +35,19 @@ def write_evaluation(
     ``kinds``: all transcripts, by what became of them. All of it is escaped.
     """
     categories, first = result["categories"], result["initial"]
-    table = [
-        (m, _estimate(first, m.key), _estimate(result, m.key)) for m in MEASURES if m.key in result
-    ]
+    table = [(m, _estimate(first, m.key), _estimate(result, m.key)) for m in shown([result])]
     by_category = [
         (name, key, of["n"], _estimate(of["initial"], key), _estimate(of, key))
         for key in DRAWN
         for name, of in categories.items()
         if math.isfinite(number(of[key]))
     ]
-    shown = {name: of[:OF_A_KIND] for name, of in kinds.items()}
+    chosen = {name: of[:OF_A_KIND] for name, of in kinds.items()}
     write_page(
         path, "evaluation.html", title=title, agents=agents, result=result,
         config_text=config_text, table=table, by_category=by_category,
         figure=_categories(by_category) if by_category else "",
-        confusion=_heat(result["confusion"]), kinds=shown,
+        confusion=_heat(result["confusion"]), kinds=chosen,
         counts={name: len(of) for name, of in kinds.items()},
         result_text=json.dumps(result, indent=2, default=str),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from waltzjax.report.measures import MEASURES, Measure, number
+from waltzjax.report.measures import Measure, number, shown
 from waltzjax.report.pages import inline_svg, write_page
 
 # Panel: (title, y label, metric names, kind of y axis). A metric belongs to a panel when it is one
@@ -111,12 +111,11 @@ def write_report(path: Path, *, title: str, config_text: str, metrics: list[dict
     groups = [([k for k in finite if k.split("/")[0] in panel[2]], panel) for panel in PANELS]
     panels = [(p[0], mine, _panel(rows, starts, mine, p[1], p[3])) for mine, p in groups if mine]
     final = f"{STAGES.get([*starts][-1], [*starts][-1])} (final)" if starts else "final"
-    columns = {STAGES.get(k, k): results[k] for k in ("base", "sft", "stage1") if results.get(k)}
+    columns = {STAGES.get(k, k): results[k] for k in ("base", *STAGES) if results.get(k)}
     columns[final] = results
     table = [
         (*measure, [_cell(c, measure) for c in columns.values()])
-        for measure in MEASURES
-        if any(measure.key in c for c in columns.values())
+        for measure in shown(columns.values())
     ]
     write_page(
         path, "report.html",

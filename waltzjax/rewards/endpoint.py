@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from waltzjax.rewards import replies
-from waltzjax.rewards.patience import JudgeStopped, Patience, Unreached, UnusableReply
+from waltzjax.rewards.access import import_openai, read_key
+from waltzjax.rewards.errors import JudgeStopped, RequestRefused
+from waltzjax.rewards.patience import Patience, Unreached, UnusableReply
 
 _POLL_S = 0.1  # how soon a request under way notices that the run is to stop
+_OF_THE_TEXT = (400, 413, 422)  # may be about one request: a content filter, a text too long
+_PLAIN = "Hello"  # a text to which no server objects
 
 
-class RequestRefused(Exception):
-    """The endpoint refuses what it was asked, so that asking again would not help."""
+class _Rejected(Exception):
+    """HTTP status of _OF_THE_TEXT."""
 
 
 class Endpoint:
@@ -34,19 +36,15 @@ class Endpoint:
                  say: Callable[[str], None], stop: threading.Event,
                  clock: Callable[[], float] = time.monotonic,
                  wait: Callable[[float], bool] | None = None) -> None:  # fmt: skip
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(
-                f"base_url: got {base_url!r}; write http://HOST:PORT/v1 or https://..."
-            )
         self.model, self.max_tokens, self.stop = model, max_tokens, stop
-        self._timeout_s, self._key_env, self._key = timeout_s, key_env, _read_key(key_env)
+        self._timeout_s, self._key_env, self._key = timeout_s, key_env, read_key(key_env)
         self._what = f"the judge {model} at {base_url}"
         self._patience = Patience(
             self._what, tries=tries, patience_s=patience_s, say=say, stop=stop, clock=clock,
             wait=wait,
         )  # fmt: skip
-        self._openai = _import_openai()
+        self._answered = False  # with a text, so that not every request is refused
+        self._openai = import_openai()
         self._client = self._openai.AsyncOpenAI(
             # The package wants some key, and would retry by itself, deaf to ``stop``.
             base_url=base_url, api_key=self._key or "none", timeout=timeout_s, max_retries=0,
@@ -60,21 +58,41 @@ class Endpoint:
         """The assistant's reply to ``messages``.
 
         Raises:
-          RequestRefused: HTTP 4xx other than 408 and 429.
-          UnusableReply, JudgeOutage, JudgeStopped: see ``Patience.call``.
+          RequestRefused: HTTP 4xx other than 408 and 429, and not about these texts alone.
+          UnusableReply: about these texts alone; and see ``Patience.call``.
+          JudgeOutage, JudgeStopped: see there.
         """
         create = self._client.chat.completions.with_raw_response.create
-        asked = {"messages": list(messages)}
-        return self._patience.call(lambda: self._attempt(replies.chat_text, create, asked))
+        plain = [{**message, "content": _PLAIN} for message in messages]
+        asked = ({"messages": list(messages)}, {"messages": plain})
+        return self._patience.call(lambda: self._attempt(replies.chat_text, create, *asked))
 
     def complete(self, prompt: str) -> str:
         """How the model goes on after ``prompt``, to which no tokens are added. Raises as chat."""
         create = self._client.completions.with_raw_response.create
         # The field is vLLM's, which else puts a <s> before the one that the prompt begins with.
-        asked = {"prompt": prompt, "extra_body": {"add_special_tokens": False}}
-        return self._patience.call(lambda: self._attempt(replies.completion_text, create, asked))
+        form = {"extra_body": {"add_special_tokens": False}}
+        asked = ({"prompt": prompt, **form}, {"prompt": _PLAIN, **form})
+        return self._patience.call(lambda: self._attempt(replies.completion_text, create, *asked))
 
     def _attempt(
+        self, read: Callable[[str], str | None], create: Callable[..., Any],
+        asked: Mapping[str, Any], plain: Mapping[str, Any],
+    ) -> str:  # fmt: skip
+        """One try. A rejection is about ``asked`` alone if any request was ever answered; where
+        none was, also after a restart, ``plain`` finds it out."""
+        try:
+            return self._send(read, create, asked)
+        except _Rejected as rejected:
+            why = f"{self._what} refuses a request, {rejected}"
+        try:
+            if not self._answered:
+                self._send(read, create, plain)
+        except _Rejected:
+            raise RequestRefused(f"{why}; correct the judge's settings (config.judge)") from None
+        raise UnusableReply(why, final=True)
+
+    def _send(
         self, read: Callable[[str], str | None], create: Callable[..., Any],
         asked: Mapping[str, Any],
     ) -> str:  # fmt: skip
@@ -88,7 +106,9 @@ class Endpoint:
         try:
             body = future.result().text
         except self._openai.APITimeoutError as error:
-            raise Unreached(f"no answer within {self._timeout_s:g} s (timeout_s)") from error
+            raise Unreached(
+                f"no answer within {self._timeout_s:g} s (config.judge.timeout_s)"
+            ) from error
         except self._openai.APIConnectionError as error:
             raise Unreached(self._without_key(replies.first_cause(error))) from error
         except self._openai.APIStatusError as error:
@@ -96,16 +116,20 @@ class Endpoint:
             why = f"HTTP {status}: {replies.refusal_message(body)}"
             # Not chained: the package's own error may spell out the key.
             if status in (408, 429) or status >= 500:
-                raise Unreached(why, replies.retry_after_s(error.response.headers)) from None
-            hint = "correct the judge's settings"
+                wish_s = replies.retry_after_s(error.response.headers)
+                raise Unreached(why, wish_s, limit=status == 429) from None
+            if status in _OF_THE_TEXT:
+                raise _Rejected(why) from None
+            hint = "correct the judge's settings (config.judge)"
             if status == 401 and self._key:
                 hint = f"correct the API key in the environment variable {self._key_env}"
             elif status == 401:
-                hint = "no API key was sent: set key_env to the environment variable that holds it"
+                hint = "no API key was sent: name the variable that holds it, config.judge.key_env"
             raise RequestRefused(f"{self._what} refuses a request, {why}; {hint}") from None
         if (text := read(body)) is None:
             shown = replies.excerpt(self._without_key(body))
             raise UnusableReply(f"{self._what} sent no completion with a text: {shown}")
+        self._answered = True
         return text
 
     def _without_key(self, text: str) -> str:
@@ -124,30 +148,3 @@ class Endpoint:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _read_key(key_env: str) -> str:
-    """The API key in that environment variable, "" if none is named."""
-    key = os.environ.get(key_env, "").strip() if key_env else ""
-    if key_env and not key:
-        raise ValueError(
-            f"key_env: the environment variable {key_env} is not set or empty; export it with the "
-            'API key, or set key_env to "" if the endpoint needs none'
-        )
-    if not (key.isascii() and key.isprintable()):
-        raise ValueError(
-            f"key_env: the environment variable {key_env} holds characters that no HTTP header "
-            "may have; export it with the API key alone"
-        )
-    return key
-
-
-def _import_openai() -> Any:
-    try:
-        import openai
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"a judge behind an endpoint needs the package {error.name}, which is not installed: "
-            "pip install waltzjax[judge]"
-        ) from error
-    return openai

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
+from waltzjax.rewards.errors import UnparsedVerdicts
 from waltzjax.rewards.refusal import is_refusal
+from waltzjax.rewards.replies import excerpt
 from waltzjax.types import Episode, Prompt, Verdict
-
-_SHOWN = 300  # characters of a reply in a message
 
 
 class Judge(NamedTuple):
@@ -19,7 +19,8 @@ class Judge(NamedTuple):
     verdicts: (prompts, answers) -> a verdict each, None where the judge gave no usable one.
     concurrency: > 0: called with single items, from as many threads; 0: called once, with all.
     stop: when it is set, calls under way end with an error; None: they need no such thing.
-    unparsed: the latest reply that was no verdict, if any, to be shown where there are too many.
+    unparsed: the latest reply that was no verdict, or why there was none, if it was ever so: to be
+      shown where there are too many.
     """
 
     verdicts: Callable[[Sequence[Prompt], Sequence[str]], list[Verdict | None]]
@@ -41,10 +42,6 @@ def label_judge(prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Verdi
 
 
 JUDGES = {"label": Judge(label_judge, concurrency=0)}  # those that need no endpoint
-
-
-class UnparsedVerdicts(Exception):
-    """Too many replies of the judge held no verdict."""
 
 
 _Item = tuple[str, bool, str]  # the prompt's text and label, the answer: what a judge can see
@@ -111,12 +108,12 @@ class Scorer:
     def _check_parsed(self, verdicts: Sequence[Verdict | None]) -> None:
         unparsed = sum(verdict is None for verdict in verdicts)
         if unparsed > self._max_unparsed * len(verdicts):
-            shown = self._judge.unparsed[-1] if self._judge.unparsed else ""
-            shown = repr(shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}...")
+            shown = repr(excerpt(self._judge.unparsed[-1])) if self._judge.unparsed else "not known"
             raise UnparsedVerdicts(
                 f"the judge gave no usable verdict of {unparsed} in {len(verdicts)} answers; "
-                f"max_unparsed allows a share of {self._max_unparsed:g}. One of its replies: "
-                f"{shown}. Take a model that keeps to the form asked for, or allow it more tokens"
+                f"config.judge.max_unparsed allows a share of {self._max_unparsed:g}. One of its "
+                f"replies, or why there was none: {shown}. Mend what that says, take a "
+                "config.judge.model that keeps to the form asked for, or allow a larger share"
             )
 
     def _note(self, future: concurrent.futures.Future[list[Verdict | None]]) -> None:

@@ -57,9 +57,10 @@ def summary(episodes: Sequence[Episode]) -> dict[str, float]:
     """Rates of scored episodes, in per cent; ``dir`` in [-1, 1]; NaN where nothing was counted.
 
     asr, orr, f1: of the last answers; ``initial/...``: of the first ones. ftr: episodes whose
-    first feedback asked for a revision. label_accuracy, format_rate: of all feedbacks, where
-    unparsed JSON counts as wrong. dir: mean R_DIR over feedbacks that were acted on. unjudged:
-    answers without a usable verdict, which no other rate counts.
+    first feedback led to a revision, which it does not where that would no longer fit the model.
+    label_accuracy, format_rate: of all feedbacks, where unparsed JSON counts as wrong. dir: mean
+    R_DIR over feedbacks that were acted on. unjudged: answers without a usable verdict, which no
+    other rate counts.
     """
     values = _rates(*(x.sum(0, keepdims=True) for x in _shares(episodes)))
     return {name: float(value[0]) for name, value in values.items()}

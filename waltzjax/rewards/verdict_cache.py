@@ -11,14 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from waltzjax.rewards.errors import CacheError
+
 Request = str | Sequence[Mapping[str, str]]  # a raw prompt, or chat messages
 
 _BUSY_S = 60.0  # how long to wait for another process, which holds the file for milliseconds
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-class CacheError(Exception):
-    """The file of the cache cannot be used."""
 
 
 class VerdictCache:

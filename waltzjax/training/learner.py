@@ -13,7 +13,7 @@ import optax
 from jax.sharding import Mesh
 
 from waltzjax.core.kl import kl_estimate
-from waltzjax.data.batching import pad_rows
+from waltzjax.data.batching import bucket, pad_rows
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.training.step import Join, LossFn, make_logp, make_update, shardings, whole
@@ -22,16 +22,17 @@ from waltzjax.types import AgentState, PolicyBatch, Sample
 
 def device_batch(
     samples: Sequence[Sample], mesh: Mesh, *, microbatches: int, multiple: int, weights: str,
-    max_length: int, truncated: bool = False,
+    max_length: int, min_rows: int = 1, truncated: bool = False,
 ) -> PolicyBatch:  # fmt: skip
     """Rows as sharded arrays [M, B, ...]; B is split over the mesh's data and fsdp axes.
-    ``truncated``: see ``data.batching.pad_rows``."""
+    ``min_rows``: at least so many; ``truncated``: see ``data.batching.pad_rows``."""
+    parts = microbatches * sharding.row_groups(mesh)
     batch = pad_rows(
         samples,
         multiple=multiple,
         weights=weights,
         max_length=max_length,
-        min_rows=microbatches * sharding.row_groups(mesh),
+        min_rows=bucket(max(min_rows, len(samples)), parts),
         truncated=truncated,
     )
     return place_batch(batch, mesh, microbatches)

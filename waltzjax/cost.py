@@ -1,0 +1,176 @@
+"""What a model's work is, by arithmetic: FLOPs and bytes, of a token and of a step.
+
+Counted are products with weights, scores and mixtures of attention; not norms, softmax, sampling.
+Tokens see all before them: a window (Mistral's) is not taken off. ``adapter`` is the size of one
+that is trained beside a frozen base, 0: there is none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from waltzjax.config import SFT
+from waltzjax.data.batching import bucket
+from waltzjax.model.architecture import ModelConfig
+from waltzjax.model.lora import Lora, init_adapter
+from waltzjax.model.sharding import row_groups
+from waltzjax.recipes import RECIPES
+from waltzjax.rollout.engine import PAGE_SIZE, PREFILL_PIECES
+from waltzjax.tuning import adapter_form
+from waltzjax.types import CONVERSATION, FEEDBACK
+
+# From NVIDIA's data sheets, SXM: dense bfloat16 TFLOP/s; GB/s.
+PEAK_TFLOPS = {"A100": 312.0, "H100": 989.4, "H200": 989.4, "B200": 2250.0}
+PEAK_GB_PER_S = {"A100": 2039.0, "H100": 3350.0, "H200": 4800.0, "B200": 8000.0}
+
+
+def layer_weights(cfg: ModelConfig) -> int:
+    """Those of all layers that are multiplied: no norms, no biases."""
+    heads = (2 * cfg.heads + 2 * cfg.kv_heads) * cfg.head_dim
+    return cfg.layers * (cfg.width * heads + 3 * cfg.width * cfg.mlp_width)
+
+
+def head_weights(cfg: ModelConfig) -> int:
+    """Of the unembedding, or of the embedding table, which is looked up and not multiplied."""
+    return cfg.vocab_size * cfg.width
+
+
+def adapter_weights(cfg: ModelConfig, form: Lora) -> int:
+    made = jax.eval_shape(lambda: init_adapter(cfg, form, jax.random.key(0)))
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(made))
+
+
+def attention_flops(cfg: ModelConfig, seen: int) -> int:
+    """Forward, of tokens that see ``seen`` tokens, added up over them."""
+    return 4 * cfg.layers * cfg.heads * cfg.head_dim * seen
+
+
+def forward_flops(cfg: ModelConfig, tokens: int, adapter: int = 0) -> int:
+    """Forward, of one token in a row of ``tokens``, half of which it sees on average: with N
+    weights that are multiplied, L layers of H heads of C channels, 2 N + 2 L H C T."""
+    multiplied = layer_weights(cfg) + head_weights(cfg) + adapter
+    return 2 * multiplied + attention_flops(cfg, tokens) // 2
+
+
+def training_flops(cfg: ModelConfig, tokens: int) -> int:
+    """Forward and backward, of one token in a row of ``tokens``; nothing computed anew, every
+    weight trained: 6 N + 6 L H C T (PaLM, arXiv 2204.02311, appendix B, but attention causal)."""
+    return 3 * forward_flops(cfg, tokens)
+
+
+def update_flops(cfg: ModelConfig, tokens: int, adapter: int = 0) -> int:
+    """What the update executes for one token in a row of ``tokens``: forward and backward, without
+    the gradients of a frozen base's weights; and anew the logits, with ``cfg.remat`` "dots" also
+    attention, with "full" all of a forward pass but each layer's last product, which no gradient
+    needs."""
+    forward, head = forward_flops(cfg, tokens, adapter), 2 * head_weights(cfg)
+    frozen = 2 * layer_weights(cfg) + head if adapter else 0
+    attention = attention_flops(cfg, tokens) // 2
+    last = 2 * cfg.layers * cfg.mlp_width * cfg.width
+    anew = {"none": head, "dots": head + attention, "full": forward - last}[cfg.remat]
+    return 3 * forward - frozen + anew
+
+
+def weight_bytes(cfg: ModelConfig, adapter: int = 0) -> int:
+    """What is multiplied, in the compute type."""
+    numbers = layer_weights(cfg) + head_weights(cfg) + adapter
+    return numbers * jnp.dtype(cfg.dtype).itemsize
+
+
+def token_bytes(cfg: ModelConfig) -> int:
+    """Of the keys and values of one token."""
+    return 2 * cfg.layers * cfg.kv_heads * cfg.head_dim * jnp.dtype(cfg.dtype).itemsize
+
+
+def seen_tokens(first: int, steps: int) -> int:
+    """By a row that draws ``steps`` tokens and has ``first`` at the first of them, itself too."""
+    return sum(range(first, first + steps))
+
+
+def decode_bytes(cfg: ModelConfig, rows: int, first: int, steps: int, adapter: int = 0) -> int:
+    """Read for ``steps`` tokens of each of ``rows`` rows: every step all weights, and the keys and
+    values of all that the rows see."""
+    cached = rows * token_bytes(cfg) * seen_tokens(first, steps)
+    return steps * weight_bytes(cfg, adapter) + cached
+
+
+class Work(NamedTuple):
+    """A part of a step: all turns of a role, both models' log-probs, all updates."""
+
+    role: str
+    phase: str  # prefill | decode | log-probs | update
+    flops: float  # executed, with padding and what remat computes anew
+    bytes: float
+
+
+def update_shape(config: ConfigDict, mesh: Mesh, prompt_tokens: int) -> tuple[int, int, int]:
+    """(microbatches, rows of each, tokens of a row) of the last stage's update."""
+    roll, sft = config.rollout, config.stages[-1] == SFT
+    of, batch = (config.sft, config.sft.batch) if sft else (config.rl, roll.batch)
+    rows = bucket(batch, of.microbatches * row_groups(mesh)) // of.microbatches
+    tokens = bucket(prompt_tokens + roll.max_new_tokens, roll.length_multiple)
+    return of.microbatches, rows, config.sft.length if sft else tokens
+
+
+def step_work(
+    config: ConfigDict, cfg: ModelConfig, mesh: Mesh, prompt_tokens: int
+) -> Iterator[Work]:
+    """One step of the last stage of ``config``, on each device: one part after the other, in the
+    worst case, where every turn has ``prompt_tokens`` of a prompt and nothing ends early."""
+    stage, tensor, turns, trains = config.stages[-1], mesh.shape["tensor"], {}, (config.sft.role,)
+    if stage != SFT:
+        trains = RECIPES[stage](config).trained
+        rounds = config.rollout.t_max * (FEEDBACK in trains)
+        turns = {CONVERSATION: rounds + 1, FEEDBACK: rounds}
+    adapter = adapter_weights(cfg, adapter_form(config)) if config.lora.rank else 0
+    for role, count in turns.items():
+        for name, flops, read in _turn(config, cfg, row_groups(mesh), prompt_tokens, adapter):
+            if count:
+                yield Work(role, name, count * flops / tensor, count * read / tensor)
+
+    microbatches, rows, tokens = update_shape(config, mesh, prompt_tokens)
+    each = microbatches * rows * tokens / mesh.size  # tokens of a device
+    weights = weight_bytes(cfg, adapter) / tensor  # of one device
+    tables = 1 if cfg.tied_embeddings else 2
+    whole = layer_weights(cfg) + tables * head_weights(cfg)
+    trained = (adapter or whole) / (mesh.shape["fsdp"] * tensor)
+    for role in trains:
+        updates = 1
+        if stage != SFT:
+            updates = config.rl.updates_per_rollout
+            forward = each * forward_flops(cfg, tokens, adapter)
+            # Of the policy and of the reference.
+            yield Work(role, "log-probs", 2 * forward, 2 * microbatches * weights)
+        # Weights are read forward, backward and to compute anew. In float32: each microbatch reads
+        # and writes the gradient; AdamW reads it, the weight and two moments, and writes three.
+        passes = 3 if cfg.remat == "full" else 2
+        moved = microbatches * (passes * weights + 8 * trained) + 28 * trained
+        flops = each * update_flops(cfg, tokens, adapter)
+        yield Work(role, "update", updates * flops, updates * moved)
+
+
+def _turn(
+    config: ConfigDict, cfg: ModelConfig, groups: int, prompt_tokens: int, adapter: int
+) -> Iterator[tuple[str, float, float]]:
+    """(phase, FLOPs, bytes read) of one turn of all episodes, in a group of devices: in waves of as
+    many rows as it has slots and cache for."""
+    roll, weights = config.rollout, weight_bytes(cfg, adapter)
+    new, rows, slots = roll.max_new_tokens, -(-roll.batch // groups), -(-roll.slots // groups)
+    room = max(1, roll.cache_tokens // groups // (prompt_tokens + new))
+    waves = -(-rows // min(slots, room))
+    head, prompt = head_weights(cfg), rows * prompt_tokens  # prefill makes no logits
+    calls = -(-prompt // (max(slots, PREFILL_PIECES) * PAGE_SIZE))
+    flops = prompt * (forward_flops(cfg, prompt_tokens, adapter) - 2 * head)
+    yield "prefill", flops, calls * (weights - head * jnp.dtype(cfg.dtype).itemsize)
+    multiplied = layer_weights(cfg) + head + adapter
+    seen = rows * seen_tokens(prompt_tokens, new)
+    read = decode_bytes(cfg, rows, prompt_tokens, new, adapter)
+    flops = 2 * multiplied * rows * new + attention_flops(cfg, seen)
+    yield "decode", flops, read + (waves - 1) * new * weights

@@ -1,0 +1,19 @@
+"""What two texts have in common, and what no file in UTF-8 can hold."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_HALF_SURROGATE = re.compile("[\ud800-\udfff]")
+LONE_SURROGATE = "not UTF-8: a lone surrogate (\\ud800-\\udfff); remove or repair it"
+
+
+def has_lone_surrogate(text: str) -> bool:
+    """JSON can escape half of a surrogate pair, which no tokenizer can encode."""
+    return bool(_HALF_SURROGATE.search(text))
+
+
+def normalised(text: str) -> str:
+    """What two prompts that differ in case, width, or white space have in common."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

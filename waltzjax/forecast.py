@@ -1,0 +1,113 @@
+"""How long a step and a stage will take, predicted for an assumed device: hours and dollars.
+
+Nothing here is measured. A phase of a step takes the longer of two times: its FLOPs at a share of
+the device's peak, ``mfu``, or its bytes at a share of the device's bandwidth. FLOPs are those that
+a device executes, with padding and what ``config.model.remat`` computes anew; the MFU that
+scripts/bench_update.py prints leaves the latter out, and is so much lower.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from waltzjax import cost
+from waltzjax.config import SFT
+from waltzjax.data.source import steps_per_run
+from waltzjax.iteration import stage_steps
+from waltzjax.model.architecture import ModelConfig
+
+H100_TFLOPS = {"bfloat16": cost.PEAK_TFLOPS["H100"], "float32": 66.9}  # float32, not TF32
+PROMPTS = 15_015  # of the training split
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """What one is assumed to do; the defaults are an H100 SXM's. ValueError: it cannot be."""
+
+    peak_tflops: float | None = None  # None: the H100's in the compute type
+    bandwidth_gbs: float = cost.PEAK_GB_PER_S["H100"]
+    mfu: float = 0.4  # the share of the peak that is reached
+    bandwidth_share: float = 0.6  # and of the bandwidth
+    price: float = 2.0  # dollars an hour
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            most = 1 if name in ("mfu", "bandwidth_share") else 1e9
+            if value is not None and not 0 < value <= most:
+                raise ValueError(f"--{name}: got {value:g}, allowed is > 0 and <= {most:g}")
+
+
+H100 = Device()
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """Work of a step on each device, and how long it takes."""
+
+    role: str
+    phase: str
+    flops: float
+    bytes: float
+    seconds: float
+    bound: str  # by what: compute | bandwidth
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """Of a stage on ``devices``."""
+
+    stage: str
+    phases: tuple[Phase, ...]  # of a step, one after the other
+    step_s: float
+    steps: int
+    hours: float
+    dollars: float
+    devices: int
+    device: Device  # as assumed
+    worst_case: str  # in words
+
+
+def predict(
+    config: ConfigDict, cfg: ModelConfig, mesh: Mesh, prompt_tokens: int, device: Device = H100,
+    prompts: int = PROMPTS,
+) -> Forecast:  # fmt: skip
+    """Of the last stage of ``config``; ``prompts``: how many it trains on, or chats."""
+    peak = device.peak_tflops or H100_TFLOPS[jnp.dtype(cfg.dtype).name]
+    device = dataclasses.replace(device, peak_tflops=peak)
+    phases = []
+    for work in cost.step_work(config, cfg, mesh, prompt_tokens):
+        computing_s = work.flops / (1e12 * peak * device.mfu)
+        moving_s = work.bytes / (1e9 * device.bandwidth_gbs * device.bandwidth_share)
+        bound = "compute" if computing_s >= moving_s else "bandwidth"
+        phases.append(Phase(*work, max(computing_s, moving_s), bound))
+    step_s, steps = sum(phase.seconds for phase in phases), _steps(config, prompts)
+    hours = steps * step_s / 3600
+    new = config.rollout.max_new_tokens
+    worst_case = (
+        f"all rounds in every episode, all {new} tokens in every turn after {prompt_tokens} of a "
+        "prompt,\nnone of them shared"
+    )
+    if config.stages[-1] == SFT:
+        worst_case = "a row for every chat"
+    return Forecast(
+        config.stages[-1], tuple(phases), step_s, steps, hours, hours * mesh.size * device.price,
+        mesh.size, device, worst_case,
+    )  # fmt: skip
+
+
+def _steps(config: ConfigDict, prompts: int) -> int:
+    sft = config.sft
+    if config.stages[-1] != SFT:
+        return stage_steps(config, config.stages[-1], prompts)
+    chats = min(sft.examples or prompts, prompts)
+    steps = steps_per_run(chats, sft.batch, sft.epochs)
+    if not steps:
+        raise ValueError(
+            f"config.sft.batch: got {sft.batch}, allowed is at most chats * epochs = {chats} * "
+            f"{sft.epochs} (--prompts, config.sft.examples), or there is no step"
+        )
+    return steps

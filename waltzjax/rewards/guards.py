@@ -1,0 +1,60 @@
+"""Ordinary chats under two agents: how their likelihood and the interference with them changed.
+
+``chats`` is what a result keeps of them under ``ordinary``: by chat ``nll`` (nats, of all its
+replies), ``tokens`` (of those) and ``revised`` (whether feedback asked for another answer; of
+its prompt, in another order than the first two).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+RESAMPLES = 2000
+EDGES = (2.5, 97.5)  # per cent
+Chats = Mapping[str, Sequence[float]]
+Estimate = tuple[float, float, float]  # the value and its 95 % bootstrap interval, over chats
+
+
+def mean_nll(chats: Chats, seed: int) -> Estimate:
+    """Nats a token."""
+    nll, tokens = _arrays(chats)
+    return _estimate(nll.sum() / tokens.sum(), _sums(nll, seed) / _sums(tokens, seed))
+
+
+def likelihood(before: Chats, after: Chats, seed: int) -> Estimate:
+    """Of a token (geometric mean) under ``after``, in per cent of that under ``before``.
+
+    Raises:
+      ValueError: they are not of the same chats.
+    """
+    (nll, tokens), (theirs, of) = _arrays(before), _arrays(after)
+    if tokens.tolist() != of.tolist():
+        raise ValueError("ordinary chats compared: they are not the same ones in both")
+    gained = nll - theirs
+    return _estimate(
+        100 * np.exp(gained.sum() / tokens.sum()),
+        100 * np.exp(_sums(gained, seed) / _sums(tokens, seed)),
+    )
+
+
+def revised(before: Chats, after: Chats, seed: int) -> Estimate:
+    """By how much, in points of a per cent, more prompts were sent back by feedback."""
+    more = np.asarray(after["revised"], float) - np.asarray(before["revised"], float)
+    return _estimate(100 * more.mean(), 100 * _sums(more, seed) / len(more))
+
+
+def _arrays(chats: Chats) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(chats["nll"], np.float64), np.asarray(chats["tokens"], np.float64)
+
+
+def _sums(values: np.ndarray, seed: int) -> np.ndarray:
+    """Of the resamples of a seed, which are those of the same chats for any values."""
+    rng, n = np.random.default_rng(seed), len(values)
+    return rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) @ values
+
+
+def _estimate(value: float, resampled: np.ndarray) -> Estimate:
+    low, high = np.percentile(resampled, EDGES)
+    return float(value), float(low), float(high)
