@@ -72,6 +72,7 @@ def test_full_size_numbers_are_the_papers():
         ("rollout.batch", True, "expected int"),
         ("judge.name", "oracle", "label, wildguard, openai"),
         ("judge.max_unparsed", 20.0, "[0, 1]"),
+        ("rl.kl_gain", -0.1, ">= 0"),
     ],
 )
 def test_broken_values_name_key_value_and_what_is_allowed(key, value, allowed):
@@ -164,3 +165,16 @@ def test_unknown_and_missing_keys_are_listed_together():
     with pytest.raises(ValueError) as error:
         config_check.validate(c, training=True)
     assert "config.rollout.bacth" in str(error.value) and "config.rl.beta" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("gain", "beta", "said"),
+    [(5.0, 0.01, "kl_gain: got 5.0, allowed is below 5"), (4.9, 0.0, "beta.stage1: got 0")],
+)
+def test_an_adaptive_coefficient_that_cannot_adapt(gain, beta, said):
+    c = load(REPO / "configs/stage1.py")
+    c.rl.kl_target, c.rl.kl_gain, c.rl.beta.stage1 = 0.05, gain, beta
+    with pytest.raises(ValueError, match=said):
+        config_check.validate(c, training=True)
+    c.rl.kl_gain, c.rl.beta.stage1 = 4.9, 0.01
+    config_check.validate(c, training=True)

@@ -161,8 +161,11 @@ def test_adapters_over_one_base(finished, tmp_path):
     c.lora.rank = 2
     c.train.steps.stage1 = c.train.steps.stage2 = 2
     c.optim.lr.feedback = 0.1
+    c.rl.kl_target = 0.1  # each stage's first KL is 0: the coefficient falls by a fifth of a tenth
     results = train(c, tmp_path / "run")
     assert results["n"] == 12
+    betas = [r["beta/feedback"] for r in records(tmp_path / "run")]
+    assert betas == pytest.approx([0.01, 0.0098, 0.05, 0.049])
     for role in ("stage1/feedback", "feedback", "conversation"):
         files = {f.name for f in (tmp_path / "run" / role).iterdir()}
         assert files == {"adapter_config.json", "adapter_model.safetensors"}
@@ -172,7 +175,18 @@ def test_adapters_over_one_base(finished, tmp_path):
     more = with_base_of(finished, smallest("stage1.py"))
     more.lora.rank, more.train.steps.stage1 = 2, 1
     more.model.feedback = str(tmp_path / "run/feedback")
-    assert train(more, tmp_path / "more")["base"]["asr"] is not None
+    more.model.conversation = str(tmp_path / "run/conversation")
+    again = train(more, tmp_path / "more")["base"]
+    shown = ("asr", "orr", "confusion", "ordinary_nll")
+    assert {k: again[k] for k in shown} == {k: results[k] for k in shown}  # where that one ended
+    assert again["ordinary_nll"] != results["base"]["ordinary_nll"]
+    agent = tmp_path / "run/conversation/adapter_config.json"
+    said = json.loads(agent.read_text())
+    other = str(finished[0] / "conversation")
+    agent.write_text(json.dumps({**said, "base_model_name_or_path": other}))
+    with pytest.raises(ValueError, match=r"config\.model\.conversation: .*is of the base"):
+        train(more, tmp_path / "elsewhere")
+    agent.write_text(json.dumps(said))
     more.lora.rank = 0
     with pytest.raises(ValueError, match=r"config\.model\.feedback: .*adapter.*whole model"):
         train(more, tmp_path / "other")

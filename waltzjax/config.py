@@ -24,7 +24,9 @@ def default() -> ConfigDict:
     # Directory or hub name both agents start from [paper];
     # "embedded" builds a small one from nothing (section `embedded`).
     c.model.base = "meta-llama/Llama-3.1-8B-Instruct"
-    c.model.feedback = ""  # where stage 2 takes its feedback agent from; "" is the base
+    # Where an agent begins, of an earlier stage or run: with adapters theirs; "" is the base.
+    c.model.conversation = ""
+    c.model.feedback = ""
     c.model.dtype = "bfloat16"  # compute: float32 | bfloat16
     c.model.param_dtype = "float32"  # master weights: float32 | bfloat16
     # What of a layer the backward pass computes anew: none | full, all of it | dots, all but the

@@ -13,6 +13,8 @@ from waltzjax.judge_keys import USED, broken_judge_rules
 from waltzjax.types import MATRICES
 
 STAGES = (SFT, "stage1", "stage2", "single")  # in the order they run
+# Errors of the KL are cut at 0.2 of the target: 1 - 5 * 0.2 is no coefficient any more.
+MAX_GAIN, GAIN_REASON = 5.0, "one step could take the coefficient to 0 or below"
 MIN_VOCABULARY = 300  # every byte, and the control tokens
 
 
@@ -36,8 +38,23 @@ def validate(c: ConfigDict, *, training: bool) -> None:
             f"config.model.param_dtype: got {c.model.param_dtype!r}, allowed is 'float32' where "
             "whole models are trained (config.lora.rank = 0): a step is lost in bfloat16's rounding"
         )
+    if training and not problems:
+        problems += _adaptive_problems(c)
     if problems:
         raise ValueError("the config does not hold:\n  " + "\n  ".join(problems))
+
+
+def _adaptive_problems(c: ConfigDict) -> Iterator[str]:
+    if not c.rl.kl_target:
+        return
+    for stage in c.stages:
+        if stage != SFT and not c.rl.beta[stage]:
+            yield (
+                f"config.rl.beta.{stage}: got 0; it is multiplied step by step to follow "
+                f"config.rl.kl_target = {c.rl.kl_target}, and would stay 0"
+            )
+    if c.rl.kl_gain >= MAX_GAIN:
+        yield f"config.rl.kl_gain: got {c.rl.kl_gain}, allowed is below {MAX_GAIN:g}: {GAIN_REASON}"
 
 
 def _unknown_keys(reference: ConfigDict, c: ConfigDict, path: str) -> Iterator[str]:

@@ -124,7 +124,9 @@ def step_work(
 ) -> Iterator[Work]:
     """One step of the last stage of ``config``, on each device: one part after the other, in the
     worst case, where every turn has ``prompt_tokens`` of a prompt and nothing ends early."""
-    stage, tensor, turns, trains = config.stages[-1], mesh.shape["tensor"], {}, (config.sft.role,)
+    stage, tensor = config.stages[-1], mesh.shape["tensor"]
+    trains: tuple[str, ...] = (config.sft.role,)
+    turns: dict[str, int] = {}
     if stage != SFT:
         trains = RECIPES[stage](config).trained
         rounds = config.rollout.t_max * (FEEDBACK in trains)

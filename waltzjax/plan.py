@@ -41,6 +41,7 @@ from waltzjax.runtime import make_engine, over_mesh, read_model_config, sampling
 from waltzjax.training.learner import abstract, abstract_batch, abstract_state
 from waltzjax.training.step import Join, whole
 from waltzjax.tuning import adapter_form, adapter_join
+from waltzjax.types import CONVERSATION, FEEDBACK
 
 MOST_DEVICES = 4096  # emulated
 
@@ -80,12 +81,11 @@ def make_plan(
     optimizer = agent_optimizer(config, config.optim.lr[roles[0]], updates=1)
     state = abstract_state(trained, optimizer, mesh)
     resident = {"base and reference": device_bytes(base)}
-    if config.model.feedback:
-        resident["feedback agent's start and reference"] = device_bytes(trained)
-    elif config.lora.rank:
-        resident["feedback agent's first adapter"] = device_bytes(trained)
-    if config.lora.rank:
-        resident["conversation agent's first adapter"] = device_bytes(trained)
+    for role in (FEEDBACK, CONVERSATION):
+        if config.model[role]:
+            resident[f"{role} agent's start and reference"] = device_bytes(trained)
+        elif config.lora.rank:
+            resident[f"{role} agent's first adapter"] = device_bytes(trained)
     for role in roles:
         resident[f"{role} agent: what is trained"] = device_bytes(state.params)
         resident[f"{role} agent: its optimiser"] = device_bytes(state.opt_state)

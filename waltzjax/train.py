@@ -42,7 +42,7 @@ from waltzjax.runtime import (
     prompt_files,
 )
 from waltzjax.transcripts import transcript
-from waltzjax.tuning import check_start, joined, make_tuning
+from waltzjax.tuning import check_starts, joined, make_tuning
 from waltzjax.types import CONVERSATION, FEEDBACK
 
 
@@ -60,17 +60,17 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     mesh = sharding.make_mesh(config.mesh)
     embedded_model = config.model.base == EMBEDDED
     base = workdir / "base" if embedded_model else hf_config.resolve(config.model.base)
-    start = hf_config.resolve(config.model.feedback) if config.model.feedback else base
+    roles = (CONVERSATION, FEEDBACK)
+    starts = {r: hf_config.resolve(config.model[r]) for r in roles if config.model[r]}
     runtime = None if embedded_model else make_runtime(config, base, mesh)
-    if runtime and start != base:
-        check_start(config, runtime, start)
+    if runtime:
+        check_starts(config, runtime, base, starts)
     embedded_data = config.data.directory == EMBEDDED
     data = workdir / "data" if embedded_data else Path(config.data.directory)
     if not embedded_data:
         verify(data, expected=None)
     chats = {split: sft_chats(config, split) for split in SPLITS} if SFT in config.stages else {}
     # The prompts of agents and judge are as much of a run as its numbers are.
-    roles = (CONVERSATION, FEEDBACK)
     texts = [path.read_text(encoding="utf-8") for path in prompt_files(config)]
     prompt_texts = {**dict(zip(roles, texts, strict=True)), **check_judge(config)}
     record = {**config.to_dict(), "prompt_texts": prompt_texts}
@@ -85,9 +85,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
                 prepare.embedded_base(config, mesh, base)
             if runtime is None:
                 runtime = make_runtime(config, base, mesh)
-                if start != base:
-                    check_start(config, runtime, start)
-            final = _stages(config, workdir, runtime, base, start, data, chats, judge)
+                check_starts(config, runtime, base, starts)
+            final = _stages(config, workdir, runtime, base, starts, data, chats, judge)
         if writes():
             outcome.write(config, workdir, final, time.perf_counter() - started)
     return final
@@ -98,7 +97,7 @@ def _stages(
     workdir: Path,
     runtime: Runtime,
     base: Path,
-    start: Path,
+    starts: Mapping[str, Path],
     data: Path,
     chats: Mapping[str, Sequence[Messages]],
     judge: Judge,
@@ -121,8 +120,7 @@ def _stages(
             role: tuning.start(params, config.seed * 10 + i)
             for i, role in enumerate((CONVERSATION, FEEDBACK))
         }
-        if start != base:
-            trained = {**trained, FEEDBACK: tuning.load(start)}
+        trained = {**trained, **{role: tuning.load(where) for role, where in starts.items()}}
     console.say(
         f"{count_parameters(params):,} parameters an agent, "
         f"{count_parameters(trained[FEEDBACK]):,} of them trained"

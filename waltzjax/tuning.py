@@ -87,19 +87,27 @@ def _lasting_name(config: ConfigDict, base: Path) -> str:
     return str(base.resolve()) if named == EMBEDDED or Path(named).is_dir() else named
 
 
-def check_start(config: ConfigDict, runtime: Runtime, start: Path) -> None:
-    """Raise ValueError unless ``start`` can be where the feedback agent begins."""
-    wanted, found = (
-        "an adapter's directory" if adapter else "a whole model's directory"
-        for adapter in (bool(config.lora.rank), peft.is_adapter(start))
-    )
-    if wanted != found:
-        raise ValueError(
-            f"config.model.feedback: got {start}, {found}; with config.lora.rank = "
-            f"{config.lora.rank} it has to be {wanted}"
+def check_starts(
+    config: ConfigDict, runtime: Runtime, base: Path, starts: Mapping[str, Path]
+) -> None:
+    """Raise ValueError unless the agents can begin at ``starts``, by role."""
+    for role, start in starts.items():
+        wanted, found = (
+            "an adapter's directory" if adapter else "a whole model's directory"
+            for adapter in (bool(config.lora.rank), peft.is_adapter(start))
         )
-    if not config.lora.rank:
-        check_same_shape(runtime, config, start)
+        if wanted != found:
+            raise ValueError(
+                f"config.model.{role}: got {start}, {found}; with config.lora.rank = "
+                f"{config.lora.rank} it has to be {wanted}"
+            )
+        if not config.lora.rank:
+            check_same_shape(runtime, config, start)
+        elif (of := peft.base_directory(start).resolve()) != base.resolve():
+            raise ValueError(
+                f"config.model.{role}: the adapter {start} is of the base {of}, not of "
+                f"config.model.base, {base}: on another one it does something else"
+            )
 
 
 def joined(tuning: Tuning, base: Any, trained: Mapping[str, Any]) -> dict[str, Any]:

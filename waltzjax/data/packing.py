@@ -28,7 +28,8 @@ def chat_tokens(
     """A chat that ends with the assistant's turn, through the tokenizer's own template.
 
     What the assistant is shown is encoded as in a rollout, and what it says as it will be drawn:
-    no token lies across the two. A turn is trained up to the first of ``stop_ids``; not with ``weight`` 0.
+    no token lies across the two. A turn is trained up to the first of ``stop_ids``; not with
+    ``weight`` 0.
 
     Raises:
       ValueError: the template cannot be cut into turns, or ends none.
