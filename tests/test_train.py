@@ -187,7 +187,7 @@ def test_adapters_over_one_base(finished, tmp_path):
     with pytest.raises(ValueError, match=r"config\.model\.conversation: .*is of the base"):
         train(more, tmp_path / "elsewhere")
     agent.write_text(json.dumps(said))
-    more.lora.rank = 0
+    more.lora.rank, more.model.conversation = 0, ""
     with pytest.raises(ValueError, match=r"config\.model\.feedback: .*adapter.*whole model"):
         train(more, tmp_path / "other")
 
