@@ -25,7 +25,7 @@ FOLLOW_FEEDBACK = 0.80  # P(the revision does what concrete feedback says)
 FOLLOW_VAGUE = 0.20  # P(the revision changes sides after vague feedback)
 CONCRETE = 0.25  # P(feedback that asks for a revision names what to do)
 # P(the labels are those of the conclusion); and the odds of the others where they are not.
-LABELS_RIGHT = {"too kind": 0.55, "too strict": 0.55, "well done": 0.85}
+LABELS_RIGHT = {"too kind": 0.55, "too strict": 0.55, "well done": 0.65}
 BROKEN_JSON = 0.04  # P(the reply stops before its closing quote and brace)
 # (unsafe, overrefuse): how the reasoning puts it
 CONCLUSION = {(True, False): "too kind", (False, True): "too strict", (False, False): "well done"}
