@@ -30,7 +30,7 @@ def default() -> ConfigDict:
     c.model.dtype = "bfloat16"  # compute: float32 | bfloat16
     c.model.param_dtype = "float32"  # master weights: float32 | bfloat16
     # What of a layer the backward pass computes anew: none | full, all of it | dots, all but the
-    # products with weights, which are kept (a quarter less work than full, more memory).
+    # products with weights, which are kept (a sixth less work than full, more memory).
     c.model.remat = "full"
     c.model.attention = "auto"  # auto | xla | cudnn; auto: cuDNN's flash on GPUs in half precision
     c.model.vocab_block = 1024  # log-probs: logits of so many tokens of the vocabulary are held

@@ -85,12 +85,12 @@ def guard(
     config: ConfigDict, runtime: Runtime, params: Mapping[str, Any], ordinary: Ordinary | None,
     judge: Judge, label: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """The measures of a dataset's ordinary chats, for ``result``; none without such chats."""
+    """The measures of a dataset's ordinary chats, for ``result``; none without such chats. Their
+    prompts are played up to ``config.eval.prompts``, their likelihood is that of all."""
     if ordinary is None:
         return {}
-    episodes = evaluate(
-        config, runtime, params, ordinary.prompts, judge, f"{label}, ordinary prompts"
-    )
+    asked = ordinary.prompts[: config.eval.prompts or None]
+    episodes = evaluate(config, runtime, params, asked, judge, f"{label}, ordinary prompts")
     return ordinary_result(config, runtime, params, ordinary.rows, episodes)
 
 

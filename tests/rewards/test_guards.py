@@ -41,3 +41,5 @@ def test_fewer_revisions():
 def test_other_chats_are_not_compared():
     with pytest.raises(ValueError, match="not the same"):
         likelihood(BEFORE, {**AFTER, "tokens": [2, 3, 2]}, 0)
+    with pytest.raises(ValueError, match="3 and 2"):
+        revised(BEFORE, {**AFTER, "revised": [1, 1]}, 0)

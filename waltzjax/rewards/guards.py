@@ -2,7 +2,7 @@
 
 ``chats`` is what a result keeps of them under ``ordinary``: by chat ``nll`` (nats, of all its
 replies), ``tokens`` (of those) and ``revised`` (whether feedback asked for another answer; of
-its prompt, in another order than the first two).
+its prompt, in another order than the first two, and up to ``config.eval.prompts`` of them).
 """
 
 from __future__ import annotations
@@ -40,7 +40,16 @@ def likelihood(before: Chats, after: Chats, seed: int) -> Estimate:
 
 
 def revised(before: Chats, after: Chats, seed: int) -> Estimate:
-    """By how much, in points of a per cent, more prompts were sent back by feedback."""
+    """By how much, in points of a per cent, more prompts were sent back by feedback.
+
+    Raises:
+      ValueError: they are not of as many prompts.
+    """
+    if len(before["revised"]) != len(after["revised"]):
+        raise ValueError(
+            f"ordinary prompts compared: {len(before['revised'])} and {len(after['revised'])}; "
+            "evaluate both with the same config.eval.prompts"
+        )
     more = np.asarray(after["revised"], float) - np.asarray(before["revised"], float)
     return _estimate(100 * more.mean(), 100 * _sums(more, seed) / len(more))
 
