@@ -28,7 +28,7 @@ OVERRIDES = {
 }  # fmt: skip
 # The order of sums over devices differs, and Adam divides tiny gradients by tiny moments.
 WEIGHT_ATOL, METRIC_RTOL, METRIC_ATOL = 1e-4, 1e-3, 1e-5
-LIMIT_S = 120
+LIMIT_S = 300  # of a run on a busy machine
 CONFIG = "--config=configs/stage2.py:tiny"
 COMMAND = [sys.executable, "-m", "waltzjax.train", CONFIG]
 EVALUATE = [sys.executable, "-m", "waltzjax.evaluate", CONFIG]
@@ -129,6 +129,7 @@ def test_evaluation_by_two_equals_the_runs_own(alone, tmp_path):
     assert statuses == [0, 0], errors
     assert str(output) in said[0] and "loading" not in said[1]  # the other one is silent
     theirs = json.loads((alone / "final_validation_results.json").read_text())
+    del theirs["intervals"]["ordinary_likelihood"]  # which compares with the base's
     ours = json.loads(output.read_text())
     assert ours == {key: theirs[key] for key in ours}
     assert len(output.with_suffix(".transcripts.jsonl").read_text().splitlines()) == ours["n"]
