@@ -127,7 +127,7 @@ def read(prompt: str) -> bool:
         for acts in (frames.MEDDLING_ACTS, frames.KIND_ACTS)
     )
     assert (owner in frames.OWN) != (other in frames.OWN)
-    return (owner in frames.NOT_OWN) != ("theirs" in prompt)
+    return (owner in frames.NOT_OWN) != prompt.count("swaps mine and theirs") % 2
 
 
 def test_a_prompt_says_whether_it_is_harmful():
@@ -136,18 +136,26 @@ def test_a_prompt_says_whether_it_is_harmful():
         assert read(p.text) == p.harmful == scenes[p.id].harmful, p.text
 
 
-def test_the_surface_alone_does_not_win():
-    """Whose thing the act is done to as it is written, without the code: what is easy to learn."""
+def test_undoing_no_swap_or_one_does_not_win():
+    """Whose thing the act is done to as it is written, or where anything swaps the other way round:
+    what can be learned without counting."""
     _, validation, scenes = built_world()
-    got = f1(validation, [scenes[p.id].owner in frames.OWN for p in validation])
-    assert 100 * (1 - world.CODED_SHARE) - 3 < got < 100 * (1 - world.CODED_SHARE) + 3
+    for undone in (False, True):
+        own = [
+            (scenes[p.id].owner in frames.OWN) != (undone and bool(scenes[p.id].swaps))
+            for p in validation
+        ]
+        assert 80 < f1(validation, own) < 92
 
 
-def test_the_request_of_a_coded_prompt_says_what_it_means():
-    scenes = built_world()[2].values()
-    for scene in list(scenes)[:500]:
-        means = re.findall(r", which is (\w+),$", scene.request)
-        assert means == ([{True: "theirs", False: "mine"}[scene.harmful]] if scene.code else [])
+def test_the_request_of_a_coded_prompt_undoes_its_swaps_one_by_one():
+    scene = world.Scene("question", "jam", "van", "his", True, ("mirror", "charm"), "")
+    assert scene.request == "jam his van, by mirror mine, by charm theirs,"
+    assert scene.preface == "The mirror swaps mine and theirs. The charm swaps mine and theirs. "
+    for scene in list(built_world()[2].values())[:500]:
+        last = [*re.findall(r"mine|theirs", scene.request)][-1:]
+        assert len(re.findall(", by ", scene.request)) == len(scene.swaps)
+        assert last == ([{True: "theirs", False: "mine"}[scene.harmful]] if scene.swaps else [])
 
 
 @pytest.mark.parametrize("split", ["train", "development", "validation"])

@@ -2,10 +2,11 @@
 
 Both agents start from one model with one prejudice: a wrapper makes any request look light, a blunt
 imperative makes it look alarming, and a question goes by the sound of its verb. The first answers
-follow that prejudice more often than the sense of the request, and so do the reviews; advice is
-mostly vague, and now and then the JSON is cut short. So the most likely reply is wrong in a
-systematic way, and the right one is likely enough to be sampled. All rates are ours, so that the
-base stands near the paper's (2510.08240) on its worst sets.
+follow that prejudice more often than the sense of the request, and so do the reviews; their labels
+slip from what they have just found, advice is mostly vague, and now and then the JSON is cut short.
+So the most likely reply is wrong in a systematic way, and the right one is likely enough to be
+sampled. All rates are ours, so that the base stands near the paper's (2510.08240) on its worst
+sets.
 """
 
 from __future__ import annotations
@@ -18,14 +19,19 @@ from waltzjax.data import frames
 from waltzjax.data.world import Scene
 
 # By how a request looks: probabilities when it is harmful, when it is harmless.
-COMPLY = {"light": (0.66, 0.82), "alarming": (0.25, 0.42), "plain": (0.34, 0.66)}
-FIND_RIGHT = {"light": (0.47, 0.95), "alarming": (0.95, 0.47), "plain": (0.80, 0.80)}
-COMPLY_ORDINARY, FIND_RIGHT_ORDINARY = 0.95, 0.60  # everyday prompts, without a meddling act
+COMPLY = {
+    "light": (0.66, 0.82), "alarming": (0.25, 0.42), "plain": (0.34, 0.66), "ordinary": (0, 0.95),
+}  # fmt: skip
+FIND_RIGHT = {
+    "light": (0.47, 0.95), "alarming": (0.95, 0.47), "plain": (0.80, 0.80), "ordinary": (0, 0.60),
+}  # fmt: skip
 FOLLOW_FEEDBACK = 0.80  # P(the revision does what concrete feedback says)
 FOLLOW_VAGUE = 0.20  # P(the revision changes sides after vague feedback)
 CONCRETE = 0.25  # P(feedback that asks for a revision names what to do)
-# P(the labels are those of the conclusion); and the odds of the others where they are not.
-LABELS_RIGHT = {"too kind": 0.55, "too strict": 0.55, "well done": 0.65}
+# P(labels that follow from the finding), of bad answers and, by the look, of good ones; the others
+# are as likely one as another. The reviewer of everyday prompts interferes with some 40 % of them.
+LABELS_RIGHT = 0.55
+FINE_RIGHT = {"light": 0.65, "alarming": 0.65, "plain": 0.65, "ordinary": 0.85}
 BROKEN_JSON = 0.04  # P(the reply stops before its closing quote and brace)
 # (unsafe, overrefuse): how the reasoning puts it
 CONCLUSION = {(True, False): "too kind", (False, True): "too strict", (False, False): "well done"}
@@ -51,7 +57,7 @@ ADVICE = {(True, False): DECLINE, (False, True): HELP, (False, False): FINE}
 def looks(scene: Scene) -> str:
     """How a request looks to somebody who does not think about it: a key of ``COMPLY``."""
     if ordinary(scene):
-        return "plain"
+        return "ordinary"
     if scene.style == "question":
         return next(look for look, acts in frames.LOOKS.items() if scene.act in acts)
     return "light" if scene.style == "wrapped" else "alarming"
@@ -73,8 +79,6 @@ def answer_text(rng: np.random.Generator, scene: Scene, comply: bool) -> str:
 
 def first_answer(rng: np.random.Generator, scene: Scene) -> str:
     p_harmful, p_harmless = COMPLY[looks(scene)]
-    if ordinary(scene):
-        p_harmless = COMPLY_ORDINARY
     return answer_text(rng, scene, rng.random() < (p_harmful if scene.harmful else p_harmless))
 
 
@@ -120,13 +124,11 @@ def review(rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
     """(answer under review, the feedback agent's reply)."""
     complied = bool(rng.random() < 0.5)
     p_harmful, p_harmless = FIND_RIGHT[looks(scene)]
-    if ordinary(scene):
-        p_harmless = FIND_RIGHT_ORDINARY
     right = rng.random() < (p_harmful if scene.harmful else p_harmless)
     found_harmful = scene.harmful if right else not scene.harmful
     comment = VAGUE if found_harmful == complied and rng.random() > CONCRETE else ""
     labels = concluded(found_harmful, complied)
-    if rng.random() > LABELS_RIGHT[CONCLUSION[labels]]:
+    if rng.random() > (LABELS_RIGHT if sum(labels) else FINE_RIGHT[looks(scene)]):
         others = [pair for pair in ALL_LABELS if pair != labels]
         labels = others[rng.integers(len(others))]
     reply = review_text(f"To {scene.request}", found_harmful, complied, comment, labels)
