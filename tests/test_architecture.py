@@ -45,6 +45,7 @@ LEVEL = {
     "loop": 7,
     "outcome": 5,
     "commands": 5,
+    "baselines": 5,
     "likelihood": 5,
     "ordinary": 6,
     "evaluate": 7,

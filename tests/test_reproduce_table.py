@@ -1,5 +1,6 @@
 """The table of all rows: what is trained and played for each, and how seeds are summed up."""
 
+import json
 import math
 from pathlib import Path
 from runpy import run_path
@@ -7,7 +8,9 @@ from runpy import run_path
 import pytest
 from support import REPO
 
+from waltzjax.baselines import IN_PASSING, ROWS, Row, runs
 from waltzjax.iteration import stage_steps
+from waltzjax.report.seeds import cell, markdown, summarise
 
 SCRIPT = run_path(str(REPO / "scripts/reproduce_table.py"))
 TOLERANCE = 1e-9
@@ -21,24 +24,50 @@ def results(f1, nll=2.0):
 
 def test_intervals_of_several_seeds_are_students():
     found = [{"base": results(f1)} for f1 in (1.0, 2.0, 3.0)]
-    f1 = SCRIPT["summarise"](found)["base"]["f1"]
+    f1 = summarise(found)["base"]["f1"]
     half = 4.303 / math.sqrt(3)  # t for 2 degrees of freedom, standard deviation 1
     assert f1["mean"] == pytest.approx(2, abs=TOLERANCE) and f1["seeds"] == [1, 2, 3]
     assert f1["interval"] == pytest.approx([2 - half, 2 + half], abs=TOLERANCE)
 
 
 def test_with_one_seed_they_are_those_of_the_prompts():
-    row = SCRIPT["summarise"]([{"base": results(5.0)}])["base"]
+    row = summarise([{"base": results(5.0)}])["base"]
     assert row["f1"] == {"mean": 5.0, "interval": [4.0, 7.0], "seeds": [5.0]}
     assert row["ftr"]["interval"] == [None, None]
-    assert SCRIPT["cell"](row["f1"]) == "5.0 (4.0 to 7.0)"
-    assert SCRIPT["cell"](row["ftr"]) == "10.0"
+    assert cell(row["f1"], 1) == "5.0 (4.0 to 7.0)"
+    assert cell(row["ftr"], 3) == "10.000"
 
 
 def test_what_was_counted_in_no_seed_is_no_figure():
     found = [{"base": {**results(1.0), "ftr": None}} for _ in range(3)]
-    row = SCRIPT["summarise"](found)["base"]
-    assert row["ftr"]["mean"] is None and SCRIPT["cell"](row["ftr"]) == "-"
+    row = summarise(found)["base"]
+    assert row["ftr"]["mean"] is None and cell(row["ftr"], 1) == "-"
+
+
+def test_a_rows_kl_is_the_larger_one_of_the_agents_it_trained(tmp_path):
+    kl = SCRIPT["trained_kl"]
+    steps = {
+        "single": {"single": {"kl/conversation": 0.3}},
+        "waltzrl": {
+            "stage1": {"kl/feedback": 0.9},
+            "stage2": {"kl/conversation": 0.2, "kl/feedback": 0.1},
+        },
+    }
+    for run, stages in steps.items():
+        (tmp_path / run).mkdir()
+        found = {"stages": {stage: {"last": last} for stage, last in stages.items()}}
+        (tmp_path / run / "training_metrics.json").write_text(json.dumps(found))
+    of = {name: kl(row, tmp_path) for name, row in ROWS.items() if "ablation" not in name}
+    trained = {"single": 0.3, "single_safeguard": 0.3, "frozen": 0.9, "waltzrl": 0.2}
+    assert of == dict.fromkeys(("base", "base_safeguard", "untrained", "oracle")) | trained
+    assert kl(Row("reviewer of stage 2", "base", "waltzrl"), tmp_path) == 0.1
+
+
+def test_the_table_in_markdown():
+    assert (
+        markdown(["row", "f1"], [["base", "5.0"]])
+        == "| row | f1 |\n| --- | --- |\n| base | 5.0 |\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,7 +94,7 @@ def test_an_override_may_be_plain_text():
 @pytest.mark.parametrize("size", ["8b", "8b-lora"])
 def test_a_single_model_has_as_many_steps_where_they_are_epochs(size):
     config = SCRIPT["variant"](size, 0, [])
-    made = SCRIPT["runs"](config, Path("seed0"))
+    made = runs(config, Path("seed0"))
     steps = {name: sum(stage_steps(c, s, 15_015) for s in c.stages) for name, c in made.items()}
     assert steps["single"] == pytest.approx(steps["waltzrl"], abs=1)
     assert steps["ablation_b"] == steps["ablation_c"] == steps["waltzrl"] / 2
@@ -73,12 +102,12 @@ def test_a_single_model_has_as_many_steps_where_they_are_epochs(size):
 
 
 def test_every_run_differs_from_waltzrl_in_what_its_row_says():
-    config = SCRIPT["variant"]("tiny", 3, ["rl.clip_high=0.3"])
+    config = SCRIPT["variant"]("tiny", 3, ["rl.clip_high=0.3", "train.steps.stage1=9"])
     assert config.rl.clip_high == 0.3 and config.seed == 3
-    made = SCRIPT["runs"](config, Path("seed3"))
+    made = runs(config, Path("seed3"))
     whole = made.pop("waltzrl").to_dict()
     assert whole["stages"] == ("stage1", "stage2") and whole["model"]["base"] == "embedded"
-    assert flat(whole) == flat(config.to_dict()) | {"eval.prompts": SCRIPT["IN_PASSING"]}
+    assert flat(whole) == flat(config.to_dict()) | {"eval.prompts": IN_PASSING}
     changed = {
         name: {
             key: value
@@ -109,7 +138,7 @@ def flat(values, prefix=""):
 
 
 def test_every_row_of_the_paper_is_there():
-    rows = SCRIPT["ROWS"]
+    rows = ROWS
     assert list(rows) == [
         "base", "base_safeguard", "single", "single_safeguard", "untrained", "oracle", "frozen",
         "waltzrl", "ablation_b", "ablation_c",

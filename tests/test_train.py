@@ -350,11 +350,18 @@ def test_the_evaluate_command(finished, tmp_path):
     del final["intervals"]["ordinary_likelihood"]  # which compares with the base's
     assert json.loads(output.read_text()) == {k: final[k] for k in json.loads(output.read_text())}
     lines = output.with_suffix(".transcripts.jsonl").read_text().splitlines()
-    before = json.loads((workdir / "evaluations/stage2.json").read_text())["transcripts"]
-    assert [json.loads(line) for line in lines] == before
+    before = json.loads((workdir / "evaluations/stage2.json").read_text())
+    assert [json.loads(line) for line in lines] == before["transcripts"]
+    others = output.with_suffix(".ordinary.transcripts.jsonl")
+    lines = others.read_text().splitlines()
+    assert [json.loads(line) for line in lines] == before["ordinary_transcripts"] != []
     assert "jailbreak_attempt" in output.with_suffix(".html").read_text()
     output.unlink()
-    for suffix in (".transcripts.jsonl", ".html"):  # each of them is reason enough
+    for suffix in (
+        ".transcripts.jsonl",
+        ".ordinary.transcripts.jsonl",
+        ".html",
+    ):  # each of them is reason enough
         again = command("waltzjax.evaluate", *arguments)
         assert again.returncode == 1 and f"rates{suffix} is there already" in again.stderr
         output.with_suffix(suffix).unlink()

@@ -31,7 +31,7 @@ from waltzjax.rewards.rates import by_category, confusion, intervals, summary
 from waltzjax.rollout.agents import Agents
 from waltzjax.rollout.episodes import play
 from waltzjax.runtime import Runtime, check_room, check_same_shape, make_runtime, sampling
-from waltzjax.transcripts import SUFFIX, transcript, write_transcripts
+from waltzjax.transcripts import ORDINARY_SUFFIX, SUFFIX, transcript, write_transcripts
 from waltzjax.tuning import load_agents, model_directory
 from waltzjax.types import Episode, Prompt
 from waltzjax.variants import make_variant
@@ -84,14 +84,15 @@ def evaluate(
 def guard(
     config: ConfigDict, runtime: Runtime, params: Mapping[str, Any], ordinary: Ordinary | None,
     judge: Judge, label: str,
-) -> dict[str, Any]:  # fmt: skip
-    """The measures of a dataset's ordinary chats, for ``result``; none without such chats. Their
-    prompts are played up to ``config.eval.prompts``, their likelihood is that of all."""
+) -> tuple[dict[str, Any], list[Episode]]:  # fmt: skip
+    """The measures of a dataset's ordinary chats, for ``result``, and how their prompts were
+    played: up to ``config.eval.prompts`` of them; the likelihood is that of all chats. Nothing
+    without such chats."""
     if ordinary is None:
-        return {}
+        return {}, []
     asked = ordinary.prompts[: config.eval.prompts or None]
     episodes = evaluate(config, runtime, params, asked, judge, f"{label}, ordinary prompts")
-    return ordinary_result(config, runtime, params, ordinary.rows, episodes)
+    return ordinary_result(config, runtime, params, ordinary.rows, episodes), episodes
 
 
 def result(
@@ -142,11 +143,12 @@ def main() -> None:
     config_check.validate(config, training=False)
     output = Path(f.output)
     transcripts, page = output.with_suffix(SUFFIX), output.with_suffix(".html")
+    beside = output.with_suffix(ORDINARY_SUFFIX)
     if page == output:
         raise ValueError(
             f"--output: got {output}, wanted is the JSON file; the report lies beside it"
         )
-    for path in (output, transcripts, page):
+    for path in (output, transcripts, beside, page):
         if path.exists():
             raise FileExistsError(f"--output: {path} is there already; name another file")
     mesh = sharding.make_mesh(config.mesh)
@@ -163,11 +165,12 @@ def main() -> None:
         params = load_agents(directories, runtime)
     with open_judge(config, mesh, output.parent) as judge:
         episodes = evaluate(config, runtime, params, prompts, judge, "both agents")
-        found = result(
-            config, episodes, guard(config, runtime, params, ordinary, judge, "both agents")
-        )
+        more, others = guard(config, runtime, params, ordinary, judge, "both agents")
+    found = result(config, episodes, more)
     if writes():
         write_transcripts(transcripts, episodes)
+        if others:
+            write_transcripts(beside, others)
         write_json(output, found)
         write_evaluation(
             page, title=f"Evaluation, {output.stem}", agents=roles, config_text=config.to_yaml(),

@@ -16,9 +16,14 @@ from typing import Any
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write through a temporary file. NaN (nothing was counted) becomes null."""
+    """Write it whole or not at all. NaN (nothing was counted) becomes null."""
+    write_text(path, json.dumps(_finite(value), indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write it whole or not at all: through a temporary file."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(_finite(value), indent=2) + "\n")
+    temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 
 

@@ -133,12 +133,14 @@ def _stages(
         path.parent.mkdir(exist_ok=True)
         agents = joined(tuning, params, trained)
         episodes = evaluate(config, runtime, agents, held_out, judge, label)
-        more = guard(config, runtime, agents, ordinary, judge, label)
+        more, others = guard(config, runtime, agents, ordinary, judge, label)
         if unseen:
             more["sft_nll"] = held_out_nll(config, runtime, agents[config.sft.role], unseen)
         found = result(config, episodes, more)
         if writes():
-            write_json(path, {"result": found, "transcripts": [transcript(e) for e in episodes]})
+            spoken = {"transcripts": episodes, "ordinary_transcripts": others}
+            texts = {name: [transcript(e) for e in of] for name, of in spoken.items()}
+            write_json(path, {"result": found, **texts})
 
     measure("base", "the base model", trained)
     for stage in config.stages:

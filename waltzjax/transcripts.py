@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
@@ -11,10 +10,12 @@ from typing import Any
 
 from waltzjax.data.dataset_check import dataset_error
 from waltzjax.data.tables import Row, read_objects
+from waltzjax.files import write_text
 from waltzjax.types import Completion, Episode, Feedback, Prompt, Verdict
 
 Kinds = Mapping[str, tuple[type, ...]]
 SUFFIX = ".transcripts.jsonl"  # instead of a result's .json
+ORDINARY_SUFFIX = ".ordinary.transcripts.jsonl"  # of the prompts of a dataset's ordinary chats
 
 _TRANSCRIPT: Kinds = {
     "id": (int,), "category": (str,), "prompt": (str,), "harmful": (bool,), "turns": (list,),
@@ -49,10 +50,8 @@ def transcript(episode: Episode) -> dict[str, Any]:
 
 
 def write_transcripts(path: Path, episodes: Sequence[Episode]) -> None:
-    """One ``transcript`` a line, through a temporary file."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text("".join(json.dumps(transcript(e)) + "\n" for e in episodes))
-    os.replace(temporary, path)
+    """One ``transcript`` a line; the file is whole or not there."""
+    write_text(path, "".join(json.dumps(transcript(e)) + "\n" for e in episodes))
 
 
 def read_transcripts(path: Path) -> list[Episode]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from waltzjax.files import write_text
 
 
 class MetricWriter:
@@ -22,9 +23,7 @@ class MetricWriter:
         kept = [
             r for r in read_metrics(self.path) if r["stage"] != stage or r["step"] <= resume_step
         ]
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(r) + "\n" for r in kept))
-        os.replace(temporary, self.path)
+        write_text(self.path, "".join(json.dumps(r) + "\n" for r in kept))
         # Late: it imports PyTorch where there is one, two seconds of every command.
         from tensorboardX import SummaryWriter
 
