@@ -15,6 +15,9 @@ from support import FACTORISATIONS, REPO, mesh_of, sharded_params, small_data, t
 
 from waltzjax import finetune
 from waltzjax.core.losses import nll
+from waltzjax.data.chat_sets import NAMES
+from waltzjax.data.chat_sets import write_chats as write_set
+from waltzjax.data.dataset_check import DatasetError
 from waltzjax.data.packing import ChatTokens, pack, packed_batch
 from waltzjax.interrupts import Stopped
 from waltzjax.runtime import over_mesh
@@ -179,18 +182,36 @@ def test_killed_then_stopped_then_restarted_equals_uninterrupted(
 
 def test_examples_are_that_many_of_the_training_chats(tmp_path):
     c = smallest(write_chats(tmp_path / "chats"))
-    everything = finetune.sft_chats(c, "train")
+    everything = finetune.sft_chats(c)["train"]
     assert len(everything) == CHATS
     drawn = []
     for c.seed in range(2):
         c.sft.examples = 3
-        chosen = [everything.index(chat) for chat in finetune.sft_chats(c, "train")]
+        chosen = [everything.index(chat) for chat in finetune.sft_chats(c)["train"]]
         assert len(chosen) == 3 and chosen == sorted({*chosen})
         drawn.append(chosen)
     assert drawn[0] != drawn[1] and drawn[0] != [*range(3)]  # at random
-    assert len(finetune.sft_chats(c, "validation")) == 4
+    assert len(finetune.sft_chats(c)["validation"]) == 4
     c.sft.examples = CHATS + 1
-    assert finetune.sft_chats(c, "train") == everything
+    assert finetune.sft_chats(c)["train"] == everything
+
+
+def test_a_set_that_is_not_its_manifests_is_refused_before_anything(tmp_path):
+    reply = '{"unsafe": false, "overrefuse": false, "reasoning": "", "feedback": ""}'
+    said = {"conversation": "It is.", "feedback": reply}
+    files = {
+        name: [[{"role": "user", "content": f"{name}?"},
+                {"role": "assistant", "content": said[name.split("-")[0]]}]]
+        for name in NAMES
+    }  # fmt: skip
+    write_set(tmp_path / "set", files)
+    c = smallest(tmp_path / "set")
+    assert finetune.sft_chats(c)["train"] == files["feedback-train.jsonl"]
+    path = tmp_path / "set/feedback-train.jsonl"
+    path.write_text(path.read_text() * 2)
+    with pytest.raises(DatasetError, match=r"feedback-train\.jsonl: is .* the manifest says"):
+        train(c, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_adapter_learns_some_of_the_chats(finished, tmp_path):

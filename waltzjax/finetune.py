@@ -12,8 +12,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from waltzjax.core.losses import nll
+from waltzjax.data.chat_sets import MANIFEST, verify_chats
 from waltzjax.data.chats import Messages, read_chats
 from waltzjax.data.source import Batches, steps_per_run
+from waltzjax.data.splits import SPLITS
 from waltzjax.iteration import agent_optimizer
 from waltzjax.likelihood import Row, packed_rows, place_rows
 from waltzjax.model.architecture import ModelConfig
@@ -27,21 +29,27 @@ from waltzjax.types import AgentState
 STREAM = 4  # apart from the random streams of other stages and of evaluation
 
 
-def sft_chats(config: ConfigDict, split: str) -> list[Messages]:
-    """The agent's chats of one split.
+def sft_chats(config: ConfigDict) -> dict[str, list[Messages]]:
+    """The agent's chats by split: of a set with a manifest, or of files of your own without one.
 
     Raises:
-      FileNotFoundError: there is no such file. DatasetError: lines that are no chats.
+      FileNotFoundError: there is no such file.
+      DatasetError: lines that are no chats, or files that are not those of the manifest.
     """
-    s, path = config.sft, _chat_file(config, split)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"config.sft.data: no file {path}; scripts/make_sft_data.py writes such"
-        )
-    chats = read_chats(path)
-    if split == "train" and s.examples:
-        chosen = np.random.default_rng(config.seed).permutation(len(chats))[: s.examples]
-        chats = [chats[i] for i in sorted(chosen)]
+    s, chats = config.sft, {}
+    if (Path(s.data) / MANIFEST).exists():
+        verify_chats(Path(s.data))
+    for split in SPLITS:
+        path = _chat_file(config, split)
+        if not path.exists():
+            raise FileNotFoundError(
+                f"config.sft.data: no file {path}; scripts/make_sft_data.py writes such"
+            )
+        chats[split] = read_chats(path)
+    if s.examples:
+        everything = chats["train"]
+        chosen = np.random.default_rng(config.seed).permutation(len(everything))[: s.examples]
+        chats["train"] = [everything[i] for i in sorted(chosen)]
     return chats
 
 

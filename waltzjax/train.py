@@ -69,7 +69,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     data = workdir / "data" if embedded_data else Path(config.data.directory)
     if not embedded_data:
         verify(data, expected=None)
-    chats = {split: sft_chats(config, split) for split in SPLITS} if SFT in config.stages else {}
+    chats = sft_chats(config) if SFT in config.stages else {}
     # The prompts of agents and judge are as much of a run as its numbers are.
     texts = [path.read_text(encoding="utf-8") for path in prompt_files(config)]
     prompt_texts = {**dict(zip(roles, texts, strict=True)), **check_judge(config)}

@@ -21,7 +21,7 @@ from waltzjax.types import CONVERSATION, FEEDBACK
 
 FORMAT_VERSION = 1
 NAMES = tuple(f"{role}-{split}.jsonl" for role in (CONVERSATION, FEEDBACK) for split in SPLITS)
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
 
 
 def write_chats(directory: Path, files: Mapping[str, Sequence[Messages]]) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def write_chats(directory: Path, files: Mapping[str, Sequence[Messages]]) -> dic
     with new_directory(directory) as temporary:
         for name, of in data.items():
             (temporary / name).write_bytes(of)
-        (temporary / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return manifest
 
 
@@ -61,7 +61,7 @@ def verify_chats(directory: Path) -> dict[str, Any]:
         except FileNotFoundError:
             missing.append(f"{directory / name}: missing; the set is not whole, write it again")
     found = {name: _described(of) for name, of in data.items()}
-    manifest, problems = _manifest(directory / _MANIFEST, found)
+    manifest, problems = _manifest(directory / MANIFEST, found)
     groups = [problems, missing, *_problems(directory, data)]
     if any(groups):
         raise dataset_error(directory, groups)
