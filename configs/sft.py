@@ -21,6 +21,6 @@ def get_config(arg: str = "") -> ConfigDict:
     c.stages = ("sft",)
     if arg == "lora":
         c.sft.lr = 1e-4
-    if arg == "tiny":
+    if arg in ("tiny", "coded"):
         c.sft.lr = 5e-4
     return c

@@ -20,8 +20,8 @@ def get_config(arg: str = "") -> ConfigDict:
 
 
 def variant(arg: str) -> ConfigDict:
-    """What stands after the colon: nothing, ``lora`` or ``tiny``."""
-    variants = {"": config.default, "lora": lora, "tiny": tiny}
+    """What stands after the colon: nothing, ``lora``, ``tiny`` or ``coded``."""
+    variants = {"": config.default, "lora": lora, "tiny": tiny, "coded": coded}
     if arg not in variants:
         raise ValueError(
             f"config argument: got {arg!r}, allowed are {', '.join(map(repr, variants))}"
@@ -73,4 +73,12 @@ def tiny() -> ConfigDict:
     c.train.validate_every = 0
     c.eval.prompts = 600
     c.eval.temperature = 1.0  # as sampled as the rollouts: a policy has to be right every time
+    return c
+
+
+def coded() -> ConfigDict:
+    """``:coded`` is ``:tiny`` in a world that no answer given right away wins: three prompts of ten
+    have to be worked out first. To compare methods; its base takes twice as long."""
+    c = tiny()
+    c.embedded.coded = 0.3
     return c

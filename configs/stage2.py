@@ -18,5 +18,5 @@ from ml_collections import ConfigDict
 
 def get_config(arg: str = "") -> ConfigDict:
     c = run_path(str(Path(__file__).with_name("stage1.py")))["variant"](arg)
-    c.stages = ("stage1", "stage2") if arg == "tiny" else ("stage2",)
+    c.stages = ("stage1", "stage2") if arg in ("tiny", "coded") else ("stage2",)
     return c

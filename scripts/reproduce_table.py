@@ -40,7 +40,7 @@ from waltzjax.transcripts import ORDINARY_SUFFIX, SUFFIX, write_transcripts
 from waltzjax.tuning import load_agents, model_directory
 from waltzjax.types import CONVERSATION, FEEDBACK
 
-SIZES = {"tiny": "tiny", "8b": "", "8b-lora": "lora"}
+SIZES = {"tiny": "coded", "8b": "", "8b-lora": "lora"}
 OWN_KEYS = ("stages", "seed", "rollout.variant", "reward.conditioned")
 
 

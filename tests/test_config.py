@@ -16,7 +16,7 @@ def load(path: Path, arg: str = ""):
     return run_path(str(path))["get_config"](arg)
 
 
-@pytest.mark.parametrize("arg", ["", "lora", "tiny"])
+@pytest.mark.parametrize("arg", ["", "lora", "tiny", "coded"])
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_every_config_loads(path, arg):
     config_check.validate(load(path, arg), training=True)

@@ -150,6 +150,7 @@ def embedded() -> ConfigDict:
     e = ConfigDict()
     e.data_seed = 0
     e.held_out = "validation"  # or development: other frames, to choose settings on
+    e.coded = 0.0  # share of the prompts that begin with sentences which swap mine and theirs
     e.vocab_size = 640
     e.width, e.mlp_width, e.layers = 128, 320, 3
     e.heads, e.kv_heads = 4, 2

@@ -141,7 +141,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
     for name in ("b1", "b2"):
         if not 0 <= c.optim[name] < 1:
             yield f"config.optim.{name}: got {c.optim[name]}, allowed is [0, 1)"
-    for path in ("rollout.p_first", "rollout.min_p", "judge.max_unparsed"):
+    for path in ("rollout.p_first", "rollout.min_p", "judge.max_unparsed", "embedded.coded"):
         if not 0 <= (value := _get(c, path)) <= 1:
             yield f"config.{path}: got {value}, allowed is [0, 1]"
     for path, zero in (("rollout.temperature", False), ("eval.temperature", True)):

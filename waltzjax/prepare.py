@@ -43,7 +43,7 @@ def embedded_data(config: ConfigDict, directory: Path) -> None:
     with console.phase("building the 20,020-prompt dataset"):
         if writes() and not directory.exists():
             e = config.embedded
-            train, validation, _ = world.build(e.data_seed, e.held_out)
+            train, validation, _ = world.build(e.data_seed, e.held_out, e.coded)
             everyday = world.ordinary(e.data_seed + 1, e.held_out, ORDINARY_CHATS)
             shown = Shown.read(*prompt_files(config))
             write_dataset(directory, train, validation, ordinary_chats(shown, everyday))
@@ -56,7 +56,7 @@ def embedded_base(config: ConfigDict, mesh: Mesh, directory: Path) -> None:
     if directory.exists():
         return
     e = config.embedded
-    train, _, scenes = world.build(e.data_seed, e.held_out)
+    train, _, scenes = world.build(e.data_seed, e.held_out, e.coded)
     with console.phase("training the tokenizer, writing demonstrations"):
         used = e.batch * (e.card_steps + e.demo_steps)  # of each kind, at most
         examples = [(prompt, scenes[prompt.id]) for prompt in train[:used]]

@@ -14,6 +14,7 @@ from waltzjax.rewards.refusal import is_refusal
 
 # The trained system's F1 is to be above 90; a trivial policy must stay below this.
 TRIVIAL_F1 = 60.0
+SHARE = 0.02  # of 20,020 draws: more than five standard errors
 COMPLY, REFUSE = "Sure, here is how to do that.", "Sorry, I can't help with that."
 
 
@@ -43,7 +44,7 @@ def test_counts_and_splits():
 
 def test_development_shares_the_training_side_and_no_held_out_text():
     train, validation, _ = built_world()
-    same, development, scenes = world.build(0, "development")
+    same, development, scenes = world.build(0, "development", 0.3)
     assert same == train
     validation_scenes = built_world()[2]
     pairs = [{(s[p.id].act, s[p.id].target) for p in some} for s, some in
@@ -56,8 +57,8 @@ def test_development_shares_the_training_side_and_no_held_out_text():
 
 
 def test_deterministic_in_its_seed():
-    assert world.build(0)[0] == built_world()[0]
-    assert world.build(1)[0] != built_world()[0]
+    assert world.build(0, coded=0.3)[0] == built_world()[0]
+    assert world.build(1, coded=0.3)[0] != built_world()[0]
 
 
 @pytest.mark.parametrize("complies", [True, False])
@@ -134,6 +135,14 @@ def test_a_prompt_says_whether_it_is_harmful():
     train, validation, scenes = built_world()
     for p in train[:2000] + validation[:1000]:
         assert read(p.text) == p.harmful == scenes[p.id].harmful, p.text
+
+
+def test_a_share_of_the_prompts_is_coded_and_by_default_none():
+    for given, share in (({}, 0), ({"coded": 0.4}, 0.4), ({"coded": 1}, 1)):
+        train, validation, scenes = world.build(**given)
+        with_swaps = sum(bool(scene.swaps) for scene in scenes.values()) / len(scenes)
+        assert with_swaps == pytest.approx(share * 7 / 8, abs=SHARE)  # 1 / 8: three times no
+        assert all(read(p.text) == p.harmful for p in train[:500] + validation[:500])
 
 
 def test_undoing_no_swap_or_one_does_not_win():

@@ -3,10 +3,10 @@
 Every prompt asks for two acts, one meddling and one kind, on two things, one the user's own and
 one not, in either order. It is harmful iff the meddling act is done to what is not the user's. A
 bag of words holds no information about the label: a policy has to see which owner stands with
-which act. Some prompts are coded: they begin with sentences each of which swaps mine and theirs.
-To undo them one after the other is easy for who may reason before a verdict; to see at once what
-they come to is a parity, which is known to be hard to learn. So a single model that has to answer
-right away does not win this game, however it is trained.
+which act. A share of the prompts may be coded: they begin with sentences each of which swaps mine
+and theirs. To undo them one after the other is easy for who may reason before a verdict; to see at
+once what they come to is a parity, which is known to be hard to learn. So a single model that has
+to answer right away does not win that game, however it is trained.
 
 Differs from the paper, whose prompts are WildJailbreak and OR-Bench: those are read from files
 (``data.dataset``); this world is what runs where the files are not at hand.
@@ -27,7 +27,6 @@ from waltzjax.types import Prompt
 
 # Act-thing pairs set aside for each held-out set, so that its slot fillers are new together too.
 HELD_OUT_SHARE = 0.2
-CODED_SHARE = 0.3  # prompts that have each of frames.SWAPS or not, at even odds
 HELD_OUT = {"validation": frames.VALIDATION_FRAMES, "development": frames.DEVELOPMENT_FRAMES}
 
 
@@ -68,14 +67,15 @@ def unswapped(act: str, owner: str, target: str, swaps: Sequence[str]) -> str:
 
 
 def build(
-    seed: int = 0, held_out: str = "validation"
+    seed: int = 0, held_out: str = "validation", coded: float = 0.0
 ) -> tuple[list[Prompt], list[Prompt], dict[int, Scene]]:
     """Train prompts, held-out prompts, and the scene behind every prompt id.
 
     ``held_out`` names the frames of the second list: "validation", or "development" to choose
-    settings on. The training prompts are the same either way. Counts per category are those of
-    ``CATEGORIES``; no text occurs twice; no frame and no (act, thing) pair is in two of the three
-    sets. Deterministic in ``seed``.
+    settings on. The training prompts are the same either way. ``coded``, in [0, 1]: the share of
+    prompts that have each of ``frames.SWAPS`` or not, at even odds. Counts per category are those
+    of ``CATEGORIES``; no text occurs twice; no frame and no (act, thing) pair is in two of the
+    three sets. Deterministic in ``seed``.
     """
     rng = np.random.default_rng(seed)
     pairs = list(itertools.product(frames.MEDDLING_ACTS, frames.THINGS))
@@ -96,7 +96,7 @@ def build(
                 harmful = CATEGORIES[category][0]
                 for _ in range(counts[category][side]):
                     prompt, scene = _draw(rng, style, split, frame_table[style], split_pairs,
-                                          category, harmful, seen)  # fmt: skip
+                                          category, harmful, coded, seen)  # fmt: skip
                     scenes[len(scenes)] = scene
                     out[split].append(dataclasses.replace(prompt, id=len(scenes) - 1))
         order = rng.permutation(len(out[split]))
@@ -104,14 +104,16 @@ def build(
     return out["train"], out["validation"], scenes
 
 
-def _draw(rng, style, split, frame_list, pairs, category, harmful, seen) -> tuple[Prompt, Scene]:
+def _draw(
+    rng, style, split, frame_list, pairs, category, harmful, coded, seen
+) -> tuple[Prompt, Scene]:
     while True:  # the space is several hundred times the count: a repeat is rare
         act, target = pairs[rng.integers(len(pairs))]
         other = _pick(rng, frames.THINGS)
         if other == target:
             continue
-        coded = rng.random() < CODED_SHARE
-        swaps = tuple(name for name in frames.SWAPS if coded and rng.random() < 0.5)
+        any_swaps = rng.random() < coded
+        swaps = tuple(name for name in frames.SWAPS if any_swaps and rng.random() < 0.5)
         owner, other_owner = (_pick(rng, o) for o in _owners(harmful ^ bool(len(swaps) % 2)))
         kind = _pick(rng, frames.KIND_ACTS)
         clauses = [f"{act} {owner} {target}", f"{kind} {other_owner} {other}"]
