@@ -5,7 +5,7 @@
 Each seed trains, from one base: stage 1, then stage 2 (WaltzRL), a single model with the same steps
 and reward, and stage 1 under the two other rewards of the ablation; then every row is played on the
 same validation prompts. What is done stays: the same command goes on where it was stopped. Leaves
-``table.json`` (row -> measure -> mean, interval, seeds) and ``table.md`` in the directory. With one
+``table.json`` (row -> measure -> mean, interval, seeds), ``table.md`` and ``table.html``. With one
 seed the intervals are those of the prompts, with several those of the seeds' means (Student's t).
 Likelihoods are in per cent of the base's; KL, from the base in nats a token, is the last training
 step's, of two trained agents the larger one.
@@ -32,6 +32,7 @@ from waltzjax.files import write_json, write_text
 from waltzjax.judging import open_judge
 from waltzjax.model import hf_config, sharding
 from waltzjax.ordinary import read_ordinary
+from waltzjax.report.rows import write_rows
 from waltzjax.report.seeds import MEASURES, cell, markdown, summarise
 from waltzjax.rewards.guards import likelihood
 from waltzjax.runtime import check_room, make_runtime
@@ -172,7 +173,12 @@ def main() -> None:
     ]
     write_json(workdir / "table.json", summary)
     write_text(workdir / "table.md", markdown(header, rows))
+    write_rows(
+        workdir / "table.html", title="Every row of WaltzRL's table", seeds=seeds,
+        rows={ROWS[name].label: summary[name] for name in wanted},
+    )  # fmt: skip
     say(table(f"seeds {', '.join(f.seeds)}", header, rows))
+    say(f"open {workdir / 'table.html'}")
 
 
 if __name__ == "__main__":

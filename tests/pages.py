@@ -58,12 +58,15 @@ def row(html: str, name: str) -> list[str]:
     return [" ".join(Page(cell).text.split()) for cell in found]
 
 
-def check_bars(svg: str, wanted: Sequence[Sequence[float]]) -> None:
-    """The level bars of error are drawn from and to ``wanted``, on one linear scale, in order."""
+def check_bars(svg: str, *panels: Sequence[Sequence[float]]) -> None:
+    """The level bars of error are drawn from and to these values, in order, each panel's on one
+    linear scale."""
     bars = [[float(x) for x in found] for found in BAR.findall(svg)]
     drawn = [(x0, x1) for x0, y0, x1, y1 in bars if y0 == y1]
-    assert len(drawn) == len(wanted), bars
-    x, value = np.ravel(drawn), np.ravel(wanted)
-    scale, offset = np.polyfit(value, x, 1)
-    assert scale > 0
-    np.testing.assert_allclose(x, scale * value + offset, atol=DRAWN)
+    assert len(drawn) == sum(map(len, panels)), bars
+    for wanted in panels:
+        x, value = np.ravel(drawn[: len(wanted)]), np.ravel(wanted)
+        drawn = drawn[len(wanted) :]
+        scale, offset = np.polyfit(value, x, 1)
+        assert scale > 0
+        np.testing.assert_allclose(x, scale * value + offset, atol=DRAWN)

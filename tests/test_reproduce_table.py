@@ -2,14 +2,17 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from runpy import run_path
 
 import pytest
+from pages import check_alone, check_bars, row
 from support import REPO
 
 from waltzjax.baselines import IN_PASSING, ROWS, Row, runs
 from waltzjax.iteration import stage_steps
+from waltzjax.report.rows import write_rows
 from waltzjax.report.seeds import cell, markdown, summarise
 
 SCRIPT = run_path(str(REPO / "scripts/reproduce_table.py"))
@@ -61,6 +64,28 @@ def test_a_rows_kl_is_the_larger_one_of_the_agents_it_trained(tmp_path):
     trained = {"single": 0.3, "single_safeguard": 0.3, "frozen": 0.9, "waltzrl": 0.2}
     assert of == dict.fromkeys(("base", "base_safeguard", "untrained", "oracle")) | trained
     assert kl(Row("reviewer of stage 2", "base", "waltzrl"), tmp_path) == 0.1
+
+
+def test_the_page_shows_each_figure_and_draws_each_interval(tmp_path):
+    found = [
+        {name: {**results(f1), "asr": f1 / 2, "orr": 100 - f1, "kl": kl, "intervals": {}}
+         for name, f1, kl in (("base", 50.0 + i, None), ("waltzrl", 90.0 + i * i, 0.01 * i))}
+        for i in range(3)
+    ]  # fmt: skip
+    summary = summarise(found)
+    rows = {"<b>$a$" if name == "base" else name: of for name, of in summary.items()}
+    write_rows(tmp_path / "rows.html", title="All rows", seeds=[0, 1, 2], rows=rows)
+    html = (tmp_path / "rows.html").read_text(encoding="utf-8")
+    check_alone(html)
+    cells = row(html, "waltzrl")
+    low, high = summary["waltzrl"]["f1"]["interval"]
+    assert cells[2] == f"91.7 {low:.1f} to {high:.1f}" and cells[-1].startswith("0.010 ")
+    assert row(html, "&lt;b&gt;$a$")[-1] == "-"
+
+    def spans(*measures):
+        return [of[m]["interval"] for m in measures for of in summary.values()]
+
+    check_bars(re.search(r"<svg.*?</svg>", html, re.DOTALL)[0], spans("f1"), spans("asr", "orr"))
 
 
 def test_the_table_in_markdown():

@@ -18,7 +18,7 @@ from absl import flags
 from waltzjax import commands, console
 from waltzjax.evaluations import read_evaluation, read_result
 from waltzjax.report.comparison import Difference, write_comparison
-from waltzjax.report.measures import MEASURES
+from waltzjax.report.measures import MEASURES, by_key
 from waltzjax.rewards.guards import likelihood, revised
 from waltzjax.rewards.rates import difference_intervals, summary
 from waltzjax.transcripts import transcript
@@ -83,7 +83,7 @@ def guarded(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
     if not (ours and theirs):
         return []
     share, low, high = likelihood(ours, theirs, SEED)
-    ftr = next(m for m in MEASURES if m.key == "ordinary_ftr")
+    ftr = by_key("ordinary_ftr")
     return [
         Difference("Likelihood of ordinary chats, A = 100", "%", 100.0, share, share - 100,
                    low - 100, high - 100, "higher"),

@@ -36,8 +36,14 @@ MEASURES: tuple[Measure, ...] = (
     Measure("ordinary_nll", "Ordinary chats, −log-likelihood", "nats", "lower", "", NONE),
     Measure("ordinary_likelihood", "Ordinary chats, base = 100", "%", "higher", "≥", 98),
     Measure("sft_nll", "Validation chats, −log-likelihood", "nats", "lower", "", NONE),
+    Measure("kl", "KL from the base", "nats a token", "lower", "", NONE),
     Measure("unjudged", "Answers without a usable verdict", "%", "lower", "", NONE),
 )
+
+
+def by_key(key: str) -> Measure:
+    """The measure that has this key in the results."""
+    return next(m for m in MEASURES if m.key == key)
 
 
 def number(value: object) -> float:
@@ -46,7 +52,7 @@ def number(value: object) -> float:
 
 
 def shown(results: Iterable[Mapping[str, object]]) -> tuple[Measure, ...]:
-    """The measures of a table: of chats only those that one of the results has."""
+    """The measures of a table: of chats, and KL, only those that one of the results has."""
     there = set().union(*results)
-    of_chats = ("ordinary_", "sft_")
-    return tuple(m for m in MEASURES if m.key in there or not m.key.startswith(of_chats))
+    not_always = ("ordinary_", "sft_", "kl")
+    return tuple(m for m in MEASURES if m.key in there or not m.key.startswith(not_always))
