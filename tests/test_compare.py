@@ -11,7 +11,9 @@ import pytest
 from pages import HOSTILE, Page, check_alone, check_bars, row
 from support import completion, scored_episode
 
-from waltzjax.compare import changed, differences, guarded, paired
+from waltzjax.compare import changed, differences, guarded, other_settings, paired
+from waltzjax.evaluations import read_result
+from waltzjax.files import write_json
 from waltzjax.report.comparison import SHOWN, Difference, write_comparison
 from waltzjax.rewards.rates import difference_intervals, intervals
 from waltzjax.transcripts import SUFFIX, transcript, write_transcripts
@@ -265,6 +267,27 @@ def test_ordinary_chats_are_compared_where_both_have_them():
     assert likely.b == pytest.approx(100 / math.e) and likely.reading == "worse"
     assert (ftr.a, ftr.b, ftr.difference) == (100, 50, -50)
     assert not guarded(a, {}) and not guarded({}, b)
+
+
+def test_where_no_feedback_was_asked_for_none_is_compared(tmp_path):
+    chats = {"nll": [1.0], "tokens": [1], "revised": [0]}
+    write_json(tmp_path / "a.json", {"ordinary_ftr": math.nan, "ordinary": chats})  # t_max = 0
+    a = read_result(tmp_path / "a.json")
+    b = {"ordinary_ftr": 50.0, "ordinary": {**chats, "revised": [1]}}
+    likely, ftr = guarded(a, b)
+    assert likely.reading == "no difference shown" and ftr.reading == "not measured"
+    assert math.isnan(ftr.a) and ftr.b == 50 and math.isnan(ftr.difference)
+
+
+def test_chats_in_other_tokens_are_not_compared_and_that_is_said():
+    chats = {"nll": [1.0], "tokens": [2], "revised": [0]}
+    a = {"ordinary_ftr": 0.0, "ordinary": chats}
+    b = {"ordinary_ftr": 100.0, "ordinary": {**chats, "tokens": [3], "revised": [1]}}
+    [ftr] = guarded(a, b)
+    assert ftr.difference == 100
+    [said] = other_settings(a, b)
+    assert "in other tokens; no likelihood is compared" in said
+    assert other_settings(a, a) == []
 
 
 def test_evaluations_made_otherwise_are_said(tmp_path):

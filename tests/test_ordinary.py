@@ -10,7 +10,7 @@ from support import mesh_of, scored_episode, sharded_params, tiny_config, tiny_r
 from waltzjax.config import default
 from waltzjax.data.dataset import ORDINARY
 from waltzjax.data.dataset_check import DatasetError
-from waltzjax.likelihood import held_out_nll, packed_rows
+from waltzjax.likelihood import chat_nll, held_out_nll, packed_rows, tokenised
 from waltzjax.ordinary import ordinary_result, read_ordinary
 from waltzjax.types import CONVERSATION
 
@@ -84,6 +84,19 @@ def test_the_mean_does_not_depend_on_the_mesh(tmp_path):
     assert found[0] == pytest.approx(found[1], abs=ATOL)
 
 
+def test_each_chats_figures_stand_in_the_order_of_the_file(tmp_path):
+    runtime = tiny_runtime()
+    params = sharded_params(runtime.cfg, runtime.mesh)
+    chats = tokenised(tmp_path, CHATS, runtime, 128)
+    alone = [chat_nll(config(), runtime, params, [chat]) for chat in chats]
+    for length in (128, 256):  # packed in other orders
+        c = config()
+        c.sft.length = length
+        nll, tokens = chat_nll(c, runtime, params, chats)
+        np.testing.assert_array_equal(tokens, [n for _, [n] in alone])
+        np.testing.assert_allclose(nll, [x for [x], _ in alone], atol=20 * ATOL)  # of the sums
+
+
 def test_a_dataset_without_such_chats_has_none(tmp_path):
     assert read_ordinary(tmp_path, config(), tiny_runtime()) is None
 
@@ -96,7 +109,7 @@ def test_the_prompts_are_what_users_ask_first(tmp_path):
         "How do I wash my van?", "And the shed?", "Is 0 fine?",
     ]  # fmt: skip
     assert not any(p.harmful for p in found.prompts)
-    assert sum(map(len, found.rows)) == len(CHATS)
+    assert found.chats == tuple(tokenised(tmp_path, CHATS, tiny_runtime(), 128))
 
 
 def test_bad_chats_are_said_with_their_line(tmp_path):
@@ -113,6 +126,7 @@ def test_the_result_by_hand(tmp_path):
     runtime = tiny_runtime()
     params = sharded_params(runtime.cfg, runtime.mesh)
     rows = packed_rows(tmp_path, CHATS, runtime, 128)
+    chats = tokenised(tmp_path, CHATS, runtime, 128)
     episodes = [
         scored_episode(False, [False, False], [UNSAFE]),
         *(scored_episode(False, [False], [FINE]) for _ in range(6)),
@@ -120,11 +134,12 @@ def test_the_result_by_hand(tmp_path):
     ]
     other = jax.tree.map(lambda x: 2 * x, params)  # the feedback agent is not asked
     agents = {CONVERSATION: params, "feedback": other}
-    got = ordinary_result(config(), runtime, agents, rows, episodes)
+    got = ordinary_result(config(), runtime, agents, chats, episodes)
     assert got["ordinary_ftr"] == pytest.approx(12.5) and got["ordinary_orr"] == 12.5
-    assert got["ordinary_nll"] == held_out_nll(config(), runtime, params, rows)
+    mean = held_out_nll(config(), runtime, params, rows)
+    assert got["ordinary_nll"] == pytest.approx(mean, abs=ATOL)
     assert set(got["intervals"]) == {"ordinary_ftr", "ordinary_orr", "ordinary_nll"}
     assert got["ordinary"]["revised"] == [1, 0, 0, 0, 0, 0, 0, 0]
-    assert sum(got["ordinary"]["tokens"]) == sum(sum(c.trained) for row in rows for c in row)
+    assert got["ordinary"]["tokens"] == [sum(c.trained) for c in chats]
     low, high = got["intervals"]["ordinary_ftr"]
     assert low == 0 and 25 <= high <= 50

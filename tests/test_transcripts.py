@@ -8,7 +8,7 @@ import pytest
 from support import completion, scored_episode
 
 from waltzjax.data.dataset_check import DatasetError
-from waltzjax.evaluations import read_evaluation
+from waltzjax.evaluations import read_evaluation, read_result
 from waltzjax.rewards.rates import confusion, intervals, summary
 from waltzjax.transcripts import SUFFIX, read_transcripts, transcript, write_transcripts
 
@@ -125,6 +125,15 @@ def saved(path, found, n=None):
     path.write_text(json.dumps({"n": len(found) if n is None else n}))
     write_transcripts(path.with_suffix(SUFFIX), found)
     return path
+
+
+def test_a_row_of_a_table_is_an_evaluation(tmp_path):
+    path = saved(tmp_path / "base.json", episodes())
+    path.write_text(json.dumps({"settings": {}, "result": json.loads(path.read_text())}))
+    assert len(read_evaluation(path)) == read_result(path)["n"] == len(episodes())
+    path.write_text(json.dumps({"settings": {}, "result": None}))
+    with pytest.raises(ValueError, match="a result of None prompts"):
+        read_evaluation(path)
 
 
 def run_directory(workdir, stages=("stage1", "stage2"), done=("base", "stage1", "stage2")):

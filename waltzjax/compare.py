@@ -3,12 +3,14 @@
     python -m waltzjax.compare --a=runs/demo/evaluations/base.json --b=runs/demo \\
         --output=compare.html
 
-Each is a result of ``waltzjax.evaluate`` with its transcripts beside it, a file of a run's
-``evaluations/``, or a run's directory: the evaluation after its last stage.
+Each is a result of ``waltzjax.evaluate`` with its transcripts beside it, a row of
+``scripts/reproduce_table.py`` (``seed0/rows/base.json``), a file of a run's ``evaluations/``, or a
+run's directory: the evaluation after its last stage.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from absl import flags
 from waltzjax import commands, console
 from waltzjax.evaluations import read_evaluation, read_result
 from waltzjax.report.comparison import Difference, write_comparison
-from waltzjax.report.measures import MEASURES, by_key
+from waltzjax.report.measures import MEASURES, by_key, number
 from waltzjax.rewards.guards import likelihood, revised
 from waltzjax.rewards.rates import difference_intervals, summary
 from waltzjax.transcripts import transcript
@@ -82,24 +84,32 @@ def guarded(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
     ours, theirs = a.get("ordinary"), b.get("ordinary")
     if not (ours and theirs):
         return []
-    share, low, high = likelihood(ours, theirs, SEED)
+    found = []
+    if ours["tokens"] == theirs["tokens"]:  # else another tokenizer's: not comparable
+        share, low, high = likelihood(ours, theirs, SEED)
+        found.append(
+            Difference("Likelihood of ordinary chats, A = 100", "%", 100.0, share, share - 100,
+                       low - 100, high - 100, "higher")
+        )  # fmt: skip
     ftr = by_key("ordinary_ftr")
-    return [
-        Difference("Likelihood of ordinary chats, A = 100", "%", 100.0, share, share - 100,
-                   low - 100, high - 100, "higher"),
-        Difference(ftr.name, ftr.unit, a[ftr.key], b[ftr.key], *revised(ours, theirs, SEED),
-                   ftr.better),
-    ]  # fmt: skip
+    rates = [number(result.get(ftr.key)) for result in (a, b)]
+    counted = all(map(math.isfinite, rates))  # not where no feedback was asked for, t_max = 0
+    change = revised(ours, theirs, SEED) if counted else (math.nan,) * 3
+    return [*found, Difference(ftr.name, ftr.unit, *rates, *change, ftr.better)]
 
 
 def other_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     """What the two were not evaluated alike in, as texts: then a difference may be of that."""
     ours, theirs = a.get("settings", {}), b.get("settings", {})
-    return [
+    found = [
         f"config.{key}: {ours.get(key)!r} in A, {theirs.get(key)!r} in B"
         for key in dict.fromkeys([*ours, *theirs])
         if ours.get(key) != theirs.get(key)
     ]
+    tokens = [result["ordinary"]["tokens"] for result in (a, b) if result.get("ordinary")]
+    if len(tokens) == 2 and tokens[0] != tokens[1]:
+        found.append("ordinary chats: other ones, or in other tokens; no likelihood is compared")
+    return found
 
 
 def changed(a: Sequence[Episode], b: Sequence[Episode]) -> tuple[Changed, int]:

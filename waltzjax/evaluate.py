@@ -92,7 +92,7 @@ def guard(
         return {}, []
     asked = ordinary.prompts[: config.eval.prompts or None]
     episodes = evaluate(config, runtime, params, asked, judge, f"{label}, ordinary prompts")
-    return ordinary_result(config, runtime, params, ordinary.rows, episodes), episodes
+    return ordinary_result(config, runtime, params, ordinary.chats, episodes), episodes
 
 
 def result(

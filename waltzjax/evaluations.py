@@ -14,8 +14,9 @@ from waltzjax.types import Episode
 def read_evaluation(path: Path) -> list[Episode]:
     """The scored episodes of an evaluation.
 
-    ``path`` is a result of ``waltzjax.evaluate`` with its transcripts beside it, a file of a run's
-    ``evaluations``, or a run's directory: the evaluation after its last stage.
+    ``path`` is a result of ``waltzjax.evaluate`` or a row of ``scripts/reproduce_table.py`` with
+    its transcripts beside it, a file of a run's ``evaluations``, or a run's directory: the
+    evaluation after its last stage.
 
     Raises:
       FileNotFoundError, ValueError: there is no such evaluation, or it is not whole.
@@ -36,6 +37,7 @@ def read_evaluation(path: Path) -> list[Episode]:
                 "waltzjax.evaluate, a run's directory or a file of its evaluations/"
             )
         episodes = read_transcripts(beside)
+        found = _rates(found)
     if found.get("n") != len(episodes):
         raise ValueError(
             f"{path}: a result of {found.get('n')} prompts, but {len(episodes)} transcripts; they "
@@ -47,7 +49,13 @@ def read_evaluation(path: Path) -> list[Episode]:
 def read_result(path: Path) -> dict[str, Any]:
     """The result that ``read_evaluation`` reads the episodes of."""
     found = _object(_last(path) if path.is_dir() else path)
-    return found["result"] if "transcripts" in found else found
+    return _rates(found)
+
+
+def _rates(found: dict[str, Any]) -> dict[str, Any]:
+    """The result alone: a run's evaluations and a table's rows hold it beside other things."""
+    rates = found.get("result", found)
+    return rates if type(rates) is dict else {}
 
 
 def _last(workdir: Path) -> Path:

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from waltzjax.data.chats import Messages
-from waltzjax.data.packing import ChatTokens, chat_tokens, pack, packed_batch
+from waltzjax.data.packing import ChatTokens, chat_tokens, pack, packed_batch, packed_numbers
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.runtime import Runtime
@@ -25,46 +25,57 @@ Row = tuple[ChatTokens, ...]
 
 
 def packed_rows(path: Path, chats: Sequence[Messages], runtime: Runtime, length: int) -> list[Row]:
-    """The chats of the file ``path`` in rows of ``length`` tokens.
+    """``tokenised`` chats in rows of ``length`` tokens."""
+    return pack(tokenised(path, chats, runtime, length), length)
+
+
+def tokenised(
+    path: Path, chats: Sequence[Messages], runtime: Runtime, length: int
+) -> list[ChatTokens]:
+    """The chats of the file ``path``, each of at most ``length`` tokens.
 
     Raises:
       ValueError: chats that are too long, or a template that cannot be cut into turns.
     """
     try:
         tokens = [chat_tokens(runtime.chat, chat, runtime.engine.stop_ids) for chat in chats]
-        rows = pack(tokens, length)
+        packed_numbers(tokens, length)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     longest, room = max(len(chat.token_ids) for chat in tokens), runtime.cfg.max_positions
     if longest > room:
         raise ValueError(f"{path}: a chat of {longest} tokens; the model has {room} positions")
-    return rows
+    return tokens
 
 
-def place_rows(config: ConfigDict, mesh: Mesh, rows: Sequence[Row]) -> PolicyBatch:
-    """At most ``config.sft.batch`` rows as one batch on the devices."""
+def place_rows(
+    config: ConfigDict, mesh: Mesh, rows: Sequence[Row], length: int | None = None
+) -> PolicyBatch:
+    """At most ``config.sft.batch`` rows of ``length`` (None: ``config.sft.length``) as one batch on
+    the devices."""
     micro = config.sft.microbatches
-    least = micro * sharding.row_groups(mesh)
-    return place_batch(packed_batch(rows, length=config.sft.length, min_rows=least), mesh, micro)
+    least, length = micro * sharding.row_groups(mesh), length or config.sft.length
+    return place_batch(packed_batch(rows, length=length, min_rows=least), mesh, micro)
 
 
 def chat_nll(
-    config: ConfigDict, runtime: Runtime, policy: Any, rows: Sequence[Row]
+    config: ConfigDict, runtime: Runtime, policy: Any, chats: Sequence[ChatTokens]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of each chat, row by row: the negative log-likelihood of what the assistant says, nats, and
-    how many tokens that is."""
-    chats = [chat for row in rows for chat in row]
+    """Of each chat: the negative log-likelihood of what the assistant says, nats, and how many
+    tokens that is."""
     tokens = np.array([sum(chat.trained) for chat in chats])
     summed = _summed(runtime.cfg, runtime.mesh, config.model.vocab_block, len(chats))
-    total, first = np.zeros(len(chats)), 0
+    length = max(config.sft.length, *(len(chat.token_ids) for chat in chats))
+    rows, total = packed_numbers(chats, length), np.zeros(len(chats))
     for at in range(0, len(rows), config.sft.batch):
         some = rows[at : at + config.sft.batch]
-        batch = place_rows(config, runtime.mesh, some)
+        texts = [tuple(chats[i] for i in row) for row in some]
+        batch = place_rows(config, runtime.mesh, texts, length)
         # Which chat a token is of; the padding is of the first, and counts nothing.
-        chat_BT = np.zeros(batch.token_BT.shape, np.int32).reshape(-1, config.sft.length)
+        chat_BT = np.zeros(batch.token_BT.shape, np.int32).reshape(-1, length)
         for b, row in enumerate(some):
-            of = np.repeat(first + np.arange(len(row)), [len(chat.token_ids) for chat in row])
-            chat_BT[b, : len(of)], first = of, first + len(row)
+            of = np.repeat(row, [len(chats[i].token_ids) for i in row])
+            chat_BT[b, : len(of)] = of
         placed = sharding.place(
             chat_BT.reshape(batch.token_BT.shape), sharding.rows_sharding(runtime.mesh, leading=1)
         )
@@ -74,7 +85,7 @@ def chat_nll(
 
 def held_out_nll(config: ConfigDict, runtime: Runtime, policy: Any, rows: Sequence[Row]) -> float:
     """Mean negative log-likelihood of what the assistant says, nats a token."""
-    nll, tokens = chat_nll(config, runtime, policy, rows)
+    nll, tokens = chat_nll(config, runtime, policy, [chat for row in rows for chat in row])
     return float(nll.sum() / tokens.sum())
 
 

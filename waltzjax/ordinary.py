@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 from waltzjax.data.chats import Messages, read_chats
 from waltzjax.data.dataset import ORDINARY
-from waltzjax.likelihood import Row, chat_nll, packed_rows
+from waltzjax.data.packing import ChatTokens
+from waltzjax.likelihood import chat_nll, tokenised
 from waltzjax.rewards.guards import mean_nll
 from waltzjax.rewards.rates import intervals, summary
 from waltzjax.runtime import Runtime
@@ -20,10 +21,10 @@ RATES = ("ftr", "orr")  # what is reported of their prompts, as ``ordinary_ftr``
 
 
 class Ordinary(NamedTuple):
-    """Chats without anything harmful: what their users ask for first, and all of them packed."""
+    """Chats without anything harmful: what their users ask for first, and all of them as tokens."""
 
     prompts: tuple[Prompt, ...]
-    rows: tuple[Row, ...]
+    chats: tuple[ChatTokens, ...]
 
 
 def read_ordinary(directory: Path, config: ConfigDict, runtime: Runtime) -> Ordinary | None:
@@ -37,7 +38,7 @@ def read_ordinary(directory: Path, config: ConfigDict, runtime: Runtime) -> Ordi
         return None
     chats = read_chats(path)
     prompts = [Prompt(i, _asked(chat), False, "ordinary") for i, chat in enumerate(chats)]
-    return Ordinary(tuple(prompts), tuple(packed_rows(path, chats, runtime, config.sft.length)))
+    return Ordinary(tuple(prompts), tuple(tokenised(path, chats, runtime, config.sft.length)))
 
 
 def _asked(chat: Messages) -> str:
@@ -45,19 +46,19 @@ def _asked(chat: Messages) -> str:
 
 
 def ordinary_result(
-    config: ConfigDict, runtime: Runtime, params: Mapping[str, Any], rows: Sequence[Row],
+    config: ConfigDict, runtime: Runtime, params: Mapping[str, Any], chats: Sequence[ChatTokens],
     episodes: Sequence[Episode],
 ) -> dict[str, Any]:  # fmt: skip
     """``ordinary_nll``: of the chats' replies under the conversation agent, nats a token. The rates
     of their prompts as played; ``intervals``; by chat, under ``ordinary``, what ``rewards.guards``
     compares."""
     rates, ranges = summary(episodes), intervals(episodes, seed=config.seed)
-    nll, tokens = chat_nll(config, runtime, params[CONVERSATION], rows)
-    chats = {
+    nll, tokens = chat_nll(config, runtime, params[CONVERSATION], chats)
+    kept = {
         "nll": nll.tolist(), "tokens": tokens.tolist(),
         "revised": [int(len(e.answers) > 1) for e in episodes],
     }  # fmt: skip
-    mean, *edges = mean_nll(chats, config.seed)
+    mean, *edges = mean_nll(kept, config.seed)
     return {
         "ordinary_nll": mean,
         **{f"ordinary_{name}": rates[name] for name in RATES},
@@ -65,5 +66,5 @@ def ordinary_result(
             "ordinary_nll": edges,
             **{f"ordinary_{name}": list(ranges[name]) for name in RATES},
         },
-        "ordinary": chats,
+        "ordinary": kept,
     }

@@ -70,7 +70,12 @@ def _after(ids: Sequence[int], start: Sequence[int]) -> tuple[int, ...]:
 
 
 def pack(chats: Sequence[ChatTokens], length: int) -> list[tuple[ChatTokens, ...]]:
-    """The chats in rows of at most ``length`` tokens: best fit, longest first.
+    """The chats in rows of at most ``length`` tokens; ValueError as of ``packed_numbers``."""
+    return [tuple(chats[i] for i in row) for row in packed_numbers(chats, length)]
+
+
+def packed_numbers(chats: Sequence[ChatTokens], length: int) -> list[list[int]]:
+    """The chats' numbers, from 0, in rows of at most ``length`` tokens: best fit, longest first.
 
     Raises:
       ValueError: chats that are longer, by number.
@@ -81,17 +86,17 @@ def pack(chats: Sequence[ChatTokens], length: int) -> list[tuple[ChatTokens, ...
             f"{[(i + 1, len(chats[i].token_ids)) for i in long[:5]]} (line, tokens)"
         )
     order = sorted(range(len(chats)), key=lambda i: (-len(chats[i].token_ids), i))
-    rows: list[list[ChatTokens]] = []
+    rows: list[list[int]] = []
     room: list[tuple[int, int]] = []  # (tokens left, row), ascending
-    for chat in (chats[i] for i in order):
-        need = len(chat.token_ids)
+    for i in order:
+        need = len(chats[i].token_ids)
         at = bisect.bisect_left(room, (need, -1))
         left, row = room.pop(at) if at < len(room) else (length, len(rows))
         if row == len(rows):
             rows.append([])
-        rows[row].append(chat)
+        rows[row].append(i)
         bisect.insort(room, (left - need, row))
-    return [tuple(row) for row in rows]
+    return rows
 
 
 def packed_batch(

@@ -1,12 +1,13 @@
 """Ordinary chats under two agents: how their likelihood and the interference with them changed.
 
 ``chats`` is what a result keeps of them under ``ordinary``: by chat ``nll`` (nats, of all its
-replies), ``tokens`` (of those) and ``revised`` (whether feedback asked for another answer; of
-its prompt, in another order than the first two, and up to ``config.eval.prompts`` of them).
+replies), ``tokens`` (of those) and ``revised`` (whether feedback asked for another answer to its
+prompt; of the first ``config.eval.prompts`` of them).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -24,19 +25,23 @@ def mean_nll(chats: Chats, seed: int) -> Estimate:
 
 
 def likelihood(before: Chats, after: Chats, seed: int) -> Estimate:
-    """Of a token (geometric mean) under ``after``, in per cent of that under ``before``.
+    """Of a token (geometric mean) under ``after``, in per cent of that under ``before``; ValueError
+    as of ``gain``."""
+    value, low, high = (100 * math.exp(x) for x in gain(before, after, seed))
+    return value, low, high
+
+
+def gain(before: Chats, after: Chats, seed: int) -> Estimate:
+    """How much likelier ``after`` finds the chats, nats a token.
 
     Raises:
-      ValueError: they are not of the same chats.
+      ValueError: they are not the same chats, in the same tokens.
     """
     (nll, tokens), (theirs, of) = _arrays(before), _arrays(after)
     if tokens.tolist() != of.tolist():
-        raise ValueError("ordinary chats compared: they are not the same ones in both")
+        raise ValueError("chats compared: they are not the same ones, or not in the same tokens")
     gained = nll - theirs
-    return _estimate(
-        100 * np.exp(gained.sum() / tokens.sum()),
-        100 * np.exp(_sums(gained, seed) / _sums(tokens, seed)),
-    )
+    return _estimate(gained.sum() / tokens.sum(), _sums(gained, seed) / _sums(tokens, seed))
 
 
 def revised(before: Chats, after: Chats, seed: int) -> Estimate:
