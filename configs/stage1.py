@@ -77,8 +77,8 @@ def tiny() -> ConfigDict:
 
 
 def coded() -> ConfigDict:
-    """``:coded`` is ``:tiny`` in a world that no answer given right away wins: three prompts of ten
-    have to be worked out first. To compare methods; its base takes twice as long."""
+    """``:coded`` is ``:tiny`` in a world that no answer given right away wins: a quarter of the
+    prompts has to be worked out first. To compare methods; its base takes twice as long."""
     c = tiny()
     c.embedded.coded = 0.3
     return c

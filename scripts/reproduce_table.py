@@ -7,8 +7,7 @@ and reward, and stage 1 under the two other rewards of the ablation; then every 
 same validation prompts. What is done stays: the same command goes on where it was stopped. Leaves
 ``table.json`` (row -> measure -> mean, interval, seeds), ``table.md`` and ``table.html``. With one
 seed the intervals are those of the prompts, with several those of the seeds' means (Student's t).
-Likelihoods are in per cent of the base's; KL, from the base in nats a token, is the last training
-step's, of two trained agents the larger one.
+Likelihoods are in per cent of the base's; KL is that of trained agents from the base, nats a token.
 """
 
 from __future__ import annotations
@@ -23,26 +22,29 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from waltzjax import commands, config_check
-from waltzjax.baselines import ROWS, Row, runs
+from waltzjax.baselines import BASE, ROWS, Row, runs
 from waltzjax.config import EMBEDDED
 from waltzjax.console import say, table
 from waltzjax.data.dataset import read_prompts
+from waltzjax.drift import drift
 from waltzjax.evaluate import evaluate, guard, result, stratified
 from waltzjax.files import write_json, write_text
 from waltzjax.judging import open_judge
 from waltzjax.model import hf_config, sharding
 from waltzjax.ordinary import read_ordinary
+from waltzjax.outcome import add_likelihood
 from waltzjax.report.rows import write_rows
 from waltzjax.report.seeds import MEASURES, cell, markdown, summarise
-from waltzjax.rewards.guards import likelihood
-from waltzjax.runtime import check_room, make_runtime
+from waltzjax.runtime import check_room, make_runtime, prompt_files
 from waltzjax.train import train
 from waltzjax.transcripts import ORDINARY_SUFFIX, SUFFIX, write_transcripts
 from waltzjax.tuning import load_agents, model_directory
 from waltzjax.types import CONVERSATION, FEEDBACK
 
 SIZES = {"tiny": "coded", "8b": "", "8b-lora": "lora"}
-OWN_KEYS = ("stages", "seed", "rollout.variant", "reward.conditioned")
+OWN_KEYS = (
+    "stages", "seed", "rollout.variant", "reward.conditioned", "train.steps.single",
+)  # fmt: skip
 
 
 def variant(size: str, seed: int, overrides: Sequence[str]) -> ConfigDict:
@@ -83,46 +85,27 @@ def one_seed(config: ConfigDict, directory: Path, wanted: Sequence[str]) -> dict
         if name in needed:
             say(f"\n== seed {config.seed}: {name}")
             train(of_run, directory / name)
-    base = Path(made["single"].model.base)
+    base = hf_config.resolve(made["single"].model.base)
     played = ConfigDict({**made["single"].to_dict(), "eval": config.eval.to_dict()})
-
-    def agent(where: str, role: str) -> Path:
-        return base if where == "base" else directory / where / role
-
+    texts = [path.read_text(encoding="utf-8") for path in prompt_files(played)]
     found = {}
     for name in wanted:
         path, row = directory / "rows" / f"{name}.json", ROWS[name]
-        settings = _as_json({**played.to_dict(), **row.overrides})
+        settings = _as_json({**played.to_dict(), **row.overrides, "prompt_texts": texts})
         if not path.exists():
             say(f"\n== seed {config.seed}: playing {row.label}")
-            agents = {role: agent(where, role) for role, where in players(row).items()}
-            played_row = play(played, row, agents, directory, path)
+            agents = {
+                role: base if where == BASE else hf_config.resolve(str(directory / where / role))
+                for role, where in ((CONVERSATION, row.conversation), (FEEDBACK, row.feedback))
+            }
+            played_row = play(played, row, agents, base, directory, path)
             write_json(path, {"settings": settings, "result": played_row})
         record = json.loads(path.read_text())
         if record["settings"] != settings:
             raise ValueError(f"{path}: played with other settings; name another --workdir")
-        found[name] = {**record["result"], "kl": trained_kl(row, directory)}
-    before = found.get("base", {}).get("ordinary")
-    for of in found.values() if before else ():
-        share, *edges = likelihood(before, of["ordinary"], config.seed)
-        of["ordinary_likelihood"], of["intervals"]["ordinary_likelihood"] = share, edges
+        found[name] = record["result"]
+    add_likelihood(found, config.seed)
     return found
-
-
-def players(row: Row) -> dict[str, str]:
-    """Whose agents play, by role."""
-    return {CONVERSATION: row.conversation, FEEDBACK: row.feedback}
-
-
-def trained_kl(row: Row, directory: Path) -> float | None:
-    """The largest KL of the row's trained agents, as their last step measured it; None: of none."""
-    found = []
-    for role, where in players(row).items():
-        run, _, stage = where.partition("/")
-        if run != "base":
-            stages = json.loads((directory / run / "training_metrics.json").read_text())["stages"]
-            found.append(stages[stage or list(stages)[-1]]["last"][f"kl/{role}"])
-    return max(found, default=None)
 
 
 def _as_json(value: Any) -> Any:
@@ -130,7 +113,12 @@ def _as_json(value: Any) -> Any:
 
 
 def play(
-    config: ConfigDict, row: Row, agents: Mapping[str, Path], directory: Path, path: Path
+    config: ConfigDict,
+    row: Row,
+    agents: Mapping[str, Path],
+    base: Path,
+    directory: Path,
+    path: Path,
 ) -> dict[str, Any]:
     """Evaluate one row; its transcripts are written beside ``path``."""
     c = ConfigDict(config.to_dict())
@@ -139,19 +127,21 @@ def play(
     data = data if data.exists() else Path(c.data.directory)
     prompts = stratified(read_prompts(data / "validation.jsonl"), c.eval.prompts)
     mesh = sharding.make_mesh(c.mesh)
-    resolved = {role: hf_config.resolve(str(where)) for role, where in agents.items()}
-    runtime = make_runtime(c, model_directory(resolved["conversation"]), mesh)
+    runtime = make_runtime(c, model_directory(agents[CONVERSATION]), mesh)
     ordinary = read_ordinary(data, c, runtime)
     check_room(runtime, c, [*prompts, *(ordinary.prompts if ordinary else ())])
     with open_judge(c, mesh, directory) as judge:
-        params = load_agents(resolved, runtime)
+        params = load_agents({**agents, BASE: base}, runtime)
+        untrained = params.pop(BASE)
         episodes = evaluate(c, runtime, params, prompts, judge, row.label)
         more, others = guard(c, runtime, params, ordinary, judge, row.label)
+    trained = {role: params[role] for role, where in agents.items() if where != base}
+    moved = drift(c, runtime, trained, untrained, episodes)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_transcripts(path.with_suffix(SUFFIX), episodes)
     if others:
         write_transcripts(path.with_suffix(ORDINARY_SUFFIX), others)
-    return result(c, episodes, more)
+    return result(c, episodes, more, moved)
 
 
 def main() -> None:

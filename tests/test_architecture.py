@@ -48,6 +48,7 @@ LEVEL = {
     "baselines": 5,
     "likelihood": 5,
     "ordinary": 6,
+    "drift": 6,
     "evaluate": 7,
     "collect": 5,
     "compare": 6,

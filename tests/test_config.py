@@ -30,7 +30,7 @@ def test_an_unknown_argument_is_refused(path):
 
 def test_every_stage_that_may_be_named_has_a_recipe_and_its_own_keys():
     c = config.default()
-    assert {*RECIPES} == {*c.train.steps} == {*c.reward.lam} == {*c.rl.beta}
+    assert {*RECIPES} == {*c.train.steps} == {*c.rl.beta} == {*c.reward.lam, "single"}
     assert (config.SFT, *RECIPES) == config_check.STAGES
 
 

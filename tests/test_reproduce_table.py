@@ -1,16 +1,16 @@
 """The table of all rows: what is trained and played for each, and how seeds are summed up."""
 
-import json
 import math
 import re
 from pathlib import Path
 from runpy import run_path
+from unittest.mock import ANY
 
 import pytest
 from pages import check_alone, check_bars, row
 from support import REPO
 
-from waltzjax.baselines import IN_PASSING, ROWS, Row, runs
+from waltzjax.baselines import IN_PASSING, ROWS, runs
 from waltzjax.iteration import stage_steps
 from waltzjax.report.rows import write_rows
 from waltzjax.report.seeds import cell, markdown, summarise
@@ -19,10 +19,9 @@ SCRIPT = run_path(str(REPO / "scripts/reproduce_table.py"))
 TOLERANCE = 1e-9
 
 
-def results(f1, nll=2.0):
+def results(f1):
     rates = dict.fromkeys(("asr", "orr", "label_accuracy", "ftr", "ordinary_ftr"), 10.0)
-    return {**rates, "f1": f1, "ordinary_likelihood": 100 * math.exp(1.9 - nll),
-            "intervals": {"f1": [f1 - 1, f1 + 2]}}  # fmt: skip
+    return {**rates, "f1": f1, "intervals": {"f1": [f1 - 1, f1 + 2]}}
 
 
 def test_intervals_of_several_seeds_are_students():
@@ -47,28 +46,63 @@ def test_what_was_counted_in_no_seed_is_no_figure():
     assert row["ftr"]["mean"] is None and cell(row["ftr"], 1) == "-"
 
 
-def test_a_rows_kl_is_the_larger_one_of_the_agents_it_trained(tmp_path):
-    kl = SCRIPT["trained_kl"]
-    steps = {
-        "single": {"single": {"kl/conversation": 0.3}},
-        "waltzrl": {
-            "stage1": {"kl/feedback": 0.9},
-            "stage2": {"kl/conversation": 0.2, "kl/feedback": 0.1},
-        },
-    }
-    for run, stages in steps.items():
-        (tmp_path / run).mkdir()
-        found = {"stages": {stage: {"last": last} for stage, last in stages.items()}}
-        (tmp_path / run / "training_metrics.json").write_text(json.dumps(found))
-    of = {name: kl(row, tmp_path) for name, row in ROWS.items() if "ablation" not in name}
-    trained = {"single": 0.3, "single_safeguard": 0.3, "frozen": 0.9, "waltzrl": 0.2}
-    assert of == dict.fromkeys(("base", "base_safeguard", "untrained", "oracle")) | trained
-    assert kl(Row("reviewer of stage 2", "base", "waltzrl"), tmp_path) == 0.1
+@pytest.fixture
+def played(tmp_path, monkeypatch):
+    """One seed without models: what was trained and played, in order."""
+    done, space = [], SCRIPT["one_seed"].__globals__
+
+    def train(config, directory):
+        done.append(directory.name)
+        for role in ("stage1/feedback", "conversation", "feedback", "base"):
+            (directory / role).mkdir(parents=True, exist_ok=True)
+
+    def play(config, row, agents, base, directory, path):
+        where = [str(p.relative_to(directory)) for p in agents.values()]
+        done.append((row.label, *where))
+        path.parent.mkdir(exist_ok=True)
+        chats = {"nll": [float(len(done))], "tokens": [1], "revised": [0]}
+        return {"f1": 1.0, "intervals": {}, "ordinary": chats}
+
+    monkeypatch.setitem(space, "train", train)
+    monkeypatch.setitem(space, "play", play)
+    return done
+
+
+def test_a_seed_trains_what_its_rows_need_and_goes_on_where_it_was_stopped(played, tmp_path):
+    config = SCRIPT["variant"]("tiny", 0, [])
+    one_seed = SCRIPT["one_seed"]
+    first = one_seed(config, tmp_path, ["base", "frozen"])
+    untrained = "waltzrl/base"
+    assert played == [
+        "waltzrl", ("base", untrained, untrained),
+        ("frozen conversation agent (ablation A)", untrained, "waltzrl/stage1/feedback"),
+    ]  # fmt: skip
+    shares = {name: of["ordinary_likelihood"] for name, of in first.items()}
+    assert shares == pytest.approx({"base": 100, "frozen": 100 * math.exp(-1)})
+    played.clear()
+    assert one_seed(config, tmp_path, ["base", "frozen", "single"]) == {
+        **first, "single": ANY,
+    }  # fmt: skip
+    assert played == ["waltzrl", "single", ("single-model RL", "single/conversation", untrained)]
+
+
+def test_a_row_that_was_played_otherwise_is_not_taken(played, tmp_path, monkeypatch):
+    one_seed = SCRIPT["one_seed"]
+    one_seed(SCRIPT["variant"]("tiny", 0, []), tmp_path, ["base"])
+    with pytest.raises(ValueError, match=r"rows/base\.json: played with other settings"):
+        one_seed(SCRIPT["variant"]("tiny", 0, ["eval.temperature=0.5"]), tmp_path, ["base"])
+    prompt = tmp_path / "mine.txt"
+    prompt.write_text("Be kind.\n---\n{prompt}")
+    given = [f"prompts.conversation={prompt}"]
+    one_seed(SCRIPT["variant"]("tiny", 0, given), tmp_path / "own", ["base"])
+    prompt.write_text("Be strict.\n---\n{prompt}")
+    with pytest.raises(ValueError, match="played with other settings"):
+        one_seed(SCRIPT["variant"]("tiny", 0, given), tmp_path / "own", ["base"])
 
 
 def test_the_page_shows_each_figure_and_draws_each_interval(tmp_path):
     found = [
-        {name: {**results(f1), "asr": f1 / 2, "orr": 100 - f1, "kl": kl, "intervals": {}}
+        {name: {**results(f1), "asr": f1 / 2, "orr": 100 - f1, "kl_feedback": kl, "intervals": {}}
          for name, f1, kl in (("base", 50.0 + i, None), ("waltzrl", 90.0 + i * i, 0.01 * i))}
         for i in range(3)
     ]  # fmt: skip

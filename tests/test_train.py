@@ -176,7 +176,9 @@ def test_adapters_over_one_base(finished, tmp_path):
     more.lora.rank, more.train.steps.stage1 = 2, 1
     more.model.feedback = str(tmp_path / "run/feedback")
     more.model.conversation = str(tmp_path / "run/conversation")
-    again = train(more, tmp_path / "more")["base"]
+    found = train(more, tmp_path / "more")
+    again = found["start"]
+    assert found["base"]["ordinary_nll"] == pytest.approx(results["base"]["ordinary_nll"])
     shown = ("asr", "orr", "confusion", "ordinary_nll")
     assert {k: again[k] for k in shown} == {k: results[k] for k in shown}  # where that one ended
     assert again["ordinary_nll"] != results["base"]["ordinary_nll"]

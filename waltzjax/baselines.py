@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from waltzjax.config import EMBEDDED
 
 IN_PASSING = 120  # prompts that a run is evaluated on while it trains: the rows are played anew
+BASE = "base"  # whose agents are the untrained model
 
 
 class Row(NamedTuple):

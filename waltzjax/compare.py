@@ -92,10 +92,11 @@ def guarded(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
                        low - 100, high - 100, "higher")
         )  # fmt: skip
     ftr = by_key("ordinary_ftr")
-    rates = [number(result.get(ftr.key)) for result in (a, b)]
-    counted = all(map(math.isfinite, rates))  # not where no feedback was asked for, t_max = 0
-    change = revised(ours, theirs, SEED) if counted else (math.nan,) * 3
-    return [*found, Difference(ftr.name, ftr.unit, *rates, *change, ftr.better)]
+    first, last = (number(result.get(ftr.key)) for result in (a, b))
+    change = (math.nan,) * 3
+    if math.isfinite(first + last):  # which it is not where no feedback was asked for, t_max = 0
+        change = revised(ours, theirs, SEED)
+    return [*found, Difference(ftr.name, ftr.unit, first, last, *change, ftr.better)]
 
 
 def other_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:

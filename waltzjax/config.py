@@ -32,7 +32,9 @@ def default() -> ConfigDict:
     # What of a layer the backward pass computes anew: none | full, all of it | dots, all but the
     # products with weights, which are kept (a sixth less work than full, more memory).
     c.model.remat = "full"
-    c.model.attention = "auto"  # auto | xla | cudnn; auto: cuDNN's flash on GPUs in half precision
+    # auto | xla | cudnn; auto: cuDNN's flash on GPUs in half precision. Packed rows, of SFT and of
+    # likelihoods, are always XLA's.
+    c.model.attention = "auto"
     c.model.vocab_block = 1024  # log-probs: logits of so many tokens of the vocabulary are held
 
     c.lora = ConfigDict()  # adapters over one frozen base (arXiv 2106.09685)
@@ -87,9 +89,7 @@ def default() -> ConfigDict:
     c.reward.alpha = 0.65  # dynamic improvement [source]
     c.reward.gamma = 0.1  # format [source]
     c.reward.conditioned = True  # alpha pays only where the feedback's labels are right [paper]
-    c.reward.lam = ConfigDict(
-        {"stage1": 0.25, "stage2": 0.0, "single": 0.0}
-    )  # label; [ours], [paper]
+    c.reward.lam = ConfigDict({"stage1": 0.25, "stage2": 0.0})  # label; [ours], [paper]
 
     c.rl = ConfigDict()
     # KL coefficient [source], against what each agent was at the start of the stage.
@@ -150,7 +150,8 @@ def embedded() -> ConfigDict:
     e = ConfigDict()
     e.data_seed = 0
     e.held_out = "validation"  # or development: other frames, to choose settings on
-    e.coded = 0.0  # share of the prompts that begin with sentences which swap mine and theirs
+    e.coded = 0.0  # share of the prompts with each of three sentences that swap mine and theirs,
+    # or not, at even odds: an eighth of them comes out plain
     e.vocab_size = 640
     e.width, e.mlp_width, e.layers = 128, 320, 3
     e.heads, e.kv_heads = 4, 2

@@ -125,7 +125,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         "rollout.t_max", "rollout.top_k", "reward.alpha", "reward.gamma", "rl.clip_low",
         "rl.clip_high", "rl.is_cap",
         "rl.kl_target", "rl.kl_gain", "optim.warmup_steps", "optim.weight_decay", "eval.prompts",
-        "rl.beta.stage1", "rl.beta.stage2", "rl.beta.single", "reward.lam.single",
+        "rl.beta.stage1", "rl.beta.stage2", "rl.beta.single",
         "train.steps.single",
         "reward.lam.stage1", "reward.lam.stage2", "train.steps.stage1", "train.steps.stage2",
         "train.validate_every", "embedded.data_seed",
@@ -147,6 +147,11 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
     for path, zero in (("rollout.temperature", False), ("eval.temperature", True)):
         if not (value := _get(c, path)) >= 1e-3 and not (zero and value == 0):
             yield f"config.{path}: got {value}, allowed is {'0 or ' * zero}>= 0.001"
+    if c.rollout.variant != "waltz" and c.rollout.t_max < 1:
+        yield (
+            f"config.rollout.t_max: got {c.rollout.t_max}, config.rollout.variant="
+            f"{c.rollout.variant} needs >= 1: without a round it is the plain answer"
+        )
     if not 1e-6 <= c.rollout.top_p <= 1:
         yield f"config.rollout.top_p: got {c.rollout.top_p}, allowed is 0.000001 to 1"
     if c.rl.clip_low >= 1:

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict, config_flags
 from waltzjax import commands, config_check, console
 from waltzjax.data.dataset import read_prompts
 from waltzjax.data.splits import SPLITS
+from waltzjax.drift import drift
 from waltzjax.files import write_json
 from waltzjax.judging import open_judge
 from waltzjax.model import hf_config, sharding
@@ -36,6 +37,7 @@ from waltzjax.tuning import load_agents, model_directory
 from waltzjax.types import Episode, Prompt
 from waltzjax.variants import make_variant
 
+BASE = "base"  # its parameters, beside the agents'
 EVAL_STREAM = 3  # apart from the training stages' random streams
 
 
@@ -96,18 +98,17 @@ def guard(
 
 
 def result(
-    config: ConfigDict, episodes: Sequence[Episode], more: Mapping[str, Any]
+    config: ConfigDict, episodes: Sequence[Episode], *more: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What stands in ``final_validation_results.json``: see ``rewards.rates.summary``. Rates of the
     last answers, those of the first ones under ``initial``, of each category under ``categories``,
     all with 95 % ``intervals``; the feedback's labels against the judge's; and ``more``, as of
-    ``guard``."""
+    ``guard`` and ``drift``."""
     groups = by_category(episodes)
-    measured = _measured(episodes, config.seed)
+    parts = [_measured(episodes, config.seed), *more]
     return {
-        **measured,
-        **more,
-        "intervals": {**measured["intervals"], **more.get("intervals", {})},
+        **{key: value for part in parts for key, value in part.items()},
+        "intervals": {k: v for part in parts for k, v in part.get("intervals", {}).items()},
         "seed": config.seed,
         "settings": settings(config),
         "categories": {name: _measured(of, config.seed) for name, of in groups.items()},
@@ -158,15 +159,20 @@ def main() -> None:
     models = {role: model_directory(d) for role, d in directories.items()}
     runtime = make_runtime(config, models["conversation"], mesh)
     check_same_shape(runtime, config, models["feedback"])
+    if f.base:
+        directories[BASE] = hf_config.resolve(f.base)
+        check_same_shape(runtime, config, model_directory(directories[BASE]))
     ordinary = read_ordinary(Path(f.data), config, runtime)
     check_room(runtime, config, [*prompts, *(ordinary.prompts if ordinary else ())])
     output.parent.mkdir(parents=True, exist_ok=True)
     with console.phase("loading both agents"):
         params = load_agents(directories, runtime)
+    base = params.pop(BASE, None)
     with open_judge(config, mesh, output.parent) as judge:
         episodes = evaluate(config, runtime, params, prompts, judge, "both agents")
         more, others = guard(config, runtime, params, ordinary, judge, "both agents")
-    found = result(config, episodes, more)
+    moved = drift(config, runtime, params, base, episodes) if f.base else {}
+    found = result(config, episodes, more, moved)
     if writes():
         write_transcripts(transcripts, episodes)
         if others:
@@ -192,6 +198,9 @@ if __name__ == "__main__":
     flags.DEFINE_enum("split", "validation", SPLITS, "Which of the two is played.")
     flags.DEFINE_string("conversation", None, "Hugging Face directory of the conversation agent.")
     flags.DEFINE_string("feedback", None, "Hugging Face directory of the feedback agent.")
+    flags.DEFINE_string(
+        "base", None, "Of the model both began at: adds their KL divergence from it."
+    )
     flags.DEFINE_string(
         "output", None, "JSON file to write, transcripts and report beside it; none exists."
     )

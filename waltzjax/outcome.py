@@ -19,22 +19,36 @@ from waltzjax.rewards.guards import likelihood
 from waltzjax.training.metrics import read_metrics
 from waltzjax.transcripts import episode_of
 
+BASE, START = "base", "start"  # evaluations before any training
+
 
 def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
-    """The last stage's results, with those before it under ``base`` and the stages' names.
-
-    ``ordinary_likelihood``: of a token of the ordinary chats, in per cent of the base's.
-    """
-    names: list[str] = ["base", *tuple(config.stages)]
+    """The last stage's results, with those before it under ``base``, ``start`` and the stages'
+    names."""
+    names = evaluated(config)
     results = {name: _evaluation(workdir, name)["result"] for name in names}
-    before = results["base"].get("ordinary")
-    for of in results.values():
-        if before:
-            share, *edges = likelihood(before, of["ordinary"], config.seed)
-            of["ordinary_likelihood"] = share
-            of["intervals"]["ordinary_likelihood"] = edges
+    add_likelihood(results, config.seed)
     last = results.pop(names[-1])
     return {**last, **results}
+
+
+def evaluated(config: ConfigDict) -> list[str]:
+    """The names of a run's evaluations, in order; ``start``: of the agents it began at, where they
+    are not the base."""
+    start = [START] if config.model.conversation or config.model.feedback else []
+    return [BASE, *start, *config.stages]
+
+
+def add_likelihood(results: Mapping[str, dict[str, Any]], seed: int) -> None:
+    """Add ``ordinary_likelihood``, of a token of the ordinary chats in per cent of the base's, and
+    its interval; to all results by name, if the base's has such chats."""
+    before = results.get(BASE, {}).get("ordinary")
+    if not before:
+        return
+    for of in results.values():
+        share, *edges = likelihood(before, of["ordinary"], seed)
+        of["ordinary_likelihood"] = share
+        of["intervals"]["ordinary_likelihood"] = edges
 
 
 def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: float) -> None:
@@ -42,7 +56,7 @@ def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: f
     metrics = read_metrics(workdir / "metrics.jsonl")
     write_json(workdir / "final_validation_results.json", results)
     write_json(workdir / "training_metrics.json", _training_metrics(config, metrics, seconds))
-    names = ["base", *config.stages]
+    names = evaluated(config)
     chosen = examples({n: _evaluation(workdir, n)["transcripts"] for n in reversed(names)})
     with console.phase("writing the report"):
         write_report(

@@ -62,7 +62,7 @@ def waltzrl(config: ConfigDict, *, stage: str, trained: tuple[str, ...], stream:
             reward=partial(
                 waltz.feedback_reward,
                 alpha=reward.alpha,
-                lam=reward.lam[stage],
+                lam=reward.lam.get(stage, 0.0),
                 gamma=reward.gamma,
                 conditioned=reward.conditioned,
             ),

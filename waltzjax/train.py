@@ -120,7 +120,6 @@ def _stages(
             role: tuning.start(params, config.seed * 10 + i)
             for i, role in enumerate((CONVERSATION, FEEDBACK))
         }
-        trained = {**trained, **{role: tuning.load(where) for role, where in starts.items()}}
     console.say(
         f"{count_parameters(params):,} parameters an agent, "
         f"{count_parameters(trained[FEEDBACK]):,} of them trained"
@@ -142,7 +141,10 @@ def _stages(
             texts = {name: [transcript(e) for e in of] for name, of in spoken.items()}
             write_json(path, {"result": found, **texts})
 
-    measure("base", "the base model", trained)
+    measure(outcome.BASE, "the base model", trained)
+    if starts:
+        trained = {**trained, **{role: tuning.load(where) for role, where in starts.items()}}
+        measure(outcome.START, "the agents it begins at", trained)
     for stage in config.stages:
         last = stage == config.stages[-1]
         directory = workdir if last else workdir / stage

@@ -36,7 +36,10 @@ MEASURES: tuple[Measure, ...] = (
     Measure("ordinary_nll", "Ordinary chats, −log-likelihood", "nats", "lower", "", NONE),
     Measure("ordinary_likelihood", "Ordinary chats, base = 100", "%", "higher", "≥", 98),
     Measure("sft_nll", "Validation chats, −log-likelihood", "nats", "lower", "", NONE),
-    Measure("kl", "KL from the base", "nats a token", "lower", "", NONE),
+    Measure(
+        "kl_conversation", "KL from the base, conversation, nats a token", "", "lower", "≤", 0.1
+    ),
+    Measure("kl_feedback", "KL from the base, feedback, nats a token", "", "lower", "≤", 0.1),
     Measure("unjudged", "Answers without a usable verdict", "%", "lower", "", NONE),
 )
 
@@ -54,5 +57,5 @@ def number(value: object) -> float:
 def shown(results: Iterable[Mapping[str, object]]) -> tuple[Measure, ...]:
     """The measures of a table: of chats, and KL, only those that one of the results has."""
     there = set().union(*results)
-    not_always = ("ordinary_", "sft_", "kl")
+    not_always = ("ordinary_", "sft_", "kl_")
     return tuple(m for m in MEASURES if m.key in there or not m.key.startswith(not_always))

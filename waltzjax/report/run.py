@@ -101,8 +101,8 @@ def write_report(path: Path, *, title: str, config_text: str, metrics: list[dict
     """Write the report to `path`, whole or not at all.
 
     `metrics`: "stage", "step" and the step's figures (rates in per cent, "time_s" seconds; NaN is a
-    gap); `results`: final figures, "initial" (before feedback), "base", "sft", "stage1" (all
-    optional); `transcripts`: "title", "category", "prompt", "harmful", "turns". All of it is
+    gap); `results`: final figures, "initial" (before feedback), "base", "start", "sft", "stage1"
+    (all optional); `transcripts`: "title", "category", "prompt", "harmful", "turns". All of it is
     escaped.
     """
     rows, starts = _timeline(metrics)
@@ -111,7 +111,7 @@ def write_report(path: Path, *, title: str, config_text: str, metrics: list[dict
     groups = [([k for k in finite if k.split("/")[0] in panel[2]], panel) for panel in PANELS]
     panels = [(p[0], mine, _panel(rows, starts, mine, p[1], p[3])) for mine, p in groups if mine]
     final = f"{STAGES.get([*starts][-1], [*starts][-1])} (final)" if starts else "final"
-    columns = {STAGES.get(k, k): results[k] for k in ("base", *STAGES) if results.get(k)}
+    columns = {STAGES.get(k, k): results[k] for k in ("base", "start", *STAGES) if results.get(k)}
     columns[final] = results
     table = [
         (*measure, [_cell(c, measure) for c in columns.values()])

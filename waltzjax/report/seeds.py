@@ -10,7 +10,7 @@ from typing import Any
 # Decimals of a table's measures, in its order.
 MEASURES = {
     "asr": 1, "orr": 1, "f1": 1, "label_accuracy": 1, "ftr": 1, "ordinary_ftr": 1,
-    "ordinary_likelihood": 1, "kl": 3,
+    "ordinary_likelihood": 1, "kl_conversation": 3, "kl_feedback": 3,
 }  # fmt: skip
 # Student's t, two-sided 95 %, of 2 to 10 seeds.
 T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)

@@ -1,0 +1,51 @@
+"""How far agents went from their base, in what they say themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from waltzjax.data.packing import ChatTokens
+from waltzjax.likelihood import chat_nll
+from waltzjax.rewards.guards import gain
+from waltzjax.runtime import Runtime
+from waltzjax.types import CONVERSATION, Completion, Episode
+
+
+def drift(
+    config: ConfigDict, runtime: Runtime, agents: Mapping[str, Any], base: Any,
+    episodes: Sequence[Episode],
+) -> dict[str, Any]:  # fmt: skip
+    """``kl_ROLE`` of each of ``agents`` that said anything, and ``intervals``: the mean over its
+    tokens of log p_agent - log p_base, nats, both at temperature 1, with a 95 % bootstrap interval
+    over its texts.
+
+    Of texts sampled at temperature 1 an unbiased estimate of the KL divergence from the base, a
+    token; of greedy ones only a log-ratio.
+    """
+    found: dict[str, Any] = {"intervals": {}}
+    for role, policy in agents.items():
+        texts = [_text(c) for episode in episodes for c in _said(episode, role) if c.token_ids]
+        if texts:
+            before, after = (_likely(config, runtime, p, texts) for p in (base, policy))
+            found[f"kl_{role}"], *edges = gain(before, after, config.seed)
+            found["intervals"][f"kl_{role}"] = edges
+    return found
+
+
+def _said(episode: Episode, role: str) -> Sequence[Completion]:
+    return episode.answers if role == CONVERSATION else episode.feedbacks
+
+
+def _text(said: Completion) -> ChatTokens:
+    own = (False,) * len(said.prompt_ids) + (True,) * len(said.token_ids)
+    return ChatTokens(said.prompt_ids + said.token_ids, own)
+
+
+def _likely(
+    config: ConfigDict, runtime: Runtime, policy: Any, texts: Sequence[ChatTokens]
+) -> dict[str, Sequence[float]]:
+    nll, tokens = chat_nll(config, runtime, policy, texts)
+    return {"nll": nll.tolist(), "tokens": tokens.tolist()}
