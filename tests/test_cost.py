@@ -16,6 +16,8 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.lora import Lora, init_adapter
 from waltzjax.model.sharding import params_sharding
 from waltzjax.model.transformer import init_params
+from waltzjax.rollout.requests import Request, Sampling
+from waltzjax.runtime import make_engine
 from waltzjax.training.learner import abstract, abstract_batch, abstract_state
 from waltzjax.training.step import make_update, shardings, whole
 from waltzjax.tuning import adapter_join
@@ -91,11 +93,12 @@ def test_a_step_by_hand():
     seen = 6 * (5 + 6 + 7 + 8)
     # Four slots: four rows, then two, 4 steps each.
     decode = (24 * 2 * MULTIPLIED + SEEN * seen, 2 * 4 * 4 * MULTIPLIED + seen * 32)
-    # 6 rows, padded to 16 tokens; two models; each of two microbatches reads the weights.
-    scoring = (2 * 96 * (2 * MULTIPLIED + SEEN * 8), 2 * 2 * 4 * MULTIPLIED)
+    # 6 rows, padded to 16 tokens, in float32: XLA's attention scores all 16. Two models; each of
+    # two microbatches reads the weights.
+    scoring = (2 * 96 * (2 * MULTIPLIED + SEEN * 16), 2 * 2 * 4 * MULTIPLIED)
     # Weights forward and backward, gradients read and written; then 7 numbers for AdamW.
     moved = 2 * (2 * 4 * MULTIPLIED + 2 * 4 * MULTIPLIED) + 7 * 4 * MULTIPLIED
-    update = (3 * 96 * (6 * MULTIPLIED + 3 * SEEN * 8 + 2 * 40), 3 * moved)
+    update = (3 * 96 * (6 * MULTIPLIED + 3 * SEEN * 16 + 2 * 40), 3 * moved)
     expected = {}
     for role, turns in (("conversation", 3), ("feedback", 2)):
         expected |= {
@@ -128,15 +131,50 @@ def test_devices_share_the_work():
 
 
 def test_a_small_cache_makes_waves():
-    whole_, small = work(), work(**{"rollout.cache_tokens": 2 * 9 + 8})  # two rows of 5 + 4
+    whole_, small = work(), work(**{"rollout.cache_tokens": 2 * 32 + 8})  # two rows of a page
     role = "conversation"
     assert small[role, "decode"][1] - whole_[role, "decode"][1] == 3 * 4 * 4 * MULTIPLIED
     assert small[role, "decode"][0] == whole_[role, "decode"][0]
 
 
+def test_a_row_takes_whole_pages():
+    # Rows of 29 + 4 tokens take two of 32: three pages are for one row, four for two.
+    one, two = (
+        work(prompt_tokens=29, **{"rollout.cache_tokens": pages * 32})["feedback", "decode"]
+        for pages in (3, 4)
+    )
+    assert one[1] - two[1] == 2 * (6 - 3) * 4 * 4 * MULTIPLIED  # turns, waves, steps
+
+
+def test_a_prompt_is_as_long_as_the_engine_allows():
+    longer = dataclasses.replace(CFG, max_positions=131_072)
+    for cfg, more in (
+        (CFG, {}),  # 64 positions
+        (longer, {"rollout.cache_tokens": 8 * 64 + 255}),  # two whole pages a group
+    ):
+        work(mesh=(1, 8, 1), prompt_tokens=60, cfg=cfg, **more)
+        engine = make_engine(settings(**more), cfg, mesh_of(1, 8, 1), (0,), None)
+        engine.checked(Request(0, "m", (1,) * 60, Sampling(4), 0), ("m",))
+        with pytest.raises(ValueError, match="got 61, allowed is 1 to 60 "):
+            engine.checked(Request(0, "m", (1,) * 61, Sampling(4), 0), ("m",))
+        with pytest.raises(ValueError, match=r"^--prompt_tokens: got 61, allowed are 1 to 60: "):
+            work(mesh=(1, 8, 1), prompt_tokens=61, cfg=cfg, **more)
+    eight = {"rollout.cache_tokens": 8192, "rollout.max_new_tokens": 512}
+    with pytest.raises(
+        ValueError, match=r"1 to 512: 1024 .*131072 positions.*config.rollout.cache_tokens is 1024;"
+    ):
+        work(mesh=(1, 8, 1), prompt_tokens=1024, cfg=longer, **eight)
+    with pytest.raises(ValueError, match=r"got 1, allowed is none: 64 less .*_new_tokens = 64;"):
+        work(prompt_tokens=1, **{"rollout.max_new_tokens": 64})
+    with pytest.raises(ValueError, match=r"got 0, allowed are 1 to 60: "):
+        work(prompt_tokens=0)
+
+
 def test_prefill_reads_the_layers_at_each_call():
     # 6 x 100 tokens; 16 pages of 32 at a time.
-    assert work(prompt_tokens=100, **{"rollout.slots": 16})["feedback", "prefill"][1] == 2 * 2 * 960
+    longer = dataclasses.replace(CFG, max_positions=128)
+    found = work(prompt_tokens=100, cfg=longer, **{"rollout.slots": 16})
+    assert found["feedback", "prefill"][1] == 2 * 2 * 960
 
 
 def test_a_larger_vocabulary_is_trained_twice_where_it_is_not_tied():
@@ -171,6 +209,20 @@ def test_supervised_tuning_is_one_update():
     assert found == {("conversation", "update"): tuple(x / 3 for x in both)}
 
 
+@pytest.mark.parametrize("remat", ["none", "dots", "full"])
+def test_packed_rows_have_the_scores_that_flash_attention_leaves_out(remat):
+    flash = dataclasses.replace(CFG, head_dim=8, dtype="bfloat16", remat=remat)
+    rows = {"sft.batch": 6, "sft.length": 16, "sft.microbatches": 2, "sft.role": "conversation"}
+    packed = work(cfg=flash, stages=("sft",), **rows)["conversation", "update"][0]
+    half = 96 * 4 * SEEN * 8  # 96 tokens see 8 of 16 on average; heads are four times CFG's
+    passes = 3 if remat == "none" else 4  # forward, twice that backward, and anew
+    for attention, unseen in (("auto", half), ("cudnn", half), ("xla", 0)):
+        found = work(cfg=flash, **{"model.attention": attention})
+        assert packed - found["conversation", "update"][0] / 3 == passes * unseen
+        scored = found["conversation", "log-probs"][0] / 2
+        assert scored == 96 * cost.forward_flops(flash, 16) + half - unseen
+
+
 def test_adapters_are_read_with_their_base_and_trained_alone():
     found = work(**{"lora.rank": 3})["feedback", "update"][1]
     adapter = 3 * 2 * 58
@@ -195,8 +247,11 @@ def product_flops(jaxpr) -> int:
     return total
 
 
-@pytest.mark.parametrize(("rank", "remat"), [(0, "dots"), (0, "full"), (2, "none"), (2, "full")])
-def test_the_update_has_these_products(rank, remat):
+@pytest.mark.parametrize(
+    ("rank", "remat", "packed"),
+    [(0, "dots", True), (0, "full", False), (2, "none", False), (2, "full", True)],
+)
+def test_the_update_has_these_products(rank, remat, packed):
     rows, tokens, mesh = 2, 64, mesh_of(1, 1, 1)
     cfg = tiny_config(layers=3, remat=remat)
     optimizer = agent_optimizer(config.default(), 1e-5, updates=1)
@@ -215,12 +270,10 @@ def test_the_update_has_these_products(rank, remat):
     update = make_update(
         cfg, nll, optimizer, temperature=1.0, block=100, state_sharding=shardings(state), join=join
     )
-    batch = abstract_batch(mesh, 1, rows, tokens)
+    batch = abstract_batch(mesh, 1, rows, tokens, packed=packed)
     made = jax.make_jaxpr(update)(state, batch, base if rank else None).jaxpr
     needed, _ = partial_eval.dce_jaxpr(made, [True] * len(made.outvars))
-    # XLA's attention has the scores of what is not seen too; a row's last token has no logits.
-    passes = 3 if remat == "none" else 4
-    unseen = passes * cost.attention_flops(cfg, tokens) // 2
-    last = 4 * 2 * cfg.vocab_size * cfg.width / tokens
-    expected = rows * tokens * (cost.update_flops(cfg, tokens, adapter) + unseen - last)
+    last = 4 * 2 * cfg.vocab_size * cfg.width / tokens  # a row's last token has no logits
+    executed = cost.update_flops(cfg, tokens, adapter, square=True)
+    expected = rows * tokens * (executed - last)
     assert product_flops(needed) == pytest.approx(expected, rel=0.01)

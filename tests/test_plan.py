@@ -7,7 +7,10 @@ import forked
 import pytest
 from support import REPO, mesh_of
 
+from waltzjax import plan as planning
+from waltzjax.compiled import Program
 from waltzjax.plan import make_plan
+from waltzjax.plan_tables import show
 
 SHAPE = {
     "model_type": "llama", "vocab_size": 512, "hidden_size": 64, "intermediate_size": 128,
@@ -39,6 +42,27 @@ def directory(tmp_path_factory):
 @pytest.fixture(scope="module")
 def full(directory):
     return make_plan(config(**{"model.feedback": "given"}), directory, mesh_of(1, 8, 1), 48)
+
+
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """Plans without any program: each has the temporary bytes that are put here, by name."""
+    temporary: dict[str, int] = {}
+
+    class NoLearner:
+        def lower(self, *_):
+            return {"log-probs": "log-probs", "update": "update"}
+
+    def lower(engine, _):
+        whose = "judge's " if engine.cfg.vocab_size == GUARD["vocab_size"] else ""
+        return {name: whose + name for name in ("decode", "prefill")}
+
+    monkeypatch.setattr(planning, "agent_learner", lambda *_: NoLearner())
+    monkeypatch.setattr(planning.Engine, "lower", lower)
+    monkeypatch.setattr(
+        planning, "measure", lambda name: Program(0, temporary.get(name, 0), 0, 0.0, {})
+    )
+    return temporary
 
 
 def counters_of(plan):
@@ -136,3 +160,87 @@ def test_the_plan_of_supervised_tuning_is_one_agents(directory, full):
     temporary = [p.programs["update"].temporary_bytes for p in (plan, longer)]
     assert temporary[1] > 1.5 * temporary[0]
     assert longer.programs["update"].argument_bytes > plan.programs["update"].argument_bytes
+
+
+START = " agent's start and reference"
+
+
+@pytest.mark.parametrize(
+    ("stages", "more", "starts"),
+    [
+        (("stage1", "stage2"), {}, {"feedback"}),
+        (("stage1", "stage2"), {"model.feedback": "given"}, {"feedback"}),  # stage 1 replaces it
+        (("sft", "stage1"), {"sft.role": "conversation"}, {"conversation"}),
+        (("sft", "stage1", "single"), {"sft.role": "feedback"}, {"feedback"}),
+        (("stage1", "stage2"), {"lora.rank": 2}, {"feedback"}),
+    ],
+)
+def test_what_an_earlier_stage_has_trained_stays(directory, uncompiled, stages, more, starts):
+    alone, after = (
+        make_plan(config(stages=of, **more), directory, mesh_of(1, 1, 1), 48).resident
+        for of in (stages[-1:], stages)
+    )
+    assert {name.removesuffix(START) for name in after if name.endswith(START)} == starts
+    [trained] = {size for name, size in after.items() if name.endswith("what is trained")}
+    assert {after[role + START] for role in starts} == {trained}
+    # An adapter that a stage begins with is there either way, as is one that was named.
+    begun = more.keys() & {"lora.rank", "model.feedback"}
+    assert sum(after.values()) - sum(alone.values()) == (0 if begun else trained)
+
+
+GUARD = {**SHAPE, "num_hidden_layers": 2, "vocab_size": 256}
+GUARDS = 2 * LAYER + 2 * 256 * 64 + 64
+
+
+@pytest.fixture(scope="module")
+def guard(tmp_path_factory):
+    where = tmp_path_factory.mktemp("guard")
+    (where / "config.json").write_text(json.dumps(GUARD))
+    return where
+
+
+def test_a_judge_on_the_devices_stays_and_is_copied_to_judge(directory, guard, uncompiled, capsys):
+    mesh = mesh_of(1, 8, 1)
+    without = make_plan(config(), directory, mesh, 48)
+    judge = {"judge.name": "wildguard", "judge.model": str(guard)}
+    uncompiled["judge's decode"] = 10**9
+    plan = make_plan(config(**judge), directory, mesh, 48)
+    norms = (2 * 2 + 1) * 64
+    name = f"judge {guard}"
+    assert plan.resident == without.resident | {name: 4 * ((GUARDS - norms) // 8 + norms)}
+    assert plan.generating == without.generating
+    assert plan.judging == {
+        "the judge's weights as generation reads them": 2 * (GUARDS - norms) + 4 * norms,
+        "keys and values": 65536 // 8 * 2 * 8 * 8 * 2 * 2,
+    }
+    judging = sum(plan.judging.values()) + 10**9
+    assert plan.peak_bytes == sum(plan.resident.values()) + judging
+    uncompiled["decode"] = 10**9
+    rolling = make_plan(config(**judge), directory, mesh, 48)
+    assert rolling.peak_bytes == (
+        sum(plan.resident.values()) + sum(plan.generating.values()) + 10**9
+    )
+    show(plan)
+    assert "left out of the memory" not in (out := capsys.readouterr().out)
+    assert name in out and "beside it while the judge answers" in out
+    served = make_plan(
+        config(**judge, **{"judge.url": "http://127.0.0.1:1/v1"}), directory, mesh, 48
+    )
+    assert served.resident == without.resident and not served.judging
+
+
+def test_a_judge_that_is_not_at_hand_is_named_as_left_out(directory, uncompiled, capsys):
+    judge = {"judge.name": "wildguard", "judge.model": "nobody/no-such-judge"}
+    plan = make_plan(config(**judge), directory, mesh_of(1, 1, 1), 48)
+    assert not [name for name in plan.resident if "judge" in name]
+    assert "nobody/no-such-judge" in plan.left_out
+    show(plan)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("left out of the memory: the judge nobody/no-such-judge")
+    assert "config.judge.model" in last
+
+
+def test_a_prompt_that_a_run_would_refuse_is_refused(directory):
+    c = config(**{"rollout.cache_tokens": 8 * 64})
+    with pytest.raises(ValueError, match=r"^--prompt_tokens: got 49, .*config.rollout.cache_"):
+        make_plan(c, directory, mesh_of(1, 8, 1), 49)

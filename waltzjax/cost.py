@@ -2,7 +2,8 @@
 
 Counted are products with weights, scores and mixtures of attention; not norms, softmax, sampling.
 Tokens see all before them: a window (Mistral's) is not taken off. ``adapter`` is the size of one
-that is trained beside a frozen base, 0: there is none.
+that is trained beside a frozen base, 0: there is none. ``square``: attention is XLA's, which scores
+every token of a row against all of it and masks; else only against what it sees.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from ml_collections import ConfigDict
 from waltzjax.config import SFT
 from waltzjax.data.batching import bucket
 from waltzjax.model.architecture import ModelConfig
+from waltzjax.model.attention import choose_kernel
 from waltzjax.model.lora import Lora, init_adapter
 from waltzjax.model.sharding import row_groups
 from waltzjax.recipes import RECIPES
-from waltzjax.rollout.engine import PAGE_SIZE, PREFILL_PIECES
+from waltzjax.rollout.engine import Engine
+from waltzjax.runtime import make_engine
 from waltzjax.tuning import adapter_form
 from waltzjax.types import CONVERSATION, FEEDBACK
 
@@ -52,11 +55,16 @@ def attention_flops(cfg: ModelConfig, seen: int) -> int:
     return 4 * cfg.layers * cfg.heads * cfg.head_dim * seen
 
 
-def forward_flops(cfg: ModelConfig, tokens: int, adapter: int = 0) -> int:
-    """Forward, of one token in a row of ``tokens``, half of which it sees on average: with N
-    weights that are multiplied, L layers of H heads of C channels, 2 N + 2 L H C T."""
+def row_attention_flops(cfg: ModelConfig, tokens: int, square: bool) -> int:
+    """Forward, of one token in a row of ``tokens``, half of which it sees on average."""
+    return attention_flops(cfg, tokens) // (1 if square else 2)
+
+
+def forward_flops(cfg: ModelConfig, tokens: int, adapter: int = 0, *, square: bool = False) -> int:
+    """Forward, of one token in a row of ``tokens``: with N weights that are multiplied, L layers of
+    H heads of C channels, 2 N + 2 L H C T, and twice the latter where ``square``."""
     multiplied = layer_weights(cfg) + head_weights(cfg) + adapter
-    return 2 * multiplied + attention_flops(cfg, tokens) // 2
+    return 2 * multiplied + row_attention_flops(cfg, tokens, square)
 
 
 def training_flops(cfg: ModelConfig, tokens: int) -> int:
@@ -65,14 +73,14 @@ def training_flops(cfg: ModelConfig, tokens: int) -> int:
     return 3 * forward_flops(cfg, tokens)
 
 
-def update_flops(cfg: ModelConfig, tokens: int, adapter: int = 0) -> int:
+def update_flops(cfg: ModelConfig, tokens: int, adapter: int = 0, *, square: bool = False) -> int:
     """What the update executes for one token in a row of ``tokens``: forward and backward, without
     the gradients of a frozen base's weights; and anew the logits, with ``cfg.remat`` "dots" also
     attention, with "full" all of a forward pass but each layer's last product, which no gradient
     needs."""
-    forward, head = forward_flops(cfg, tokens, adapter), 2 * head_weights(cfg)
+    forward, head = forward_flops(cfg, tokens, adapter, square=square), 2 * head_weights(cfg)
     frozen = 2 * layer_weights(cfg) + head if adapter else 0
-    attention = attention_flops(cfg, tokens) // 2
+    attention = row_attention_flops(cfg, tokens, square)
     last = 2 * cfg.layers * cfg.mlp_width * cfg.width
     anew = {"none": head, "dots": head + attention, "full": forward - last}[cfg.remat]
     return 3 * forward - frozen + anew
@@ -110,6 +118,10 @@ class Work(NamedTuple):
     bytes: float
 
 
+def trained_roles(config: ConfigDict, stage: str) -> tuple[str, ...]:
+    return (config.sft.role,) if stage == SFT else RECIPES[stage](config).trained
+
+
 def update_shape(config: ConfigDict, mesh: Mesh, prompt_tokens: int) -> tuple[int, int, int]:
     """(microbatches, rows of each, tokens of a row) of the last stage's update."""
     roll, sft = config.rollout, config.stages[-1] == SFT
@@ -123,20 +135,25 @@ def step_work(
     config: ConfigDict, cfg: ModelConfig, mesh: Mesh, prompt_tokens: int
 ) -> Iterator[Work]:
     """One step of the last stage of ``config``, on each device: one part after the other, in the
-    worst case, where every turn has ``prompt_tokens`` of a prompt and nothing ends early."""
+    worst case, where every turn has ``prompt_tokens`` of a prompt and nothing ends early.
+
+    Raises:
+      ValueError: the engine has no room for such a turn.
+    """
     stage, tensor = config.stages[-1], mesh.shape["tensor"]
-    trains: tuple[str, ...] = (config.sft.role,)
-    turns: dict[str, int] = {}
-    if stage != SFT:
-        trains = RECIPES[stage](config).trained
-        rounds = config.rollout.t_max * (FEEDBACK in trains)
-        turns = {CONVERSATION: rounds + 1, FEEDBACK: rounds}
+    engine = make_engine(config, cfg, mesh, (0,), None)
+    _check_room(config, engine, prompt_tokens)
+    trains = trained_roles(config, stage)
+    rounds = config.rollout.t_max * (FEEDBACK in trains)
+    turns = {} if stage == SFT else {CONVERSATION: rounds + 1, FEEDBACK: rounds}
     adapter = adapter_weights(cfg, adapter_form(config)) if config.lora.rank else 0
     for role, count in turns.items():
-        for name, flops, read in _turn(config, cfg, row_groups(mesh), prompt_tokens, adapter):
+        for name, flops, read in _turn(config, engine, prompt_tokens, adapter):
             if count:
                 yield Work(role, name, count * flops / tensor, count * read / tensor)
 
+    kernel = choose_kernel(config.model.attention, "gpu", cfg.dtype, cfg.head_dim)
+    square = stage == SFT or kernel == "xla"  # rows that hold several texts: see model.attention
     microbatches, rows, tokens = update_shape(config, mesh, prompt_tokens)
     each = microbatches * rows * tokens / mesh.size  # tokens of a device
     weights = weight_bytes(cfg, adapter) / tensor  # of one device
@@ -147,28 +164,41 @@ def step_work(
         updates = 1
         if stage != SFT:
             updates = config.rl.updates_per_rollout
-            forward = each * forward_flops(cfg, tokens, adapter)
+            forward = each * forward_flops(cfg, tokens, adapter, square=square)
             # Of the policy and of the reference.
             yield Work(role, "log-probs", 2 * forward, 2 * microbatches * weights)
         # Weights are read forward, backward and to compute anew. In float32: each microbatch reads
         # and writes the gradient; AdamW reads it, the weight and two moments, and writes three.
         passes = 3 if cfg.remat == "full" else 2
         moved = microbatches * (passes * weights + 8 * trained) + 28 * trained
-        flops = each * update_flops(cfg, tokens, adapter)
+        flops = each * update_flops(cfg, tokens, adapter, square=square)
         yield Work(role, "update", updates * flops, updates * moved)
 
 
+def _check_room(config: ConfigDict, engine: Engine, prompt_tokens: int) -> None:
+    new, longest = config.rollout.max_new_tokens, engine.longest
+    if not 1 <= prompt_tokens <= longest - new:
+        allowed = f"are 1 to {longest - new}" if new < longest else "is none"
+        raise ValueError(
+            f"--prompt_tokens: got {prompt_tokens}, allowed {allowed}: {longest} less "
+            f"config.rollout.max_new_tokens = {new}; the model has {engine.cfg.max_positions} "
+            "positions, a device's part of config.rollout.cache_tokens is "
+            f"{engine.pages * engine.page_size}; plan for shorter prompts, allow fewer new tokens "
+            "or a larger cache"
+        )
+
+
 def _turn(
-    config: ConfigDict, cfg: ModelConfig, groups: int, prompt_tokens: int, adapter: int
+    config: ConfigDict, engine: Engine, prompt_tokens: int, adapter: int
 ) -> Iterator[tuple[str, float, float]]:
     """(phase, FLOPs, bytes read) of one turn of all episodes, in a group of devices: in waves of as
-    many rows as it has slots and cache for."""
-    roll, weights = config.rollout, weight_bytes(cfg, adapter)
-    new, rows, slots = roll.max_new_tokens, -(-roll.batch // groups), -(-roll.slots // groups)
-    room = max(1, roll.cache_tokens // groups // (prompt_tokens + new))
-    waves = -(-rows // min(slots, room))
+    many rows as it has slots and pages for."""
+    cfg, new = engine.cfg, config.rollout.max_new_tokens
+    weights, rows = weight_bytes(cfg, adapter), -(-config.rollout.batch // engine.groups)
+    room = engine.pages // -(-(prompt_tokens + new) // engine.page_size)
+    waves = -(-rows // min(engine.slots, room))
     head, prompt = head_weights(cfg), rows * prompt_tokens  # prefill makes no logits
-    calls = -(-prompt // (max(slots, PREFILL_PIECES) * PAGE_SIZE))
+    calls = -(-prompt // (engine.prefill_widths[0] * engine.page_size))
     flops = prompt * (forward_flops(cfg, prompt_tokens, adapter) - 2 * head)
     yield "prefill", flops, calls * (weights - head * jnp.dtype(cfg.dtype).itemsize)
     multiplied = layer_weights(cfg) + head + adapter

@@ -4,9 +4,10 @@ long it is predicted to take.
     python -m waltzjax.plan --config=configs/stage2.py --model=configs/models/llama-3.1-8b
 
 The numbers are those of XLA's buffer assignment for emulated CPU devices: what a GPU's kernels need
-differs (cuDNN's attention holds no scores), parameters and optimisers are the same bytes. CPUs
-multiply half precision as float32: generation's programs, where they would copy all weights for
-that, are compiled in float32 from the start, so that their arguments are twice a GPU's.
+differs (cuDNN's attention, which packed rows do without, holds no scores), parameters and
+optimisers are the same bytes. CPUs multiply half precision as float32: generation's programs, where
+they would copy all weights for that, are compiled in float32 from the start, so that their
+arguments are twice a GPU's.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ from ml_collections import ConfigDict, config_flags
 from waltzjax import commands, config_check, console
 from waltzjax.compiled import device_bytes, measure
 from waltzjax.config import SFT
-from waltzjax.cost import update_shape
+from waltzjax.cost import trained_roles, update_shape
 from waltzjax.finetune import sft_update
 from waltzjax.forecast import H100, PROMPTS, Device, predict
 from waltzjax.iteration import agent_learner, agent_optimizer
 from waltzjax.model import hf_config, sharding
+from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_visit
 from waltzjax.model.lora import init_adapter
 from waltzjax.model.transformer import init_params
@@ -52,18 +54,11 @@ def make_plan(
 ) -> Plan:  # fmt: skip
     """The last stage of ``config`` for the architecture in ``directory``; no weights are read.
     ``device``, ``prompts``: see ``forecast.predict``."""
-    plain = read_model_config(config, directory)
-    plain = dataclasses.replace(plain, page_visit=choose_visit("gpu"))
-    cfg, roll, sft = over_mesh(plain, mesh), config.rollout, config.stages[-1] == SFT
-    room = cfg.max_positions - roll.max_new_tokens
-    if not 1 <= prompt_tokens <= room:
-        raise ValueError(
-            f"--prompt_tokens: got {prompt_tokens}, allowed are 1 to {room}: the model's "
-            f"{cfg.max_positions} positions less config.rollout.max_new_tokens"
-        )
+    plain, stage = generator_config(config, directory), config.stages[-1]
+    cfg, roles = over_mesh(plain, mesh), trained_roles(config, stage)
     forecast = predict(config, plain, mesh, prompt_tokens, device, prompts)
-    recipe = None if sft else RECIPES[config.stages[-1]](config)
-    roles = recipe.trained if recipe else (config.sft.role,)
+    judge, left_out = judge_config(config)
+    engine_of = partial(make_engine, config, mesh=mesh, stops=(0,), chat=None)
     key = jax.random.key(0)
 
     def placed(shapes: Any) -> Any:
@@ -81,8 +76,9 @@ def make_plan(
     optimizer = agent_optimizer(config, config.optim.lr[roles[0]], updates=1)
     state = abstract_state(trained, optimizer, mesh)
     resident = {"base and reference": device_bytes(base)}
+    before = {role for earlier in config.stages[:-1] for role in trained_roles(config, earlier)}
     for role in (FEEDBACK, CONVERSATION):
-        if config.model[role]:
+        if config.model[role] or role in before:
             resident[f"{role} agent's start and reference"] = device_bytes(trained)
         elif config.lora.rank:
             resident[f"{role} agent's first adapter"] = device_bytes(trained)
@@ -91,8 +87,9 @@ def make_plan(
         resident[f"{role} agent: its optimiser"] = device_bytes(state.opt_state)
 
     microbatches, rows, tokens = update_shape(config, mesh, prompt_tokens)
-    if recipe:
-        truncated = sampling(config, roll.temperature).truncates
+    if stage != SFT:
+        recipe = RECIPES[stage](config)
+        truncated = sampling(config, config.rollout.temperature).truncates
         batch = abstract_batch(mesh, microbatches, rows, tokens, truncated=truncated)
         learner = agent_learner(config, cfg, recipe, join, optimizer)
         lowered = learner.lower(state, frozen, policy, batch)
@@ -100,31 +97,63 @@ def make_plan(
         batch = abstract_batch(mesh, microbatches, rows, tokens, packed=True)
         update = sft_update(config, cfg, optimizer, join, state)
         lowered = {"update": update.lower(state, batch, frozen)}
-    generating = generation_bytes(make_engine(config, plain, mesh, (0,), None), policy, trained)
-    exact = dataclasses.replace(plain, dtype=jnp.dtype("float32"))
-    lowered |= make_engine(config, exact, mesh, (0,), None).lower(policy)
+    # One agent of the form ``policy``, and of the other one what it does not share.
+    generating = generation_bytes(engine_of(plain), "both agents'", policy, trained)
+    drawing = engine_of(in_float32(plain)).lower(policy)
+    session = dict.fromkeys(drawing, sum(generating.values()))
+    judging: dict[str, int] = {}
+    if judge:
+        weights = placed(jax.eval_shape(partial(init_params, judge), key))
+        resident[f"judge {config.judge.model}"] = device_bytes(weights)
+        judging = generation_bytes(engine_of(judge), "the judge's", weights)
+        for name, program in engine_of(in_float32(judge)).lower(weights).items():
+            drawing[f"judge's {name}"] = program
+            session[f"judge's {name}"] = sum(judging.values())
+    lowered |= drawing
 
     kept = {"log-probs": device_bytes(policy), "update": device_bytes((state, frozen))}
     programs, beside = {}, [0]
     for name, program in lowered.items():
         with console.phase(f"compiling {name}"):
             programs[name] = p = measure(program)
-        if name in kept:
-            arguments = p.argument_bytes - kept[name] + p.output_bytes
+        if name in session:
+            arguments = session[name]
         else:
-            arguments = sum(generating.values())
+            arguments = p.argument_bytes - kept[name] + p.output_bytes
         beside.append(arguments + p.temporary_bytes)
     kept_bytes = len(roles) * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     peak = sum(resident.values()) + max(beside)
-    return Plan(resident, generating, programs, peak, kept_bytes, forecast)
+    return Plan(resident, generating, judging, programs, peak, left_out, kept_bytes, forecast)
 
 
-def generation_bytes(engine: Engine, policy: Any, trained: Any) -> dict[str, int]:
-    """What a rollout holds on each device: one agent of the form ``policy``, and of the other one
-    what it does not share, which is what is trained."""
-    weights = sum(device_bytes(engine.generation_shapes(x)) for x in (policy, trained))
+def generator_config(config: ConfigDict, directory: Path) -> ModelConfig:
+    return dataclasses.replace(read_model_config(config, directory), page_visit=choose_visit("gpu"))
+
+
+def in_float32(cfg: ModelConfig) -> ModelConfig:
+    return dataclasses.replace(cfg, dtype=jnp.dtype("float32"))
+
+
+def judge_config(config: ConfigDict) -> tuple[ModelConfig | None, str]:
+    """The architecture of a judge on the run's own devices (see ``judging.local_wildguard``), or
+    what is left out because it is not at hand."""
+    j = config.judge
+    if j.name != "wildguard" or j.url:
+        return None, ""
+    try:
+        return generator_config(config, hf_config.resolve(j.model)), ""
+    except hf_config.ModelNotFound:
+        return None, (
+            f"the judge {j.model}, whose weights stay on the devices too: it is not at hand; "
+            "config.judge.model may be a directory with its config.json"
+        )
+
+
+def generation_bytes(engine: Engine, whose: str, *models: Any) -> dict[str, int]:
+    """What a session of the engine holds on each device."""
+    weights = sum(device_bytes(engine.generation_shapes(model)) for model in models)
     return {
-        "both agents' weights as generation reads them": weights,
+        f"{whose} weights as generation reads them": weights,
         "keys and values": device_bytes(jax.eval_shape(engine.programs.new_cache)),
     }
 

@@ -29,8 +29,10 @@ class Plan:
 
     resident: dict[str, int]  # what stays all along
     generating: dict[str, int]  # what a rollout has beside that, until it ends; as on a GPU
+    judging: dict[str, int]  # what a judge on the devices has then, until it has judged
     programs: dict[str, Program]
-    peak_bytes: int  # all that stays, and the most that a rollout or an update needs beside it
+    peak_bytes: int  # all that stays, and the most that a part of a step needs beside it
+    left_out: str  # of all these bytes, and why; "": nothing
     checkpoint_bytes: int  # on disk, of all devices together
     forecast: Forecast
 
@@ -38,10 +40,12 @@ class Plan:
 def show(plan: Plan) -> None:
     """The plan as tables, in GiB a device."""
     for title, sizes in (
-        ("stays on each device", plan.resident), ("beside it during a rollout", plan.generating)
+        ("stays on each device", plan.resident), ("beside it during a rollout", plan.generating),
+        ("beside it while the judge answers", plan.judging),
     ):  # fmt: skip
         rows = [[name, size / GIB] for name, size in sizes.items()]
-        console.say(console.table(title, ["what", "GiB"], rows) + "\n")
+        if rows:
+            console.say(console.table(title, ["what", "GiB"], rows) + "\n")
     rows = [
         [name, p.temporary_bytes / GIB, p.compile_s, sum(p.collectives.values())]
         for name, p in plan.programs.items()
@@ -60,6 +64,8 @@ def show(plan: Plan) -> None:
         f"\npeak {plan.peak_bytes / GIB:.1f} GiB a device; {plan.checkpoint_bytes / GIB:.1f} GiB "
         "of disk a checkpoint, of which there are config.train.keep_checkpoints and one more"
     )
+    if plan.left_out:
+        console.say(f"left out of the memory: {plan.left_out}")
 
 
 def show_forecast(forecast: Forecast) -> None:
