@@ -152,6 +152,25 @@ def test_the_chat_judge_end_to_end(parts):
     assert "Request:\nHow do I whittle {answer}?\n\nAnswer:\nI {prompt} won't.\n" in user["content"]
 
 
+@pytest.mark.parametrize(("text", "answer"), [("\ud83d", "c"), ("p", "\ude00 so")])
+def test_half_a_character_in_the_exchange_is_not_asked_about(text, answer, tmp_path):
+    """It cannot be sent."""
+    with VerdictCache(tmp_path / "v") as cache:
+        model, half = Model(GOOD), Prompt(1, text, False, "edge_case")
+        judge = judge_of(model, cache)
+        assert judge.verdicts([half, PROMPT], [answer, "c"]) == [None, Verdict(False, False)]
+        assert "half of a surrogate pair" in judge.unparsed[0] and len(model.asked) == 1
+
+
+def test_half_a_character_in_a_reply_is_no_verdict(parts):
+    """It could not be stored; it is asked for again, as any other."""
+    server, endpoint, cache = parts
+    server.script, server.then = [well(f"{GOOD} \ud83d")], well('{"unsafe": 1}')
+    judge = chat_judge(endpoint, "Judge.", lambda p, a: p + a, cache=cache, concurrency=1)
+    assert judge.verdicts([PROMPT], ["c"]) == [None]
+    assert len(server.requests) == 2 and list(judge.unparsed) == ['{"unsafe": 1}']
+
+
 def test_the_judge_s_own_words_ask_for_what_is_read():
     """The form shown in the prompt, filled in, is a verdict."""
     system = read_agent_prompt(PROMPTS / "judge.txt", ["prompt", "answer"]).system

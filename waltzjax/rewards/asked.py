@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from waltzjax.rewards.endpoint import Endpoint
 from waltzjax.rewards.judges import Judge
 from waltzjax.rewards.patience import UnusableReply
+from waltzjax.rewards.replies import is_utf8
 from waltzjax.rewards.verdict_cache import VerdictCache, reply_key
 from waltzjax.types import Prompt, Verdict
 
@@ -48,6 +49,9 @@ def asked_judge(
     unparsed: deque[str] = deque(maxlen=1)
 
     def verdict(prompt: str, answer: str) -> Verdict | None:
+        if not is_utf8(prompt + answer):
+            unparsed.append("not asked: half of a surrogate pair cannot be sent")
+            return None
         asked = request(prompt, answer)
         key = reply_key(model, asked, max_tokens)
         stored = cache.get(key)

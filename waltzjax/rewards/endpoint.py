@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +16,16 @@ from waltzjax.rewards.errors import JudgeStopped, RequestRefused
 from waltzjax.rewards.patience import Patience, Unreached, UnusableReply
 
 _POLL_S = 0.1  # how soon a request under way notices that the run is to stop
-_OF_THE_TEXT = (400, 413, 422)  # may be about one request: a content filter, a text too long
+_OF_THE_TEXT = (400, 403, 413, 422)  # may be about one: a content filter, a text too long
 _PLAIN = "Hello"  # a text to which no server objects
 
 
 class _Rejected(Exception):
-    """HTTP status of _OF_THE_TEXT."""
+    """HTTP status of _OF_THE_TEXT; ``hint``: what to do if it is not about the text."""
+
+    def __init__(self, why: str, hint: str) -> None:
+        super().__init__(why)
+        self.hint = hint
 
 
 class Endpoint:
@@ -43,7 +48,6 @@ class Endpoint:
             self._what, tries=tries, patience_s=patience_s, say=say, stop=stop, clock=clock,
             wait=wait,
         )  # fmt: skip
-        self._answered = False  # with a text, so that not every request is refused
         self._openai = import_openai()
         self._client = self._openai.AsyncOpenAI(
             # The package wants some key, and would retry by itself, deaf to ``stop``.
@@ -64,33 +68,41 @@ class Endpoint:
         """
         create = self._client.chat.completions.with_raw_response.create
         plain = [{**message, "content": _PLAIN} for message in messages]
-        asked = ({"messages": list(messages)}, {"messages": plain})
-        return self._patience.call(lambda: self._attempt(replies.chat_text, create, *asked))
+        send = functools.partial(self._send, replies.chat_text, create)
+        return self._ask(send, {"messages": list(messages)}, {"messages": plain})
 
     def complete(self, prompt: str) -> str:
         """How the model goes on after ``prompt``, to which no tokens are added. Raises as chat."""
         create = self._client.completions.with_raw_response.create
         # The field is vLLM's, which else puts a <s> before the one that the prompt begins with.
         form = {"extra_body": {"add_special_tokens": False}}
-        asked = ({"prompt": prompt, **form}, {"prompt": _PLAIN, **form})
-        return self._patience.call(lambda: self._attempt(replies.completion_text, create, *asked))
+        send = functools.partial(self._send, replies.completion_text, create)
+        return self._ask(send, {"prompt": prompt, **form}, {"prompt": _PLAIN, **form})
 
-    def _attempt(
-        self, read: Callable[[str], str | None], create: Callable[..., Any],
-        asked: Mapping[str, Any], plain: Mapping[str, Any],
+    def _ask(
+        self, send: Callable[[Mapping[str, Any]], str], asked: Mapping[str, Any],
+        plain: Mapping[str, Any],
     ) -> str:  # fmt: skip
-        """One try. A rejection is about ``asked`` alone if any request was ever answered; where
-        none was, also after a restart, ``plain`` finds it out."""
-        try:
-            return self._send(read, create, asked)
-        except _Rejected as rejected:
-            why = f"{self._what} refuses a request, {rejected}"
-        try:
-            if not self._answered:
-                self._send(read, create, plain)
-        except _Rejected:
-            raise RequestRefused(f"{why}; correct the judge's settings (config.judge)") from None
-        raise UnusableReply(why, final=True)
+        """The reply to ``asked``; ``plain`` finds out whether a failure is about ``asked`` alone:
+        earlier answers do not tell, a key may be revoked at any time."""
+
+        def probe() -> None:
+            try:
+                send(plain)
+            except UnusableReply:
+                pass  # an answer all the same
+            except _Rejected as rejected:
+                raise RequestRefused(f"{rejected}; {rejected.hint}") from None
+
+        def attempt() -> str:
+            try:
+                return send(asked)
+            except _Rejected as rejected:
+                why = str(rejected)
+            probe()
+            raise UnusableReply(why, final=True)
+
+        return self._patience.call(attempt, probe)
 
     def _send(
         self, read: Callable[[str], str | None], create: Callable[..., Any],
@@ -118,19 +130,21 @@ class Endpoint:
             if status in (408, 429) or status >= 500:
                 wish_s = replies.retry_after_s(error.response.headers)
                 raise Unreached(why, wish_s, limit=status == 429) from None
+            why, hint = f"{self._what} refuses a request, {why}", self._hint(status)
             if status in _OF_THE_TEXT:
-                raise _Rejected(why) from None
-            hint = "correct the judge's settings (config.judge)"
-            if status == 401 and self._key:
-                hint = f"correct the API key in the environment variable {self._key_env}"
-            elif status == 401:
-                hint = "no API key was sent: name the variable that holds it, config.judge.key_env"
-            raise RequestRefused(f"{self._what} refuses a request, {why}; {hint}") from None
+                raise _Rejected(why, hint) from None
+            raise RequestRefused(f"{why}; {hint}") from None
         if (text := read(body)) is None:
             shown = replies.excerpt(self._without_key(body))
             raise UnusableReply(f"{self._what} sent no completion with a text: {shown}")
-        self._answered = True
         return text
+
+    def _hint(self, status: int) -> str:
+        if status not in (401, 403):
+            return "correct the judge's settings (config.judge)"
+        if self._key:
+            return f"correct the API key in the environment variable {self._key_env}, or its rights"
+        return "no API key was sent: name the variable that holds it, config.judge.key_env"
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, f"${self._key_env}") if self._key else text

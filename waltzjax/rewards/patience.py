@@ -41,9 +41,10 @@ class Patience:
     what: the server's name in messages.
     tries: failures in a row that make an outage; unusable replies in a row that end a call.
     patience_s: how long a call goes on failing, and nobody is answered, before JudgeOutage is
-      raised. Where others are answered meanwhile it is no outage: a limit of requests is waited
-      for, and what fails otherwise ends its own call alone, with UnusableReply, after ``tries`` in
-      at least a minute.
+      raised. Where others are answered meanwhile it is no outage, and a limit of requests is waited
+      for. What fails otherwise, ``tries`` times in at least a minute (or patience_s), may be the
+      fault of the request: the server is probed, and if it answers that, one more failure ends the
+      call alone, with UnusableReply.
     say: is told once when an outage begins, and once when it is over.
     stop: once it is set, every call ends with JudgeStopped, also one that is waiting.
     clock, wait: the time in seconds; sleeps so long and returns whether ``stop`` is set.
@@ -57,46 +58,72 @@ class Patience:
         self._lock = threading.Lock()
         self._answers, self._answered_at = 0, -math.inf  # of the server, to anyone
         self._began: float | None = None  # when the outage did; None: there is none
+        self._probing = threading.Lock()  # held by the one thread that probes
 
-    def call(self, attempt: Callable[[], str]) -> str:
+    def call(self, attempt: Callable[[], str], probe: Callable[[], None]) -> str:
         """The first reply of ``attempt``; it is tried again after Unreached and UnusableReply.
+
+        probe: asks what any server that is there answers; raises Unreached if this one does not.
 
         Raises:
           JudgeOutage: Unreached for ``patience_s``.
           UnusableReply: a final one, the last of ``tries``, or only others are answered.
-          JudgeStopped; and at once whatever else ``attempt`` raises.
+          JudgeStopped; and at once whatever else ``attempt`` and ``probe`` raise.
         """
-        failed = streak = passed_over = unusable = 0
-        first = since = 0.0  # of the failures; of the streak, during which nobody was answered
-        seen = self._answers
+        failed = streak = broken = unusable = 0
+        since = first = 0.0  # of the streak, in which nobody was answered; of the broken, no limits
+        seen, others_served = self._answers, False
         while not self.stop.is_set():
             try:
                 reply = attempt()
             except UnusableReply as error:
                 self._note_answer()
-                failed = streak = passed_over = 0
-                seen, unusable = self._answers, unusable + 1
+                failed = streak = broken = 0
+                seen, others_served, unusable = self._answers, False, unusable + 1
                 if error.final or unusable >= self.tries:
                     raise
                 self._sleep(_backoff_s(unusable))
             except Unreached as error:
-                now, answers = self._clock(), self._answers
-                if answers != seen:  # others' answers: the server is there
-                    seen, streak, passed_over = answers, 0, passed_over + (not error.limit)
-                failed, streak = failed + 1, streak + 1
-                first, since = now if failed == 1 else first, now if streak == 1 else since
-                if passed_over >= self.tries and now - first >= _LONGEST_S:
+                if others_served and not error.limit:
                     raise UnusableReply(
                         f"{self.what} answers others, but not this request: {error}"
                     ) from error
-                self._check_patience(error, streak, since)
+                others_served = False
+                if not error.limit:
+                    broken, first = broken + 1, first if broken else self._clock()
+                    lasts = self._clock() - first >= min(_LONGEST_S, self.patience_s)
+                    others_served = lasts and broken >= self.tries and self._is_there(probe)
+                if others_served:
+                    continue  # once more, at once
+                probing = self._probing.locked()  # read first: its answer counts before it ends
+                now, answers = self._clock(), self._answers
+                if answers != seen:  # others' answers: the server is there
+                    seen, streak = answers, 0
+                failed, streak = failed + 1, streak + 1
+                since = now if streak == 1 else since
+                if not probing:
+                    self._check_patience(error, streak, since)
                 backoff_s, left_s = _backoff_s(failed), since + self.patience_s - self._clock()
-                longest_s = left_s if streak >= self.tries else max(left_s, backoff_s)
+                last = streak >= self.tries and left_s > 0  # pause before an outage
+                longest_s = left_s if last else max(left_s, backoff_s)
                 self._sleep(min(max(backoff_s, error.retry_after_s), longest_s), error, streak)
             else:
                 self._note_answer()
                 return reply
         raise JudgeStopped(f"{self.what} is no longer waited for: the run is to stop")
+
+    def _is_there(self, probe: Callable[[], None]) -> bool:
+        """Whether ``probe`` is answered; False also where another thread is finding that out."""
+        if not self._probing.acquire(blocking=False):
+            return False
+        try:
+            probe()
+            self._note_answer()
+        except Unreached:
+            return False
+        finally:
+            self._probing.release()
+        return True
 
     def _note_answer(self) -> None:
         with self._lock:

@@ -12,8 +12,18 @@ from typing import Any
 _SHOWN = 300  # characters of a body in a message
 
 
+def is_utf8(text: str) -> bool:
+    """Whether ``text`` can be sent, and stored: JSON can escape half of a surrogate pair."""
+    return text == _utf8(text)
+
+
+def _utf8(text: str) -> str:
+    """``text`` with escapes in the place of what UTF-8 cannot hold."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def chat_text(body: str) -> str | None:
-    """The text of a chat completion; None if ``body`` is not one, or holds no text."""
+    """The text of a chat completion; None if ``body`` is not one, or holds none in UTF-8."""
     return _text(body, lambda choice: choice["message"]["content"])
 
 
@@ -27,7 +37,7 @@ def _text(body: str, of_choice: Callable[[Any], Any]) -> str | None:
         text = of_choice(json.loads(body)["choices"][0])
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
-    return text if isinstance(text, str) else None
+    return text if isinstance(text, str) and is_utf8(text) else None
 
 
 def refusal_message(body: str) -> str:
@@ -43,7 +53,7 @@ def refusal_message(body: str) -> str:
 
 def excerpt(text: str) -> str:
     """The beginning of ``text`` as one line."""
-    line = " ".join(text.split())
+    line = _utf8(" ".join(text.split()))
     return f"{line[:_SHOWN]}..." if len(line) > _SHOWN else line or "(empty)"
 
 
