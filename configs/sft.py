@@ -2,6 +2,7 @@
 
 Paper: none; the sources give 2,000 to 5,000 examples an agent. Commands:
   chats       python scripts/make_sft_data.py --embedded --output=data/sft
+              (for ``:coded`` with --coded=0.3, as the world's)
   prompts     data/waltz as in stage 1: both agents are evaluated before and after
   full size   python -m waltzjax.train --config=configs/sft.py --workdir=runs/sft
               (--config.sft.role=conversation for the other agent)

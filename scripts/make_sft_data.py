@@ -1,16 +1,20 @@
 """Make chats to fine-tune both agents on before stage 1, or check such a set.
 
     python scripts/make_sft_data.py --embedded --output=data/sft [--examples=2000] [--seed=0]
+    python scripts/make_sft_data.py --embedded --coded=0.3 --output=data/sft-coded
     python scripts/make_sft_data.py --transcripts=of_train.json --output=data/sft
     python scripts/make_sft_data.py --verify=data/sft
 
 From the embedded world: right answers and right reviews of its training prompts; validation has
-those of its development frames. From transcripts, of ``python -m waltzjax.evaluate`` or of a run's
-``evaluations``: the answers that the judge found good and the feedbacks whose labels were the
-judge's; nine prompts of ten are for training. Make such transcripts of the dataset's training
-prompts (``python -m waltzjax.evaluate --split=train``), and validation stays unseen. A run's own
-evaluations are of its validation prompts: report no rates of these afterwards. The format is that
-of ``waltzjax.data.chat_sets``.
+those of its development frames. Which world, ``--data_seed`` and ``--coded`` say as the run's
+``config.embedded`` does: the second command is for ``configs/sft.py:coded``, with
+``--config.sft.data=data/sft-coded``. The manifest records both, and a run of another world refuses
+the set. From transcripts, of ``python -m waltzjax.evaluate`` or of a run's ``evaluations``: the
+answers that the judge found good and the feedbacks whose labels were the judge's; nine prompts of
+ten are for training. Make such transcripts of the dataset's training prompts
+(``python -m waltzjax.evaluate --split=train``). A run's own evaluations are of its validation
+prompts: training with the same dataset refuses such chats. The format is that of
+``waltzjax.data.chat_sets``.
 """
 
 from __future__ import annotations
@@ -38,14 +42,15 @@ from waltzjax.data.chat_examples import (
 from waltzjax.data.chat_sets import NAMES, verify_chats, write_chats
 from waltzjax.data.splits import SPLITS
 from waltzjax.evaluations import read_evaluation
+from waltzjax.model.hf_config import read_json
 from waltzjax.transcripts import read_transcripts
 from waltzjax.types import CONVERSATION, FEEDBACK, Episode
 
 Sides = dict[str, tuple[list[Example], list[Example]]]  # role -> train, validation
 
 
-def embedded(shown: Shown, seed: int) -> Sides:
-    train, development, scenes = world.build(held_out="development")
+def embedded(shown: Shown, seed: int, data_seed: int, coded: float) -> Sides:
+    train, development, scenes = world.build(data_seed, "development", coded)
     of = [from_world(shown, prompts, scenes, seed) for prompts in (train, development)]
     return {role: (of[0][role], of[1][role]) for role in of[0]}
 
@@ -89,6 +94,26 @@ def prompt_directory(given: str | None, *, embedded: bool) -> Path:
     return directory
 
 
+def check_prompts(where: Path, transcripts: Sequence[Path]) -> None:
+    """Raise ValueError where transcripts lie in a run's directory and that run had other prompts
+    than those of ``where``."""
+    for path in map(Path.absolute, transcripts):
+        for record in (folder / "config.json" for folder in (path, *path.parents[:2])):
+            texts = read_json(record).get("prompt_texts", {}) if record.is_file() else {}
+            differing = [
+                role
+                for role in (CONVERSATION, FEEDBACK)
+                if role in texts
+                and texts[role].strip() != (where / f"{role}.txt").read_text("utf-8").strip()
+            ]
+            if differing:
+                raise ValueError(
+                    f"--prompts: {record} has another text of {', '.join(differing)} than {where}; "
+                    "give the directory of that run's prompt files (tiny for :tiny), or, if the "
+                    "run to come has others, transcripts that lie outside of that run's directory"
+                )
+
+
 def described(title: str, files: dict[str, list[Example]]) -> str:
     kinds = {name: Counter(e.kind for e in examples) for name, examples in files.items()}
     rows = [
@@ -100,18 +125,25 @@ def described(title: str, files: dict[str, list[Example]]) -> str:
 
 
 def make(
-    output: Path, transcripts: Sequence[Path], *, prompts: str | None, examples: int, seed: int
-) -> None:
+    output: Path, transcripts: Sequence[Path], *, prompts: str | None, examples: int, seed: int,
+    data_seed: int = 0, coded: float = 0.0,
+) -> None:  # fmt: skip
     """Write the chats and say what they are; of no transcripts: those of the embedded world."""
     if os.path.lexists(output):
         raise FileExistsError(f"--output: {output} is there already; name another directory")
     where = prompt_directory(prompts, embedded=not transcripts)
     shown = Shown.read(where / "conversation.txt", where / "feedback.txt")
+    check_prompts(where, transcripts)
+    say(f"shown as in {where}/conversation.txt and feedback.txt, the prompts of the run to come")
+    source = {} if transcripts else {"data_seed": data_seed, "coded": coded}
     with phase("making examples"):
-        sides = transcribed(shown, transcripts, seed) if transcripts else embedded(shown, seed)
+        if transcripts:
+            sides = transcribed(shown, transcripts, seed)
+        else:
+            sides = embedded(shown, seed, data_seed, coded)
     files = sample(sides, examples, seed)
     with phase(f"writing {output}"):
-        write_chats(output, {name: [e.messages for e in files[name]] for name in NAMES})
+        write_chats(output, {name: [e.messages for e in files[name]] for name in NAMES}, source)
     say(described(str(output), files))
 
 
@@ -128,11 +160,16 @@ def main() -> None:
         commands.usage("one of --embedded, --transcripts and --verify is wanted")
     if bool(f.output) == bool(f.verify):
         commands.usage("--output is wanted, and goes without --verify")
+    if not f.embedded and (f["data_seed"].present or f["coded"].present):
+        commands.usage("--data_seed and --coded are of the embedded world, --embedded")
     if f.verify:
         check(Path(f.verify))
     else:
         transcripts = [Path(name) for name in f.transcripts]
-        make(Path(f.output), transcripts, prompts=f.prompts, examples=f.examples, seed=f.seed)
+        make(
+            Path(f.output), transcripts, prompts=f.prompts, examples=f.examples, seed=f.seed,
+            data_seed=f.data_seed, coded=f.coded,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":
@@ -147,6 +184,14 @@ if __name__ == "__main__":
         lower_bound=0,
     )  # fmt: skip
     flags.DEFINE_integer("seed", 0, "Which examples are drawn, and on which side they fall.")
+    flags.DEFINE_integer(
+        "data_seed", 0, "Of the embedded world: the run's config.embedded.data_seed.",
+        lower_bound=0,
+    )  # fmt: skip
+    flags.DEFINE_float(
+        "coded", 0.0, "Of the embedded world: the run's config.embedded.coded, 0.3 for :coded.",
+        lower_bound=0.0, upper_bound=1.0,
+    )  # fmt: skip
     flags.DEFINE_string(
         "prompts", None, "Directory of the run's conversation.txt and feedback.txt, or one in the "
         "package's prompts; by itself the package's own, for the embedded world its tiny.",

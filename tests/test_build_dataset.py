@@ -7,16 +7,22 @@ import re
 
 import forked
 import pytest
+from support import REPO
 
 from scripts import build_dataset, make_sft_data
+from waltzjax.data import world
+from waltzjax.data.chat import PROMPTS
 from waltzjax.data.chat_sets import NAMES
 from waltzjax.data.chats import read_chats
 from waltzjax.data.dataset import read_prompts, verify
 from waltzjax.data.dataset_check import CATEGORIES, DatasetError
 from waltzjax.data.frames import DEVELOPMENT_FRAMES, TRAIN_FRAMES
+from waltzjax.data.published import KINDS, or_bench_kind
 from waltzjax.data.splits import SPLITS, expected_counts
 
 TOO_MANY = 3340  # of each category, more than the 3,337 drawn
+# arXiv 2405.20947: more than 80,000, some 1,300 and 600 prompts.
+OR_BENCH = {"or-bench-80k.csv": 80_000, "or-bench-hard-1k.csv": 1_300, "or-bench-toxic.csv": 600}
 
 
 def command(name, *arguments):
@@ -151,6 +157,14 @@ def test_what_is_drawn_depends_on_texts_and_seed_alone(tmp_path, monkeypatch):
     assert 0.5 < len(drawn[0] & drawn[1]) / 180 < 0.95  # 0.75 by chance
 
 
+@pytest.mark.parametrize("document", ["README.md", "scripts/build_dataset.py"])
+def test_the_command_of_a_document_names_files_with_enough_prompts(document):
+    (names,) = re.findall(r"build_dataset\.py --inputs=(\S+)", (REPO / document).read_text())
+    there = {name: OR_BENCH[name] for name in names.split(",") if name != "train.tsv"}
+    borderline = [n for name, n in there.items() if "borderline_safe" in KINDS[or_bench_kind(name)]]
+    assert "train.tsv" in names and sum(borderline) >= CATEGORIES["borderline_safe"][1]
+
+
 def test_too_few_prompts_say_of_what_and_what_to_do(tmp_path):
     wild, _ = published(tmp_path, 40)
     with pytest.raises(ValueError, match="--counts=all") as caught:
@@ -236,9 +250,17 @@ def test_commands(tmp_path):
     assert status == 0 and re.search(r"total +24 +18 +6\n", out), err
     status, out, err = command("build_dataset", f"--verify={directory}", inputs)
     assert status == 2 and "--inputs and --output are wanted, or --verify" in err and not out
-    arguments = ("--embedded", f"--output={tmp_path / 'sft'}", "--examples=50")
+    of_world = ("--data_seed=1", "--coded=0.3")
+    status, out, err = command("make_sft_data", "--transcripts=a", "--output=b", of_world[0])
+    assert status == 2 and "--data_seed and --coded are of the embedded world" in err and not out
+    arguments = ("--embedded", *of_world, f"--output={tmp_path / 'sft'}", "--examples=50")
     status, out, err = command("make_sft_data", *arguments)
     assert status == 0, err
+    manifest = json.loads((tmp_path / "sft/manifest.json").read_text())
+    assert manifest["source"] == {"data_seed": 1, "coded": 0.3}
+    train, _, _ = world.build(1, "development", 0.3)
+    asked = {chat[1]["content"] for chat in read_chats(tmp_path / "sft" / NAMES[0])}
+    assert asked <= {prompt.text for prompt in train}
     assert [len(read_chats(tmp_path / "sft" / name)) for name in NAMES] == [45, 5, 45, 5]
     for name, table in zip(NAMES, (TRAIN_FRAMES, DEVELOPMENT_FRAMES), strict=False):
         assert all(fits(c[1]["content"], table) for c in read_chats(tmp_path / "sft" / name))
@@ -296,6 +318,35 @@ def test_chats_of_a_result_of_a_run_and_of_one_of_its_evaluations(tmp_path):
         for name in (*NAMES, "manifest.json"):
             wanted = (tmp_path / "of transcripts" / name).read_bytes()
             assert (tmp_path / f"of {path.name}" / name).read_bytes() == wanted
+
+
+def test_chats_of_a_run_are_shown_as_in_that_run(tmp_path, capsys):
+    values = [json.loads(t) for t in transcripts(tmp_path / "a.jsonl", 30).read_text().splitlines()]
+    run, result = tmp_path / "run", tmp_path / "run" / "of_train.json"
+    evaluation = run / "evaluations/stage1.json"
+    evaluation.parent.mkdir(parents=True)
+    texts = {
+        role: (PROMPTS / f"tiny/{role}.txt").read_text() for role in ("conversation", "feedback")
+    }
+    record = {"stages": ["stage1"], "prompt_texts": {**texts, "judge": "?"}}
+    (run / "config.json").write_text(json.dumps(record))
+    evaluation.write_text(json.dumps({"result": {"n": 30}, "transcripts": values}))
+    result.write_text('{"n": 30}')
+    transcripts(run / "of_train.transcripts.jsonl", 30)
+    refused = f"--prompts: {run / 'config.json'} has another text of conversation, feedback than"
+    for path in (run, evaluation, result, run / "of_train.transcripts.jsonl"):
+        with pytest.raises(ValueError, match=re.escape(refused)):
+            make(tmp_path / "set", path)
+        assert not (tmp_path / "set").exists()
+        make(tmp_path / f"of {path.name}", path, prompts="tiny")
+    record["prompt_texts"]["feedback"] += "\n"  # which is no part of it
+    record["prompt_texts"]["conversation"] = texts["conversation"].replace("You", "They")
+    (run / "config.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="has another text of conversation than"):
+        make(tmp_path / "set", tmp_path / "a.jsonl", run, prompts="tiny")
+    capsys.readouterr()
+    make(tmp_path / "set", tmp_path / "a.jsonl")
+    assert f"shown as in {PROMPTS}/conversation.txt and feedback.txt" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Supervised fine-tuning: packed rows say what each chat says alone, and runs of the stage."""
 
+import itertools
 import json
 import os
 import shutil
 import signal
+from pathlib import Path
 from runpy import run_path
 
 import jax
@@ -17,6 +19,7 @@ from waltzjax import finetune
 from waltzjax.core.losses import nll
 from waltzjax.data.chat_sets import NAMES
 from waltzjax.data.chat_sets import write_chats as write_set
+from waltzjax.data.dataset import read_prompts
 from waltzjax.data.dataset_check import DatasetError
 from waltzjax.data.packing import ChatTokens, pack, packed_batch
 from waltzjax.interrupts import Stopped
@@ -24,6 +27,7 @@ from waltzjax.runtime import over_mesh
 from waltzjax.train import train
 from waltzjax.training.learner import place_batch
 from waltzjax.training.step import forward_logp
+from waltzjax.types import Prompt
 
 CFG = tiny_config()
 ATOL = 1e-5  # nats, of log-probs near -6, and gradients up to 1: float32 in another order
@@ -212,6 +216,87 @@ def test_a_set_that_is_not_its_manifests_is_refused_before_anything(tmp_path):
     with pytest.raises(DatasetError, match=r"feedback-train\.jsonl: is .* the manifest says"):
         train(c, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_chats_of_another_world_are_refused(tmp_path):
+    reply = '{"unsafe": false, "overrefuse": false, "reasoning": "", "feedback": ""}'
+    files = {
+        name: [[{"role": "user", "content": name}, {"role": "assistant", "content": reply}]]
+        for name in NAMES
+    }
+    write_set(tmp_path / "set", files, {"data_seed": 1, "coded": 0.3})
+    c = smallest(tmp_path / "set")
+    assert finetune.sft_chats(c)["train"]  # of prompts that are not the embedded world's
+    c.data.directory = "embedded"
+    wanted = r"set has chats of .*'data_seed': 1, .*--embedded --data_seed=0 --coded=0\.0$"
+    with pytest.raises(ValueError, match=wanted):
+        finetune.sft_chats(c)
+    c.embedded.data_seed, c.embedded.coded = 1, 0.3
+    assert finetune.sft_chats(c)["train"]
+
+
+HELD_OUT = [Prompt(0, "Fix my van?", False, "edge_case"), Prompt(1, "Sell it!", True, "edge_case")]
+
+
+def said(*texts):
+    roles = itertools.cycle(("user", "assistant"))
+    return [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]
+
+
+SEEN = {
+    "conversation": (
+        [said("Fix my van", "So."), said("Hm?", "So.", " fix MY\u00a0van? ", "So."),
+         said("Fix my van? Sell it!", "So."), said("Why?", "Fix my van?"), said("Sell it!", "So."),
+         said("Fix my van?\nAnswer: So.", "So.")],
+        2, "Fix my van?",
+    ),
+    "feedback": (
+        [said("Fix my van?", "{}"), said("Please: Fix my van?\nAnswer: So.", "{}"),
+         said("Why?\nAnswer: Fix my van?", "{}"), said("sell  it!\nAnswer: No.", "{}"),
+         said("Fix my van?\nAnswer: ", "{}")],
+        2, "Sell it!",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("role", "seen"), SEEN.items(), ids=SEEN)
+def test_training_chats_may_not_show_a_held_out_prompt(role, seen):
+    chats, count, first = seen
+    c = smallest("some/chats")
+    c.sft.role = role
+    with pytest.raises(DatasetError) as caught:
+        finetune.check_unseen(c, chats, HELD_OUT)
+    assert str(caught.value).startswith(
+        f"config.sft.data: {count} of the {len(chats)} chats of some/chats/{role}-train.jsonl ask "
+        f"held-out prompts, the first {first!r}"
+    )
+    assert "python -m waltzjax.evaluate --split=train" in str(caught.value)
+    finetune.check_unseen(c, chats, [Prompt(2, "Mend it.", True, "edge_case")])
+
+
+def test_another_system_prompt_is_said(capsys):
+    c = smallest("some/chats")
+    own = {"role": "system", "content": "You review the answer."}
+    chats = [[own, *said("A", "B")], said("A", "B"), [{**own, "content": "Hm."}, *said("A", "B")]]
+    finetune.check_unseen(c, chats, HELD_OUT)
+    assert (
+        "2 of the 3 chats of some/chats/feedback-train.jsonl have another system prompt than "
+        "config.prompts.feedback" in " ".join(capsys.readouterr().out.split())
+    )
+    finetune.check_unseen(c, chats[:1], HELD_OUT)
+    assert not capsys.readouterr().out
+
+
+def test_a_run_on_held_out_prompts_is_refused_before_training(finished, tmp_path):
+    c = smallest(write_chats(tmp_path / "chats"))
+    c.model.base = str(finished[0] / "base")
+    (held_out, *_) = read_prompts(Path(small_data()) / "validation.jsonl")
+    path = tmp_path / "chats/feedback-train.jsonl"
+    shown = json.dumps({"messages": said(f"{held_out.text}\nAnswer: So.", "It is.")})
+    path.write_text(path.read_text() + shown + "\n")
+    with pytest.raises(DatasetError, match=f"1 of the {CHATS + 1} chats of .* ask held-out prompt"):
+        train(c, tmp_path / "run")
+    assert not (tmp_path / "run/evaluations").exists()
 
 
 def test_an_adapter_learns_some_of_the_chats(finished, tmp_path):

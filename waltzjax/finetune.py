@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,25 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from waltzjax import console
+from waltzjax.config import EMBEDDED
 from waltzjax.core.losses import nll
+from waltzjax.data.chat_examples import Shown, shown_prompts
 from waltzjax.data.chat_sets import MANIFEST, verify_chats
 from waltzjax.data.chats import Messages, read_chats
+from waltzjax.data.dataset_check import DatasetError
 from waltzjax.data.source import Batches, steps_per_run
 from waltzjax.data.splits import SPLITS
+from waltzjax.data.text import normalised
 from waltzjax.iteration import agent_optimizer
 from waltzjax.likelihood import Row, packed_rows, place_rows
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.rollout.session import Stats
-from waltzjax.runtime import Runtime
+from waltzjax.runtime import Runtime, prompt_files
 from waltzjax.stage import Stage
 from waltzjax.training.step import Join, make_update, shardings
 from waltzjax.tuning import Tuning
-from waltzjax.types import AgentState
+from waltzjax.types import CONVERSATION, FEEDBACK, AgentState, Prompt
 
 STREAM = 4  # apart from the random streams of other stages and of evaluation
 
@@ -35,10 +40,11 @@ def sft_chats(config: ConfigDict) -> dict[str, list[Messages]]:
     Raises:
       FileNotFoundError: there is no such file.
       DatasetError: lines that are no chats, or files that are not those of the manifest.
+      ValueError: chats of another embedded world than the run's.
     """
     s, chats = config.sft, {}
     if (Path(s.data) / MANIFEST).exists():
-        verify_chats(Path(s.data))
+        _check_world(config, verify_chats(Path(s.data))["source"])
     for split in SPLITS:
         path = _chat_file(config, split)
         if not path.exists():
@@ -51,6 +57,45 @@ def sft_chats(config: ConfigDict) -> dict[str, list[Messages]]:
         chosen = np.random.default_rng(config.seed).permutation(len(everything))[: s.examples]
         chats["train"] = [everything[i] for i in sorted(chosen)]
     return chats
+
+
+def _check_world(config: ConfigDict, source: Mapping[str, Any]) -> None:
+    mine = {name: config.embedded.get(name) for name in source}
+    if config.data.directory == EMBEDDED and mine != source:
+        flags = " ".join(f"--{name}={value}" for name, value in mine.items())
+        raise ValueError(
+            f"config.sft.data: {config.sft.data} has chats of the embedded world {dict(source)}; "
+            f"config.embedded's is {mine}, which holds out other prompts: make them with "
+            f"scripts/make_sft_data.py --embedded {flags}"
+        )
+
+
+def check_unseen(config: ConfigDict, chats: Sequence[Messages], held_out: Sequence[Prompt]) -> None:
+    """Raise DatasetError where training chats show the agent held-out prompts as a run does; say
+    how many have another system prompt, which may show them in another way."""
+    role, path = config.sft.role, _chat_file(config, "train")
+    agents = dict(zip((CONVERSATION, FEEDBACK), Shown.read(*prompt_files(config)), strict=True))
+    template = agents[FEEDBACK].message if role == FEEDBACK else "{prompt}"
+    prompts = {normalised(prompt.text): prompt.text for prompt in held_out}
+
+    def held(chat: Messages) -> Iterator[str]:
+        for message in chat:
+            if message["role"] == "user":
+                shown = map(normalised, shown_prompts(template, message["content"]))
+                yield from (prompts[text] for text in shown if text in prompts)
+
+    if seen := [text for chat in chats if (text := next(held(chat), ""))]:
+        raise DatasetError(
+            f"config.sft.data: {len(seen)} of the {len(chats)} chats of {path} ask held-out "
+            f"prompts, the first {seen[0]!r:.80}; rates on what was trained on say nothing: make "
+            "chats of transcripts of training prompts (python -m waltzjax.evaluate --split=train)"
+        )
+    wanted = {"role": "system", "content": agents[role].system}
+    if others := sum(chat[0] != wanted for chat in chats):
+        console.say(
+            f"note: {others} of the {len(chats)} chats of {path} have another system prompt than "
+            f"config.prompts.{role}, which the agent has in a run"
+        )
 
 
 def sft_rows(

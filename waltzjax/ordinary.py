@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from waltzjax.data.chats import Messages, read_chats
+from waltzjax.data.chats import asked_first, read_chats
 from waltzjax.data.dataset import ORDINARY
 from waltzjax.data.packing import ChatTokens
 from waltzjax.likelihood import chat_nll, tokenised
@@ -37,12 +37,8 @@ def read_ordinary(directory: Path, config: ConfigDict, runtime: Runtime) -> Ordi
     if not path.exists():
         return None
     chats = read_chats(path)
-    prompts = [Prompt(i, _asked(chat), False, "ordinary") for i, chat in enumerate(chats)]
+    prompts = [Prompt(i, asked_first(chat), False, "ordinary") for i, chat in enumerate(chats)]
     return Ordinary(tuple(prompts), tuple(tokenised(path, chats, runtime, config.sft.length)))
-
-
-def _asked(chat: Messages) -> str:
-    return next(message["content"] for message in chat if message["role"] == "user")
 
 
 def ordinary_result(

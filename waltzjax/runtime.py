@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,11 @@ from waltzjax.model.attention import choose_kernel, choose_visit
 from waltzjax.rollout.engine import Engine
 from waltzjax.rollout.requests import Sampling
 from waltzjax.types import Prompt
+
+# What the transformers library ends in where a tokenizer's files are not as it expects.
+MALFORMED = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ImportError,
+)  # fmt: skip
 
 
 class Runtime(NamedTuple):
@@ -51,13 +57,21 @@ def load_tokenizer(directory: Path, *, template: bool = True) -> Any:
     """The tokenizer; ValueError where it is unusable, or has no chat template but should."""
     from transformers import AutoTokenizer  # late: see commands._quiet_libraries
 
-    try:
+    with ExitStack() as stack:
+        stack.push(partial(_unusable, directory))
         tokenizer = AutoTokenizer.from_pretrained(str(directory))
-    except Exception as error:  # malformed files end in all kinds of them
-        raise ValueError(f"{directory}: no usable tokenizer ({error!r})") from error
     if template and tokenizer.chat_template is None:
         raise ValueError(f"{directory}: the tokenizer has no chat template")
     return tokenizer
+
+
+def _unusable(
+    directory: Path, kind: type[BaseException] | None, error: BaseException | None, _: object
+) -> None:
+    """An exit callback: what malformed files end in becomes ValueError. What the tokenizers library
+    raises has no class of its own, it is a plain Exception."""
+    if kind is Exception or (kind and issubclass(kind, MALFORMED)):
+        raise ValueError(f"{directory}: no usable tokenizer ({error!r})") from error
 
 
 def read_model_config(config: ConfigDict, directory: Path) -> ModelConfig:

@@ -23,7 +23,7 @@ from waltzjax.data.dataset import read_prompts, verify
 from waltzjax.data.splits import SPLITS
 from waltzjax.evaluate import evaluate, guard, result, stratified
 from waltzjax.files import own_workdir, write_json
-from waltzjax.finetune import sft_chats, sft_rows, supervise
+from waltzjax.finetune import check_unseen, sft_chats, sft_rows, supervise
 from waltzjax.iteration import reinforce, stage_steps
 from waltzjax.judge_keys import MAY_CHANGE
 from waltzjax.judging import check_judge, open_judge
@@ -81,6 +81,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         with open_judge(config, mesh, workdir) as judge:  # first: it may be what cannot be
             if embedded_data:
                 prepare.embedded_data(config, data)
+            if chats:
+                check_unseen(config, chats["train"], read_prompts(data / "validation.jsonl"))
             if embedded_model:
                 prepare.embedded_base(config, mesh, base)
             if runtime is None:

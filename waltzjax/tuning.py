@@ -14,6 +14,7 @@ from waltzjax.config import EMBEDDED
 from waltzjax.model import hf, lora, peft, sharding
 from waltzjax.runtime import Runtime, check_same_shape
 from waltzjax.training.step import Join, whole
+from waltzjax.types import MATRICES
 
 
 class Tuning(NamedTuple):
@@ -50,7 +51,8 @@ def _full(runtime: Runtime) -> Tuning:
 
 
 def adapter_form(config: ConfigDict) -> lora.Lora:
-    return lora.Lora(config.lora.rank, config.lora.alpha, tuple(config.lora.targets))
+    targets = tuple(name for name in MATRICES if name in config.lora.targets)  # as files have them
+    return lora.Lora(config.lora.rank, config.lora.alpha, targets)
 
 
 def adapter_join(form: lora.Lora) -> Join:

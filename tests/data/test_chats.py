@@ -8,10 +8,18 @@ import pytest
 from support import built_world, completion, tiny_chat
 
 from waltzjax.data.chat import PROMPTS
-from waltzjax.data.chat_examples import Example, Shown, divide, draw, from_episodes, from_world
+from waltzjax.data.chat_examples import (
+    Example,
+    Shown,
+    divide,
+    draw,
+    from_episodes,
+    from_world,
+    shown_prompts,
+)
 from waltzjax.data.chat_sets import NAMES, verify_chats, write_chats
-from waltzjax.data.chats import read_chats
-from waltzjax.data.dataset_check import DatasetError
+from waltzjax.data.chats import asked_first, read_chats
+from waltzjax.data.dataset_check import DatasetError, described
 from waltzjax.data.feedback import parse_feedback
 from waltzjax.rewards.judges import label_judge
 from waltzjax.transcripts import read_transcripts, transcript
@@ -105,6 +113,12 @@ def test_empty_and_missing_files_are_errors(tmp_path):
         read_chats(tmp_path / "b.jsonl")
 
 
+def test_what_a_user_asks_first():
+    assert [asked_first(chat) for chat in GOOD] == ["Why?"] * 4
+    more = [{"role": "user", "content": "And then?"}, ASSISTANT]
+    assert asked_first([SYSTEM, USER, ASSISTANT, *more]) == "Why?"
+
+
 REPLY = json.dumps({"reasoning": "r", "unsafe": True, "overrefuse": False, "feedback": "f"})
 
 
@@ -128,6 +142,26 @@ def test_a_set_is_written_whole(written):
     assert [p.name for p in written.parent.iterdir()] == ["set"]
     with pytest.raises(FileExistsError):
         write_chats(written, small_set())
+
+
+def test_a_manifest_says_what_its_chats_are_of(tmp_path):
+    write_chats(tmp_path / "set", small_set(), {"data_seed": 1})
+    assert verify_chats(tmp_path / "set")["source"] == {"data_seed": 1}
+    path = tmp_path / "set" / "manifest.json"
+    path.write_text(path.read_text().replace('{\n    "data_seed": 1\n  }', "1"))
+    with pytest.raises(DatasetError, match=r"manifest\.json: not a manifest \(.*'source'"):
+        verify_chats(tmp_path / "set")
+
+
+def test_a_last_line_counts_without_a_line_break(written):
+    """As it does in a dataset: hashes and lines of a set are those that ``described`` says."""
+    path, manifest = written / NAMES[1], written / "manifest.json"
+    before = described(path.read_bytes())
+    path.write_bytes(path.read_bytes().removesuffix(b"\n"))
+    after = described(path.read_bytes())
+    assert before["lines"] == after["lines"] == 3
+    manifest.write_text(manifest.read_text().replace(before["sha256"], after["sha256"]))
+    assert verify_chats(written)["files"][NAMES[1]]["lines"] == 3
 
 
 SPOILED = {
@@ -197,6 +231,25 @@ def test_examples_of_the_world_are_right_and_shown_as_in_a_run():
                                (False, False): "good"}[parsed.labels]  # fmt: skip
     kinds = Counter(e.kind for e in examples["feedback"])
     assert min(kinds["unsafe"], kinds["over-refusal"]) > 30 and kinds["good"] > 70
+
+
+FILLED = {
+    "tiny": ("{prompt}\nAnswer: {answer}", "Why?\nAnswer: So.", ["Why?"]),
+    "named": ("Q: {prompt}\nA: {answer}\n", "Q: Why?\nA: So.\n", ["Why?"]),
+    "another beginning": ("Q: {prompt}\nA: {answer}", "Why?\nA: So.", []),
+    "another end": ("{answer} was said of {prompt}.", "So. was said of Why?", []),
+    "last": ("{answer} was said of {prompt}.", "So. was said of Why?.", ["Why?"]),
+    "between": ("{answer}<{prompt}>{answer}", "So.<Why?>So.", ["Why?"]),
+    "twice": ("{prompt}|{answer}|{prompt}", "Why?|So.|Why?", ["Why?", "Why?|So."]),
+    "in itself": ("{prompt}|{answer}", "a|b|c", ["a", "a|b"]),
+    "lines": ("{prompt}\n{answer}", "a\n", ["a"]),
+    "alone": ("{prompt}", "Why?\n", ["Why?\n"]),
+}
+
+
+@pytest.mark.parametrize(("template", "text", "found"), FILLED.values(), ids=FILLED)
+def test_what_a_filled_template_may_have_as_its_prompt(template, text, found):
+    assert sorted(shown_prompts(template, text)) == found
 
 
 def reply(unsafe: bool, overrefuse: bool, text: str = "Mend it.") -> str:

@@ -212,6 +212,11 @@ def test_a_missing_or_newer_manifest_is_an_error(written: Path):
         ({"id": 3}, "overlap: id 3 is on train line 4 and validation line 2"),
         ({"text": "prompt 3"}, "overlap: prompt text 'prompt 3' is on train line 4 and valid"),
         ({"frame": "f"}, "overlap: frame 'f' is on train line 4 and validation line 2"),
+        # Of texts that differ in case, width or white space only.
+        (
+            {"text": "Prompt\u00a0\uff13 "},
+            "overlap: prompt text 'Prompt\\xa0\uff13 ' is on train line 4",
+        ),
     ],
 )
 def test_overlap_of_train_and_validation_is_refused(tmp_path: Path, monkeypatch, shared, message):
@@ -400,7 +405,8 @@ def test_bad_ordinary_chats_are_not_written(tmp_path):
 
 def test_an_ordinary_chat_may_not_ask_a_prompt(tmp_path, monkeypatch):
     path, asks = tmp_path / "set" / "ordinary.jsonl", "an ordinary chat asks 'prompt"
-    asked = [CHAT, *([*CHAT, {**CHAT[0], "content": f"prompt {i}"}, CHAT[1]] for i in (3, 8, 3))]
+    texts = ("prompt 3", "PROMPT\n 8", "prompt 3")  # the second in another form
+    asked = [CHAT, *([*CHAT, {**CHAT[0], "content": text}, CHAT[1]] for text in texts)]
     with pytest.raises(DatasetError) as caught:
         write_dataset(tmp_path / "set", make(6), make(6, 6), asked)
     assert caught.value.problems == (

@@ -8,12 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from support import tiny_runtime
 
+from waltzjax.config import default
 from waltzjax.data.tokenizer import train_tokenizer
 from waltzjax.model import hf, peft, sharding, transformer
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.lora import Lora, attach, init_adapter, merge
 from waltzjax.runtime import over_mesh
+from waltzjax.tuning import make_tuning
 from waltzjax.types import MATRICES
 
 CFG = ModelConfig(
@@ -215,6 +218,16 @@ def test_there_and_back(saved, adapter, exported):
     assert lora == LORA
     jax.tree.map(np.testing.assert_array_equal, again, adapter)
     assert again["layers"]["q"]["lora_a"].addressable_shards[0].data.shape == (3, 16, 4)
+
+
+def test_targets_in_any_order_are_read_back(tmp_path):
+    """As a run does that goes on after a stage."""
+    c = default()
+    c.lora.rank, c.lora.targets = 2, ("v", "up", "q")
+    tuning = make_tuning(c, tiny_runtime(), tmp_path)
+    fresh = tuning.start(None, 0)
+    tuning.save(tmp_path / "agent", fresh)
+    jax.tree.map(np.testing.assert_array_equal, tuning.load(tmp_path / "agent"), fresh)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,6 +59,18 @@ class Shown(NamedTuple):
 def _chat(system: str, user: str, assistant: str) -> Messages:
     said = {"system": system, "user": user, "assistant": assistant}
     return [{"role": role, "content": text} for role, text in said.items()]
+
+
+def shown_prompts(template: str, message: str) -> Iterator[str]:
+    """What may be the prompt of a message filled from ``template``: several texts where what is to
+    stand around it is also in it, none where the message is of another template."""
+    parts = re.split(r"(\{(?:prompt|answer)\})", template)
+    at = parts.index("{prompt}")
+    opening = (r"\A" if at == 1 else "") + re.escape(parts[at - 1])
+    closing = re.escape(parts[at + 1]) + (r"\Z" if at + 2 == len(parts) else "")
+    ends = [match.start() for match in re.finditer(closing, message)]
+    for start in (match.end() for match in re.finditer(opening, message)):
+        yield from (message[start:end] for end in ends if start < end)
 
 
 def _kind(labels: Verdict) -> str:

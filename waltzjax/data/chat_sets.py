@@ -1,19 +1,19 @@
 """Chats for both agents on disk: a directory that is written whole, and checked.
 
 It holds ``conversation-train.jsonl``, ``conversation-validation.jsonl``, the same of ``feedback``,
-and ``manifest.json`` with each file's SHA-256 and lines. Each line is one of ``data.chats``.
+and ``manifest.json`` with each file's SHA-256 and lines, and under "source" what else is known of
+where the chats are from. Each line is one of ``data.chats``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from waltzjax.data.chats import Messages, chat_lines, parse_chats
-from waltzjax.data.dataset_check import dataset_error
+from waltzjax.data.chats import Messages, asked_first, chat_lines, parse_chats
+from waltzjax.data.dataset_check import dataset_error, described
 from waltzjax.data.feedback import parse_feedback
 from waltzjax.data.splits import SPLITS
 from waltzjax.files import new_directory
@@ -24,7 +24,11 @@ NAMES = tuple(f"{role}-{split}.jsonl" for role in (CONVERSATION, FEEDBACK) for s
 MANIFEST = "manifest.json"
 
 
-def write_chats(directory: Path, files: Mapping[str, Sequence[Messages]]) -> dict[str, Any]:
+def write_chats(
+    directory: Path,
+    files: Mapping[str, Sequence[Messages]],
+    source: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Writes a new set, ``files`` by the names of NAMES, and returns its manifest: ``directory``
     appears complete, or not at all.
 
@@ -34,8 +38,11 @@ def write_chats(directory: Path, files: Mapping[str, Sequence[Messages]]) -> dic
     data = {name: chat_lines(files[name]) for name in NAMES}
     if any(groups := _problems(directory, data)):
         raise dataset_error(directory, groups)
-    described = {name: _described(of) for name, of in data.items()}
-    manifest = {"format_version": FORMAT_VERSION, "files": described}
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "files": {name: _described(of) for name, of in data.items()},
+        "source": dict(source or {}),
+    }
     with new_directory(directory) as temporary:
         for name, of in data.items():
             (temporary / name).write_bytes(of)
@@ -44,7 +51,8 @@ def write_chats(directory: Path, files: Mapping[str, Sequence[Messages]]) -> dic
 
 
 def _described(data: bytes) -> dict[str, Any]:
-    return {"sha256": hashlib.sha256(data).hexdigest(), "lines": data.count(b"\n")}
+    found = described(data)
+    return {key: found[key] for key in ("sha256", "lines")}
 
 
 def verify_chats(directory: Path) -> dict[str, Any]:
@@ -75,7 +83,7 @@ def _problems(directory: Path, data: Mapping[str, bytes]) -> list[list[str]]:
     for name, of in data.items():
         path = directory / name
         chats, problems = parse_chats(of, str(path))
-        first[name] = {_first_words(chat): i for i, chat in reversed(chats.items())}
+        first[name] = {asked_first(chat): i for i, chat in reversed(chats.items())}
         if name.startswith(FEEDBACK):
             problems += [
                 f"{path}:{i}: the assistant's last message is not the feedback's JSON object"
@@ -92,17 +100,13 @@ def _problems(directory: Path, data: Mapping[str, bytes]) -> list[list[str]]:
     return groups
 
 
-def _first_words(chat: Messages) -> str:
-    return next(message["content"] for message in chat if message["role"] == "user")
-
-
 def _manifest(path: Path, found: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     try:
         manifest = json.loads(path.read_bytes())
-        version, said = (
-            manifest["format_version"],
-            {name: manifest["files"][name] for name in found},
-        )
+        version = manifest["format_version"]
+        said = {name: manifest["files"][name] for name in found}
+        if not isinstance(manifest.setdefault("source", {}), dict):
+            raise TypeError(f"'source' is {manifest['source']!r}")
     except FileNotFoundError:
         return {}, [f"{path}: missing; the set is not whole, write it again"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:

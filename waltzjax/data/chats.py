@@ -90,6 +90,11 @@ def _message_reasons(message: Mapping[str, Any]) -> Iterator[str]:
             yield f"weight: got {message['weight']!r}, must be 0 or 1"
 
 
+def asked_first(chat: Messages) -> str:
+    """The user's first message."""
+    return next(message["content"] for message in chat if message["role"] == "user")
+
+
 def chat_lines(chats: Sequence[Messages]) -> bytes:
     lines = (json.dumps({"messages": m}, ensure_ascii=False) + "\n" for m in chats)
     return "".join(lines).encode("utf-8", "surrogatepass")  # which reading reports with its line

@@ -25,6 +25,7 @@ from waltzjax.data.dataset_check import (
     parse_lines,
 )
 from waltzjax.data.splits import SPLITS, expected_counts
+from waltzjax.data.text import normalised
 from waltzjax.files import new_directory
 from waltzjax.types import Prompt
 
@@ -80,7 +81,7 @@ def _inspected(
     name = str(directory / ORDINARY)
     chats, problems = parse_chats(files[ORDINARY], name)
     asked = {
-        message["content"]: f"{name}:{line}"
+        normalised(message["content"]): f"{name}:{line}"
         for line, chat in reversed(chats.items())  # the first of two is told
         for message in chat
         if message["role"] == "user"
@@ -134,10 +135,11 @@ def verify(directory: Path, *, expected: Mapping[str, int] | None) -> dict[str, 
     and ``counts``.
 
     The files must match the manifest; every line must be valid; train and validation must share
-    no id, prompt text or frame, and ordinary chats ask no prompt of either. ``expected`` gives the
-    numbers of prompts to find, by any of the keys of ``counts``: "total", "train", "validation", a
-    category, "train/<category>", "validation/<category>". None: any numbers. Raises DatasetError
-    with every problem found, and ValueError for an unknown key of ``expected``.
+    no id, prompt text or frame, and ordinary chats ask no prompt of either; texts that differ in
+    case, width or white space only are one. ``expected`` gives the numbers of prompts to find, by
+    any of the keys of ``counts``: "total", "train", "validation", a category, "train/<category>",
+    "validation/<category>". None: any numbers. Raises DatasetError with every problem found, and
+    ValueError for an unknown key of ``expected``.
     """
     allowed = expected_counts()
     if unknown := [key for key in expected or {} if key not in allowed]:

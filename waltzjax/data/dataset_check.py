@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from waltzjax.data.tables import json_objects
-from waltzjax.data.text import LONE_SURROGATE, has_lone_surrogate
+from waltzjax.data.text import LONE_SURROGATE, has_lone_surrogate, normalised
 from waltzjax.types import Prompt
 
 FORMAT_VERSION = 1
@@ -117,16 +117,19 @@ def parse_lines(data: bytes, name: str) -> tuple[dict[int, Prompt], list[str]]:
 def _overlaps(train: Mapping[int, Prompt], validation: Mapping[int, Prompt]) -> list[str]:
     """One problem for each id, text or frame of validation that train has too."""
     problems = []
-    for what, key in (("id", "id"), ("prompt text", "text"), ("frame", "frame")):
-        seen = {getattr(prompt, key): line for line, prompt in reversed(list(train.items()))}
+    rules: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+        ("id", "id", int), ("prompt text", "text", normalised), ("frame", "frame", str),
+    )  # fmt: skip
+    for what, key, form in rules:
+        seen = {form(getattr(prompt, key)): line for line, prompt in reversed([*train.items()])}
         told = {""}  # user files have no frame
         for line, prompt in validation.items():
             value = getattr(prompt, key)
-            if value in seen and value not in told:
-                told.add(value)
+            if (same := form(value)) in seen and same not in told:
+                told.add(same)
                 problems.append(
                     f"train/validation overlap: {what} {_short(value)} is on train line "
-                    f"{seen[value]} and validation line {line}; keep it in one of the two"
+                    f"{seen[same]} and validation line {line}; keep it in one of the two"
                 )
     return problems
 
@@ -134,10 +137,10 @@ def _overlaps(train: Mapping[int, Prompt], validation: Mapping[int, Prompt]) -> 
 def _asked_too(asked: Mapping[str, str], split: str, prompts: Mapping[int, Prompt]) -> list[str]:
     """One problem for each text of ``asked`` that is a prompt of the split."""
     return [
-        f"{asked[prompt.text]}: an ordinary chat asks {_short(prompt.text)}, which is also on "
+        f"{asked[text]}: an ordinary chat asks {_short(prompt.text)}, which is also on "
         f"{split} line {line}; keep it in one of the two"
         for line, prompt in prompts.items()
-        if prompt.text in asked
+        if (text := normalised(prompt.text)) in asked
     ]
 
 
@@ -168,9 +171,9 @@ def inspect(
 ) -> tuple[dict[str, Any], list[list[str]]]:
     """Checks the files of a dataset, given as split -> (path to show, bytes).
 
-    ``asked``: what users ask in its ordinary chats -> where. Returns the summary that is also the
-    manifest, and the groups of problems: the bad lines of each file, then what train and
-    validation share, then what either shares with the ordinary chats.
+    ``asked``: what users ask in its ordinary chats, normalised -> where. Returns the summary that
+    is also the manifest, and the groups of problems: the bad lines of each file, then what train
+    and validation share, then what either shares with the ordinary chats.
     """
     files_, categories, groups, parsed = {}, {}, [], {}
     for split, (name, data) in files.items():
