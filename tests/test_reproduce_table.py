@@ -25,11 +25,18 @@ def results(f1):
 
 
 def test_intervals_of_several_seeds_are_students():
-    found = [{"base": results(f1)} for f1 in (1.0, 2.0, 3.0)]
+    found = [{"base": results(f1)} for f1 in (51.0, 52.0, 53.0)]
     f1 = summarise(found)["base"]["f1"]
     half = 4.303 / math.sqrt(3)  # t for 2 degrees of freedom, standard deviation 1
-    assert f1["mean"] == pytest.approx(2, abs=TOLERANCE) and f1["seeds"] == [1, 2, 3]
-    assert f1["interval"] == pytest.approx([2 - half, 2 + half], abs=TOLERANCE)
+    assert f1["mean"] == pytest.approx(52, abs=TOLERANCE) and f1["seeds"] == [51, 52, 53]
+    assert f1["interval"] == pytest.approx([52 - half, 52 + half], abs=TOLERANCE)
+
+
+def test_intervals_end_where_the_measure_does():
+    found = [{"base": {**results(f1), "ordinary_likelihood": f1}} for f1 in (1.0, 99.0)]
+    row = summarise(found)["base"]
+    assert row["f1"]["interval"] == [0, 100]
+    assert row["ordinary_likelihood"]["interval"] == [0, pytest.approx(50 + 12.706 * 49)]
 
 
 def test_with_one_seed_they_are_those_of_the_prompts():
