@@ -23,7 +23,7 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_kernel
 from waltzjax.model.lora import Lora, init_adapter
 from waltzjax.model.sharding import row_groups
-from waltzjax.recipes import RECIPES
+from waltzjax.recipes import trained_roles
 from waltzjax.rollout.engine import Engine
 from waltzjax.runtime import make_engine
 from waltzjax.tuning import adapter_form
@@ -116,10 +116,6 @@ class Work(NamedTuple):
     phase: str  # prefill | decode | log-probs | update
     flops: float  # executed, with padding and what remat computes anew
     bytes: float
-
-
-def trained_roles(config: ConfigDict, stage: str) -> tuple[str, ...]:
-    return (config.sft.role,) if stage == SFT else RECIPES[stage](config).trained
 
 
 def update_shape(config: ConfigDict, mesh: Mesh, prompt_tokens: int) -> tuple[int, int, int]:

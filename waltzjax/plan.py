@@ -27,7 +27,7 @@ from ml_collections import ConfigDict, config_flags
 from waltzjax import commands, config_check, console
 from waltzjax.compiled import device_bytes, measure
 from waltzjax.config import SFT
-from waltzjax.cost import trained_roles, update_shape
+from waltzjax.cost import update_shape
 from waltzjax.finetune import sft_update
 from waltzjax.forecast import H100, PROMPTS, Device, predict
 from waltzjax.iteration import agent_learner, agent_optimizer
@@ -37,7 +37,7 @@ from waltzjax.model.attention import choose_visit
 from waltzjax.model.lora import init_adapter
 from waltzjax.model.transformer import init_params
 from waltzjax.plan_tables import Plan, show
-from waltzjax.recipes import RECIPES
+from waltzjax.recipes import RECIPES, trained_roles
 from waltzjax.rollout.engine import Engine
 from waltzjax.runtime import make_engine, over_mesh, read_model_config, sampling
 from waltzjax.training.learner import abstract, abstract_batch, abstract_state

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from waltzjax.config import SFT
 from waltzjax.core import advantages, losses
 from waltzjax.core.kl import adaptive_coefficient, kl_estimate
 from waltzjax.data.chat import Chat
@@ -158,3 +159,8 @@ RECIPES: dict[str, Callable[[ConfigDict], Recipe]] = {
     # The baseline without feedback: first answers alone, with the same reward.
     "single": partial(waltzrl, stage="single", trained=(CONVERSATION,), stream=5),
 }
+
+
+def trained_roles(config: ConfigDict, stage: str) -> tuple[str, ...]:
+    """Whom a stage of ``config.stages`` trains."""
+    return (config.sft.role,) if stage == SFT else RECIPES[stage](config).trained

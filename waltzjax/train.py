@@ -32,7 +32,7 @@ from waltzjax.loop import run_stage
 from waltzjax.model import hf, hf_config, sharding
 from waltzjax.ordinary import read_ordinary
 from waltzjax.processes import largest, wait, writes, writing
-from waltzjax.recipes import RECIPES
+from waltzjax.recipes import trained_roles
 from waltzjax.rewards.judges import Judge
 from waltzjax.runtime import (
     Runtime,
@@ -150,7 +150,7 @@ def _stages(
     for stage in config.stages:
         last = stage == config.stages[-1]
         directory = workdir if last else workdir / stage
-        roles = (config.sft.role,) if stage == SFT else RECIPES[stage](config).trained
+        roles = trained_roles(config, stage)
         done = [directory / role for role in roles]
         if all(d.exists() for d in done):
             trained = {**trained, **{d.name: tuning.load(d) for d in done}}
