@@ -11,6 +11,7 @@ from waltzjax.model.transformer import hidden_states
 from waltzjax.types import CONVERSATION, FEEDBACK, Completion, Episode, Prompt
 
 ATOL = 1e-5  # nats, of means near 0.1: float32 in another order
+LONGEST = 48  # tokens of a text; all are padded to it, and compiled once
 PROMPT = Prompt(0, "Is it fine?", False, "edge_case")
 WRITTEN = completion("No.", ids=())  # by no model
 
@@ -37,12 +38,14 @@ def episodes():
 
 
 def logp(runtime, params, text: Completion) -> np.ndarray:
-    ids = np.array([text.prompt_ids + text.token_ids], np.int32)
-    hidden = hidden_states(runtime.cfg, params, ids, np.array([ids.size], np.int32))
+    ids = text.prompt_ids + text.token_ids
+    padded = np.pad(np.array([ids], np.int32), ((0, 0), (0, LONGEST - len(ids))))
+    forward = jax.jit(hidden_states, static_argnums=0)
+    hidden = forward(runtime.cfg, params, padded, np.array([len(ids)], np.int32))
     logits = np.asarray(hidden[0], np.float64) @ np.asarray(params["embed"], np.float64).T
     shifted = logits - logits.max(-1, keepdims=True)
     every = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-    return every[np.arange(len(text.prompt_ids) - 1, ids.size - 1), text.token_ids]
+    return every[np.arange(len(text.prompt_ids) - 1, len(ids) - 1), text.token_ids]
 
 
 def test_it_is_the_mean_log_ratio_of_all_tokens_an_agent_said():

@@ -54,8 +54,9 @@ def by_numpy(runtime, params) -> float:
             # The turn's last token of the template is not the assistant's to say.
             said = 1 + next(j for j, t in enumerate(reply) if t in runtime.engine.stop_ids)
             ids = before + reply
-            text = np.array([ids], np.int32)
-            hidden = hidden_states(runtime.cfg, params, text, np.array([len(ids)], np.int32))
+            text = np.pad(np.array([ids], np.int32), ((0, 0), (0, 128 - len(ids))))
+            forward = jax.jit(hidden_states, static_argnums=0)  # compiled once, as all are padded
+            hidden = forward(runtime.cfg, params, text, np.array([len(ids)], np.int32))
             logits = np.asarray(hidden[0], np.float64) @ np.asarray(params["embed"], np.float64).T
             shifted = logits - logits.max(-1, keepdims=True)
             logp = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))

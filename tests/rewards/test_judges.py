@@ -247,6 +247,15 @@ def test_an_exception_of_the_caller_ends_all_threads(concurrency):
     assert broken.calls <= concurrency  # what had not begun never did
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises, which it does not in a shell's background job."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_a_wait_for_the_judge():
     broken, started = Broken(None, fails=-1), time.monotonic()
     timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
