@@ -5,6 +5,7 @@ Array names end in their dimensions, one letter each, as in the einsum strings:
     B rows          T tokens of a row     M microbatches     V vocabulary
     D model width   F MLP width           L layers           S cached positions
     H query heads   J key/value heads     C head channels    G query heads a KV head (H = J * G)
+    P prompts       K samples a prompt    R reward signals
 
 A role is the name of an agent: ``"conversation"`` or ``"feedback"``; a single-policy run has one.
 """
@@ -12,6 +13,7 @@ A role is the name of an agent: ``"conversation"`` or ``"feedback"``; a single-p
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 CONVERSATION = "conversation"
@@ -87,6 +89,44 @@ class Episode:
     feedbacks: list[Completion] = dataclasses.field(default_factory=list)
     parsed: list[Feedback | None] = dataclasses.field(default_factory=list)
     verdicts: list[Verdict | None] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One line of a maths dataset; ``answer`` is the label that verification compares with."""
+
+    id: int
+    text: str
+    answer: str
+    subject: str = ""
+    level: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """One answer to a problem, scored.
+
+    ``signals`` are the reward signals by name: "verify", "format", "reflect" in [0, 1] and
+    "overlong" in [-1, 0]. ``parsed``: it names a final answer that could be read; ``timed_out``:
+    its verification took too long, and counts as wrong.
+    """
+
+    completion: Completion
+    signals: Mapping[str, float]
+    parsed: bool
+    timed_out: bool
+
+    @property
+    def right(self) -> bool:
+        return self.signals["verify"] == 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """All answers to one problem: K samples, which a group's baseline is taken over."""
+
+    problem: Problem
+    attempts: tuple[Attempt, ...]
 
 
 @dataclasses.dataclass(frozen=True)
