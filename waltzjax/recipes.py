@@ -128,12 +128,13 @@ def reinforce_pp(
 ) -> PolicyBatch:
     """Fill in advantages and importance weights of one role's batch; any leading axes."""
     shape = batch.action_BT.shape
-    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[batch.reward_B.ndim :]), batch)
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[batch.beta_B.ndim :]), batch)
     kl_BT = kl_estimate(flat.old_logp_BT, flat.ref_logp_BT, estimator)
     beta_B = flat.beta_B if kl_in == "reward" else jnp.zeros_like(flat.beta_B)
-    advantage_BT = advantages.reinforce_pp(
-        flat.reward_B, kl_BT, flat.action_BT, beta_B=beta_B, reward_clip=reward_clip
-    )
+    advantage_BT = advantages.token_advantages(
+        flat.reward_BT, kl_BT, flat.action_BT, flat.start_BT,
+        beta=beta_B[:, None], reward_clip=reward_clip, normalise=True,
+    )  # fmt: skip
     is_weight_BT = jnp.ones_like(flat.weight_BT)
     if is_cap:
         is_weight_BT = losses.truncated_importance(flat.old_logp_BT, flat.sampler_logp_BT, is_cap)
