@@ -56,17 +56,25 @@ def test_every_token_once_with_its_fields(weights, row_groups):
     found = texts(batch)
     assert len(found) == len(drawn) > np.count_nonzero(batch.length_B > 1)
     padded = pad_rows(drawn, multiple=8, weights=weights, truncated=True, max_new_tokens=LIMIT)
+    replies = sum(len(s.token_ids) for s in drawn)
     for b, s in enumerate(drawn):
-        got, first, end = found[s.prompt_ids[0]], len(s.prompt_ids), padded.length_B[b]
-        assert tuple(got["token_BT"]) == s.prompt_ids + s.token_ids
-        assert got["action_BT"].tolist() == [False] * first + [True] * len(s.token_ids)
-        assert set(got["reward_BT"][first:]) == {np.float32(s.reward)}
-        for name in FIELDS:
-            np.testing.assert_array_equal(got[name], getattr(padded, name)[b, :end])
+        got, first, new = found[s.prompt_ids[0]], len(s.prompt_ids), len(s.token_ids)
+        share = {"sequence": len(drawn) * new, "token": replies, "constant": len(drawn) * LIMIT}
+        want = {  # of the context, of each token of the reply
+            "token_BT": (s.prompt_ids, s.token_ids), "action_BT": ([False] * first, [True] * new),
+            "weight_BT": ([0] * first, [1 / share[weights]] * new),
+            "reward_BT": ([0] * first, [s.reward] * new), "reach_BT": ([np.inf] * first, s.reach),
+            "sampler_logp_BT": ([0] * first, s.sampler_logprobs),
+        }  # fmt: skip
+        assert got.keys() == want.keys()
+        for name, (context, reply) in want.items():
+            expected = np.array([*context, *reply]).astype(got[name].dtype)
+            np.testing.assert_array_equal(got[name], expected, name)
+            alone = getattr(padded, name)[b, : padded.length_B[b]]
+            np.testing.assert_array_equal(alone, expected, name)
     for name in ("weight_BT", "reward_BT", "sampler_logp_BT"):
         assert not getattr(batch, name)[~batch.action_BT].any()
     total = batch.weight_BT.astype(np.float64).sum()
-    replies = sum(len(s.token_ids) for s in drawn)
     want = replies / (len(drawn) * LIMIT) if weights == "constant" else 1
     assert total == pytest.approx(want, abs=WEIGHT_ATOL)
 
