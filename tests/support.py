@@ -16,7 +16,7 @@ from waltzjax.data.chat import PROMPTS, Chat, stop_ids
 from waltzjax.data.curriculum import tokenizer_texts
 from waltzjax.data.dataset import write_dataset
 from waltzjax.data.tokenizer import train_tokenizer
-from waltzjax.evaluate import stratified
+from waltzjax.data.splits import of_each_category
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.transformer import init_params
@@ -54,7 +54,7 @@ def small_data() -> str:
         ]
         for thing in ("van", "shed", "boat", "bike")
     ]
-    write_dataset(parent / "prompts", train[:64], stratified(validation, 12), ordinary)
+    write_dataset(parent / "prompts", train[:64], of_each_category(validation, 12), ordinary)
     return str(parent / "prompts")
 
 

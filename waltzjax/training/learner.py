@@ -88,7 +88,7 @@ def abstract_batch(
 ) -> PolicyBatch:  # fmt: skip
     """A ``device_batch`` of abstract arrays, ``rows`` x ``tokens`` in each microbatch."""
     where = sharding.rows_sharding(mesh, leading=1)
-    left_out = {"reach_BT": not truncated, "start_BT": not packed}
+    left_out = {"reach_BT": not truncated, "start_BT": not packed, "entropy_BT": True}
     kinds = dict.fromkeys(("token_BT", "length_B", "start_BT"), np.int32) | {"action_BT": np.bool_}
     fields = {
         name: jax.ShapeDtypeStruct(
