@@ -15,8 +15,8 @@ from waltzjax.data import world
 from waltzjax.data.chat import PROMPTS, Chat, stop_ids
 from waltzjax.data.curriculum import tokenizer_texts
 from waltzjax.data.dataset import write_dataset
-from waltzjax.data.tokenizer import train_tokenizer
 from waltzjax.data.splits import of_each_category
+from waltzjax.data.tokenizer import train_tokenizer
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.transformer import init_params

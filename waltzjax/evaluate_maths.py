@@ -1,7 +1,7 @@
 """Evaluate a model on maths problems: accuracy with intervals, by subject and level, predictions.
 
-    python -m waltzjax.evaluate_maths --config=configs/rlvr_multisignal.py --model=runs/rlvr/policy \\
-        --data=data/math500/test.jsonl --output=math500.json
+    python -m waltzjax.evaluate_maths --config=configs/rlvr_multisignal.py \\
+        --model=runs/rlvr/policy --data=data/math500/test.jsonl --output=math500.json
 
 Greedy, one answer a problem, unless --config.eval.temperature and --config.eval.samples say
 otherwise: avg@k. ``--data`` is JSON Lines with `problem` or `question`, and `answer`; "embedded"

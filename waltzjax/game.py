@@ -30,10 +30,11 @@ from waltzjax.recipes import RECIPES, trained_roles
 from waltzjax.rewards.judges import Judge
 from waltzjax.rolling import roll_game
 from waltzjax.runtime import Runtime, check_room, make_runtime, prompt_files
+from waltzjax.stage import Stage
 from waltzjax.task import Task
 from waltzjax.transcripts import transcript
-from waltzjax.tuning import check_starts, joined, make_tuning
-from waltzjax.types import CONVERSATION, FEEDBACK
+from waltzjax.tuning import Tuning, check_starts, joined, make_tuning
+from waltzjax.types import CONVERSATION, FEEDBACK, Prompt
 
 
 def game(config: ConfigDict, workdir: Path, mesh: Mesh) -> Task:
@@ -68,6 +69,18 @@ def game(config: ConfigDict, workdir: Path, mesh: Mesh) -> Task:
             return _stages(config, workdir, runtime, base, starts, data, chats, judge)
 
     return Task(record, run, partial(outcome.write, config, workdir))
+
+
+def game_stage(
+    config: ConfigDict, name: str, runtime: Runtime, tuning: Tuning, base: Any,
+    start: Mapping[str, Any], prompts: Sequence[Prompt], judge: Judge,
+) -> Stage:  # fmt: skip
+    """A stage of reinforcement in which episodes of the game are played; see ``reinforce``."""
+    recipe = RECIPES[name](config)
+    return reinforce(
+        config, name, recipe, runtime, tuning, base, start, prompts,
+        lambda _: partial(roll_game, config, runtime, recipe, judge),
+    )  # fmt: skip
 
 
 def _stages(
@@ -139,17 +152,9 @@ def _stages(
             made = (
                 supervise(config, runtime, tuning, params, rows)
                 if stage == SFT
-                else reinforce(
-                    config,
-                    stage,
-                    (recipe := RECIPES[stage](config)),
-                    runtime,
-                    tuning,
-                    params,
-                    trained,
-                    train_prompts,
-                    lambda _, of=recipe: partial(roll_game, config, runtime, of, judge),
-                )  # fmt: skip
+                else game_stage(
+                    config, stage, runtime, tuning, params, trained, train_prompts, judge
+                )
             )
             trained = run_stage(config, made, runtime.mesh, trained, workdir, judge.stop, validate)
         for role in trained if last else roles:

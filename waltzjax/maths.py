@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from waltzjax import console, maths_outcome
 from waltzjax.config import EMBEDDED, RLVR
 from waltzjax.data import maths_world
-from waltzjax.data.problems import read_problems, with_instruction
+from waltzjax.data.problems import read_problems, with_instruction, write_problems
 from waltzjax.data.splits import stratified
 from waltzjax.files import write_json
 from waltzjax.iteration import reinforce, stage_steps
@@ -47,6 +47,7 @@ def maths(config: ConfigDict, workdir: Path, mesh: Mesh) -> Task:
     def run() -> dict[str, Any]:
         if embedded:
             embedded_maths_base(config, mesh, base)
+        _keep_embedded(config, workdir, *problems)
         runtime = ready
         if runtime is None:
             runtime = make_runtime(config, base, mesh)
@@ -55,6 +56,19 @@ def maths(config: ConfigDict, workdir: Path, mesh: Mesh) -> Task:
             return _run(config, workdir, runtime, base, *problems, verifier)
 
     return Task(texts, run, partial(maths_outcome.write, config, workdir))
+
+
+def _keep_embedded(
+    config: ConfigDict, workdir: Path, train: Sequence[Problem], validation: Sequence[Problem]
+) -> None:
+    """Leave made problems as files, for people and for ``waltzjax.evaluate_maths``."""
+    files = ((config.problems.train, "train", train),
+             (config.problems.validation, "validation", validation))  # fmt: skip
+    for source, name, problems in files:
+        path = workdir / "data" / f"{name}.jsonl"
+        if source == EMBEDDED and writes() and not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            write_problems(path, problems)
 
 
 def training_problems(config: ConfigDict) -> list[Problem]:
@@ -85,11 +99,7 @@ def check_problems(
 ) -> None:  # fmt: skip
     """Raise ValueError unless every problem is as short as it must be, and leaves room for an
     answer."""
-    most, new, budget = (
-        config.problems.max_tokens,
-        config.rollout.max_new_tokens,
-        config.rl.token_budget,
-    )
+    most, new = config.problems.max_tokens, config.rollout.max_new_tokens
     for problems in lists:
         rows = runtime.chat.encode([runtime.chat.problem_text(p.text) for p in problems])
         longest, problem = max((len(row), p.id) for row, p in zip(rows, problems, strict=True))

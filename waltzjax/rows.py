@@ -1,4 +1,4 @@
-"""From what was rolled out and scored to single-agent rows, one scalar reward each, and to metrics."""
+"""From what was rolled out and scored to rows of one agent, one reward each, and to metrics."""
 
 from __future__ import annotations
 
