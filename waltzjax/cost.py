@@ -23,11 +23,10 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_kernel
 from waltzjax.model.lora import Lora, init_adapter
 from waltzjax.model.sharding import row_groups
-from waltzjax.recipes import trained_roles
+from waltzjax.recipes import trained_roles, turns
 from waltzjax.rollout.engine import Engine
 from waltzjax.runtime import make_engine
 from waltzjax.tuning import adapter_form
-from waltzjax.types import CONVERSATION, FEEDBACK
 
 # From NVIDIA's data sheets, SXM: dense bfloat16 TFLOP/s; GB/s.
 PEAK_TFLOPS = {"A100": 312.0, "H100": 989.4, "H200": 989.4, "B200": 2250.0}
@@ -140,10 +139,8 @@ def step_work(
     engine = make_engine(config, cfg, mesh, (0,), None)
     _check_room(config, engine, prompt_tokens)
     trains = trained_roles(config, stage)
-    rounds = config.rollout.t_max * (FEEDBACK in trains)
-    turns = {} if stage == SFT else {CONVERSATION: rounds + 1, FEEDBACK: rounds}
     adapter = adapter_weights(cfg, adapter_form(config)) if config.lora.rank else 0
-    for role, count in turns.items():
+    for role, count in turns(config, stage).items():
         for name, flops, read in _turn(config, engine, prompt_tokens, adapter):
             if count:
                 yield Work(role, name, count * flops / tensor, count * read / tensor)
@@ -190,7 +187,8 @@ def _turn(
     """(phase, FLOPs, bytes read) of one turn of all episodes, in a group of devices: in waves of as
     many rows as it has slots and pages for."""
     cfg, new = engine.cfg, config.rollout.max_new_tokens
-    weights, rows = weight_bytes(cfg, adapter), -(-config.rollout.batch // engine.groups)
+    weights, asked = weight_bytes(cfg, adapter), config.rollout.batch * config.rollout.group
+    rows = -(-asked // engine.groups)
     room = engine.pages // -(-(prompt_tokens + new) // engine.page_size)
     waves = -(-rows // min(engine.slots, room))
     head, prompt = head_weights(cfg), rows * prompt_tokens  # prefill makes no logits

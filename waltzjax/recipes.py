@@ -184,6 +184,16 @@ RECIPES: dict[str, Callable[[ConfigDict], Recipe]] = {
 }
 
 
+def turns(config: ConfigDict, stage: str) -> dict[str, int]:
+    """How many turns each role takes in an episode, at most; none where nothing is rolled out."""
+    if stage == SFT:
+        return {}
+    if stage == RLVR:
+        return {POLICY: 1}
+    rounds = config.rollout.t_max * (FEEDBACK in trained_roles(config, stage))
+    return {CONVERSATION: rounds + 1, FEEDBACK: rounds}
+
+
 def trained_roles(config: ConfigDict, stage: str) -> tuple[str, ...]:
     """Whom a stage of ``config.stages`` trains."""
     return (config.sft.role,) if stage == SFT else RECIPES[stage](config).trained
