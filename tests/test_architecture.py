@@ -31,6 +31,7 @@ LEVEL = {
     "rewards": 3,
     "training": 3,
     "transcripts": 3,
+    "predictions": 3,
     "evaluations": 4,
     "rows": 3.5,
     "recipes": 4,
@@ -76,7 +77,7 @@ CONFIG_ROOMS = {"config", "config_check", "recipes", "runtime"}
 LEAVES = {"console", "interrupts", "report"}  # import no room; only commands import them
 TEXT_ROOMS = {"data", "rewards"}
 NO_JAX = TEXT_ROOMS | {"files", "types"}  # these too: the text rooms import them
-NO_JAX |= {"transcripts", "evaluations"}  # text alone
+NO_JAX |= {"transcripts", "predictions", "evaluations"}  # text alone
 DEVICE_ROOMS = {"core", "model", "rollout", "training"}
 JAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "clu"}
 NEVER = {"torch", "tensorflow", "tests", "reference", "scripts", "configs", "third_party"}
