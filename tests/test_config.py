@@ -47,7 +47,7 @@ def test_full_size_numbers_are_the_papers():
     c = load(REPO / "configs/stage2.py")
     assert (c.rollout.batch, c.rl.microbatches, c.rollout.max_new_tokens) == (32, 4, 512)
     assert (c.optim.lr.conversation, c.optim.lr.feedback) == (5e-7, 5e-7)
-    assert set(c.rl.beta.to_dict().values()) == {0.01}
+    assert {c.rl.beta[stage] for stage in ("stage1", "stage2", "single")} == {0.01}
     assert (c.reward.alpha, c.reward.gamma, c.reward.lam.stage2) == (0.65, 0.1, 0.0)
     assert (c.rl.clip_low, c.rl.clip_high, c.train.epochs) == (0.2, 0.2, 5)
     assert load(REPO / "configs/stage1.py").stages == ("stage1",)
@@ -70,7 +70,11 @@ def test_the_runs_on_maths_have_the_sources_numbers():
         assert (c.train.checkpoint_every, c.train.validate_every) == (50, 50)
         assert not c.train.validate_first
     quick = load(REPO / "configs/rlvr_multisignal.py", "quick")
-    assert (quick.train.steps.rlvr, quick.rollout.max_new_tokens, quick.rollout.group) == (3, 512, 2)
+    assert (quick.train.steps.rlvr, quick.rollout.max_new_tokens, quick.rollout.group) == (
+        3,
+        512,
+        2,
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,10 +84,8 @@ def test_the_runs_on_maths_have_the_sources_numbers():
         ({"rollout.group": 1}, "rollout.group", "'grpo' needs >= 2"),
         ({"rl.token_budget": 2000}, "rl.token_budget", ">= config.problems.max_tokens"),
         ({"rl.token_budget": 0, "rl.microbatches": 5}, "rl.microbatches", "group = 256"),
-        ({"reward.signals.overlong": 1.0, "reward.overlong_buffer": 0}, "reward.overlong_buffer",
-         "needs >= 1"),
-        ({"reward.signals.overlong": 1.0, "reward.overlong_buffer": 2000},
-         "reward.overlong_buffer", "at most config.rollout.max_new_tokens"),
+        ({"reward.signals.overlong": 1.0}, "reward.overlong_buffer", "needs >= 1"),
+        ({"reward.overlong_buffer": 2000}, "reward.overlong_buffer", "at most config.rollout"),
         ({"eval.samples": 4}, "eval.samples", "config.eval.temperature is 0"),
         ({"problems.train": ""}, "problems", "files, or 'embedded'"),
         ({"train.resume": ""}, "train.resume", "auto, off and a run's directory"),

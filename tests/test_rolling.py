@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 from support import tiny_runtime
+from waltzjax.rewards.verifier import Verification
 
 from waltzjax import config
 from waltzjax.model.transformer import init_params
 from waltzjax.recipes import RECIPES
-from waltzjax.rewards.verifier import Verification
 from waltzjax.rolling import roll_maths
 from waltzjax.types import POLICY, Problem
 
@@ -107,7 +107,5 @@ def test_a_refill_of_the_same_problem_draws_other_answers():
     c = settings(**{"rl.refills": 1, "rollout.max_new_tokens": 12})
     same = problems("none")
     _, verifier, _ = roll(c, same, same)
-    first, second = (
-        sorted(t for t, _ in verifier.asked[i : i + GROUP]) for i in (0, GROUP)
-    )
+    first, second = (sorted(t for t, _ in verifier.asked[i : i + GROUP]) for i in (0, GROUP))
     assert first != second

@@ -110,7 +110,7 @@ def default() -> ConfigDict:
     c.reward.signals = ConfigDict({"verify": 1.0, "format": 0.5, "reflect": 0.5, "overlong": 0.0})
     # sum: of the weighted signals, one advantage | normalise: each signal's own advantage, summed.
     c.reward.order = "sum"
-    c.reward.overlong_buffer = 512  # the last tokens of max_new_tokens, over which overlong falls
+    c.reward.overlong_buffer = 0  # the last tokens of max_new_tokens, over which overlong falls
 
     c.verify = ConfigDict()  # answers that need more than a comparison of numbers, by math-verify
     c.verify.workers = 2  # processes

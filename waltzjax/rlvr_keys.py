@@ -29,7 +29,7 @@ def broken_rlvr_rules(c: Any) -> Iterator[str]:
         )
     if not any(c.reward.signals.values()):
         yield "config.reward.signals: all are 0, nothing would be rewarded"
-    if c.reward.overlong_buffer > c.rollout.max_new_tokens and c.reward.signals.overlong:
+    if c.reward.overlong_buffer > c.rollout.max_new_tokens:
         yield (
             f"config.reward.overlong_buffer: got {c.reward.overlong_buffer}, allowed is at most "
             f"config.rollout.max_new_tokens = {c.rollout.max_new_tokens}"

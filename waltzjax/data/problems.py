@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from waltzjax.data.dataset_check import dataset_error
 from waltzjax.data.tables import read_objects
 from waltzjax.data.text import LONE_SURROGATE, has_lone_surrogate
+from waltzjax.files import write_text
 from waltzjax.types import Problem
 
 TEXTS = ("problem", "question")
@@ -51,6 +53,15 @@ def read_problems(path: Path) -> list[Problem]:
     if bad:
         raise dataset_error(path, [bad])
     return found
+
+
+def write_problems(path: Path, problems: Sequence[Problem]) -> None:
+    """The problems as ``read_problems`` reads them; the file is whole or not there."""
+    lines = [
+        {"problem": p.text, "answer": p.answer, "subject": p.subject, "level": p.level}
+        for p in problems
+    ]
+    write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def with_instruction(text: str, instruction: str) -> str:
