@@ -111,12 +111,13 @@ def update(
             microbatches=config.rl.microbatches,
             multiple=config.rollout.length_multiple,
             weights=recipe.weights,
-            most_tokens=config.rollout.max_new_tokens,
+            max_new_tokens=config.rollout.max_new_tokens,
             max_length=runtime.cfg.max_positions,
             # Also where the judge left some open: one program.
             min_rows=config.rollout.batch * config.rollout.group,
             truncated=sampling(config, config.rollout.temperature).truncates,
             token_budget=config.rl.token_budget,
+            longest_text=runtime.cfg.longest_text,
         )
         after[role], of_role = learners[role].learn(agents[role], base, reference[role], batch)
         metrics |= {f"{name}/{role}": value for name, value in of_role.items()}

@@ -94,7 +94,7 @@ def make_runtime(config: ConfigDict, directory: Path, mesh: Mesh) -> Runtime:
     """Read a Hugging Face directory's config and tokenizer; no weights are loaded yet."""
     cfg = read_model_config(config, directory)
     tokenizer = load_tokenizer(directory)
-    chat = Chat.from_files(tokenizer, *prompt_files(config))
+    chat = Chat.from_files(tokenizer, *prompt_files(config), prompt_file(config, "maths"))
     stops = stop_ids(tokenizer, directory)
     return Runtime(mesh, over_mesh(cfg, mesh), chat, make_engine(config, cfg, mesh, stops, chat))
 
