@@ -17,12 +17,13 @@ from ml_collections import ConfigDict, config_flags
 
 from waltzjax import commands, config_check, console, maths_outcome
 from waltzjax.files import write_json
-from waltzjax.maths import check_problems, maths_runtime, validation_problems
+from waltzjax.maths import check_problems, validation_problems
 from waltzjax.maths_evaluation import evaluate_problems, result
 from waltzjax.model import hf_config, sharding
 from waltzjax.predictions import SUFFIX, write_predictions
 from waltzjax.processes import writes
 from waltzjax.rewards.verifier import Verifier
+from waltzjax.runtime import make_runtime
 from waltzjax.tuning import load_agents, model_directory
 from waltzjax.types import POLICY
 
@@ -40,7 +41,7 @@ def main() -> None:
     mesh = sharding.make_mesh(config.mesh)
     problems = validation_problems(config)
     directory = hf_config.resolve(f.model)
-    runtime = maths_runtime(config, model_directory(directory), mesh)
+    runtime = make_runtime(config, model_directory(directory), mesh)
     check_problems(config, runtime, problems)
     output.parent.mkdir(parents=True, exist_ok=True)
     with console.phase(f"loading {f.model}"):

@@ -39,7 +39,7 @@ def maths(config: ConfigDict, workdir: Path, mesh: Mesh) -> Task:
     embedded = config.model.base == EMBEDDED
     base = workdir / "base" if embedded else hf_config.resolve(config.model.base)
     problems = training_problems(config), validation_problems(config)
-    ready = None if embedded else maths_runtime(config, base, mesh)
+    ready = None if embedded else make_runtime(config, base, mesh)
     if ready:
         check_problems(config, ready, *problems)
     texts = {POLICY: prompt_file(config, "maths").read_text(encoding="utf-8")}
@@ -50,19 +50,12 @@ def maths(config: ConfigDict, workdir: Path, mesh: Mesh) -> Task:
         _keep_embedded(config, workdir, *problems)
         runtime = ready
         if runtime is None:
-            runtime = maths_runtime(config, base, mesh)
+            runtime = make_runtime(config, base, mesh)
             check_problems(config, runtime, *problems)
         with Verifier(config.verify.workers, config.verify.timeout_s) as verifier:
             return _run(config, workdir, runtime, base, *problems, verifier)
 
     return Task(texts, run, partial(maths_outcome.write, config, workdir))
-
-
-def maths_runtime(config: ConfigDict, directory: Path, mesh: Mesh) -> Runtime:
-    """As ``make_runtime``; attention in packed rows reaches no further than a text can."""
-    runtime = make_runtime(config, directory, mesh)
-    longest = config.problems.max_tokens + config.rollout.max_new_tokens
-    return runtime._replace(cfg=dataclasses.replace(runtime.cfg, longest_text=longest))
 
 
 def _keep_embedded(

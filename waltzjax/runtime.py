@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from waltzjax.config import RLVR
 from waltzjax.data.chat import PROMPTS, Chat, stop_ids
 from waltzjax.model import hf_config
 from waltzjax.model.architecture import ModelConfig
@@ -83,6 +84,13 @@ def read_model_config(config: ConfigDict, directory: Path) -> ModelConfig:
     return dataclasses.replace(
         cfg, attention=kernel, page_visit=visit, lora_dropout=config.lora.dropout
     )
+
+
+def longest_text(config: ConfigDict) -> int:
+    """Tokens of the longest text that a packed row may hold; 0: as long as the row."""
+    if RLVR not in config.stages:
+        return 0  # chats to fine-tune on may be as long as a row
+    return config.problems.max_tokens + config.rollout.max_new_tokens
 
 
 def over_mesh(cfg: ModelConfig, mesh: Mesh) -> ModelConfig:
