@@ -32,6 +32,7 @@ LEVEL = {
     "transcripts": 3,
     "predictions": 3,
     "evaluations": 4,
+    "maths_pairs": 4,
     "recipes": 4,
     "judging": 5,
     "variants": 5,
@@ -53,6 +54,7 @@ LEVEL = {
     "evaluate": 7,
     "collect": 5,
     "compare": 6,
+    "compare_maths": 6,
     "export": 6,
     "plan_tables": 8,
     "plan": 9,
@@ -66,7 +68,7 @@ CONFIG_ROOMS = {"config", "config_check", "recipes", "runtime"}
 LEAVES = {"console", "interrupts", "report"}  # import no room; only commands import them
 TEXT_ROOMS = {"data", "rewards"}
 NO_JAX = TEXT_ROOMS | {"files", "types"}  # these too: the text rooms import them
-NO_JAX |= {"transcripts", "predictions", "evaluations"}  # text alone
+NO_JAX |= {"transcripts", "predictions", "evaluations", "maths_pairs"}  # text alone
 DEVICE_ROOMS = {"core", "model", "rollout", "training"}
 JAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "clu"}
 NEVER = {"torch", "tensorflow", "tests", "reference", "scripts", "configs", "third_party"}
