@@ -34,6 +34,7 @@ LEVEL = {
     "predictions": 3,
     "evaluations": 4,
     "rows": 3.5,
+    "maths_pairs": 4,
     "recipes": 4,
     "task": 4,
     "judging": 5,
@@ -61,6 +62,7 @@ LEVEL = {
     "evaluate": 7,
     "collect": 5,
     "compare": 6,
+    "compare_maths": 6,
     "export": 6,
     "plan_tables": 9,
     "plan": 10,
@@ -77,7 +79,7 @@ CONFIG_ROOMS = {"config", "config_check", "recipes", "runtime"}
 LEAVES = {"console", "interrupts", "report"}  # import no room; only commands import them
 TEXT_ROOMS = {"data", "rewards"}
 NO_JAX = TEXT_ROOMS | {"files", "types"}  # these too: the text rooms import them
-NO_JAX |= {"transcripts", "predictions", "evaluations"}  # text alone
+NO_JAX |= {"transcripts", "predictions", "evaluations", "maths_pairs"}  # text alone
 DEVICE_ROOMS = {"core", "model", "rollout", "training"}
 JAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "clu"}
 NEVER = {"torch", "tensorflow", "tests", "reference", "scripts", "configs", "third_party"}

@@ -17,6 +17,7 @@ MORE, LESS = "more", "less"  # where neither is better
 COLORS = {
     BETTER: "#17693f", WORSE: "#a8261c", NEITHER: "#5c6470", MORE: "#5c6470", LESS: "#5c6470",
 }  # fmt: skip
+SCALES = {"%": 1, "nats": 1, "": 100}  # unit: what a difference is drawn times
 ARROWS = {"lower": " ↓", "higher": " ↑", "": ""}
 
 
@@ -57,22 +58,22 @@ def write_comparison(
     write_page(
         path, "comparison.html", title="Two evaluations compared", a=a, b=b, n=n,
         unjudged=unjudged, settings=settings, differences=differences,
-        figure=forest(differences, "differences"),
+        figure=forest(differences, "A", "B"),
         counts={what: len(pairs) for what, pairs in changed.items()},
         changed={what: pairs[:SHOWN] for what, pairs in changed.items()},
     )  # fmt: skip
 
 
-def forest(found: Sequence[Difference], salt: str) -> str:
-    """Inline SVG: b - a a line, with its interval; what has no unit times 100. "": none was
-    measured. ``salt``: see ``inline_svg``."""
-    differences = [d for d in found if d.reading != NOTHING]
+def forest(found: Sequence[Difference], a: str, b: str) -> str:
+    """Inline SVG: b - a a line, with its interval; what has no unit times 100, and only what can
+    stand on one axis with per cent. "": none was measured."""
+    differences = [d for d in found if d.reading != NOTHING and d.unit in SCALES]
     if not differences:
         return ""
     figure = Figure(figsize=(7.2, 1.0 + 0.36 * len(differences)), layout="constrained")
     axes = figure.subplots()
     for y, d in enumerate(differences):
-        scale = 1 if d.unit else 100
+        scale = SCALES[d.unit]
         below, above = max(0.0, d.difference - d.low), max(0.0, d.high - d.difference)
         axes.errorbar(
             scale * d.difference, y, xerr=[[scale * below], [scale * above]], fmt="o", ms=6,
@@ -84,8 +85,8 @@ def forest(found: Sequence[Difference], salt: str) -> str:
     names = [n if d.unit else f"{n} × 100" for n, d in zip(names, differences, strict=True)]
     axes.set_yticks(range(len(differences)), names, parse_math=False)
     axes.set_ylim(len(differences) - 0.5, -0.5)
-    axes.set_xlabel("B − A, 95 % intervals; filled: off zero")
+    axes.set_xlabel(f"{b} − {a}, 95 % intervals; filled: off zero")
     axes.grid(axis="x", color="#dddddd", lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    return inline_svg(figure, salt=salt)
+    return inline_svg(figure, salt=f"differences-{a}-{b}")

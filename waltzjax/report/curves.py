@@ -49,7 +49,7 @@ PARTS = {
     "A": ("#0072B2", 0), "B": ("#D55E00", 1), "C": ("#1B7F5C", 2), "D": ("#6A3D9A", 3),
     "E": ("#8A5A00", 0), "F": ("#5C6470", 1),
 }  # fmt: skip
-NAMES = ("#6A3D9A", "#1B7F5C")  # of metrics without such a part
+NAMES = ("#6A3D9A", "#1B7F5C", "#8A5A00", "#0072B2")  # of metrics without such a part
 DASHES = ("-", "--", "-.", ":")
 
 
@@ -101,7 +101,7 @@ def _panel(
     for key in keys:
         name, _, part = key.partition("/")
         label = key.replace("_", " ").replace("/", " · ") if len(names) > 1 else part or name
-        color, shift = PARTS.get(part, (NAMES[names.index(name) % 2], 0))
+        color, shift = PARTS.get(part, (NAMES[names.index(name) % len(NAMES)], 0))
         dash = DASHES[(2 * names.index(name) + shift) % len(DASHES)]
         for stage in starts:
             here = [row for row in rows if row["stage"] == stage and key in row]

@@ -1,17 +1,20 @@
-"""Two evaluations of the same maths problems, side by side: which problems only one solves."""
+"""Two evaluations of the same maths problems, side by side: which of them only one solves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from waltzjax.predictions import prediction
 from waltzjax.rewards.maths_rates import asked
 from waltzjax.types import Attempt, Group
 
 Pair = tuple[Group, Group]
+Names = tuple[str, str]  # of the two
 
 
-def paired(a: Sequence[Group], b: Sequence[Group], names: tuple[str, str]) -> list[Group]:
-    """``b`` in the order of ``a``; ``names`` are what the two are called in errors.
+def paired(a: Sequence[Group], b: Sequence[Group], names: Names) -> list[Group]:
+    """``b`` in the order of ``a``.
 
     Raises:
       ValueError: they are not of the same problems, each of them once, with the same labels.
@@ -46,11 +49,6 @@ def only_one(a: Sequence[Group], b: Sequence[Group]) -> tuple[list[Pair], list[P
     return [p for p in pairs if solved(p[1])], [p for p in pairs if solved(p[0])]
 
 
-def shown(group: Group) -> Attempt:
-    """The sample that stands for the problem: the first right one, else the first."""
-    return next((a for a in group.attempts if a.right), group.attempts[0])
-
-
 def examples(before: Sequence[Group], after: Sequence[Group]) -> dict[str, Pair]:
     """One pair each, by what it is an example of: a mended answer, a still wrong one, and a right
     one that was checked (the highest "reflect" above 0); those that there are."""
@@ -65,5 +63,18 @@ def examples(before: Sequence[Group], after: Sequence[Group]) -> dict[str, Pair]
     return {name: pair for name, pair in found.items() if pair}
 
 
+def side_by_side(pair: Pair, names: Names) -> dict[str, Any]:
+    """A pair as the reports take it: the problem, and by name the sample that stands for each: the
+    first right one, else the first."""
+    found = prediction(pair[0])
+    del found["samples"]
+    said = (prediction(g)["samples"][g.attempts.index(_shown(g))] for g in pair)
+    return {**found, "said": dict(zip(names, said, strict=True))}
+
+
+def _shown(group: Group) -> Attempt:
+    return next((a for a in group.attempts if a.right), group.attempts[0])
+
+
 def _reflects(group: Group) -> float:
-    return shown(group).signals.get("reflect", 0.0)
+    return _shown(group).signals.get("reflect", 0.0)
