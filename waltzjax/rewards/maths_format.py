@@ -16,7 +16,7 @@ _CLOSED = re.compile(rf"{_CLOSER}{{0,40}}")
 # A unit, or the few words that end its sentence: "\boxed{42}$ inches per second."
 _UNIT = re.compile(
     rf"(?:\\text\{{|\\mathrm\{{|\^|\\circ|\\%|%|°|[{{}}$, ]){{0,8}}"
-    rf"(?:[a-z]{{1,20}}[,'^${{}} ]{{0,3}}){{0,8}}[23]?{_CLOSER}{{0,40}}",
+    rf"(?:[a-z]{{1,20}}(?![a-z])[,'^${{}} ]{{0,3}}){{0,8}}[23]?{_CLOSER}{{0,40}}",
     re.IGNORECASE,
 )
 _INVISIBLE = re.compile(r"\\(?:text|textbf|mathrm|mathbf|quad|qquad|[,;! ])|[\s{}$~]")
