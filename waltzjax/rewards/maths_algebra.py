@@ -65,7 +65,7 @@ def multiply(parts: Iterable[tuple[Node, int]]) -> Node:
 def power(base: Node, exponent: Node) -> Node:
     if exponent.value == Fraction(1, 2):
         return root(base)
-    if exponent.value != int(exponent.value) or abs(exponent.value) > _MOST_POWER:
+    if exponent.value != int(exponent.value) or size(exponent.value) > _MOST_POWER:
         raise Unreadable("a power that is not a small whole number")
     return multiply([(base, int(exponent.value))])
 
@@ -81,11 +81,16 @@ def root(node: Node) -> Node:
     return Node(found, ("sqrt", node.form))
 
 
+def size(value: Number) -> Number:
+    """Without its sign."""
+    return -value if value < 0 else value
+
+
 def leaves(form: Form) -> list[Number]:
     """The numbers that a form is made of, without signs, as often as it has them."""
     kind, inner = form
     if kind == "n":
-        return [abs(inner)]
+        return [size(inner)]
     if kind == "sqrt":
         return leaves(inner)
     return [leaf for part, count in inner for leaf in leaves(part) * min(abs(count), _MOST_POWER)]
@@ -97,7 +102,7 @@ def is_number(node: Node) -> bool:
 
 
 def pads(form: Form, other: Form) -> bool:
-    """``form`` is a sum or product that has all of ``other``, of equal value: the rest is padding."""
+    """Whether ``form``, of equal value, has all that is in ``other``: the rest is padding."""
     if form[0] not in "+*" or form[0] != other[0]:
         return form == other
     counts = dict(form[1])
@@ -112,8 +117,8 @@ def agree(a: Node, b: Node, tolerance: float = 0.0) -> bool:
 
     tolerance: relative; for "about equal".
     """
-    gap = abs(a.value - b.value)
-    if gap == 0 or gap <= tolerance * max(abs(a.value), abs(b.value)):
+    gap = size(a.value - b.value)
+    if gap == 0 or gap <= tolerance * max(size(a.value), size(b.value)):
         return True
     return any(is_number(node) and gap <= _rounding(node.value) for node in (a, b))
 

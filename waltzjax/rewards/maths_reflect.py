@@ -11,11 +11,12 @@ policy learns to fake. [ours]
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from waltzjax.rewards.maths_algebra import Form, Node, Number, agree, is_number, leaves, pads
+from waltzjax.rewards.maths_algebra import Form, Node, Number, agree, is_number, leaves, pads, size
 from waltzjax.rewards.maths_relations import Chain, chains
 from waltzjax.rewards.maths_text import boxes, loops
 
@@ -27,6 +28,7 @@ _CUE = re.compile(
 )
 _SENTENCE_END = re.compile(r"[.!?;](?!\S)|\n")
 _MOST_VALUES = 4  # of one answer: the roots of an equation, a point
+_MOST_CHAINS = 200  # from the announcement on: more is no check but a search for one
 _MOST_DERIVED = 32  # numbers that a check goes through
 _MOST_FORMS = 8  # of one value that are remembered
 # π1's label, 12.8 for an exact 12.70, satisfies its equation to 2.4 %.
@@ -65,7 +67,9 @@ def reflect_score(text: str) -> float:
 
 def _values(content: str) -> list[Number]:
     """The numbers that an answer consists of; [] if any part of it is not one."""
-    content = re.sub(r"\\(?:left|right)(?![a-zA-Z])|\\[{}]|\\text\{[^{}]*\}", "", content).strip(" $")
+    content = re.sub(r"\\(?:left|right)(?![a-zA-Z])|\\[{}]|\\text\{[^{}]*\}", "", content).strip(
+        " $"
+    )
     if re.search(r"[,;]\s", content) and content[:1] in "([{" and content[-1:] in ")]}":
         content = content[1:-1]
     last = [chain.pieces[-1] for chain in chains(content)]
@@ -99,6 +103,8 @@ def _checked(text: str, written: Sequence[Chain], cues: Sequence[int], answer: N
 
 def _passes(written: Sequence[Chain], begin: int, solution: _Solution, answer: Number) -> bool:
     """Whether the chains from ``begin`` on check the answer."""
+    if sum(chain.start >= begin for chain in written) > _MOST_CHAINS:
+        return False
     forms: dict[Number, list[Form]] = {}
     # Numbers that the check came to, with those it came from and whether by one operation only.
     derived: dict[Number, frozenset[Number]] = {}
@@ -108,7 +114,7 @@ def _passes(written: Sequence[Chain], begin: int, solution: _Solution, answer: N
         nodes = [node for node in chain.pieces if node is not None]
         if checks and not _true(chain, nodes):
             return False
-        ends = [abs(n.value) for n in (nodes[:1] + nodes[-1:]) if is_number(n)]
+        ends = [size(n.value) for n in (nodes[:1] + nodes[-1:]) if is_number(n)]
         for node in nodes:
             if is_number(node):
                 continue
@@ -117,12 +123,12 @@ def _passes(written: Sequence[Chain], begin: int, solution: _Solution, answer: N
             if fresh and len(earlier) < _MOST_FORMS:
                 earlier.append(node.form)
             used = set(leaves(node.form))
-            allowed = solution.known | derived.keys() | {abs(answer)}
+            allowed = solution.known | derived.keys() | {size(answer)}
             if not (checks and ends and used <= allowed):
                 continue
             origin = frozenset().union(*(derived.get(n, {n}) for n in used))
             for end in ends:
-                if end in solution.known or end == abs(answer):
+                if end in solution.known or end == size(answer):
                     passed = passed or (
                         fresh and _returns(node, end, origin, used, derived, solution, answer)
                     )
@@ -136,16 +142,19 @@ def _returns(
     derived: dict[Number, frozenset[Number]], solution: _Solution, answer: Number,
 ) -> bool:  # fmt: skip
     """A computation comes back: from the answer to what led to it, or to the answer anew."""
-    if end == abs(answer):
-        return solution.computed and end not in origin and node.value == answer
+    if end == size(answer):
+        through = frozenset().union(*(derived[n] for n in used & derived.keys()))
+        # 34 - 25 = 9, 9 + 25 + 25 = 59 takes away what it adds.
+        anew = end not in origin and not used & through
+        return solution.computed and anew and node.value == answer
     one = len(leaves(node.form)) == 2 and not used & derived.keys()  # 24 - 12 = 12 is allowed
-    return abs(answer) in origin and (one or end not in origin)
+    return size(answer) in origin and (one or end not in origin)
 
 
 def _true(chain: Chain, nodes: Sequence[Node]) -> bool:
     inexact = any(leaf != int(leaf) for node in nodes for leaf in leaves(node.form))
     tolerance = _ABOUT if chain.about and inexact else 0.0
-    return all(agree(a, b, tolerance) for a, b in zip(nodes, nodes[1:], strict=False))
+    return all(agree(a, b, tolerance) for a, b in itertools.pairwise(nodes))
 
 
 def _lands_on(chain: Chain, answer: Number) -> bool:
@@ -153,7 +162,7 @@ def _lands_on(chain: Chain, answer: Number) -> bool:
         node is not None
         and node.value == answer
         and not is_number(node)
-        and abs(answer) not in leaves(node.form)
+        and size(answer) not in leaves(node.form)
         for node in chain.pieces
     )
 

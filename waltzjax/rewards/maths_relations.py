@@ -7,61 +7,21 @@ stand between a number and an operator. Nothing is executed; the time is linear 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
 from waltzjax.rewards import maths_algebra as algebra
 from waltzjax.rewards.maths_algebra import Node, Number, Unreadable
+from waltzjax.rewards.maths_tokens import Token, tokens
 
-_TOKEN = re.compile(
-    r"""
-    (?P<frac>\\[dt]?frac\s?(?P<over>\d)\s?(?P<under>\d))
-  | (?P<number>(?:\d{1,3}(?:(?:,|\{,\}|\\[,!])\d{3}){1,5}(?!\d)|\d+)(?:\.\d+)?|(?<![\w.])\.\d+)
-  | (?P<unit>\\(?:text|mathrm|mbox|textrm)\s?\{[^{}]{0,60}\}|\^\s?\{?\\circ\}?|°|\\degree)
-  | (?P<command>\\(?:[a-zA-Z]+|.))
-  | (?P<word>[a-zA-Z]+)
-  | (?P<power>\*\*(?=[\d(-]))
-  | (?P<bold>\*\*+)
-  | (?P<space>[ \t$&~€£]+)
-  | (?P<sign>[\s\S])
-    """,
-    re.VERBOSE,
-)
-# The head of a list's item is no number of the maths, nor is its dash a sign.
-_ITEM = re.compile(r"^[ \t]{0,8}(?:(?:step )?\d{1,2}[.):]|[-*•])(?=[ \t])", re.MULTILINE | re.I)
-_SIGNS = {c: c for c in "+-*/^=()%\n"} | {
-    "−": "-", "–": "-", "×": "*", "·": "*", "⋅": "*", "÷": "/", "{": "(", "}": ")", "[": "(",
-    "]": ")", "≈": "~", "²": "^2", "³": "^3", "_": "?", "|": "?", "!": "?", "√": "?",
-    "<": "|", ">": "|", "≤": "|", "≥": "|",
-}  # fmt: skip
-_COMMANDS = {
-    "times": "*", "cdot": "*", "ast": "*", "div": "/", "frac": "frac", "dfrac": "frac",
-    "tfrac": "frac", "sqrt": "sqrt", "approx": "~", "%": "%", "left": "", "right": "", ",": "",
-    ";": "", "!": "", " ": "", ":": "", "$": "", "\\": "\n", "{": "|", "}": "|", "big": "",
-    "Big": "", "displaystyle": "", "bigl": "", "bigr": "",
-}  # fmt: skip
-_BREAKS = frozenset(
-    """[ ] ( ) Rightarrow implies Longrightarrow therefore quad qquad to begin end rightarrow
-    le leq ge geq lt gt neq ne equiv iff because text textbf mathbf underline item par""".split()
-)
-_WORDS = {
-    "plus": "+", "minus": "-", "times": "*", "is": "is", "equals": "is", "gives": "is",
-    "makes": "is", "squared": "^2", "cubed": "^3", "of": "of",
-}  # fmt: skip
-_FUNCTIONS = frozenset("sin cos tan cot sec csc log ln exp gcd lcm mod pmod binom sqrt max".split())
-_MOST_DIGITS = 18
 _MOST_TOKENS = 80  # of a piece
 _DEEPEST = 12  # brackets in brackets
 _MOST_UNIT_WORDS = 3
 
-Token = tuple[Number | str, int, int]  # what, where it starts, where it ends
-
 
 class Chain(NamedTuple):
-    """``numbers``: all that are written in it, without signs, also where a piece is None; ``about``:
-    one of its signs is "about equal"."""
+    """``numbers``: all those in it, without signs, also where a piece is None; ``about``: one of
+    its signs is "about equal"."""
 
     start: int
     end: int
@@ -71,11 +31,11 @@ class Chain(NamedTuple):
 
 
 def chains(text: str) -> list[Chain]:
-    """Every chain of ``text`` in order, single numbers and computations without result among them."""
+    """Every chain of ``text``, in order; a single number is one, and a computation without "="."""
     found: list[Chain] = []
     pieces: list[list[Token]] = [[]]
     about = False
-    tokens = list(_tokens(text))
+    seen = list(tokens(text))
 
     def close() -> None:
         nonlocal pieces, about
@@ -83,25 +43,25 @@ def chains(text: str) -> list[Chain]:
         numbers = {what for what, _, _ in whole if not isinstance(what, str)}
         if numbers:
             read = tuple(_read([what for what, _, _ in piece]) for piece in pieces)
-            numbers |= {abs(node.value) for node in read if node and algebra.is_number(node)}
+            numbers |= {leaf for node in read if node for leaf in algebra.leaves(node.form)}
             found.append(Chain(whole[0][1], whole[-1][2], read, frozenset(numbers), about))
         pieces, about = [[]], False
 
     at = 0
-    while at < len(tokens):
-        what, start, end = tokens[at]
+    while at < len(seen):
+        what, start, end = seen[at]
         at += 1
         piece = pieces[-1]
         before = piece[-1][0] if piece else None
         operand = before is not None and _is_operand(before)
         if what == "w" and operand:  # a unit, if the computation goes on after it
             ahead = at
-            while ahead < len(tokens) and ahead < at + _MOST_UNIT_WORDS and tokens[ahead][0] == "w":
+            while ahead < len(seen) and ahead < at + _MOST_UNIT_WORDS and seen[ahead][0] == "w":
                 ahead += 1
-            if ahead < len(tokens) and tokens[ahead][0] in ("+", "-", "*", "/", "=", "~", "is"):
+            if ahead < len(seen) and seen[ahead][0] in ("+", "-", "*", "/", "=", "~", "is"):
                 at = ahead
                 continue
-        following = tokens[at][0] if at < len(tokens) else None
+        following = seen[at][0] if at < len(seen) else None
         if what == "\n" and following in ("=", "~"):
             continue
         if what == "of":
@@ -121,53 +81,6 @@ def chains(text: str) -> list[Chain]:
             pieces[-1].append((what, start, end))
     close()
     return found
-
-
-def _tokens(text: str) -> Iterator[Token]:
-    items = {match.start(): match.end() for match in _ITEM.finditer(text)}
-    skip_to = 0
-    for match in _TOKEN.finditer(text):
-        start, end, kind, piece = match.start(), match.end(), match.lastgroup, match[0]
-        skip_to = max(skip_to, items.get(start, 0))
-        if start < skip_to or kind in ("space", "unit", "bold"):
-            continue
-        if match["frac"]:
-            yield from ((t, start, end) for t in ("frac", int(match["over"]), int(match["under"])))
-        elif kind == "number":
-            yield _number(piece), start, end
-        elif kind == "power":
-            yield "^", start, end
-        elif kind == "command":
-            name = piece[1:]
-            what = _COMMANDS.get(name, "|" if name in _BREAKS else "?")
-            if what:
-                yield what, start, end
-        else:
-            sign = _word(text, start, piece) if kind == "word" else _SIGNS.get(piece, "|")
-            yield sign[0] if sign.startswith("^") else sign, start, end
-            if sign.startswith("^") and sign != "^":
-                yield int(sign[1]), start, end
-
-
-def _number(piece: str) -> Number | str:
-    digits = re.sub(r"\{,\}|\\[,!]|,", "", piece)
-    if len(digits) > _MOST_DIGITS:
-        return "?"
-    value = Fraction(digits)
-    return value.numerator if value.denominator == 1 else value
-
-
-def _word(text: str, start: int, word: str) -> str:
-    """What a word means: an operator, "?" for a variable or a function, else "w"."""
-    lower = word.lower()
-    touches = start > 0 and text[start - 1].isdigit()
-    if lower == "x" and re.match(r"[xX] ?\d", text[start : start + 3]):
-        if touches or re.search(r"\d $", text[max(start - 2, 0) : start]):
-            return "*"
-    if lower in _WORDS:
-        return _WORDS[lower]
-    variable = (len(word) == 1 and word not in "aAI") or (touches and len(word) == 1)
-    return "?" if variable or lower in _FUNCTIONS else "w"
 
 
 def _is_operand(what: Number | str) -> bool:
@@ -210,10 +123,10 @@ def _product(rest: list[Number | str], depth: int) -> Node:
             rest.pop()
         factor = _factor(rest, depth)
         left = parts[-1][0]
-        if what == "frac" and len(parts) == 1 and isinstance(factor.form[1], Fraction):
-            if isinstance(left.form[1], int) and 0 < factor.value < 1:  # 1\frac{4}{5}
-                parts[-1] = (algebra.number(left.value + factor.value), 1)
-                continue
+        mixed = isinstance(left.form[1], int) and isinstance(factor.form[1], Fraction)
+        if what == "frac" and len(parts) == 1 and mixed:  # 1\frac{4}{5}
+            parts = [(algebra.number(left.value + factor.value), 1)]
+            continue
         if what == "/" and len(parts) == 1:
             parts = [(_quotient(left, factor), 1)]
         else:
@@ -222,10 +135,11 @@ def _product(rest: list[Number | str], depth: int) -> Node:
 
 
 def _quotient(over: Node, under: Node) -> Node:
-    """A number, where it is a fraction of whole numbers that has no other name: 3/4."""
-    quotient = algebra.multiply([(over, 1), (under, -1)])
+    """A number, where it is a fraction in lowest terms: 3/4 computes nothing, 6/8 and 8/2 do."""
     whole = isinstance(over.form[1], int) and isinstance(under.form[1], int)
-    return algebra.number(quotient.value) if whole and quotient.value.denominator > 1 else quotient
+    quotient = algebra.multiply([(over, 1), (under, -1)])
+    lowest = whole and quotient.value.denominator == under.form[1] > 1
+    return algebra.number(quotient.value) if lowest else quotient
 
 
 def _factor(rest: list[Number | str], depth: int) -> Node:
@@ -260,4 +174,3 @@ def _atom(rest: list[Number | str], depth: int) -> Node:
     if rest.pop() != ")":
         raise Unreadable("a bracket that does not close")
     return inner
-
