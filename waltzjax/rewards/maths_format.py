@@ -16,7 +16,7 @@ _CLOSED = re.compile(rf"{_CLOSER}{{0,40}}")
 # A unit, or the few words that end its sentence: "\boxed{42}$ inches per second."
 _UNIT = re.compile(
     rf"(?:\\text\{{|\\mathrm\{{|\^|\\circ|\\%|%|°|[{{}}$, ]){{0,8}}"
-    rf"(?:[a-z]{{1,20}}[,'^${{}} ]{{0,3}}){{0,8}}[23]?{_CLOSER}{{0,40}}",
+    rf"(?:[a-z]{{1,20}}(?![a-z])[,'^${{}} ]{{0,3}}){{0,8}}[23]?{_CLOSER}{{0,40}}",
     re.IGNORECASE,
 )
 _INVISIBLE = re.compile(r"\\(?:text|textbf|mathrm|mathbf|quad|qquad|[,;! ])|[\s{}$~]")
@@ -25,16 +25,17 @@ _PLACEHOLDER = re.compile(r"(?:\\[lc]?dots|[\W_])*|(?:\\)?(?:final )?(?:your )?a
 _PIECES = re.compile(r"\\?[a-z]{2,}|\d+(?:[.,]\d+)*|[-+*/×·÷^=<>≤≥≈≡]", re.IGNORECASE)
 _OPERATORS = frozenset("+-*/×·÷^=<>≤≥≈≡")
 # Words that announce an answer, or thinking, without doing any.
-_FILLER = frozenset(
-    """a all am an and answer answers are as at be because box boxed by can careful carefully clear
-    clearly compute correct do express final finally find first following follows for formula from
-    get give given gives have hence here hmm how i in information into is it its just know let lets
-    look ll me must my need needs next now of ok okay on our out output problem provide provided
-    put question reason reasoning requires right see simple simply so solution solve solved solving
-    start step steps sure that the them then therefore these think thinking this thus to understand
-    up us use using very wait want we well what will with within work would yes you your
-    displaystyle boxed text textbf mathrm begin end align aligned left right quad qquad""".split()
-)
+_FILLER = """
+    a all am an and answer answers are as at be because box boxed by can careful carefully
+    clear clearly compute correct do express final finally find first following follows for
+    formula from get give given gives have hence here hmm how i in information into is it its
+    just know let lets look ll me must my need needs next now of ok okay on our out output
+    problem provide provided put question reason reasoning requires right see simple simply so
+    solution solve solved solving start step steps sure that the them then therefore these
+    think thinking this thus to understand up us use using very wait want we well what will
+    with within work would yes you your displaystyle boxed text textbf mathrm begin end align
+    aligned left right quad qquad
+"""
 
 
 def format_score(text: str, finished: bool) -> float:
@@ -69,7 +70,7 @@ def _says_something(content: str) -> bool:
 def _reasoned(before: str, answer: str) -> bool:
     """The text says more than an announcement of the answer: words or a computation."""
     given = set(_PIECES.findall(answer.lower()))
-    said = set(_PIECES.findall(before.lower())) - given - _FILLER
+    said = set(_PIECES.findall(before.lower())) - given - set(_FILLER.split())
     computed = any(s[0].isdigit() for s in said) and any(
         s in _OPERATORS or not s[0].isdigit() for s in said
     )

@@ -27,7 +27,7 @@ class Box(NamedTuple):
 
 
 def boxes(text: str) -> list[Box]:
-    r"""Every ``\boxed``, in the order of their starts, those inside another one too. Linear time."""
+    r"""Every ``\boxed``, in the order of their starts, those inside another one too."""
     found: list[Box] = []
     opened: list[int] = []  # index in found of the box that a brace belongs to, -1: of none
     for match in _BRACES.finditer(text):

@@ -1,0 +1,177 @@
+r"""The reflect signal: an answer that was checked, by another computation, before it was given.
+
+A check is announced ("Check:", "substituting back", "let me verify"), after a candidate for the
+answer was reached, and before the first ``\boxed{}``. What it computes must be true, must begin
+with numbers of the solution, must not have been computed before in any order or with any padding,
+and must come back to where the solution came from: from the answer to a number that led to it
+(``59 - 25 = 34``), or along another way to the answer once more. What cannot be evaluated exactly
+earns nothing: answers in letters, checks in words. A signal that is not checked is one that a
+policy learns to fake. [ours]
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from waltzjax.rewards.maths_algebra import Form, Node, Number, agree, is_number, leaves, pads, size
+from waltzjax.rewards.maths_relations import Chain, chains
+from waltzjax.rewards.maths_text import boxes, loops
+
+_CUE = re.compile(
+    r"\b(?:(?:double|re)?-?check|verif|confirm|valid(?:ate|ati)|re-?(?:comput|calculat)|substitut"
+    r"|plug|sanity|test(?:ing|ed)?\b|make sure|making sure|proof|backwards?|(?:in )?reverse"
+    r"|inverse|(?:an)?other way|alternatively|indeed|satisf)",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"[.!?;](?!\S)|\n")
+_MOST_VALUES = 4  # of one answer: the roots of an equation, a point
+_MOST_CHAINS = 200  # from the announcement on: more is no check but a search for one
+_MOST_DERIVED = 32  # numbers that a check goes through
+_MOST_FORMS = 8  # of one value that are remembered
+# π1's label, 12.8 for an exact 12.70, satisfies its equation to 2.4 %.
+_ABOUT = 0.03
+
+
+class _Solution(NamedTuple):
+    """What stood before the check. ``reached``: where a candidate first stood; ``computed``: it
+    was the value of a computation there."""
+
+    reached: int
+    computed: bool
+    known: frozenset[Number]
+
+
+def reflect_score(text: str) -> float:
+    r"""How much of the final answer was checked before it was given, in [0, 1].
+
+    1: a check of it, see above; with several values in the ``\boxed{}`` the share of them that
+    were; further checks add nothing. 0 with false arithmetic in what follows the announcement, so
+    that guessing until one is true does not pay, and for a text that loops.
+    """
+    found = boxes(text)
+    if not found or not (content := found[-1].content) or loops(text):
+        return 0.0
+    values = _values(content)
+    if not values:
+        return 0.0
+    before = text[: found[0].start]
+    cues = [match.start() for match in _CUE.finditer(before)]
+    if not cues:
+        return 0.0
+    written = chains(before)
+    return sum(_checked(before, written, cues, value) for value in values) / len(values)
+
+
+def _values(content: str) -> list[Number]:
+    """The numbers that an answer consists of; [] if any part of it is not one."""
+    content = re.sub(r"\\(?:left|right)(?![a-zA-Z])|\\[{}]|\\text\{[^{}]*\}", "", content).strip(
+        " $"
+    )
+    if re.search(r"[,;]\s", content) and content[:1] in "([{" and content[-1:] in ")]}":
+        content = content[1:-1]
+    last = [chain.pieces[-1] for chain in chains(content)]
+    nodes = [node for node in last if node is not None]
+    if len(nodes) != len(last) or len(nodes) > _MOST_VALUES:
+        return []
+    return list(dict.fromkeys(node.value for node in nodes))
+
+
+def _checked(text: str, written: Sequence[Chain], cues: Sequence[int], answer: Number) -> bool:
+    computed = next((c for c in written if _lands_on(c, answer)), None)
+    stated = next((c for c in written if _states(c, answer)), None)
+    if stated is None:
+        return False
+    starts = [(computed, True)] if computed else []
+    if computed is None or stated.end < computed.end:
+        starts.append((stated, False))
+    for reach, is_computed in starts:
+        after = max(reach.end, stated.end)
+        cue = next((at for at in cues if at >= after), None)
+        if cue is None:
+            continue
+        *_, sentence = [0, *(m.end() for m in _SENTENCE_END.finditer(text, after, cue))]
+        begin = max(after, sentence)
+        known = _numbers(c for c in written if c.start < reach.end)
+        solution = _Solution(reach.end, is_computed, known)
+        if _passes(written, begin, solution, answer):
+            return True
+    return False
+
+
+def _passes(written: Sequence[Chain], begin: int, solution: _Solution, answer: Number) -> bool:
+    """Whether the chains from ``begin`` on check the answer."""
+    if sum(chain.start >= begin for chain in written) > _MOST_CHAINS:
+        return False
+    forms: dict[Number, list[Form]] = {}
+    # Numbers that the check came to, with those it came from and whether by one operation only.
+    derived: dict[Number, frozenset[Number]] = {}
+    passed = False
+    for chain in written:
+        checks = chain.start >= begin
+        nodes = [node for node in chain.pieces if node is not None]
+        if checks and not _true(chain, nodes):
+            return False
+        ends = [size(n.value) for n in (nodes[:1] + nodes[-1:]) if is_number(n)]
+        for node in nodes:
+            if is_number(node):
+                continue
+            earlier = forms.setdefault(node.value, [])
+            fresh = not any(pads(node.form, form) for form in earlier)
+            if fresh and len(earlier) < _MOST_FORMS:
+                earlier.append(node.form)
+            used = set(leaves(node.form))
+            allowed = solution.known | derived.keys() | {size(answer)}
+            if not (checks and ends and used <= allowed):
+                continue
+            origin = frozenset().union(*(derived.get(n, {n}) for n in used))
+            for end in ends:
+                if end in solution.known or end == size(answer):
+                    passed = passed or (
+                        fresh and _returns(node, end, origin, used, derived, solution, answer)
+                    )
+                elif len(derived) < _MOST_DERIVED:
+                    derived.setdefault(end, origin)
+    return passed
+
+
+def _returns(
+    node: Node, end: Number, origin: frozenset[Number], used: set[Number],
+    derived: dict[Number, frozenset[Number]], solution: _Solution, answer: Number,
+) -> bool:  # fmt: skip
+    """A computation comes back: from the answer to what led to it, or to the answer anew."""
+    if end == size(answer):
+        through = frozenset().union(*(derived[n] for n in used & derived.keys()))
+        # 34 - 25 = 9, 9 + 25 + 25 = 59 takes away what it adds.
+        anew = end not in origin and not used & through
+        return solution.computed and anew and node.value == answer
+    one = len(leaves(node.form)) == 2 and not used & derived.keys()  # 24 - 12 = 12 is allowed
+    return size(answer) in origin and (one or end not in origin)
+
+
+def _true(chain: Chain, nodes: Sequence[Node]) -> bool:
+    inexact = any(leaf != int(leaf) for node in nodes for leaf in leaves(node.form))
+    tolerance = _ABOUT if chain.about and inexact else 0.0
+    return all(agree(a, b, tolerance) for a, b in itertools.pairwise(nodes))
+
+
+def _lands_on(chain: Chain, answer: Number) -> bool:
+    return any(
+        node is not None
+        and node.value == answer
+        and not is_number(node)
+        and size(answer) not in leaves(node.form)
+        for node in chain.pieces
+    )
+
+
+def _states(chain: Chain, answer: Number) -> bool:
+    last = chain.pieces[-1]
+    return last is not None and is_number(last) and last.value == answer
+
+
+def _numbers(written: Iterable[Chain]) -> frozenset[Number]:
+    """All numbers, without signs, that stand in these chains, and what their pieces come to."""
+    return frozenset(n for chain in written for n in chain.numbers)
