@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,31 +10,22 @@ from ml_collections import ConfigDict
 
 from waltzjax import console
 from waltzjax.config import RLVR
+from waltzjax.evaluations import read_maths, validations
 from waltzjax.files import write_json
+from waltzjax.maths_pairs import examples, side_by_side
 from waltzjax.report.maths_run import write_maths_report
+from waltzjax.report.measures import MATHS, number
 from waltzjax.training.metrics import read_metrics, training_metrics
 
 BASE = "base"  # the evaluation before any training
-SHOWN = {
-    "accuracy": "right, %", "format_rate": "well-formed, %", "reflect": "checks its answer",
-    "unparsed": "no answer to read, %", "cut_off": "cut off, %", "tokens": "tokens",
-}  # fmt: skip
+AFTER = "trained"
 
 
 def collect(workdir: Path) -> dict[str, Any]:
     """The trained policy's result, with those before it under ``base`` and ``rlvr_STEP``."""
-    last = _result(workdir / "evaluations" / f"{RLVR}.json")
-    return {**last, **{name: _result(path) for name, path in earlier(workdir).items()}}
-
-
-def earlier(workdir: Path) -> dict[str, Path]:
-    """The evaluations before the last one by name, in the order of their steps."""
-    found = {}
-    for path in (workdir / "evaluations").glob("*.json"):
-        match = re.fullmatch(rf"{RLVR}_(\d+)", path.stem)
-        if path.stem == BASE or match:
-            found[path.stem] = (int(match[1]) if match else -1, path)
-    return {name: path for name, (_, path) in sorted(found.items(), key=lambda item: item[1][0])}
+    found = validations(workdir, read_metrics(workdir / "metrics.jsonl"))
+    *earlier, (_, _, last) = found
+    return {**last, **{f"{RLVR}_{step}" if step else BASE: of for _, step, of in earlier}}
 
 
 def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: float) -> None:
@@ -46,6 +35,10 @@ def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: f
     write_json(
         workdir / "training_metrics.json", training_metrics((RLVR,), config.seed, metrics, seconds)
     )
+    evaluations = workdir / "evaluations"
+    after, _ = read_maths(evaluations / f"{RLVR}.json")
+    before = read_maths(evaluations / f"{BASE}.json")[0] if BASE in results else after
+    names = (BASE, AFTER)
     with console.phase("writing the report"):
         write_maths_report(
             workdir / "report.html",
@@ -53,24 +46,31 @@ def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: f
             config_text=config.to_yaml(),
             metrics=metrics,
             results=results,
-            predictions=json.loads((workdir / "evaluations" / f"{RLVR}.json").read_text())[
-                "predictions"
-            ],
+            validations=validations(workdir, metrics),
+            examples={
+                title: side_by_side(pair, names) for title, pair in examples(before, after).items()
+            },
         )
     show(results)
     console.say(f"done in {seconds:.0f} s; open {workdir / 'report.html'}")
 
 
 def show(results: Mapping[str, Any]) -> None:
-    """Tables of a run's results: before and after, by subject, by level."""
-    columns = {name: results[name] for name in results if name == BASE} | {"trained": results}
-    rows = [[label, *(f"{of[key]:.2f}" for of in columns.values())] for key, label in SHOWN.items()]
+    """Tables of a result, beside the base's if that is in it: measures, by subject, by level."""
+    columns = {name: results[name] for name in (BASE,) if name in results} | {AFTER: results}
+    rows = [
+        [
+            f"{m.name}, {m.unit}" if m.unit else m.name,
+            *(_text(c.get(m.key)) for c in columns.values()),
+        ]
+        for m in MATHS
+    ]
     n, k = results["n"], results["samples"]
-    title = f"{n} validation problems" + (f", mean of {k} answers" if k > 1 else "")
+    title = f"{n} validation problems" + (f", {k} answers to each" if k > 1 else "")
     console.say(console.table(title, ["measure", *columns], rows))
     for part in ("subjects", "levels"):
         rows = [
-            [name, *(f"{of[part][name]['accuracy']:.1f}" for of in columns.values()), row["n"]]
+            [name, *(_text(c[part][name]["accuracy"]) for c in columns.values()), row["n"]]
             for name, row in results[part].items()
         ]
         if rows:
@@ -78,5 +78,6 @@ def show(results: Mapping[str, Any]) -> None:
             console.say("\n" + console.table("", header, rows))
 
 
-def _result(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text())["result"]
+def _text(value: object) -> str:
+    found = number(value)
+    return "-" if found != found else f"{found:.2f}"
