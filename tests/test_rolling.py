@@ -80,7 +80,8 @@ def test_every_problem_is_answered_by_a_group():
 
 def test_groups_that_tell_nothing_apart_are_replaced():
     c = settings(**{"rl.refills": 2})
-    first, more = problems("all", "first", "none"), problems("first", "first", "first")
+    first = problems("all", "first", "none")
+    more = [Problem(9, f"more {p.text}", f"first {p.text}") for p in problems("x", "y", "z")]
     rolled, _, left = roll(c, first, more, more)
     assert left == 1  # one refill was enough
     texts = [RUNTIME.chat.problem_text(p.text) for p in (first[1], more[0], more[1])]
