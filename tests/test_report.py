@@ -139,6 +139,16 @@ def test_steps_run_on_across_stages() -> None:
     assert [r["x"] for r in rows] == [1, 2, 3, 4, 5]
 
 
+def test_steps_that_come_later_stand_in_their_place() -> None:
+    """As those of evaluations do, which are added to the records of training."""
+    metrics = [*steps("sft", 2), *steps("rlvr", 3), *steps("rlvr", 1, first=2, asr=7.0)]
+    rows, starts = curves.timeline([*metrics, {"stage": "sft", "step": 0}])
+    assert [(r["stage"], r["step"], r["x"]) for r in rows] == [
+        ("sft", 0, 0), ("sft", 1, 1), ("sft", 2, 2), ("rlvr", 1, 3), ("rlvr", 2, 4), ("rlvr", 3, 5),
+    ]  # fmt: skip
+    assert starts == {"sft": 0, "rlvr": 3} and rows[4]["asr"] == 7.0
+
+
 def test_repeated_steps_of_a_resumed_run_are_drawn_once() -> None:
     metrics = steps("stage1", 3, asr=10.0) + steps("stage1", 2, first=3, asr=50.0)
     rows, _ = curves.timeline(metrics)
