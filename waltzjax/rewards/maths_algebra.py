@@ -8,8 +8,7 @@ and what cancels are dropped: ``25 + (34 - 3) + 3`` has the form of ``34 + 25``.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -37,20 +36,20 @@ def number(value: Number) -> Node:
 def add(parts: Iterable[tuple[Node, int]]) -> Node:
     """The sum of ``count * node``."""
     total: Number = 0
-    counts: Counter[Form] = Counter()
+    counts: dict[Form, int] = {}
     for node, count in parts:
         total += count * node.value
         inner = node.form[1] if node.form[0] == "+" else [(node.form, 1)]
         if node.value != 0 or node.form[0] == "+":
             for form, times in inner:
-                counts[form] += count * times
+                counts[form] = counts.get(form, 0) + count * times
     return _node(_bounded(total), "+", counts, 0)
 
 
 def multiply(parts: Iterable[tuple[Node, int]]) -> Node:
     """The product of ``node ** count``. Raises Unreadable for a division by zero."""
     total: Number = 1
-    counts: Counter[Form] = Counter()
+    counts: dict[Form, int] = {}
     for node, count in parts:
         if node.value == 0 and count < 0:
             raise Unreadable("a division by zero")
@@ -58,7 +57,7 @@ def multiply(parts: Iterable[tuple[Node, int]]) -> Node:
         inner = node.form[1] if node.form[0] == "*" else [(node.form, 1)]
         if node.value != 1:
             for form, times in inner:
-                counts[form] += count * times
+                counts[form] = counts.get(form, 0) + count * times
     return number(0) if total == 0 else _node(total, "*", counts, 1)
 
 
@@ -96,6 +95,19 @@ def leaves(form: Form) -> list[Number]:
     return [leaf for part, count in inner for leaf in leaves(part) * min(abs(count), _MOST_POWER)]
 
 
+def moved(form: Form, numbers: Mapping[Number, float]) -> float:
+    """What a form comes to with other ``numbers`` in the place of these."""
+    kind, inner = form
+    if kind == "n":
+        return numbers.get(inner, float(inner))
+    if kind == "sqrt":
+        return abs(moved(inner, numbers)) ** 0.5
+    parts = [(moved(part, numbers), count) for part, count in inner]
+    if kind == "+":
+        return sum(value * count for value, count in parts)
+    return math.prod(value**count for value, count in parts)
+
+
 def is_number(node: Node) -> bool:
     """Only a number, perhaps with a sign: nothing is computed."""
     return node.form[0] != "sqrt" and len(leaves(node.form)) == 1
@@ -131,7 +143,7 @@ def _rounding(value: Number) -> Fraction:
     return Fraction(0)
 
 
-def _node(value: Number, kind: str, counts: Counter[Form], empty: int) -> Node:
+def _node(value: Number, kind: str, counts: dict[Form, int], empty: int) -> Node:
     kept = {form: count for form, count in counts.items() if count}
     if not kept:
         return number(empty)
@@ -141,6 +153,8 @@ def _node(value: Number, kind: str, counts: Counter[Form], empty: int) -> Node:
 
 
 def _bounded(value: Number) -> Number:
+    if isinstance(value, int) and value.bit_length() < _MOST_BITS:
+        return value
     if value.numerator.bit_length() + value.denominator.bit_length() > _MOST_BITS:
         raise Unreadable("a number of too many digits")
     return value

@@ -13,10 +13,20 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from waltzjax.rewards.maths_algebra import Form, Node, Number, agree, is_number, leaves, pads, size
+from waltzjax.rewards.maths_algebra import (
+    Form,
+    Node,
+    Number,
+    agree,
+    is_number,
+    leaves,
+    moved,
+    pads,
+    size,
+)
 from waltzjax.rewards.maths_relations import Chain, chains
 from waltzjax.rewards.maths_text import boxes, loops
 
@@ -31,6 +41,7 @@ _MOST_VALUES = 4  # of one answer: the roots of an equation, a point
 _MOST_CHAINS = 200  # from the announcement on: more is no check but a search for one
 _MOST_DERIVED = 32  # numbers that a check goes through
 _MOST_FORMS = 8  # of one value that are remembered
+_SAME = 1e-6  # relative: rounding of float64 is far below, another answer moves a result far above
 # π1's label, 12.8 for an exact 12.70, satisfies its equation to 2.4 %.
 _ABOUT = 0.03
 
@@ -42,6 +53,19 @@ class _Solution(NamedTuple):
     reached: int
     computed: bool
     known: frozenset[Number]
+
+
+class _Derived(NamedTuple):
+    """A number that the check came to.
+
+    origin: the numbers it was made of. otherwise: what it would be if the answer were another
+    number: 59 * 34 / 59 would be the same, and so checks nothing. again: it uses a number that is
+    already in what it goes on from, as 9 + 25 + 25 after 34 - 25 = 9: it takes away what it adds.
+    """
+
+    origin: frozenset[Number]
+    otherwise: float
+    again: bool
 
 
 def reflect_score(text: str) -> float:
@@ -106,8 +130,7 @@ def _passes(written: Sequence[Chain], begin: int, solution: _Solution, answer: N
     if sum(chain.start >= begin for chain in written) > _MOST_CHAINS:
         return False
     forms: dict[Number, list[Form]] = {}
-    # Numbers that the check came to, with those it came from and whether by one operation only.
-    derived: dict[Number, frozenset[Number]] = {}
+    derived: dict[Number, _Derived] = {}
     passed = False
     for chain in written:
         checks = chain.start >= begin
@@ -122,33 +145,41 @@ def _passes(written: Sequence[Chain], begin: int, solution: _Solution, answer: N
             fresh = not any(pads(node.form, form) for form in earlier)
             if fresh and len(earlier) < _MOST_FORMS:
                 earlier.append(node.form)
-            used = set(leaves(node.form))
             allowed = solution.known | derived.keys() | {size(answer)}
-            if not (checks and ends and used <= allowed):
+            if not (checks and ends and set(leaves(node.form)) <= allowed):
                 continue
-            origin = frozenset().union(*(derived.get(n, {n}) for n in used))
+            came = _derive(node, derived, answer)
             for end in ends:
                 if end in solution.known or end == size(answer):
-                    passed = passed or (
-                        fresh and _returns(node, end, origin, used, derived, solution, answer)
-                    )
+                    passed = passed or (fresh and _returns(node, end, came, solution, answer))
                 elif len(derived) < _MOST_DERIVED:
-                    derived.setdefault(end, origin)
+                    derived.setdefault(end, came)
     return passed
 
 
+def _derive(node: Node, derived: Mapping[Number, _Derived], answer: Number) -> _Derived:
+    used = set(leaves(node.form))
+    through = frozenset(n for d in used & derived.keys() for n in derived[d].origin)
+    numbers = {n: d.otherwise for n, d in derived.items()}
+    numbers[size(answer)] = 1.37 * float(size(answer)) + 0.73
+    try:
+        otherwise = moved(node.form, numbers)
+    except (OverflowError, ZeroDivisionError):
+        otherwise = float(node.value)
+    direct = frozenset(used - derived.keys())
+    return _Derived(direct | through, otherwise, bool(direct & through))
+
+
 def _returns(
-    node: Node, end: Number, origin: frozenset[Number], used: set[Number],
-    derived: dict[Number, frozenset[Number]], solution: _Solution, answer: Number,
+    node: Node, end: Number, came: _Derived, solution: _Solution, answer: Number
 ) -> bool:  # fmt: skip
     """A computation comes back: from the answer to what led to it, or to the answer anew."""
-    if end == size(answer):
-        through = frozenset().union(*(derived[n] for n in used & derived.keys()))
-        # 34 - 25 = 9, 9 + 25 + 25 = 59 takes away what it adds.
-        anew = end not in origin and not used & through
-        return solution.computed and anew and node.value == answer
-    one = len(leaves(node.form)) == 2 and not used & derived.keys()  # 24 - 12 = 12 is allowed
-    return size(answer) in origin and (one or end not in origin)
+    value = float(node.value)
+    depends = abs(came.otherwise - value) > _SAME * max(abs(value), 1.0)
+    if end != size(answer):
+        return depends
+    anew = not depends and size(answer) not in came.origin and not came.again
+    return solution.computed and anew and node.value == answer
 
 
 def _true(chain: Chain, nodes: Sequence[Node]) -> bool:
