@@ -36,7 +36,9 @@ LEVEL = {
     "variants": 5,
     "runtime": 4,  # what every command needs once a model is chosen
     "tuning": 5,
-    "prepare": 5,
+    "base_model": 5,
+    "prepare": 6,
+    "prepare_maths": 6,
     "stage": 4,
     "cost": 6,
     "iteration": 6,
