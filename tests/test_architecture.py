@@ -41,7 +41,9 @@ LEVEL = {
     "variants": 5,
     "runtime": 4,  # what every command needs once a model is chosen
     "tuning": 5,
-    "prepare": 5,
+    "base_model": 5,
+    "prepare": 6,
+    "prepare_maths": 6,
     "stage": 4,
     "cost": 6,
     "attempts": 5,

@@ -123,6 +123,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         ("model.remat", ("none", "full", "dots")),
         ("optim.schedule", ("constant", "linear")),
         ("embedded.held_out", ("validation", "development")),
+        ("embedded_maths.held_out", ("validation", "development")),
     ):
         yield from one_of(path, allowed)
     for path in (
@@ -134,6 +135,9 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         "model.vocab_block", "train.keep_checkpoints", "embedded.layers", "embedded.batch",
         "embedded.card_steps", "embedded.demo_steps", "embedded.kv_heads", "embedded.heads",
         "embedded.width", "embedded.mlp_width",
+        "embedded_maths.layers", "embedded_maths.batch", "embedded_maths.card_steps",
+        "embedded_maths.demo_steps", "embedded_maths.kv_heads", "embedded_maths.heads",
+        "embedded_maths.width", "embedded_maths.mlp_width", "embedded_maths.max_positions",
     ):  # fmt: skip
         yield from at_least(path, 1)
     for path in (
@@ -146,7 +150,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         "reward.signals.verify", "reward.signals.format", "reward.signals.reflect",
         "reward.signals.overlong", "reward.overlong_buffer",
         "reward.lam.stage1", "reward.lam.stage2", "train.steps.stage1", "train.steps.stage2",
-        "train.validate_every", "embedded.data_seed",
+        "train.validate_every", "embedded.data_seed", "embedded_maths.data_seed",
     ):  # fmt: skip
         yield from at_least(path, 0)
     for path in ("rollout.cache_tokens", "rl.reward_clip",
@@ -155,7 +159,8 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
                  "verify.timeout_s",
                  "lora.alpha", "judge.timeout_s", "sft.lr", "embedded.card_loss",
                  "embedded.card_lr",
-                 "embedded.init_scale"):  # fmt: skip
+                 "embedded.init_scale", "embedded_maths.lr", "embedded_maths.card_loss",
+                 "embedded_maths.card_lr", "embedded_maths.init_scale"):  # fmt: skip
         yield from at_least(path, 0, above=True)
     for name in ("b1", "b2"):
         if not 0 <= c.optim[name] < 1:
@@ -199,21 +204,24 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
             f"must divide config.sft.batch = {c.sft.batch}"
         )
     if c.model.base == EMBEDDED:
-        yield from _broken_embedded_rules(c.embedded, c.rollout.max_new_tokens)
+        yield from _broken_embedded_rules(c, "embedded")
+        yield from _broken_embedded_rules(c, "embedded_maths")
+        new_tokens = c.rollout.max_new_tokens
+        if c.embedded.max_positions <= 2 * new_tokens:
+            yield (
+                f"config.embedded.max_positions: got {c.embedded.max_positions}, must exceed an "
+                f"answer and a review of config.rollout.max_new_tokens = {new_tokens} each"
+            )
 
 
-def _broken_embedded_rules(e: ConfigDict, new_tokens: int) -> Iterator[str]:
+def _broken_embedded_rules(c: ConfigDict, section: str) -> Iterator[str]:
+    e, path = c[section], f"config.{section}"
     if e.kv_heads >= 1 and e.heads % e.kv_heads:
-        yield f"config.embedded.heads: got {e.heads}, must be a multiple of {e.kv_heads} kv_heads"
+        yield f"{path}.heads: got {e.heads}, must be a multiple of {e.kv_heads} kv_heads"
     if e.heads >= 1 and e.width % (2 * e.heads):
-        yield f"config.embedded.width: got {e.width}, must be a multiple of 2 * {e.heads} heads"
+        yield f"{path}.width: got {e.width}, must be a multiple of 2 * {e.heads} heads"
     if e.vocab_size < MIN_VOCABULARY:
-        yield f"config.embedded.vocab_size: got {e.vocab_size}, allowed is >= {MIN_VOCABULARY}"
-    if e.max_positions <= 2 * new_tokens:
-        yield (
-            f"config.embedded.max_positions: got {e.max_positions}, must exceed an answer and a "
-            f"review of config.rollout.max_new_tokens = {new_tokens} each"
-        )
+        yield f"{path}.vocab_size: got {e.vocab_size}, allowed is >= {MIN_VOCABULARY}"
 
 
 def _get(c: ConfigDict, path: str) -> Any:

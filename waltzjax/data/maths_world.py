@@ -1,0 +1,163 @@
+"""The embedded maths world: word problems from templates, held out on unseen numbers and frames.
+
+Someone has a number of things; something happens to them, or they are compared with somebody
+else's; one addition or subtraction of two-digit numbers answers the question. What makes a problem
+hard is its wording: in "Mia has 34 pens. That is 12 fewer than Tom has." the word says to subtract
+and the sense to add, and a number may stand there that does not matter. People make the same
+mistakes (Lewis and Mayer 1987, "Students' miscomprehension of relational statements").
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from waltzjax.data import maths_frames
+from waltzjax.data.maths_frames import PRONOUNS, THINGS, Frames
+from waltzjax.types import Problem
+
+TRAIN_PROBLEMS, HELD_OUT_PROBLEMS = 8000, 400
+LOWEST, HIGHEST = 10, 99  # numbers, and every answer, right or mistaken, have two digits
+HELD_OUT_OF_TEN = 2  # numbers of each ten for each held-out set: no problem of another has them
+TOLD_SHARE = 1 / 3  # problems that end in an order instead of a question
+FRAMES = {
+    "train": maths_frames.TRAIN,
+    "development": maths_frames.DEVELOPMENT,
+    "validation": maths_frames.VALIDATION,
+}
+# Kinds, the subject of a problem: the operation its sense asks for; "" for either.
+KINDS = {
+    "gain": "+", "loss": "-", "more": "+", "fewer": "-",
+    "inverse more": "-", "inverse fewer": "+", "distractor": "",
+}  # fmt: skip
+
+T = TypeVar("T")
+
+
+class Sum(NamedTuple):
+    """``a`` + or - ``b``."""
+
+    a: int
+    op: str  # "+" | "-"
+    b: int
+
+    @property
+    def result(self) -> int:
+        return self.a + self.b if self.op == "+" else self.a - self.b
+
+    @property
+    def inverse(self) -> Sum:
+        """What leads from the result back to ``a``."""
+        return Sum(self.result, "-" if self.op == "+" else "+", self.b)
+
+    @property
+    def carries(self) -> bool:
+        """Whether the units make a ten, or have to take one."""
+        ones, others = self.a % 10, self.b % 10
+        return ones + others > 9 if self.op == "+" else ones < others
+
+
+class Numbers(NamedTuple):
+    """What problems of a split are made of: second numbers can be added to the first and taken from
+    it, so that the mistaken sum has a result too."""
+
+    pairs: list[tuple[int, int]]
+    others: dict[int, list[int]]  # the second numbers for each first one; two at least
+
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> Numbers:
+        done = {*valid_sums(numbers)}
+        both = {a: sorted(b for c, op, b in done if (c, op) == (a, "-") and Sum(a, "+", b) in done)
+                for a in sorted(numbers)}  # fmt: skip
+        others = {a: seconds for a, seconds in both.items() if len(seconds) > 1}
+        return cls([(a, b) for a, seconds in others.items() for b in seconds], others)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """What a problem was filled with; solutions, right and wrong, are written from it."""
+
+    kind: str
+    sum: Sum  # whose result is the answer
+    distractor: int  # the number that does not matter; 0: there is none
+    told: bool  # it ends in an order
+
+
+def build(
+    seed: int = 0, held_out: str = "validation"
+) -> tuple[list[Problem], list[Problem], dict[int, Scene]]:
+    """Training problems, held-out problems, and the scene behind every problem's id.
+
+    ``held_out`` names the numbers and frames of the second list: "validation", or "development" to
+    choose settings on. The training problems are the same either way. No text occurs twice; no
+    number and no frame is in two of the three sets; kinds are equally likely. A problem's subject
+    is its kind, its level "1" or, where a digit is carried, "2". Deterministic in ``seed``.
+    """
+    numbers = split_numbers(seed)
+    lists: dict[str, list[Problem]] = {}
+    scenes: dict[int, Scene] = {}
+    for split, count in (("train", TRAIN_PROBLEMS), (held_out, HELD_OUT_PROBLEMS)):
+        rng = np.random.default_rng([seed, tuple(FRAMES).index(split)])
+        used = Numbers.of(numbers[split])
+        made: dict[str, Scene] = {}
+        while len(made) < count:
+            text, scene = draw(rng, FRAMES[split], used)
+            made.setdefault(text, scene)
+        lists[split] = []
+        for text, scene in made.items():
+            level = "2" if scene.sum.carries else "1"
+            answer = str(scene.sum.result)
+            lists[split].append(Problem(len(scenes), text, answer, scene.kind, level))
+            scenes[len(scenes)] = scene
+    return lists["train"], lists[held_out], scenes
+
+
+def split_numbers(seed: int) -> dict[str, frozenset[int]]:
+    """The numbers that problems of each split are made of; no number is in two."""
+    rng = np.random.default_rng(seed)
+    parts: dict[str, list[int]] = {split: [] for split in FRAMES}
+    for low in range(LOWEST, HIGHEST + 1, 10):  # some of each ten: large and small ones for all
+        order, cut = (low + rng.permutation(10)).tolist(), HELD_OUT_OF_TEN
+        parts["validation"] += order[:cut]
+        parts["development"] += order[cut : 2 * cut]
+        parts["train"] += order[2 * cut :]
+    return {split: frozenset(part) for split, part in parts.items()}
+
+
+def valid_sums(numbers: Iterable[int]) -> list[Sum]:
+    """All sums of two of the numbers whose results are in range."""
+    both = itertools.product(sorted(numbers), "+-", sorted(numbers))
+    return [done for done in itertools.starmap(Sum, both) if LOWEST <= done.result <= HIGHEST]
+
+
+def draw(rng: np.random.Generator, frames: Frames, numbers: Numbers) -> tuple[str, Scene]:
+    """A problem's text and its scene."""
+    kind = _pick(rng, tuple(KINDS))
+    a, b = _pick(rng, numbers.pairs)
+    d = _pick(rng, [n for n in numbers.others[a] if n != b])
+    op = KINDS[kind] or _pick(rng, "+-")
+    change = kind in ("gain", "loss", "distractor")
+    told = bool(rng.random() < TOLD_SHARE)
+    bodies = {"more": frames.compared, "fewer": frames.compared,
+              "inverse more": frames.inverse, "inverse fewer": frames.inverse}  # fmt: skip
+    body = _pick(rng, bodies.get(kind, frames.gains if op == "+" else frames.losses))
+    if kind == "distractor":
+        body = f"{_pick(rng, frames.distractors)} {body}"
+    question = _pick(rng, frames.told if told else frames.asked)
+    pronoun = _pick(rng, tuple(PRONOUNS))
+    name = _pick(rng, PRONOUNS[pronoun])
+    other = _pick(rng, tuple(n for names in PRONOUNS.values() for n in names if n != name))
+    thing, other_thing = rng.choice(THINGS, 2, replace=False).tolist()
+    text = f"{_pick(rng, frames.openings)} {body} {question}".format(
+        n=name, m=other, S=pronoun, s=pronoun.lower(), t=thing, o=other_thing, a=a, b=b, d=d,
+        r=kind.removeprefix("inverse "), w=name if change else other, now=" now" if change else "",
+    )  # fmt: skip
+    return text, Scene(kind, Sum(a, op, b), d if kind == "distractor" else 0, told)
+
+
+def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
+    return options[int(rng.integers(len(options)))]
