@@ -156,7 +156,7 @@ def test_the_plan_of_supervised_tuning_is_one_agents(directory, full):
     assert "log-probs" not in plan.programs
     c.sft.length = 128
     longer = make_plan(c, directory, mesh_of(1, 8, 1), 48)
-    # Twice the tokens: more than twice with the scores of attention, which grow by the square.
+    # Twice the tokens: twice the memory, and somewhat more or less with the scores of a block.
     temporary = [p.programs["update"].temporary_bytes for p in (plan, longer)]
     assert temporary[1] > 1.5 * temporary[0]
     assert longer.programs["update"].argument_bytes > plan.programs["update"].argument_bytes

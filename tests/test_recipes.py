@@ -22,9 +22,9 @@ def batch(rng, rows=3, tokens=6) -> PolicyBatch:
     logp = {n: -rng.random((rows, tokens)) for n in ("sampler", "old", "ref")}
     zero = np.zeros((rows, tokens))
     return PolicyBatch(
-        zero, zero[:, 0], action, action / action.sum(), rng.random(rows), logp["sampler"],
-        logp["old"], logp["ref"], rng.standard_normal((rows, tokens)), np.ones((rows, tokens)),
-        np.full(rows, 0.3),
+        zero, zero[:, 0], action, action / action.sum(), rng.random((rows, 1)) + zero,
+        logp["sampler"], logp["old"], logp["ref"], rng.standard_normal((rows, tokens)),
+        np.ones((rows, tokens)), np.full(rows, 0.3),
     )  # fmt: skip
 
 
@@ -146,7 +146,7 @@ def said(*values):
 
 THREE = PolicyBatch(
     said(0, 0, 0), np.full(3, 2), said(1, 1, 1) == 1, said(0.5, 0.25, 0.25),
-    reward_B=np.array([3, 0, 0], np.float32),
+    reward_BT=said(3, 0, 0),
     sampler_logp_BT=said(-1, -1 - LOG2, -1 - 2 * LOG2),  # the trainer's times 1, 1/2, 1/4
     old_logp_BT=said(-1, -1, -1),
     ref_logp_BT=said(-1, -1, -5),  # KL of the last token: k1 = 4, k2 = 8, k3 = e^-4 + 3

@@ -3,7 +3,8 @@
 Counted are products with weights, scores and mixtures of attention; not norms, softmax, sampling.
 Tokens see all before them: a window (Mistral's) is not taken off. ``adapter`` is the size of one
 that is trained beside a frozen base, 0: there is none. ``square``: attention is XLA's, which scores
-every token of a row against all of it and masks; else only against what it sees.
+every token of a row against all of it and masks; else only against what it sees. ``packed``: rows
+hold several texts, and the backward pass scores anew, whatever else is kept (packed_attention).
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ def training_flops(cfg: ModelConfig, tokens: int) -> int:
     return 3 * forward_flops(cfg, tokens)
 
 
-def update_flops(cfg: ModelConfig, tokens: int, adapter: int = 0, *, square: bool = False) -> int:
+def update_flops(
+    cfg: ModelConfig, tokens: int, adapter: int = 0, *, square: bool = False, packed: bool = False
+) -> int:
     """What the update executes for one token in a row of ``tokens``: forward and backward, without
     the gradients of a frozen base's weights; and anew the logits, with ``cfg.remat`` "dots" also
     attention, with "full" all of a forward pass but each layer's last product, which no gradient
@@ -84,7 +87,7 @@ def update_flops(cfg: ModelConfig, tokens: int, adapter: int = 0, *, square: boo
     attention = row_attention_flops(cfg, tokens, square)
     last = 2 * cfg.layers * cfg.mlp_width * cfg.width
     anew = {"none": head, "dots": head + attention, "full": forward - last}[cfg.remat]
-    return 3 * forward - frozen + anew
+    return 3 * forward - frozen + anew + (attention // 2 if packed else 0)
 
 
 def weight_bytes(cfg: ModelConfig, adapter: int = 0) -> int:
@@ -174,7 +177,7 @@ def step_work(
         # and writes the gradient; AdamW reads it, the weight and two moments, and writes three.
         passes = 3 if cfg.remat == "full" else 2
         moved = microbatches * (passes * weights + 8 * trained) + 28 * trained
-        flops = each * update_flops(cfg, tokens, adapter, square=square)
+        flops = each * update_flops(cfg, tokens, adapter, square=square, packed=stage == SFT)
         yield Work(role, "update", updates * flops, updates * moved)
 
 

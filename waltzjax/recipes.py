@@ -148,7 +148,7 @@ def credit(
     kl_BT = kl_estimate(flat.old_logp_BT, flat.ref_logp_BT, estimator)
     beta_B = flat.beta_B if kl_in == "reward" else jnp.zeros_like(flat.beta_B)
     advantage_BT = advantages.token_advantages(
-        flat.reward_BT, kl_BT, flat.action_BT, flat.start_BT, beta=beta_B[0],
+        flat.reward_BT, kl_BT, flat.action_BT, flat.start_BT, beta=beta_B[:, None],
         reward_clip=reward_clip, normalise=normalise,
     )  # fmt: skip
     is_weight_BT = jnp.ones_like(flat.weight_BT)

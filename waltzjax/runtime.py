@@ -19,6 +19,7 @@ from waltzjax.data.chat import PROMPTS, Chat, stop_ids
 from waltzjax.model import hf_config
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_kernel, choose_visit
+from waltzjax.model.packed_attention import choose_queries
 from waltzjax.rollout.engine import Engine
 from waltzjax.rollout.requests import Sampling
 from waltzjax.types import Prompt
@@ -80,10 +81,11 @@ def read_model_config(config: ConfigDict, directory: Path) -> ModelConfig:
     m = config.model
     cfg = hf_config.read_config(directory, dtype=m.dtype, param_dtype=m.param_dtype, remat=m.remat)
     kernel = choose_kernel(m.attention, jax.default_backend(), cfg.dtype, cfg.head_dim)
-    visit = choose_visit(jax.default_backend())
     return dataclasses.replace(
-        cfg, attention=kernel, page_visit=visit, lora_dropout=config.lora.dropout
-    )
+        cfg, attention=kernel, lora_dropout=config.lora.dropout,
+        query_block=choose_queries(jax.default_backend()),
+        page_visit=choose_visit(jax.default_backend()),
+    )  # fmt: skip
 
 
 def longest_text(config: ConfigDict) -> int:

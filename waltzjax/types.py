@@ -145,14 +145,15 @@ class Sample:
 class PolicyBatch(NamedTuple):
     """Rows of one agent's update. ``action_BT[b, t]`` says that token t was emitted by the policy;
     its log-probability, advantage and weight stand at the same index. ``weight_BT`` is zero off
-    the actions and sums to 1 over the whole update, so microbatches simply add up.
+    the actions and sums to 1 over the whole update ("constant" weights: to at most 1), so
+    microbatches simply add up.
     """
 
     token_BT: Any  # int32
     length_B: Any  # int32, tokens that are not padding
     action_BT: Any  # bool
     weight_BT: Any  # float32
-    reward_B: Any  # float32
+    reward_BT: Any  # float32, that of the token's text
     sampler_logp_BT: Any  # float32, nats
     old_logp_BT: Any  # float32, nats, trainer's log-probability before the update
     ref_logp_BT: Any  # float32, nats

@@ -1,5 +1,7 @@
 """REINFORCE++ advantages against the float64 reference."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from reference import cases
 from reference import numpy_truth as truth
 
-from waltzjax.core.advantages import reinforce_pp
+from waltzjax.core.advantages import token_advantages
 
 SEEDS = (0, 1, 2, 3)
 ATOL = 1e-5  # z-scores of order 1 from float32 sums over a few hundred tokens
@@ -23,10 +25,17 @@ def draw(seed, B=9, T=13):
     return reward_B, logp_BT, ref_BT, mask_BT
 
 
-def run(reward_B, kl_BT, mask_BT, *, beta, **settings):
+def advantages(reward_B, kl_BT, mask_BT, *, beta, reward_clip=10.0):
+    """REINFORCE++'s of one text a row."""
+    reward_BT = jnp.broadcast_to(reward_B[:, None], kl_BT.shape)
+    return token_advantages(
+        reward_BT, kl_BT, mask_BT, None, beta=beta, reward_clip=reward_clip, normalise=True
+    )
+
+
+def run(reward_B, kl_BT, mask_BT, **settings):
     arrays = (jnp.asarray(x) for x in (reward_B, kl_BT, mask_BT))
-    beta_B = jnp.full(len(reward_B), beta)
-    return np.asarray(reinforce_pp(*arrays, beta_B=beta_B, **settings))
+    return np.asarray(advantages(*arrays, **settings))
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.01, 0.5])
@@ -43,9 +52,7 @@ def test_matches_the_reference(seed, beta):
 
 def test_under_jit():
     reward_B, logp_BT, ref_BT, mask_BT = draw(7)
-    got_BT = jax.jit(lambda *a: reinforce_pp(*a, beta_B=jnp.full(len(reward_B), 0.1)))(
-        reward_B, logp_BT - ref_BT, mask_BT
-    )
+    got_BT = jax.jit(partial(advantages, beta=0.1))(reward_B, logp_BT - ref_BT, mask_BT)
     want_BT = truth.reinforce_pp_advantages(reward_B, logp_BT, ref_BT, mask_BT, 0.1)
     np.testing.assert_allclose(got_BT, want_BT, atol=ATOL)
 

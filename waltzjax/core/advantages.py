@@ -19,27 +19,45 @@ def masked_z_score(x_BT: jax.Array, mask_BT: jax.Array) -> jax.Array:
     return centred * jax.lax.rsqrt(jnp.maximum(variance, VARIANCE_FLOOR))
 
 
-def reinforce_pp(
-    reward_B: jax.Array,
+def kl_to_come(kl_BT: jax.Array, start_BT: jax.Array | None) -> jax.Array:
+    """sum_{j >= i} kl_j over the rest of token i's text; ``start_BT`` as in ``types.PolicyBatch``.
+
+    Texts are summed apart: a long row's total would leave little of float32 to a short text's.
+    """
+    if start_BT is None:
+        return jnp.cumsum(kl_BT[:, ::-1], axis=1)[:, ::-1]
+    ends_BT = jnp.pad(start_BT[:, 1:] != start_BT[:, :-1], ((0, 0), (0, 1)))
+
+    def join(later, earlier):
+        (later_sum, later_ends), (own_sum, own_ends) = later, earlier
+        return jnp.where(own_ends, own_sum, own_sum + later_sum), later_ends | own_ends
+
+    return jax.lax.associative_scan(join, (kl_BT, ends_BT), axis=1, reverse=True)[0]
+
+
+def token_advantages(
+    reward_BT: jax.Array,
     kl_BT: jax.Array,
     mask_BT: jax.Array,
+    start_BT: jax.Array | None,
     *,
-    beta_B: jax.Array,
-    reward_clip: float = 10.0,
+    beta: jax.Array,
+    reward_clip: float,
+    normalise: bool,
 ) -> jax.Array:
-    """REINFORCE++ (arXiv 2501.03262, eq. 4 and the batch normalisation that follows).
+    """Advantages [B, T], zero off the mask: REINFORCE++ (arXiv 2501.03262, eq. 4) where normalised.
 
-    A_i = clip(R, ±reward_clip) - beta sum_{j >= i} kl_j, then one z-score over all trained
-    tokens of the agent's batch (discount 1).
+    A_i = clip(R, ±reward_clip) - beta sum_{j >= i} kl_j over the trained tokens of i's text
+    (discount 1); with ``normalise`` then one z-score over all trained tokens of the agent's batch.
 
     Args:
-      reward_B: one scalar a row.
+      reward_BT: each text's one reward, at its trained tokens.
       kl_BT: per-token KL estimate against the reference, nats.
-      beta_B: its coefficient, >= 0; 0 leaves it out.
       mask_BT: bool, tokens the policy emitted.
+      start_BT: where each token's text begins, with several texts a row; None: one text a row.
+      beta: the KL's coefficient, >= 0, what goes together with [B, T]; 0 leaves it out.
+      reward_clip: > 0.
     """
-    kl_BT = jnp.where(mask_BT, kl_BT, 0)
-    kl_to_come_BT = jnp.cumsum(kl_BT[:, ::-1], axis=1)[:, ::-1]
-    return_BT = jnp.clip(reward_B, -reward_clip, reward_clip)[:, None]
-    return_BT -= beta_B[:, None] * kl_to_come_BT
-    return masked_z_score(return_BT, mask_BT)
+    to_come_BT = kl_to_come(jnp.where(mask_BT, kl_BT, 0), start_BT)
+    return_BT = jnp.clip(reward_BT, -reward_clip, reward_clip) - beta * to_come_BT
+    return masked_z_score(return_BT, mask_BT) if normalise else jnp.where(mask_BT, return_BT, 0)

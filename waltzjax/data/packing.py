@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import dataclasses
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from waltzjax.data.batching import bucket, token_weights
 from waltzjax.data.chat import Chat
+from waltzjax.data.policy_packing import best_fit
 from waltzjax.types import PolicyBatch
 
 
@@ -85,18 +85,7 @@ def packed_numbers(chats: Sequence[ChatTokens], length: int) -> list[list[int]]:
             f"config.sft.length: got {length}, but {len(long)} chats are longer, the first ones "
             f"{[(i + 1, len(chats[i].token_ids)) for i in long[:5]]} (line, tokens)"
         )
-    order = sorted(range(len(chats)), key=lambda i: (-len(chats[i].token_ids), i))
-    rows: list[list[int]] = []
-    room: list[tuple[int, int]] = []  # (tokens left, row), ascending
-    for i in order:
-        need = len(chats[i].token_ids)
-        at = bisect.bisect_left(room, (need, -1))
-        left, row = room.pop(at) if at < len(room) else (length, len(rows))
-        if row == len(rows):
-            rows.append([])
-        rows[row].append(i)
-        bisect.insort(room, (left - need, row))
-    return rows
+    return best_fit([len(chat.token_ids) for chat in chats], length)
 
 
 def packed_batch(
@@ -119,9 +108,10 @@ def packed_batch(
             at = end
         filled[b] = at
     zero = np.zeros(shape, np.float32)
+    weight_B = token_weights(action.sum(axis=1), "token")
     return PolicyBatch(
         token_BT=token, length_B=filled, action_BT=action,
-        weight_BT=token_weights(action, "token"), reward_B=np.zeros(shape[0], np.float32),
+        weight_BT=(action * weight_B[:, None]).astype(np.float32), reward_BT=zero,
         sampler_logp_BT=zero, old_logp_BT=zero, ref_logp_BT=zero, advantage_BT=zero,
         is_weight_BT=np.ones(shape, np.float32), beta_B=np.zeros(shape[0], np.float32),
         start_BT=start,

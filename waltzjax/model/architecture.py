@@ -46,6 +46,8 @@ class ModelConfig:
     attention: Kernel = "xla"  # chosen by model/attention.py
     init_scale: float = 0.02
     mesh: Mesh | None = None  # train with rows split and weights gathered; None: left to XLA
+    longest_text: int = 0  # of those that rows of several hold, tokens; 0: as long as the row
+    query_block: int = 128  # queries that attention within such rows scores at a time
     page_visit: int = 32  # pages of the cache that generation's attention reads at a time
     lora_dropout: float = 0.0  # on the input of adapters, in training alone
 

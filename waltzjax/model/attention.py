@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from waltzjax.model.architecture import Kernel
+from waltzjax.model.packed_attention import attend_packed
 
 KERNELS = ("auto", "xla", "cudnn")
 CUDNN_DTYPES = ("bfloat16", "float16")
@@ -47,21 +48,20 @@ def choose_visit(platform: str) -> int:
 def attend(
     q_BTHC: jax.Array, k_BTJC: jax.Array, v_BTJC: jax.Array, length_B: jax.Array,
     start_BT: jax.Array | None = None,
-    *, window: int, kernel: Kernel,
+    *, window: int, kernel: Kernel, span: int = 0, block: int = 128,
 ) -> jax.Array:  # fmt: skip
     """Causal attention within right-padded rows, softmax in float32. What stands in padding is
     arbitrary, but finite: weight gradients multiply it with zero.
 
-    ``start_BT``: the first position that each token sees, where rows hold several texts; cuDNN's
-    kernel has no part in that.
+    ``start_BT``: the first position that each token sees, where rows hold several texts; these have
+    no kernel but ``attend_packed``, whom ``span`` and ``block`` are for.
     """
     if start_BT is not None:
-        kernel = "xla"
-        mask_B1TS = (jnp.arange(q_BTHC.shape[1]) >= start_BT[:, :, None])[:, None]
-    else:
-        mask_B1TS = None
+        return attend_packed(
+            q_BTHC, k_BTJC, v_BTJC, start_BT, window=window, span=span, block=block
+        )
     return jax.nn.dot_product_attention(
-        q_BTHC, k_BTJC, v_BTJC, mask=mask_B1TS, is_causal=True,
+        q_BTHC, k_BTJC, v_BTJC, is_causal=True,
         # cuDNN masks by both lengths or by none.
         query_seq_lengths=length_B if kernel == "cudnn" else None,
         key_value_seq_lengths=length_B,

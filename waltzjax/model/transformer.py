@@ -99,7 +99,7 @@ class Block(nn.Module):
             )
             out_BTHC = attend(
                 q_BTHC, k_BTJC, v_BTJC, length_B, start_BT, window=cfg.window,
-                kernel=cfg.attention,
+                kernel=cfg.attention, span=cfg.longest_text, block=cfg.query_block,
             )  # fmt: skip
         else:
             kv = write_pages(kv[0], kv[1], k_BTJC, v_BTJC, view)

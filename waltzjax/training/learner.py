@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from waltzjax.core.kl import kl_estimate
 from waltzjax.data.batching import bucket, pad_rows
+from waltzjax.data.policy_packing import pack_samples
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.training.step import Join, LossFn, make_logp, make_update, shardings, whole
@@ -22,18 +23,37 @@ from waltzjax.types import AgentState, PolicyBatch, Sample
 
 def device_batch(
     samples: Sequence[Sample], mesh: Mesh, *, microbatches: int, multiple: int, weights: str,
-    max_length: int, min_rows: int = 1, truncated: bool = False,
+    max_length: int, min_rows: int = 1, truncated: bool = False, token_budget: int = 0,
+    longest_text: int = 0, max_new_tokens: int = 0,
 ) -> PolicyBatch:  # fmt: skip
     """Rows as sharded arrays [M, B, ...]; B is split over the mesh's data and fsdp axes.
-    ``min_rows``: at least so many; ``truncated``: see ``data.batching.pad_rows``."""
-    parts = microbatches * sharding.row_groups(mesh)
+
+    ``token_budget`` 0: one text a row, at least ``min_rows`` rows in M = ``microbatches``, see
+    ``data.batching.pad_rows``. Otherwise M follows from rows of so many tokens, one a group of
+    devices, see ``data.policy_packing.pack_samples``; the cfg that they are trained with has
+    ``longest_text``.
+    """
+    groups = sharding.row_groups(mesh)
+    if token_budget:
+        packed, count = pack_samples(
+            samples,
+            budget=token_budget,
+            weights=weights,
+            row_groups=groups,
+            max_length=max_length,
+            longest_text=longest_text,
+            truncated=truncated,
+            max_new_tokens=max_new_tokens,
+        )
+        return place_batch(packed, mesh, count)
     batch = pad_rows(
         samples,
         multiple=multiple,
         weights=weights,
         max_length=max_length,
-        min_rows=bucket(max(min_rows, len(samples)), parts),
+        min_rows=bucket(max(min_rows, len(samples)), microbatches * groups),
         truncated=truncated,
+        max_new_tokens=max_new_tokens,
     )
     return place_batch(batch, mesh, microbatches)
 
@@ -187,17 +207,25 @@ class Learner:
 
 
 def _measure(batch: PolicyBatch) -> dict[str, jax.Array]:
-    """Before the update: mean reward, KL to the reference (k3, nats a token), and the gap between
-    the sampler's and the trainer's log-probabilities (nats)."""
+    """Before the update: mean reward of a text, KL to the reference (k3, nats a token), and the gap
+    between the sampler's and the trainer's log-probabilities (nats)."""
     action = batch.action_BT
     count = jnp.maximum(action.sum(), 1)
-    row = action.any(-1)
+    text = _first_actions(action, batch.start_BT)
     gap = jnp.where(action, jnp.abs(batch.old_logp_BT - batch.sampler_logp_BT), 0)
     kl = jnp.where(action, kl_estimate(batch.old_logp_BT, batch.ref_logp_BT, "k3"), 0)
     return {
-        "reward": jnp.where(row, batch.reward_B, 0).sum() / jnp.maximum(row.sum(), 1),
+        "reward": jnp.where(text, batch.reward_BT, 0).sum() / jnp.maximum(text.sum(), 1),
         "kl": kl.sum() / count,
         "gap_mean": gap.sum() / count,
         "gap_max": gap.max(),
         "tokens": count.astype(jnp.float32),
     }
+
+
+def _first_actions(action_BT: jax.Array, start_BT: jax.Array | None) -> jax.Array:
+    """Bool [..., B, T]: each text's first action, once for every text that has one."""
+    before_BT = jnp.cumsum(action_BT, axis=-1) - action_BT
+    if start_BT is not None:
+        before_BT -= jnp.take_along_axis(before_BT, start_BT, axis=-1)
+    return action_BT & (before_BT == 0)
