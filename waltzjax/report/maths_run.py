@@ -16,7 +16,7 @@ PANELS: tuple[Panel, ...] = (
           "per cent"),
     Panel("Reward", "mean reward", ("reward",), ""),
     Panel("Signals", "mean", ("signal",), ""),
-    Panel("Spread of the signals in a group", "mean standard deviation", ("signal_std",), ""),
+    Panel("Spread of the signals", "standard deviation", ("signal_std",), ""),
     Panel("Groups without variance", "share of groups", ("zero_groups",), ""),
     Panel("Format rate", "% of samples", ("format_rate",), "per cent"),
     Panel("No answer to verify", "% of samples", ("unparsed", "timed_out", "cut_off"), "per cent"),
