@@ -88,7 +88,11 @@ def other_forms(label: str) -> set[str]:
     if re.fullmatch(r"-?\d+", label):
         n = int(label)
         forms |= {f"{n}.0", f"{n:,}", rf"\${n}", f"x = {n}", rf"\frac{{{2 * n}}}{{2}}", f"{n}."}
-        forms |= {rf"{n}\text{{ apples}}", rf"{n - 3} + 3", rf"\sqrt{{{n * n}}}" if n > 0 else label}
+        forms |= {
+            rf"{n}\text{{ apples}}",
+            rf"{n - 3} + 3",
+            rf"\sqrt{{{n * n}}}" if n > 0 else label,
+        }
     elif "," in label or "text" in label or "mbox" in label or "_" in label or r"\$" in label:
         forms.remove(rf"\left({label}\right)")
     elif "=" in label or r"\in" in label or r"\cup" in label:
@@ -129,7 +133,9 @@ def grade(name: str, kind: str, chosen: list[Case], verifier: Verifier) -> tuple
     right = sum(v.right for v in graded)
     rates = (right, sum(v.parsed for v in graded), sum(v.timed_out for v in graded))
     percent = "".join(f"{100 * n / max(len(chosen), 1):9.2f}" for n in rates[:2])
-    print(f"{name:18} {kind:20} {len(chosen):7}{percent} {rates[2]:6} {len(chosen) / seconds:10.0f}")
+    print(
+        f"{name:18} {kind:20} {len(chosen):7}{percent} {rates[2]:6} {len(chosen) / seconds:10.0f}"
+    )
     for case, v in zip(chosen, graded, strict=True) if flags.FLAGS.show else ():
         if v.right == (case.kind == "wrong"):
             print(f"    {final_answer(case.response)!r} against {case.label!r}: {v}")
@@ -140,7 +146,9 @@ def main(_) -> None:
     f = flags.FLAGS
     files = {name: list(cases(Path(f.data) / name, f.limit)) for name in FILES}
     total, missed, answers = 0.0, [], 0
-    print(f"{'file':18} {'answers':20} {'n':>7} {'right %':>8} {'parsed %':>8} {'late':>6} ", end="")
+    print(
+        f"{'file':18} {'answers':20} {'n':>7} {'right %':>8} {'parsed %':>8} {'late':>6} ", end=""
+    )
     print(f"{'answers/s':>10}")
     with Verifier(f.workers, f.timeout_s) as verifier:
         for name, all_cases in files.items():

@@ -11,8 +11,8 @@ from waltzjax.rewards.verifier import Verification
 from waltzjax import config
 from waltzjax.model.transformer import init_params
 from waltzjax.recipes import RECIPES
-from waltzjax.rolling import roll_maths
-from waltzjax.types import POLICY, Problem
+from waltzjax.rolling import earned, roll_maths
+from waltzjax.types import CONVERSATION, FEEDBACK, POLICY, Problem, Sample
 
 GROUP = 2
 RUNTIME = tiny_runtime()
@@ -110,3 +110,8 @@ def test_a_refill_of_the_same_problem_draws_other_answers():
     _, verifier, _ = roll(c, same, same)
     first, second = (sorted(t for t, _ in verifier.asked[i : i + GROUP]) for i in (0, GROUP))
     assert first != second
+
+
+def test_the_mean_reward_is_that_of_the_rows():
+    rows = {CONVERSATION: [Sample((1,), (2,), (), r) for r in (0.0, 1.0, 0.5)], FEEDBACK: []}
+    assert earned(rows) == {"reward/conversation": pytest.approx(0.5)}

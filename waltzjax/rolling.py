@@ -53,12 +53,16 @@ def roll_game(
         scorer.finish()
     episodes = [found[index] for index in range(len(prompts))]
     rows = recipe.rows(episodes, step_rng(stream, step))
-    earned = {
+    return Rolled(rows, {**recipe.summary(episodes), **earned(rows)}, drawn)
+
+
+def earned(rows: Mapping[str, Sequence[Sample]]) -> dict[str, float]:
+    """The mean reward of each role that has rows."""
+    return {
         f"reward/{role}": float(np.mean([sample.reward for sample in of]))
         for role, of in rows.items()
         if of
     }
-    return Rolled(rows, {**recipe.summary(episodes), **earned}, drawn)
 
 
 def roll_maths(

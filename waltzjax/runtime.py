@@ -83,7 +83,7 @@ def read_model_config(config: ConfigDict, directory: Path) -> ModelConfig:
     kernel = choose_kernel(m.attention, jax.default_backend(), cfg.dtype, cfg.head_dim)
     return dataclasses.replace(
         cfg, attention=kernel, lora_dropout=config.lora.dropout,
-        query_block=choose_queries(jax.default_backend()),
+        longest_text=longest_text(config), query_block=choose_queries(jax.default_backend()),
         page_visit=choose_visit(jax.default_backend()),
     )  # fmt: skip
 
