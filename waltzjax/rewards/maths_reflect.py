@@ -47,10 +47,10 @@ _ABOUT = 0.03
 
 
 class _Solution(NamedTuple):
-    """What stood before the check. ``reached``: where a candidate first stood; ``computed``: it
-    was the value of a computation there."""
+    """What stood before the check. ``computed``: a computation came to the answer; ``known``: the
+    numbers up to where it did, or to where the answer was first stated: no later ones, which may
+    have been made of it."""
 
-    reached: int
     computed: bool
     known: frozenset[Number]
 
@@ -119,7 +119,7 @@ def _checked(text: str, written: Sequence[Chain], cues: Sequence[int], answer: N
         *_, sentence = [0, *(m.end() for m in _SENTENCE_END.finditer(text, after, cue))]
         begin = max(after, sentence)
         known = _numbers(c for c in written if c.start < reach.end)
-        solution = _Solution(reach.end, is_computed, known)
+        solution = _Solution(is_computed, known)
         if _passes(written, begin, solution, answer):
             return True
     return False
@@ -156,6 +156,7 @@ def _passes(written: Sequence[Chain], begin: int, solution: _Solution, answer: N
 
 
 def _derive(node: Node, derived: Mapping[Number, _Derived], answer: Number) -> _Derived:
+    """Where a computation comes from, and what it would come to with another answer."""
     used = set(leaves(node.form))
     through = frozenset(n for d in used & derived.keys() for n in derived[d].origin)
     numbers = {n: d.otherwise for n, d in derived.items()}
