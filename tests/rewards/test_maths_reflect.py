@@ -177,7 +177,7 @@ CHEATING = {
     "a commuted product": rf"{SUM} Check: 59*34=34*59. \boxed{{59}}",
     "the same for any answer": rf"2 steps. {SUM} Check: (59+59)/59=2. \boxed{{59}}",
     "the same for any, in steps": rf"2 steps. {SUM} Check: 59+59=118, 118/59=2. \boxed{{59}}",
-    "the same for any, with more numbers": rf"2, 3, 4: {SUM} Check: (59*4-59*2)/59=2, 59*3/59=3. \boxed{{59}}",
+    "the same for any, more numbers": rf"2, 4: {SUM} Check: (59*4-59*2)/59=2. \boxed{{59}}",
     "an answer of 0": r"34-34=0. Check: 0+34=34. \boxed{0}",
     "an answer with nothing added": r"12+0=12. Check: 12-0=12. \boxed{12}",
     # numbers from elsewhere
@@ -290,6 +290,7 @@ def test_computations_by_hand(text, values):
         f"{SUM} Check: " + "59-25=34, 3*4=12, " * 1_100,
         f"{SUM} Check: " + " ".join(f"59+{n}={59 + n}," for n in range(1_500)),
         f"{SUM} Check: " + " ".join(f"{n}+{59 - n}=59," for n in range(1_500)),
+        f"{SUM} Check: " + " ".join(f"{n}+{59 - n}=59," for n in range(290)) + " 7" * 8_000,
     ],
     ids=lambda text: text[:24],
 )  # fmt: skip

@@ -38,7 +38,7 @@ _CUE = re.compile(
 )
 _SENTENCE_END = re.compile(r"[.!?;](?!\S)|\n")
 _MOST_VALUES = 4  # of one answer: the roots of an equation, a point
-_MOST_CHAINS = 200  # from the announcement on: more is no check but a search for one
+_MOST_SIGNS = 600  # + - * / = before the box: more is no check but a search for one
 _MOST_DERIVED = 32  # numbers that a check goes through
 _MOST_FORMS = 8  # of one value that are remembered
 _SAME = 1e-6  # relative: rounding of float64 is far below, another answer moves a result far above
@@ -47,10 +47,10 @@ _ABOUT = 0.03
 
 
 class _Solution(NamedTuple):
-    """What stood before the check. ``reached``: where a candidate first stood; ``computed``: it
-    was the value of a computation there."""
+    """What stood before the check. ``computed``: a computation came to the answer; ``known``: the
+    numbers up to where it did, or to where the answer was first stated: no later ones, which may
+    have been made of it."""
 
-    reached: int
     computed: bool
     known: frozenset[Number]
 
@@ -83,7 +83,7 @@ def reflect_score(text: str) -> float:
         return 0.0
     before = text[: found[0].start]
     cues = [match.start() for match in _CUE.finditer(before)]
-    if not cues:
+    if not cues or sum(map(before.count, "+-*/=")) > _MOST_SIGNS:
         return 0.0
     written = chains(before)
     return sum(_checked(before, written, cues, value) for value in values) / len(values)
@@ -119,7 +119,7 @@ def _checked(text: str, written: Sequence[Chain], cues: Sequence[int], answer: N
         *_, sentence = [0, *(m.end() for m in _SENTENCE_END.finditer(text, after, cue))]
         begin = max(after, sentence)
         known = _numbers(c for c in written if c.start < reach.end)
-        solution = _Solution(reach.end, is_computed, known)
+        solution = _Solution(is_computed, known)
         if _passes(written, begin, solution, answer):
             return True
     return False
@@ -127,8 +127,6 @@ def _checked(text: str, written: Sequence[Chain], cues: Sequence[int], answer: N
 
 def _passes(written: Sequence[Chain], begin: int, solution: _Solution, answer: Number) -> bool:
     """Whether the chains from ``begin`` on check the answer."""
-    if sum(chain.start >= begin for chain in written) > _MOST_CHAINS:
-        return False
     forms: dict[Number, list[Form]] = {}
     derived: dict[Number, _Derived] = {}
     passed = False
@@ -158,6 +156,7 @@ def _passes(written: Sequence[Chain], begin: int, solution: _Solution, answer: N
 
 
 def _derive(node: Node, derived: Mapping[Number, _Derived], answer: Number) -> _Derived:
+    """Where a computation comes from, and what it would come to with another answer."""
     used = set(leaves(node.form))
     through = frozenset(n for d in used & derived.keys() for n in derived[d].origin)
     numbers = {n: d.otherwise for n, d in derived.items()}
@@ -178,8 +177,7 @@ def _returns(
     depends = abs(came.otherwise - value) > _SAME * max(abs(value), 1.0)
     if end != size(answer):
         return depends
-    anew = not depends and size(answer) not in came.origin and not came.again
-    return solution.computed and anew and node.value == answer
+    return solution.computed and not (depends or came.again) and node.value == answer
 
 
 def _true(chain: Chain, nodes: Sequence[Node]) -> bool:

@@ -93,8 +93,10 @@ def _opens(what: Number | str | None) -> bool:
 
 def _read(piece: list[Number | str]) -> Node | None:
     """What a piece computes; None if it is empty, unfinished or cannot be evaluated."""
-    if not piece or len(piece) > _MOST_TOKENS or "?" in piece:
+    if not piece or len(piece) > _MOST_TOKENS:
         return None
+    if len(piece) == 1 and not isinstance(piece[0], str):
+        return algebra.number(piece[0])  # as below, but most pieces are one number
     rest = piece[::-1]
     try:
         node = _sum(rest, 0)
