@@ -30,6 +30,6 @@ def embedded_maths_base(config: ConfigDict, mesh: Mesh, directory: Path) -> None
         tokenizer = train_tokenizer(texts, e.vocab_size, single_digits=True)
         prompt = read_agent_prompt(PROMPT, ["problem"])
         chat = Chat(tokenizer, prompt, prompt)
-        cards = maths_world.valid_sums(maths_world.split_numbers(e.data_seed)["train"])
+        cards = maths_world.sums(maths_world.split_pairs(e.data_seed)["train"])
         taught = lessons(chat, prompt, train, scenes, cards, config.seed)
     train_base(config, "embedded_maths", mesh, directory, tokenizer, taught, TURNS)

@@ -113,6 +113,7 @@ TRAIN = Frames(
     told=(
         "Find how many {t} {w} has{now}.",
         "Tell me how many {t} {w} has{now}.",
+        "Please work out how many {w} owns{now}.",
         "Say how many {t} {w} owns{now}.",
         "Work out how many {w} has{now}.",
         "Please tell me how many {w} has{now}.",
