@@ -10,6 +10,7 @@ mistakes (Lewis and Mayer 1987, "Students' miscomprehension of relational statem
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -17,19 +18,13 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from waltzjax.data import maths_frames
-from waltzjax.data.maths_frames import PRONOUNS, THINGS, Frames
+from waltzjax.data.maths_frames import PRONOUNS, SPLITS, THINGS, Frames, split_frames
 from waltzjax.types import Problem
 
 TRAIN_PROBLEMS, HELD_OUT_PROBLEMS = 8000, 400
 LOWEST, HIGHEST = 10, 99  # numbers, and every answer, right or mistaken, have two digits
-HELD_OUT_SHARE = 0.2  # of the pairs of numbers, for each held-out set
+HELD_OUT_PAIRS = 0.15  # of the pairs of numbers, for each held-out set
 TOLD_SHARE = 1 / 3  # problems that end in an order instead of a question
-FRAMES = {
-    "train": maths_frames.TRAIN,
-    "development": maths_frames.DEVELOPMENT,
-    "validation": maths_frames.VALIDATION,
-}
 # Kinds, the subject of a problem: the operation its sense asks for; "" for either.
 KINDS = {
     "gain": "+", "loss": "-", "more": "+", "fewer": "-",
@@ -83,14 +78,14 @@ def build(
     A problem's subject is its kind, its level "1" or, where a digit is carried, "2". Deterministic
     in ``seed``.
     """
-    pairs = split_pairs(seed)
+    pairs, frames = split_pairs(seed), split_frames(seed)
     lists: dict[str, list[Problem]] = {}
     scenes: dict[int, Scene] = {}
     for split, count in (("train", TRAIN_PROBLEMS), (held_out, HELD_OUT_PROBLEMS)):
-        rng = np.random.default_rng([seed, tuple(FRAMES).index(split)])
+        rng = np.random.default_rng([seed, SPLITS.index(split)])
         made: dict[str, Scene] = {}
         while len(made) < count:
-            text, scene = draw(rng, FRAMES[split], pairs[split])
+            text, scene = draw(rng, frames[split], pairs[split])
             made.setdefault(text, scene)
         lists[split] = []
         for text, scene in made.items():
@@ -108,7 +103,7 @@ def split_pairs(seed: int) -> dict[str, dict[int, list[int]]]:
     numbers = range(LOWEST, HIGHEST + 1)
     pairs = [(a, b) for a in numbers for b in numbers if b <= min(a - LOWEST, HIGHEST - a)]
     np.random.default_rng(seed).shuffle(pairs)
-    cut = int(len(pairs) * HELD_OUT_SHARE)
+    cut = int(len(pairs) * HELD_OUT_PAIRS)
     parts = {
         "validation": pairs[:cut],
         "development": pairs[cut : 2 * cut],
@@ -120,9 +115,18 @@ def split_pairs(seed: int) -> dict[str, dict[int, list[int]]]:
     }
 
 
-def sums(pairs: Mapping[int, Sequence[int]]) -> list[Sum]:
-    """What can be asked of pairs."""
-    return [Sum(a, op, b) for a, others in pairs.items() for b in others for op in "+-"]
+def other_sums(seed: int) -> list[Sum]:
+    """All sums of two-digit numbers with a two-digit result, but of no held-out pair: to learn to
+    calculate takes more than problems are made of."""
+    parts = split_pairs(seed)
+    aside = {(a, b) for split in SPLITS if split != "train" for a, bs in parts[split].items()
+             for b in bs}  # fmt: skip
+    numbers = range(LOWEST, HIGHEST + 1)
+    return [
+        done
+        for done in (Sum(a, op, b) for a in numbers for op in "+-" for b in numbers)
+        if LOWEST <= done.result <= HIGHEST and not {(done.a, done.b), (done.b, done.a)} & aside
+    ]
 
 
 def draw(
@@ -148,10 +152,11 @@ def draw(
     other = _pick(rng, tuple(n for names in PRONOUNS.values() for n in names if n != name))
     thing, other_thing = rng.choice(THINGS, 2, replace=False).tolist()
     text = f"{_pick(rng, frames.openings)} {body} {question}".format(
-        n=name, m=other, S=pronoun, s=pronoun.lower(), t=thing, o=other_thing, a=a, b=b, d=d,
+        n=name, m=other, s=pronoun, t=thing, o=other_thing, a=a, b=b, d=d,
         r=kind.removeprefix("inverse "), w=name if change else other, now=" now" if change else "",
     )  # fmt: skip
-    return text, Scene(kind, Sum(a, op, b), d if kind == "distractor" else 0, told)
+    sentences = re.sub(r"(^|[.] )([a-z])", lambda found: found[0].upper(), text)
+    return sentences, Scene(kind, Sum(a, op, b), d if kind == "distractor" else 0, told)
 
 
 def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
