@@ -36,8 +36,10 @@ def train_base(
     config: ConfigDict, section: str, mesh: Mesh, directory: Path, tokenizer: Any,
     lessons: Lessons, turns: Sequence[str],
 ) -> None:  # fmt: skip
-    """Train, as ``config``'s ``section`` says, on ``lessons``, whose "cards" come first and the others by ``turns``, one kind a
-    batch; save a Hugging Face directory."""
+    """Train as ``config``'s ``section`` says and save a Hugging Face directory.
+
+    The "cards" of ``lessons`` come first, then the others by ``turns``, one kind a batch.
+    """
     e = config[section]
     cfg = ModelConfig(
         vocab_size=len(tokenizer),

@@ -15,7 +15,7 @@ from waltzjax.data.maths_demonstrations import lessons, tokenizer_texts
 from waltzjax.data.tokenizer import train_tokenizer
 
 PROMPT = PROMPTS / "tiny/maths.txt"
-TURNS = ("solutions",)
+TURNS = ("readings", "solutions")  # one kind a batch
 TOKENIZER_PROBLEMS = 2000  # whose texts the tokenizer is trained on: every word is there
 
 
@@ -30,6 +30,6 @@ def embedded_maths_base(config: ConfigDict, mesh: Mesh, directory: Path) -> None
         tokenizer = train_tokenizer(texts, e.vocab_size, single_digits=True)
         prompt = read_agent_prompt(PROMPT, ["problem"])
         chat = Chat(tokenizer, prompt, prompt)
-        cards = maths_world.valid_sums(maths_world.split_numbers(e.data_seed)["train"])
+        cards = maths_world.other_sums(e.data_seed)
         taught = lessons(chat, prompt, train, scenes, cards, config.seed)
     train_base(config, "embedded_maths", mesh, directory, tokenizer, taught, TURNS)

@@ -71,8 +71,9 @@ def lessons(
     chat: Chat, prompt: AgentPrompt, problems: Sequence[Problem], scenes: Mapping[int, Scene],
     cards: Sequence[Sum], seed: int,
 ) -> dict[str, list[Sample]]:  # fmt: skip
-    """Rows by kind: cards, which are sums alone; and solutions, ``ROUNDS`` of each problem, as
-    ``prompt`` shows it."""
+    """Rows by kind: cards, which are sums alone; solutions, ``ROUNDS`` of each problem, as
+    ``prompt`` shows it; and readings, of others just the sum they do: all there is to decide, in
+    half the tokens."""
     rng = np.random.default_rng(seed)
     heads = [f"{a}{op}{b}:" for a, op, b in cards]
     works = [solution(done).removeprefix(head) for done, head in zip(cards, heads, strict=True)]
@@ -85,17 +86,22 @@ def lessons(
         )
         for problem in problems
     ]
-    replies = [
-        demonstration(rng, scenes[problem.id]) for _ in range(ROUNDS) for problem in problems
-    ]
+    shown = chat.encode(states) * ROUNDS
+    replies, others = (
+        [demonstration(rng, scenes[problem.id]) for _ in range(ROUNDS) for problem in problems]
+        for _ in range(2)
+    )
+    end = (chat.tokenizer.eos_token_id,)
     return {
-        "cards": _rows(chat, chat.encode(heads), works),
-        "solutions": _rows(chat, chat.encode(states) * ROUNDS, replies),
+        "cards": _rows(chat, chat.encode(heads), works, end),
+        "readings": _rows(chat, shown, [text[: text.index(":") + 1] for text in others], ()),
+        "solutions": _rows(chat, shown, replies, end),
     }
 
 
-def _rows(chat: Chat, states: Sequence[tuple[int, ...]], replies: Sequence[str]) -> list[Sample]:
-    end = (chat.tokenizer.eos_token_id,)
+def _rows(
+    chat: Chat, states: Sequence[tuple[int, ...]], replies: Sequence[str], end: tuple[int, ...]
+) -> list[Sample]:
     pairs = zip(states, chat.encode(replies), strict=True)
     return [Sample(state, reply + end, (), 0.0) for state, reply in pairs]
 

@@ -1,24 +1,32 @@
 """The wording of the embedded maths world: what somebody has, what happens, what is asked.
 
-A problem is an opening, a body and a question, each from a list of its split. ``{n}`` has ``{a}``
-``{t}``; ``{m}`` is somebody else, ``{b}`` the second number, ``{r}`` "more" or "fewer", ``{d}``
-``{o}`` things that do not matter, ``{w}`` who is asked about; ``{S}`` and ``{s}`` are the pronoun
-of ``{n}``.
+A problem is an opening, a body and a question. Each is drawn from patterns, in which ``[a|b]`` is
+one of several wordings; with all choices made it is a frame, and each frame belongs to one of
+the splits. So phrasings of the held-out sets are new, and made of familiar words.
 
-Three sets of frames share none: training, development (the world and the recipe's settings were
-chosen while looking at these) and validation (looked at only to report figures).
+Fields: ``{n}`` has ``{a}`` ``{t}``; ``{m}`` is somebody else, ``{b}`` the second number, ``{r}``
+"more" or "fewer", ``{d}`` ``{o}`` are things that do not matter, ``{w}`` is who is asked about,
+``{s}`` the pronoun of ``{n}``; ``{now}`` stands in questions about a change.
 """
 
+from __future__ import annotations
+
+import itertools
+import re
 from typing import NamedTuple
 
-PRONOUNS = {"She": ("Mia", "Ann", "Eva", "Lea", "Zoe", "Ida"),
-            "He": ("Tom", "Ben", "Max", "Leo", "Sam", "Jim")}  # fmt: skip
+import numpy as np
+
+PRONOUNS = {"she": ("Mia", "Ann", "Eva", "Lea", "Zoe", "Ida"),
+            "he": ("Tom", "Ben", "Max", "Leo", "Sam", "Jim")}  # fmt: skip
 THINGS = ("pens", "cups", "balls", "cards", "books", "coins", "stones", "eggs", "shells", "stamps",
           "keys", "apples", "toys", "hats", "nuts", "beads")  # fmt: skip
+SPLITS = ("train", "development", "validation")
+HELD_OUT_FRAMES = 0.15  # of each part, for each held-out set
 
 
 class Frames(NamedTuple):
-    """The parts of one split. ``now`` stands at the end of questions about a change."""
+    """The parts of one split, or the patterns of all."""
 
     openings: tuple[str, ...]
     gains: tuple[str, ...]
@@ -30,174 +38,56 @@ class Frames(NamedTuple):
     told: tuple[str, ...]  # orders
 
 
-TRAIN = Frames(
+PATTERNS = Frames(
     openings=(
-        "{n} has {a} {t}.",
-        "{n} owns {a} {t}.",
-        "{n} keeps {a} {t} at home.",
-        "In a box {n} has {a} {t}.",
-        "{n} counts {a} {t}.",
-        "Today {n} has {a} {t}.",
-        "{n} has a box with {a} {t}.",
-        "{n} has {a} {t} in a bag.",
-        "{n} keeps {a} {t} on a table.",
-        "On a table {n} keeps {a} {t}.",
-        "At home {n} counts {a} {t}.",
+        "[|at home |today |in a box |in a bag |on a table ]{n} [has|owns|keeps|counts] {a} {t}.",
+        "{n} [has|owns|keeps|counts] {a} {t} [at home|in a box|in a bag|on a table].",
     ),
     gains=(
-        "{S} buys {b} more.",
-        "{S} gets {b} more.",
-        "{S} finds {b}.",
-        "Then {s} buys {b}.",
-        "{m} gives {n} {b} more.",
-        "A friend gives {n} {b}.",
-        "Then {s} wins {b} more.",
-        "{S} makes {b} more.",
-        "Later {s} finds {b} more.",
-        "Then {m} brings {n} {b} more.",
+        "[|then |later ]{s} [buys|gets|finds|wins|makes] {b}[| more| of them].",
+        "[|then |later ][{m}|a friend] [gives|brings] {n} {b}[| more| of them].",
     ),
     losses=(
-        "{S} sells {b}.",
-        "{S} loses {b}.",
-        "{S} gives {m} {b}.",
-        "Then {s} gives {b} away.",
-        "{S} breaks {b}.",
-        "Then {m} takes {b} of them.",
-        "Later {s} loses {b}.",
-        "Then {s} sells {b} to {m}.",
-        "{S} throws {b} away.",
-        "A friend takes {b} of them.",
+        "[|then |later ]{s} [sells|loses|breaks] {b}[| of them].",
+        "[|then |later ]{s} [gives|throws] {b}[| of them] away.",
+        "[|then |later ]{s} [gives|sells] {b}[| of them] to {m}.",
+        "[|then |later ][{m}|a friend] takes {b}[| of them].",
     ),
     compared=(
-        "{m} has {b} {r} than {n}.",
-        "{m} has {b} {r} {t} than {n}.",
-        "{m} owns {b} {r}.",
-        "{m} keeps {b} {r} than that.",
-        "{m} counts {b} {r} than {n} does.",
-        "A friend, {m}, has {b} {r}.",
-        "And {m} has {b} {r} than {s} has.",
-        "At home {m} has {b} {r}.",
-        "{m} owns {b} {r} than {n} has.",
-        "Today {m} counts {b} {r}.",
+        "[|and |at home ]{m} [has|owns|keeps|counts] {b} {r}[| {t}][| than {n}| than that].",
+        "[|and |at home ]{m} [has|owns|keeps|counts] {b} {r}[| {t}] than [{n}|{s}] [has|does].",
     ),
     inverse=(
-        "That is {b} {r} than {m} has.",
-        "{S} has {b} {r} than {m}.",
-        "This is {b} {r} than {m} owns.",
-        "So {s} has {b} {r} {t} than {m}.",
-        "{n} has {b} {r} than {m} has.",
-        "These are {b} {r} than {m} keeps.",
-        "So that is {b} {r} than {m} counts.",
-        "{S} owns {b} {r} than {m} does.",
-        "And so {s} has {b} {r} than {m} has.",
-        "Those are {b} {r} than {m} has at home.",
+        "[|so |and ][that is|this is|these are] {b} {r}[| {t}] than {m}[| has| owns| keeps].",
+        "[|so |and ][{s}|{n}] [has|owns] {b} {r}[| {t}] than {m}[| has| does].",
     ),
     distractors=(
-        "{S} also has {d} {o}.",
-        "{m} has {d} {o}.",
-        "There are {d} {o} too.",
-        "{S} has {d} {o} as well.",
-        "{n} owns {d} {o} too.",
-        "And {m} keeps {d} {o} at home.",
-        "In a bag are {d} {o}.",
-        "Beside them are {d} {o}.",
+        "[|and ][{s}|{n}|{m}] [has|owns|keeps] {d} {o}[| too| as well].",
+        "[|and ]there are {d} {o}[| too| as well| in a bag| in a box].",
     ),
     asked=(
-        "How many {t} does {w} have{now}?",
-        "How many {t} has {w}{now}?",
-        "How many does {w} have{now}?",
-        "So how many {t} are there{now} with {w}?",
-        "How many {t} does {w} own{now}?",
-        "And how many {t} does {w} have{now}?",
+        "[|so |and ]how many[| {t}] does {w} [have|own|keep]{now}?",
+        "[|so |and ]how many[| {t}] [has {w}|are there with {w}]{now}?",
     ),
-    told=(
-        "Find how many {t} {w} has{now}.",
-        "Tell me how many {t} {w} has{now}.",
-        "Say how many {t} {w} owns{now}.",
-        "Work out how many {w} has{now}.",
-        "Please tell me how many {w} has{now}.",
-        "Please find how many {w} owns{now}.",
-    ),
+    told=("[|please |now ][find|say|tell me|work out] how many[| {t}] {w} [has|owns|keeps]{now}.",),
 )
 
-DEVELOPMENT = Frames(
-    openings=(
-        "At home {n} owns {a} {t}.",
-        "Today {n} counts {a} {t}.",
-        "{n} has {a} {t} on a table.",
-        "In a bag {n} keeps {a} {t}.",
-    ),
-    gains=(
-        "Then {s} gets {b} more.",
-        "Later {s} wins {b}.",
-        "Then a friend gives {n} {b} more.",
-        "{m} brings {n} {b} of them.",
-    ),
-    losses=(
-        "Later {s} sells {b}.",
-        "Then {s} gives {m} {b}.",
-        "Then a friend takes {b}.",
-        "Later {s} breaks {b} of them.",
-    ),
-    compared=(
-        "{m} counts {b} {r}.",
-        "And {m} owns {b} {r} than {n}.",
-        "{m} keeps {b} {r} {t} than {n}.",
-        "Today {m} has {b} {r} than {n} has.",
-    ),
-    inverse=(
-        "This is {b} {r} than {m} has.",
-        "So {n} has {b} {r} than {m}.",
-        "{S} has {b} {r} {t} than {m} owns.",
-        "Those are {b} {r} than {m} counts.",
-    ),
-    distractors=(
-        "There are also {d} {o}.",
-        "{m} owns {d} {o} too.",
-        "{S} keeps {d} {o} as well.",
-        "In a box are {d} {o}.",
-    ),
-    asked=("So how many {t} does {w} have{now}?", "How many are there{now} with {w}?"),
-    told=("Work out how many {t} {w} owns{now}.", "Please tell me how many {t} {w} has{now}."),
-)
 
-VALIDATION = Frames(
-    openings=(
-        "At home {n} has {a} {t}.",
-        "{n} keeps {a} {t} in a box.",
-        "Today {n} owns {a} {t}.",
-        "{n} counts {a} {t} on a table.",
-    ),
-    gains=(
-        "Later {s} buys {b} more.",
-        "Then {s} makes {b}.",
-        "{m} brings {n} {b}.",
-        "Then {s} finds {b} of them.",
-    ),
-    losses=(
-        "Then {s} loses {b} of them.",
-        "Later {s} gives {b} away.",
-        "{m} takes {b}.",
-        "Then {s} throws {b} away.",
-    ),
-    compared=(
-        "{m} keeps {b} {r}.",
-        "Today {m} owns {b} {r} than {n}.",
-        "{m} owns {b} {r} {t} than {n} does.",
-        "At home {m} counts {b} {r}.",
-    ),
-    inverse=(
-        "That is {b} {r} than {m} keeps.",
-        "So {s} owns {b} {r} than {m}.",
-        "And {n} has {b} {r} than {m} has.",
-        "These are {b} {r} than {m} owns.",
-    ),
-    distractors=(
-        "Beside them {m} has {d} {o}.",
-        "{S} owns {d} {o} too.",
-        "There are {d} {o} as well.",
-        "And {n} keeps {d} {o} at home.",
-    ),
-    asked=("So how many does {w} have{now}?", "And how many {t} does {w} own{now}?"),
-    told=("Say how many {w} has{now}.", "Please work out how many {t} {w} has{now}."),
-)
+def expand(pattern: str) -> list[str]:
+    """Every wording of a pattern: ``"a [b|c]"`` is ``["a b", "a c"]``."""
+    choices = [part.split("|") for part in re.split(r"[][]", pattern)]
+    return ["".join(words) for words in itertools.product(*choices)]
+
+
+def split_frames(seed: int) -> dict[str, Frames]:
+    """The frames of each split; none is in two."""
+    rng = np.random.default_rng(seed)
+    parts: dict[str, list[tuple[str, ...]]] = {split: [] for split in SPLITS}
+    for patterns in PATTERNS:
+        frames = [frame for pattern in patterns for frame in expand(pattern)]
+        order = [frames[i] for i in rng.permutation(len(frames))]
+        cut = round(HELD_OUT_FRAMES * len(order))
+        parts["validation"].append(tuple(order[:cut]))
+        parts["development"].append(tuple(order[cut : 2 * cut]))
+        parts["train"].append(tuple(order[2 * cut :]))
+    return {split: Frames(*part) for split, part in parts.items()}

@@ -1,4 +1,4 @@
-"""The embedded maths world: word problems from templates, held out on unseen numbers and frames.
+"""The embedded maths world: word problems from templates; held out are pairs of numbers and frames.
 
 Someone has a number of things; something happens to them, or they are compared with somebody
 else's; one addition or subtraction of two-digit numbers answers the question. What makes a problem
@@ -10,25 +10,21 @@ mistakes (Lewis and Mayer 1987, "Students' miscomprehension of relational statem
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from waltzjax.data import maths_frames
-from waltzjax.data.maths_frames import PRONOUNS, THINGS, Frames
+from waltzjax.data.maths_frames import PRONOUNS, SPLITS, THINGS, Frames, split_frames
 from waltzjax.types import Problem
 
 TRAIN_PROBLEMS, HELD_OUT_PROBLEMS = 8000, 400
 LOWEST, HIGHEST = 10, 99  # numbers, and every answer, right or mistaken, have two digits
-HELD_OUT_OF_TEN = 2  # numbers of each ten for each held-out set: no problem of another has them
+HELD_OUT_PAIRS = 0.15  # of the pairs of numbers, for each held-out set
 TOLD_SHARE = 1 / 3  # problems that end in an order instead of a question
-FRAMES = {
-    "train": maths_frames.TRAIN,
-    "development": maths_frames.DEVELOPMENT,
-    "validation": maths_frames.VALIDATION,
-}
 # Kinds, the subject of a problem: the operation its sense asks for; "" for either.
 KINDS = {
     "gain": "+", "loss": "-", "more": "+", "fewer": "-",
@@ -61,22 +57,6 @@ class Sum(NamedTuple):
         return ones + others > 9 if self.op == "+" else ones < others
 
 
-class Numbers(NamedTuple):
-    """What problems of a split are made of: second numbers can be added to the first and taken from
-    it, so that the mistaken sum has a result too."""
-
-    pairs: list[tuple[int, int]]
-    others: dict[int, list[int]]  # the second numbers for each first one; two at least
-
-    @classmethod
-    def of(cls, numbers: Iterable[int]) -> Numbers:
-        done = {*valid_sums(numbers)}
-        both = {a: sorted(b for c, op, b in done if (c, op) == (a, "-") and Sum(a, "+", b) in done)
-                for a in sorted(numbers)}  # fmt: skip
-        others = {a: seconds for a, seconds in both.items() if len(seconds) > 1}
-        return cls([(a, b) for a, seconds in others.items() for b in seconds], others)
-
-
 @dataclasses.dataclass(frozen=True)
 class Scene:
     """What a problem was filled with; solutions, right and wrong, are written from it."""
@@ -92,20 +72,20 @@ def build(
 ) -> tuple[list[Problem], list[Problem], dict[int, Scene]]:
     """Training problems, held-out problems, and the scene behind every problem's id.
 
-    ``held_out`` names the numbers and frames of the second list: "validation", or "development" to
-    choose settings on. The training problems are the same either way. No text occurs twice; no
-    number and no frame is in two of the three sets; kinds are equally likely. A problem's subject
-    is its kind, its level "1" or, where a digit is carried, "2". Deterministic in ``seed``.
+    ``held_out`` names the number pairs and frames of the second list: "validation", or
+    "development" to choose settings on. The training problems are the same either way. No text
+    occurs twice; no pair and no frame is in two of the three sets; kinds are equally likely.
+    A problem's subject is its kind, its level "1" or, where a digit is carried, "2". Deterministic
+    in ``seed``.
     """
-    numbers = split_numbers(seed)
+    pairs, frames = split_pairs(seed), split_frames(seed)
     lists: dict[str, list[Problem]] = {}
     scenes: dict[int, Scene] = {}
     for split, count in (("train", TRAIN_PROBLEMS), (held_out, HELD_OUT_PROBLEMS)):
-        rng = np.random.default_rng([seed, tuple(FRAMES).index(split)])
-        used = Numbers.of(numbers[split])
+        rng = np.random.default_rng([seed, SPLITS.index(split)])
         made: dict[str, Scene] = {}
         while len(made) < count:
-            text, scene = draw(rng, FRAMES[split], used)
+            text, scene = draw(rng, frames[split], pairs[split])
             made.setdefault(text, scene)
         lists[split] = []
         for text, scene in made.items():
@@ -116,29 +96,48 @@ def build(
     return lists["train"], lists[held_out], scenes
 
 
-def split_numbers(seed: int) -> dict[str, frozenset[int]]:
-    """The numbers that problems of each split are made of; no number is in two."""
-    rng = np.random.default_rng(seed)
-    parts: dict[str, list[int]] = {split: [] for split in FRAMES}
-    for low in range(LOWEST, HIGHEST + 1, 10):  # some of each ten: large and small ones for all
-        order, cut = (low + rng.permutation(10)).tolist(), HELD_OUT_OF_TEN
-        parts["validation"] += order[:cut]
-        parts["development"] += order[cut : 2 * cut]
-        parts["train"] += order[2 * cut :]
-    return {split: frozenset(part) for split, part in parts.items()}
+def split_pairs(seed: int) -> dict[str, dict[int, list[int]]]:
+    """What problems of each split are made of: by first number, the second ones. No pair is in two
+    splits; in all of them the sum and the difference, one of which is a mistake, have two digits.
+    """
+    numbers = range(LOWEST, HIGHEST + 1)
+    pairs = [(a, b) for a in numbers for b in numbers if b <= min(a - LOWEST, HIGHEST - a)]
+    np.random.default_rng(seed).shuffle(pairs)
+    cut = int(len(pairs) * HELD_OUT_PAIRS)
+    parts = {
+        "validation": pairs[:cut],
+        "development": pairs[cut : 2 * cut],
+        "train": pairs[2 * cut :],
+    }
+    return {
+        split: {a: [b for _, b in some] for a, some in groupby(sorted(part), itemgetter(0))}
+        for split, part in parts.items()
+    }
 
 
-def valid_sums(numbers: Iterable[int]) -> list[Sum]:
-    """All sums of two of the numbers whose results are in range."""
-    both = itertools.product(sorted(numbers), "+-", sorted(numbers))
-    return [done for done in itertools.starmap(Sum, both) if LOWEST <= done.result <= HIGHEST]
+def other_sums(seed: int) -> list[Sum]:
+    """All sums of two-digit numbers with a two-digit result, but of no held-out pair: to learn to
+    calculate takes more than problems are made of."""
+    parts = split_pairs(seed)
+    aside = {(a, b) for split in SPLITS if split != "train" for a, bs in parts[split].items()
+             for b in bs}  # fmt: skip
+    numbers = range(LOWEST, HIGHEST + 1)
+    return [
+        done
+        for done in (Sum(a, op, b) for a in numbers for op in "+-" for b in numbers)
+        if LOWEST <= done.result <= HIGHEST and not {(done.a, done.b), (done.b, done.a)} & aside
+    ]
 
 
-def draw(rng: np.random.Generator, frames: Frames, numbers: Numbers) -> tuple[str, Scene]:
-    """A problem's text and its scene."""
+def draw(
+    rng: np.random.Generator, frames: Frames, pairs: Mapping[int, Sequence[int]]
+) -> tuple[str, Scene]:
+    """A problem's text and its scene. The number that does not matter makes a pair with the first
+    one too."""
     kind = _pick(rng, tuple(KINDS))
-    a, b = _pick(rng, numbers.pairs)
-    d = _pick(rng, [n for n in numbers.others[a] if n != b])
+    enough = [a for a, others in pairs.items() if len(others) > 1]
+    a = _pick(rng, enough)
+    b, d = rng.choice(pairs[a], 2, replace=False).tolist()
     op = KINDS[kind] or _pick(rng, "+-")
     change = kind in ("gain", "loss", "distractor")
     told = bool(rng.random() < TOLD_SHARE)
@@ -153,10 +152,11 @@ def draw(rng: np.random.Generator, frames: Frames, numbers: Numbers) -> tuple[st
     other = _pick(rng, tuple(n for names in PRONOUNS.values() for n in names if n != name))
     thing, other_thing = rng.choice(THINGS, 2, replace=False).tolist()
     text = f"{_pick(rng, frames.openings)} {body} {question}".format(
-        n=name, m=other, S=pronoun, s=pronoun.lower(), t=thing, o=other_thing, a=a, b=b, d=d,
+        n=name, m=other, s=pronoun, t=thing, o=other_thing, a=a, b=b, d=d,
         r=kind.removeprefix("inverse "), w=name if change else other, now=" now" if change else "",
     )  # fmt: skip
-    return text, Scene(kind, Sum(a, op, b), d if kind == "distractor" else 0, told)
+    sentences = re.sub(r"(^|[.] )([a-z])", lambda found: found[0].upper(), text)
+    return sentences, Scene(kind, Sum(a, op, b), d if kind == "distractor" else 0, told)
 
 
 def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
