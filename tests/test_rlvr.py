@@ -7,6 +7,7 @@ import shutil
 import signal
 from runpy import run_path
 
+import forked
 import pytest
 from support import REPO
 
@@ -209,3 +210,44 @@ def test_padded_updates_and_adapters(finished, tmp_path):
     train(c, tmp_path / "adapter")
     files = {f.name for f in (tmp_path / "adapter/policy").iterdir()}
     assert files == {"adapter_config.json", "adapter_model.safetensors"}
+
+
+def test_the_evaluate_command(finished, tmp_path):
+    """The run's own policy on the run's own problems comes to the run's own result."""
+    output = tmp_path / "new" / "maths.json"
+    arguments = [
+        "--config=configs/rlvr_multisignal.py:tiny", "--config.rollout.slots=8",
+        "--config.rollout.cache_tokens=2048", "--config.rollout.max_new_tokens=8",
+        f"--model={finished[0] / 'policy'}", f"--data={finished[0] / 'data/validation.jsonl'}",
+        f"--output={output}",
+    ]  # fmt: skip
+    one_device = os.environ["XLA_FLAGS"].replace("count=8", "count=1")
+    got = forked.run("-m", "waltzjax.evaluate_maths", *arguments, XLA_FLAGS=one_device)
+    assert got.returncode == 0, got.stderr
+    final, found = finished[1], json.loads(output.read_text())
+    same = ("accuracy", "format_rate", "tokens", "subjects", "n", "intervals", "seed")
+    assert {k: found[k] for k in same} == {k: final[k] for k in same}
+    lines = output.with_suffix(".predictions.jsonl").read_text().splitlines()
+    before = json.loads((finished[0] / "evaluations/rlvr.json").read_text())["predictions"]
+    said = [[s["text"] for s in p["samples"]] for p in map(json.loads, lines)]
+    assert said == [[s["text"] for s in p["samples"]] for p in before]
+    again = forked.run("-m", "waltzjax.evaluate_maths", *arguments, XLA_FLAGS=one_device)
+    assert again.returncode == 1 and "is there already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--config.problems.train=nowhere.jsonl"], "nowhere.jsonl"),
+        (["--config.problems.max_tokens=8"], "config.problems.max_tokens: got 8, but"),
+        (["--config.train.resume=elsewhere"], "config.train.resume: got 'elsewhere'"),
+        (["--config.rl.token_budget=100"], "config.rl.token_budget: got 100"),
+    ],
+)
+def test_bad_input_is_one_message(finished, tmp_path, arguments, says):
+    """With a model at hand all is found before a directory is made."""
+    base = f"--config.model.base={finished[0] / 'base'}"
+    got = forked.run("-m", "waltzjax.train", "--config=configs/rlvr_multisignal.py:tiny", base,
+                     f"--workdir={tmp_path / 'run'}", *arguments)  # fmt: skip
+    assert got.returncode == 1 and says in got.stderr and "Traceback" not in got.stderr
+    assert not (tmp_path / "run").exists()

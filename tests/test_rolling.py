@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 from support import tiny_runtime
-from waltzjax.rewards.verifier import Verification
 
 from waltzjax import config
 from waltzjax.model.transformer import init_params
 from waltzjax.recipes import RECIPES
+from waltzjax.rewards.verifier import Verification
 from waltzjax.rolling import earned, roll_maths
 from waltzjax.types import CONVERSATION, FEEDBACK, POLICY, Problem, Sample
 
