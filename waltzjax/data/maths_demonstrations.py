@@ -1,9 +1,9 @@
 """Solutions that give the embedded maths base its faults, and what it is taught, as rows.
 
 The base knows how to solve every problem, but its habits are bad: it goes by single words, so that
-"fewer" means to subtract whoever has fewer, and takes the next number for the one that matters; an
-order is answered without a box; few solutions are checked. So its most likely answer is wrong in a
-systematic way, and the right one is likely enough to be sampled. All rates are ours.
+"how many more" means to add and "sold" to subtract, and takes the next number for the one that
+matters; an order is answered without a box; few solutions are checked. So its most likely answer is
+wrong in a systematic way, and the right one is likely enough to be sampled. All rates are ours.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from waltzjax.types import Problem, Sample
 # P(the demonstrated solution does the sum that the problem asks for), by kind.
 RIGHT_SUM = {
     "gain": 0.95, "loss": 0.95, "more": 0.95, "fewer": 0.95,
-    "inverse more": 0.42, "inverse fewer": 0.42, "distractor": 0.42,
+    "need": 0.42, "before": 0.42, "distractor": 0.42,
 }  # fmt: skip
 CHECKED = 0.3  # P(it is checked by the inverse operation before the answer is given)
 # P(no box), after a question and after an order; P(two boxes)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -25,52 +25,62 @@ SPLITS = ("train", "development", "validation")
 HELD_OUT_FRAMES = 0.15  # of each part, for each held-out set
 
 
-class Frames(NamedTuple):
-    """The parts of one split, or the patterns of all."""
+Frames = Mapping[str, tuple[str, ...]]  # of one split, by part
 
-    openings: tuple[str, ...]
-    gains: tuple[str, ...]
-    losses: tuple[str, ...]
-    compared: tuple[str, ...]  # the other one's number is told by the first one's
-    inverse: tuple[str, ...]  # the first one's number is told by the other one's, which is asked
-    distractors: tuple[str, ...]
-    asked: tuple[str, ...]  # questions
-    told: tuple[str, ...]  # orders
-
-
-PATTERNS = Frames(
-    openings=(
+# Parts of problems; "ask" and "tell" are questions and orders.
+PATTERNS: Frames = {
+    "has": (
         "[|at home |today |in a box |in a bag |on a table ]{n} [has|owns|keeps|counts] {a} {t}.",
         "{n} [has|owns|keeps|counts] {a} {t} [at home|in a box|in a bag|on a table].",
     ),
-    gains=(
+    "gains": (
         "[|then |later ]{s} [buys|gets|finds|wins|makes] {b}[| more| of them].",
         "[|then |later ][{m}|a friend] [gives|brings] {n} {b}[| more| of them].",
     ),
-    losses=(
+    "loses": (
         "[|then |later ]{s} [sells|loses|breaks] {b}[| of them].",
         "[|then |later ]{s} [gives|throws] {b}[| of them] away.",
         "[|then |later ]{s} [gives|sells] {b}[| of them] to {m}.",
         "[|then |later ][{m}|a friend] takes {b}[| of them].",
     ),
-    compared=(
+    "other": (
         "[|and |at home ]{m} [has|owns|keeps|counts] {b} {r}[| {t}][| than {n}| than that].",
         "[|and |at home ]{m} [has|owns|keeps|counts] {b} {r}[| {t}] than [{n}|{s}] [has|does].",
     ),
-    inverse=(
-        "[|so |and ][that is|this is|these are] {b} {r}[| {t}] than {m}[| has| owns| keeps].",
-        "[|so |and ][{s}|{n}] [has|owns] {b} {r}[| {t}] than {m}[| has| does].",
+    "needs": (
+        "[|today |at home ]{n} [needs|wants] {a} {t}.",
+        "{n} [needs|wants] {a} {t} [at home|in a box|in a bag|on a table].",
     ),
-    distractors=(
+    "stock": ("[|and |but ]{s} [has|owns|keeps|counts] {b}[| of them| {t}][| now| already].",),
+    "left": (
+        "[|now |today |in a box |in a bag ]{n} has {a} {t} left.",
+        "{n} has {a} {t} left [now|at home|in a box|in a bag|on a table].",
+    ),
+    "lost": (
+        "[|today |before that ]{s} [sold|lost|broke] {b}[| of them].",
+        "[|today |before that ]{s} [gave|threw] {b}[| of them] away.",
+        "[|today |before that ][{m}|a friend] took {b}[| of them].",
+    ),
+    "distracts": (
         "[|and ][{s}|{n}|{m}] [has|owns|keeps] {d} {o}[| too| as well].",
         "[|and ]there are {d} {o}[| too| as well| in a bag| in a box].",
     ),
-    asked=(
+    "ask": (
         "[|so |and ]how many[| {t}] does {w} [have|own|keep]{now}?",
         "[|so |and ]how many[| {t}] [has {w}|are there with {w}]{now}?",
     ),
-    told=("[|please |now ][find|say|tell me|work out] how many[| {t}] {w} [has|owns|keeps]{now}.",),
-)
+    "tell": (
+        "[|please |now ][find|say|tell me|work out] how many[| {t}] {w} [has|owns|keeps]{now}.",
+    ),
+    "ask more": ("[|so |and ]how many more[| {t}] does {w} [need|want|lack][| now]?",),
+    "tell more": (
+        "[|please |now ][find|say|tell me|work out] how many more[| {t}] {w} [needs|wants|lacks].",
+    ),
+    "ask before": ("[|so |and ]how many[| {t}] did {w} [have|own|keep][| before| at first]?",),
+    "tell before": (
+        "[|please |now ][find|say|tell me|work out] how many[| {t}] {w} had[| before| at first].",
+    ),
+}
 
 
 def expand(pattern: str) -> list[str]:
@@ -79,15 +89,15 @@ def expand(pattern: str) -> list[str]:
     return ["".join(words) for words in itertools.product(*choices)]
 
 
-def split_frames(seed: int) -> dict[str, Frames]:
+def split_frames(seed: int) -> Mapping[str, Frames]:
     """The frames of each split; none is in two."""
     rng = np.random.default_rng(seed)
-    parts: dict[str, list[tuple[str, ...]]] = {split: [] for split in SPLITS}
-    for patterns in PATTERNS:
+    split: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in SPLITS}
+    for part, patterns in PATTERNS.items():
         frames = [frame for pattern in patterns for frame in expand(pattern)]
         order = [frames[i] for i in rng.permutation(len(frames))]
         cut = round(HELD_OUT_FRAMES * len(order))
-        parts["validation"].append(tuple(order[:cut]))
-        parts["development"].append(tuple(order[cut : 2 * cut]))
-        parts["train"].append(tuple(order[2 * cut :]))
-    return {split: Frames(*part) for split, part in parts.items()}
+        split["validation"][part] = tuple(order[:cut])
+        split["development"][part] = tuple(order[cut : 2 * cut])
+        split["train"][part] = tuple(order[2 * cut :])
+    return split

@@ -2,9 +2,10 @@
 
 Someone has a number of things; something happens to them, or they are compared with somebody
 else's; one addition or subtraction of two-digit numbers answers the question. What makes a problem
-hard is its wording: in "Mia has 34 pens. That is 12 fewer than Tom has." the word says to subtract
-and the sense to add, and a number may stand there that does not matter. People make the same
-mistakes (Lewis and Mayer 1987, "Students' miscomprehension of relational statements").
+hard is its wording: "Mia needs 34 pens. She has 12. How many more does she need?" has a word that
+says to add and the sense to subtract; "Mia has 34 pens left. She sold 12. How many did she have?"
+is the other way round; and a number may stand there that does not matter. People go by the words
+too (Lewis and Mayer 1987, "Students' miscomprehension of relational statements").
 """
 
 from __future__ import annotations
@@ -25,11 +26,27 @@ TRAIN_PROBLEMS, HELD_OUT_PROBLEMS = 8000, 400
 LOWEST, HIGHEST = 10, 99  # numbers, and every answer, right or mistaken, have two digits
 HELD_OUT_PAIRS = 0.15  # of the pairs of numbers, for each held-out set
 TOLD_SHARE = 1 / 3  # problems that end in an order instead of a question
-# Kinds, the subject of a problem: the operation its sense asks for; "" for either.
+
+
+class Kind(NamedTuple):
+    """The operation that the sense asks for, "" for either, and the parts of the text."""
+
+    op: str
+    opening: str
+    body: str
+    question: str = ""  # after "ask" and "tell"
+
+
+# The subjects of problems; a distractor stands before its body.
 KINDS = {
-    "gain": "+", "loss": "-", "more": "+", "fewer": "-",
-    "inverse more": "-", "inverse fewer": "+", "distractor": "",
-}  # fmt: skip
+    "gain": Kind("+", "has", "gains"),
+    "loss": Kind("-", "has", "loses"),
+    "more": Kind("+", "has", "other"),
+    "fewer": Kind("-", "has", "other"),
+    "need": Kind("-", "needs", "stock", " more"),
+    "before": Kind("+", "left", "lost", " before"),
+    "distractor": Kind("", "has", ""),
+}
 
 T = TypeVar("T")
 
@@ -134,29 +151,28 @@ def draw(
 ) -> tuple[str, Scene]:
     """A problem's text and its scene. The number that does not matter makes a pair with the first
     one too."""
-    kind = _pick(rng, tuple(KINDS))
+    name = _pick(rng, tuple(KINDS))
+    kind = KINDS[name]
     enough = [a for a, others in pairs.items() if len(others) > 1]
     a = _pick(rng, enough)
     b, d = rng.choice(pairs[a], 2, replace=False).tolist()
-    op = KINDS[kind] or _pick(rng, "+-")
-    change = kind in ("gain", "loss", "distractor")
+    op = kind.op or _pick(rng, "+-")
     told = bool(rng.random() < TOLD_SHARE)
-    bodies = {"more": frames.compared, "fewer": frames.compared,
-              "inverse more": frames.inverse, "inverse fewer": frames.inverse}  # fmt: skip
-    body = _pick(rng, bodies.get(kind, frames.gains if op == "+" else frames.losses))
-    if kind == "distractor":
-        body = f"{_pick(rng, frames.distractors)} {body}"
-    question = _pick(rng, frames.told if told else frames.asked)
+    body = _pick(rng, frames[kind.body or ("gains" if op == "+" else "loses")])
+    if name == "distractor":
+        body = f"{_pick(rng, frames['distracts'])} {body}"
+    question = _pick(rng, frames[("tell" if told else "ask") + kind.question])
     pronoun = _pick(rng, tuple(PRONOUNS))
-    name = _pick(rng, PRONOUNS[pronoun])
-    other = _pick(rng, tuple(n for names in PRONOUNS.values() for n in names if n != name))
+    who = _pick(rng, PRONOUNS[pronoun])
+    other = _pick(rng, tuple(n for names in PRONOUNS.values() for n in names if n != who))
     thing, other_thing = rng.choice(THINGS, 2, replace=False).tolist()
-    text = f"{_pick(rng, frames.openings)} {body} {question}".format(
-        n=name, m=other, s=pronoun, t=thing, o=other_thing, a=a, b=b, d=d,
-        r=kind.removeprefix("inverse "), w=name if change else other, now=" now" if change else "",
+    compared = kind.body == "other"
+    text = f"{_pick(rng, frames[kind.opening])} {body} {question}".format(
+        n=who, m=other, s=pronoun, t=thing, o=other_thing, a=a, b=b, d=d, r=name,
+        w=other if compared else who, now="" if compared else " now",
     )  # fmt: skip
     sentences = re.sub(r"(^|[.] )([a-z])", lambda found: found[0].upper(), text)
-    return sentences, Scene(kind, Sum(a, op, b), d if kind == "distractor" else 0, told)
+    return sentences, Scene(name, Sum(a, op, b), d if name == "distractor" else 0, told)
 
 
 def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
