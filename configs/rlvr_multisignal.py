@@ -78,9 +78,9 @@ def tiny() -> ConfigDict:
     c.prompts.maths = "tiny/maths.txt"
     c.problems.train = c.problems.validation = config.EMBEDDED
     c.problems.instruction = ""
-    c.problems.max_tokens = 72
+    c.problems.max_tokens = 52
     c.rollout.temperature = 1.0
-    c.rollout.max_new_tokens = 56
+    c.rollout.max_new_tokens = 44
     c.rollout.slots = 128
     c.rollout.cache_tokens = 16_384
     c.rollout.length_multiple = 64

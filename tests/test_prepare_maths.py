@@ -21,7 +21,7 @@ UNTAUGHT = np.log(300)  # nats a token: more, where the letters of 512 tokens ar
 def small():
     c = config.default()
     c.model.dtype, c.model.remat, c.model.base = "float32", "none", config.EMBEDDED
-    c.rollout.max_new_tokens = 48
+    c.rollout.max_new_tokens = 44
     e = c.embedded_maths
     e.width, e.mlp_width, e.layers, e.batch = 32, 64, 1, 16
     e.card_steps, e.demo_steps = 40, 10
@@ -32,7 +32,7 @@ def nats(c, mesh, directory: Path) -> float:
     """Mean loss on a card, nats a token."""
     tokenizer, cfg = load_tokenizer(directory), read_model_config(c, directory)
     prompt = read_agent_prompt(PROMPTS / "tiny/maths.txt", ["problem"])
-    rows = lessons(Chat(tokenizer, prompt, prompt), prompt, [], {}, [Sum(45, "+", 21)], 0)["cards"]
+    rows = lessons(Chat(tokenizer, prompt, prompt, prompt), [], {}, [Sum(45, "+", 2)], 0)["cards"]
     batch = device_batch(
         rows, mesh, microbatches=1, multiple=16, weights="token", max_length=cfg.max_positions
     )

@@ -218,11 +218,11 @@ def embedded_maths() -> ConfigDict:
     e.vocab_size = 512
     e.width, e.mlp_width, e.layers = 128, 320, 3
     e.heads, e.kv_heads = 4, 2
-    e.max_positions = 128
+    e.max_positions = 96
     e.init_scale = 0.09
-    e.card_steps = 500  # updates on cards, at most ...
-    e.card_loss = 0.08  # ... until their mean loss, nats a token, is below this
-    e.demo_steps = 220  # updates on demonstrations
+    e.card_steps = 300  # updates on cards, at most ...
+    e.card_loss = 0.02  # ... until their mean loss, nats a token, is below this
+    e.demo_steps = 500  # updates on demonstrations
     e.batch = 64  # rows an update
     e.card_lr = 1e-3  # constant
     e.lr = 2e-3  # of the demonstrations, decays linearly to 5 %

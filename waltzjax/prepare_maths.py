@@ -10,12 +10,12 @@ from ml_collections import ConfigDict
 from waltzjax import console
 from waltzjax.base_model import train_base
 from waltzjax.data import maths_world
-from waltzjax.data.chat import PROMPTS, Chat, read_agent_prompt
+from waltzjax.data.chat import Chat
 from waltzjax.data.maths_demonstrations import lessons, tokenizer_texts
 from waltzjax.data.tokenizer import train_tokenizer
+from waltzjax.runtime import prompt_file, prompt_files
 
-PROMPT = PROMPTS / "tiny/maths.txt"
-TURNS = ("readings", "solutions")  # one kind a batch
+TURNS = ("solutions",)
 TOKENIZER_PROBLEMS = 2000  # whose texts the tokenizer is trained on: every word is there
 
 
@@ -28,8 +28,7 @@ def embedded_maths_base(config: ConfigDict, mesh: Mesh, directory: Path) -> None
         train, _, scenes = maths_world.build(e.data_seed, e.held_out)
         texts = tokenizer_texts(train[:TOKENIZER_PROBLEMS], scenes)
         tokenizer = train_tokenizer(texts, e.vocab_size, single_digits=True)
-        prompt = read_agent_prompt(PROMPT, ["problem"])
-        chat = Chat(tokenizer, prompt, prompt)
-        cards = maths_world.other_sums(e.data_seed)
-        taught = lessons(chat, prompt, train, scenes, cards, config.seed)
+        chat = Chat.from_files(tokenizer, *prompt_files(config), prompt_file(config, "maths"))
+        cards = maths_world.all_sums(maths_world.split_numbers(e.data_seed)["train"])
+        taught = lessons(chat, train, scenes, cards, config.seed)
     train_base(config, "embedded_maths", mesh, directory, tokenizer, taught, TURNS)

@@ -1,20 +1,18 @@
-"""The embedded maths world: word problems from templates; held out are pairs of numbers and frames.
+"""The embedded maths world: word problems from templates; held out are numbers and frames.
 
-Someone has a number of things; something happens to them, or they are compared with somebody
-else's; one addition or subtraction of two-digit numbers answers the question. What makes a problem
-hard is its wording: "Mia needs 34 pens. She has 12. How many more does she need?" has a word that
-says to add and the sense to subtract; "Mia has 34 pens left. She sold 12. How many did she have?"
-is the other way round; and a number may stand there that does not matter. People go by the words
-too (Lewis and Mayer 1987, "Students' miscomprehension of relational statements").
+Somebody has a number of things; something happens to them, or they are compared with somebody
+else's; one or two additions and subtractions of small numbers answer the question. What makes a
+problem hard is its wording: "Mia has 34 pens left. She sold 5. How many had she before?" has a word
+that says to subtract and the sense to add; a number may stand there that does not matter; a second
+step is easily forgotten. People go by the words too (Lewis and Mayer 1987, "Students'
+miscomprehension of relational statements").
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -23,36 +21,32 @@ from waltzjax.data.maths_frames import PRONOUNS, SPLITS, THINGS, Frames, split_f
 from waltzjax.types import Problem
 
 TRAIN_PROBLEMS, HELD_OUT_PROBLEMS = 8000, 400
-LOWEST, HIGHEST = 10, 99  # numbers, and every answer, right or mistaken, have two digits
-HELD_OUT_PAIRS = 0.15  # of the pairs of numbers, for each held-out set
+HELD_OUT_NUMBERS = 12  # of the first numbers, for each held-out set
 TOLD_SHARE = 1 / 3  # problems that end in an order instead of a question
-
-
-class Kind(NamedTuple):
-    """The operation that the sense asks for, "" for either, and the parts of the text."""
-
-    op: str
-    opening: str
-    body: str
-    question: str = ""  # after "ask" and "tell"
-
-
-# The subjects of problems; a distractor stands before its body.
-KINDS = {
-    "gain": Kind("+", "has", "gains"),
-    "loss": Kind("-", "has", "loses"),
-    "more": Kind("+", "has", "other"),
-    "fewer": Kind("-", "has", "other"),
-    "need": Kind("-", "needs", "stock", " more"),
-    "before": Kind("+", "left", "lost", " before"),
-    "distractor": Kind("", "has", ""),
-}
 
 T = TypeVar("T")
 
 
+class Kind(NamedTuple):
+    """A subject of problems: which operations its sense may ask for, and its level."""
+
+    ops: str
+    level: str
+
+
+KINDS = {
+    "gain": Kind("+", "1"),
+    "loss": Kind("-", "1"),
+    "more": Kind("+", "1"),
+    "fewer": Kind("-", "1"),
+    "before": Kind("+-", "2"),
+    "distractor": Kind("+-", "2"),
+    "two steps": Kind("+-", "2"),
+}
+
+
 class Sum(NamedTuple):
-    """``a`` + or - ``b``."""
+    """``a`` + or - ``b``; no digit is carried."""
 
     a: int
     op: str  # "+" | "-"
@@ -67,20 +61,14 @@ class Sum(NamedTuple):
         """What leads from the result back to ``a``."""
         return Sum(self.result, "-" if self.op == "+" else "+", self.b)
 
-    @property
-    def carries(self) -> bool:
-        """Whether the units make a ten, or have to take one."""
-        ones, others = self.a % 10, self.b % 10
-        return ones + others > 9 if self.op == "+" else ones < others
-
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """What a problem was filled with; solutions, right and wrong, are written from it."""
+    """What a problem was filled with; solutions are written from it."""
 
     kind: str
-    sum: Sum  # whose result is the answer
-    distractor: int  # the number that does not matter; 0: there is none
+    sums: tuple[Sum, ...]  # one after the other; the last one's result is the answer
+    slip: tuple[Sum, ...]  # the mistake that its wording suggests
     told: bool  # it ends in an order
 
 
@@ -89,90 +77,90 @@ def build(
 ) -> tuple[list[Problem], list[Problem], dict[int, Scene]]:
     """Training problems, held-out problems, and the scene behind every problem's id.
 
-    ``held_out`` names the number pairs and frames of the second list: "validation", or
+    ``held_out`` names the first numbers and the frames of the second list: "validation", or
     "development" to choose settings on. The training problems are the same either way. No text
-    occurs twice; no pair and no frame is in two of the three sets; kinds are equally likely.
-    A problem's subject is its kind, its level "1" or, where a digit is carried, "2". Deterministic
-    in ``seed``.
+    occurs twice; no first number and no frame is in two of the three sets; kinds are equally
+    likely, and are the problems' subjects. Deterministic in ``seed``.
     """
-    pairs, frames = split_pairs(seed), split_frames(seed)
+    numbers, frames = split_numbers(seed), split_frames(seed)
     lists: dict[str, list[Problem]] = {}
     scenes: dict[int, Scene] = {}
     for split, count in (("train", TRAIN_PROBLEMS), (held_out, HELD_OUT_PROBLEMS)):
         rng = np.random.default_rng([seed, SPLITS.index(split)])
         made: dict[str, Scene] = {}
         while len(made) < count:
-            text, scene = draw(rng, frames[split], pairs[split])
+            text, scene = draw(rng, frames[split], numbers[split])
             made.setdefault(text, scene)
         lists[split] = []
         for text, scene in made.items():
-            level = "2" if scene.sum.carries else "1"
-            answer = str(scene.sum.result)
+            answer, level = str(scene.sums[-1].result), KINDS[scene.kind].level
             lists[split].append(Problem(len(scenes), text, answer, scene.kind, level))
             scenes[len(scenes)] = scene
     return lists["train"], lists[held_out], scenes
 
 
-def split_pairs(seed: int) -> dict[str, dict[int, list[int]]]:
-    """What problems of each split are made of: by first number, the second ones. No pair is in two
-    splits; in all of them the sum and the difference, one of which is a mistake, have two digits.
-    """
-    numbers = range(LOWEST, HIGHEST + 1)
-    pairs = [(a, b) for a in numbers for b in numbers if b <= min(a - LOWEST, HIGHEST - a)]
-    np.random.default_rng(seed).shuffle(pairs)
-    cut = int(len(pairs) * HELD_OUT_PAIRS)
-    parts = {
-        "validation": pairs[:cut],
-        "development": pairs[cut : 2 * cut],
-        "train": pairs[2 * cut :],
-    }
-    return {
-        split: {a: [b for _, b in some] for a, some in groupby(sorted(part), itemgetter(0))}
-        for split, part in parts.items()
-    }
+def split_numbers(seed: int) -> dict[str, tuple[int, ...]]:
+    """The first numbers of each split: of two digits, to whose second something can be added and
+    from which something can be taken, twice."""
+    numbers = [a for a in range(10, 100) if len(seconds(a)) > 1]
+    order = [numbers[i] for i in np.random.default_rng(seed).permutation(len(numbers))]
+    n = HELD_OUT_NUMBERS
+    parts = {"validation": order[:n], "development": order[n : 2 * n], "train": order[2 * n :]}
+    return {split: tuple(sorted(part)) for split, part in parts.items()}
 
 
-def other_sums(seed: int) -> list[Sum]:
-    """All sums of two-digit numbers with a two-digit result, but of no held-out pair: to learn to
-    calculate takes more than problems are made of."""
-    parts = split_pairs(seed)
-    aside = {(a, b) for split in SPLITS if split != "train" for a, bs in parts[split].items()
-             for b in bs}  # fmt: skip
-    numbers = range(LOWEST, HIGHEST + 1)
+def seconds(a: int) -> list[int]:
+    """What can be added to ``a`` and taken from it, so that a mistaken sum has a result too."""
+    return [b for b in range(1, 10) if b <= min(a % 10, 9 - a % 10)]
+
+
+def all_sums(numbers: Collection[int]) -> list[Sum]:
+    """Every sum without a carry that begins at one of the numbers."""
     return [
-        done
-        for done in (Sum(a, op, b) for a in numbers for op in "+-" for b in numbers)
-        if LOWEST <= done.result <= HIGHEST and not {(done.a, done.b), (done.b, done.a)} & aside
+        Sum(a, op, b)
+        for a in sorted(numbers)
+        for op in "+-"
+        for b in range(1, 10)
+        if b <= (9 - a % 10 if op == "+" else a % 10)
     ]
 
 
 def draw(
-    rng: np.random.Generator, frames: Frames, pairs: Mapping[int, Sequence[int]]
+    rng: np.random.Generator, frames: Frames, numbers: Sequence[int]
 ) -> tuple[str, Scene]:
-    """A problem's text and its scene. The number that does not matter makes a pair with the first
-    one too."""
-    name = _pick(rng, tuple(KINDS))
-    kind = KINDS[name]
-    enough = [a for a, others in pairs.items() if len(others) > 1]
-    a = _pick(rng, enough)
-    b, d = rng.choice(pairs[a], 2, replace=False).tolist()
-    op = kind.op or _pick(rng, "+-")
+    """A problem's text and its scene."""
+    kind = _pick(rng, tuple(KINDS))
+    op = _pick(rng, KINDS[kind].ops)
+    a = _pick(rng, numbers)
+    d = _pick(rng, [n for n in seconds(a) if n > 1])  # things, which are several
+    b = _pick(rng, [n for n in seconds(a) if n != d])
+    first, wrong = Sum(a, op, b), Sum(a, "-" if op == "+" else "+", b)
+    sums, slip = (first,), (wrong,)
+    parts = ["has", "gains" if op == "+" else "loses"]
+    c = 0
+    if kind in ("more", "fewer"):
+        parts = ["has", "other"]
+    elif kind == "before":  # what was lost is added again
+        parts = ["left", "lost" if op == "+" else "gained"]
+    elif kind == "distractor":
+        parts.insert(1, "distracts")
+        slip = (Sum(a, op, d),)
+    elif kind == "two steps":
+        again = _pick(rng, [s for s in all_sums([first.result]) if s.b != b])
+        sums, slip, c = (first, again), (first,), again.b
+        parts.append("gains again" if again.op == "+" else "loses again")
     told = bool(rng.random() < TOLD_SHARE)
-    body = _pick(rng, frames[kind.body or ("gains" if op == "+" else "loses")])
-    if name == "distractor":
-        body = f"{_pick(rng, frames['distracts'])} {body}"
-    question = _pick(rng, frames[("tell" if told else "ask") + kind.question])
+    parts.append(("tell" if told else "ask") + " before" * (kind == "before"))
     pronoun = _pick(rng, tuple(PRONOUNS))
     who = _pick(rng, PRONOUNS[pronoun])
     other = _pick(rng, tuple(n for names in PRONOUNS.values() for n in names if n != who))
     thing, other_thing = rng.choice(THINGS, 2, replace=False).tolist()
-    compared = kind.body == "other"
-    text = f"{_pick(rng, frames[kind.opening])} {body} {question}".format(
-        n=who, m=other, s=pronoun, t=thing, o=other_thing, a=a, b=b, d=d, r=name,
-        w=other if compared else who, now="" if compared else " now",
+    text = " ".join(_pick(rng, frames[part]) for part in parts).format(
+        n=who, m=other, s=pronoun, t=thing, o=other_thing, a=a, b=b, c=c, d=d, r=kind,
+        w=other if kind in ("more", "fewer") else who,
     )  # fmt: skip
     sentences = re.sub(r"(^|[.] )([a-z])", lambda found: found[0].upper(), text)
-    return sentences, Scene(name, Sum(a, op, b), d if name == "distractor" else 0, told)
+    return sentences, Scene(kind, sums, slip, told)
 
 
 def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
