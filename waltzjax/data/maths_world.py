@@ -21,7 +21,8 @@ from waltzjax.data.maths_frames import PRONOUNS, SPLITS, THINGS, Frames, split_f
 from waltzjax.types import Problem
 
 TRAIN_PROBLEMS, HELD_OUT_PROBLEMS = 8000, 400
-HELD_OUT_NUMBERS = 12  # of the first numbers, for each held-out set
+LARGEST = 300  # of the first numbers
+HELD_OUT_NUMBERS = 24  # of these, for each held-out set
 TOLD_SHARE = 1 / 3  # problems that end in an order instead of a question
 
 T = TypeVar("T")
@@ -100,9 +101,9 @@ def build(
 
 
 def split_numbers(seed: int) -> dict[str, tuple[int, ...]]:
-    """The first numbers of each split: of two digits, to whose second something can be added and
-    from which something can be taken, twice."""
-    numbers = [a for a in range(10, 100) if len(seconds(a)) > 1]
+    """The first numbers of each split: of two or three digits, to the last of which something can be
+    added and from which something can be taken, twice."""
+    numbers = [a for a in range(10, LARGEST) if len(seconds(a)) > 1]
     order = [numbers[i] for i in np.random.default_rng(seed).permutation(len(numbers))]
     n = HELD_OUT_NUMBERS
     parts = {"validation": order[:n], "development": order[n : 2 * n], "train": order[2 * n :]}
