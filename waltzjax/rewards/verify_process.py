@@ -7,7 +7,6 @@ import os
 import select
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -31,17 +30,17 @@ class VerifyProcess:
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._errors = tempfile.TemporaryFile()
         # Not multiprocessing, whose new process would import the trainer's main module, and jax.
         self._process = subprocess.Popen(
             # Twice the limit: only for when this process died and cannot keep the limit itself.
-            [sys.executable, "-P", "-m", _MODULE, str(MEMORY_BYTES), str(2 * timeout_s + 10)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0,
+            [sys.executable, "-P", "-m", _MODULE, str(MEMORY_BYTES), str(2 * timeout_s + 1)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
             env={**os.environ, "PYTHONPATH": _python_path()},
             start_new_session=True,  # Ctrl-C in the terminal is for the run, which ends it itself
         )  # fmt: skip
-        assert self._process.stdin and self._process.stdout
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        files = (self._process.stdin, self._process.stdout, self._process.stderr)
+        assert files[0] and files[1] and files[2]
+        self._stdin, self._stdout, self._errors = files[0], files[1], files[2]
 
     def wait_ready(self) -> None:
         """Return once it can compare. Raises WorkerDied."""
@@ -77,7 +76,6 @@ class VerifyProcess:
     def _died(self) -> WorkerDied:
         self.end()  # if it only closed its pipe
         self._process.wait()
-        self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip()
         return WorkerDied(f"exit status {self._process.returncode}: {said[-_SHOWN:]}")
 
