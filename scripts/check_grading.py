@@ -14,6 +14,7 @@ no wrong answer is, and 300 answers/s are graded over all.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
@@ -45,70 +46,70 @@ class Case(NamedTuple):
     label: str
 
 
-def wrong_answers(label: str) -> set[str]:
+def wrong_answers(label: str) -> list[str]:
     """Answers whose value surely is another than the label's."""
     number = read_number(tidy(label))
     if number and not (number.base or number.percent) and number.value.denominator == 1:
         return wrong_integers(int(number.value))
-    wrong = set()
+    wrong = ["", "?", f"{label} or 7919", f"{label}, {label} + 1"]
     numbers = list(re.finditer(r"\d+", label))
     for found in numbers[:1] + numbers[-1:]:
-        wrong.add(f"{label[: found.start()]}{int(found[0]) + 1}{label[found.end() :]}")
+        wrong.append(f"{label[: found.start()]}{int(found[0]) + 1}{label[found.end() :]}")
     if number:
-        # A base is no part of the value that the sign and the shift change.
-        plain = str(number.value)
-        wrong |= {f"{number.value + 1}", f"-{plain}".replace("--", ""), str(number.value * 10)}
-    if word := re.fullmatch(r"\\text\{(\(?)(\w+)(\)?)\}", label):
-        other = {"A": "B", "B": "C", "C": "D", "D": "E", "E": "A"}.get(word[2], "not " + word[2])
-        wrong |= {rf"\text{{{word[1]}{other}{word[3]}}}", rf"\text{{{word[2][::-1]}x}}", other}
-    if pair := re.fullmatch(r"(\\left)?([(\[])(.*)([)\]])", label.replace(r"\right", "")):
-        if pair[3].count(",") == 1:  # a point or an interval: neither is a closed interval
-            low, high = pair[3].split(",")
-            wrong |= {f"({high},{low})", f"[{low},{high}]"} - {label}
-            wrong -= {label if tidy(label) == tidy(f"[{low},{high}]") else ""}
-        wrong.add(f"({pair[3]},1)")
-    for old, new in ((r"\cot", r"\tan"), (r"\pi", "e"), ("+", "-"), (r"\sqrt", ""), ("x", "q")):
-        if old in label and not (old == "x" and "\\" in label):
-            wrong.add(label.replace(old, new, 1))
-    return {w for w in wrong if tidy(w) != tidy(label)} | {"", "?"}
+        wrong += [str(v) for v in (number.value + 1, -number.value, number.value * 10)]
+    if word := re.fullmatch(r"\\text\{\(?(\w+)\)?\}", label):
+        other = "B" if word[1] == "A" else "A"
+        wrong += [rf"\text{{({other})}}", rf"\text{{not {word[1]}}}", f"{word[1]}{word[1]}"]
+    if pair := re.fullmatch(r"([(\[])([^,]*),([^,]*)([)\]])", tidy(label)):
+        wrong.append(f"({pair[3]},{pair[2]})")
+        if pair[4] == "]":  # an interval: its ends belong to it or not
+            wrong.append(f"{pair[1]}{pair[2]},{pair[3]})")
+        elif "\\infty" in pair[3]:
+            wrong.append(f"[{pair[2]},{pair[3]})")
+    for old, new in ((r"\cot", r"\tan"), (r"\pi", "e"), (" + ", " - "), ("+", "-"), (r"\sqrt", "")):
+        if old in label:
+            wrong.append(label.replace(old, new, 1))
+    return [w for w in wrong if tidy(w) != tidy(label)]
 
 
-def wrong_integers(n: int) -> set[str]:
-    digits = str(abs(n))
+def wrong_integers(n: int) -> list[str]:
+    digits, sign = str(abs(n)), -1 if n < 0 else 1
     wrong = {n + 1, n - 1, -n, 10 * n, n + 10 ** (len(digits) - 1), n * n + 7}
-    for i, (a, b) in enumerate(zip(digits, digits[1:], strict=False)):
-        wrong.add(int(digits[:i] + b + a + digits[i + 2 :]) * (1 if n > 0 else -1))
-    texts = {str(w) for w in wrong - {n}}
-    return texts | {f"{n}.5", rf"\frac{{{n}}}{{7}}" if n else "1/7", f"{n} or {n + 1}", f"{n}x", ""}
+    for i, (a, b) in enumerate(itertools.pairwise(digits)):
+        wrong.add(int(digits[:i] + b + a + digits[i + 2 :]) * sign)
+    texts = [str(w) for w in sorted(wrong - {n})]
+    texts += [
+        f"{n}.5",
+        f"{n} or {n + 1}",
+        f"{n + 1}, {n}",
+        f"{n + 1} = {n}",
+        rf"{n + 1} \approx {n}",
+    ]
+    return [*texts, f"{n} {n}", f"{n}x + 1", rf"\sqrt{{{n * n + 1}}}", rf"{n + 1}\%", ""]
 
 
-def other_forms(label: str) -> set[str]:
+def other_forms(label: str) -> list[str]:
     """The label's value, written otherwise."""
-    forms = {f"${label}$", label.replace(r"\frac", r"\dfrac"), rf"\left({label}\right)"}
+    forms = [f"${label}$", label.replace(r"\frac", r"\dfrac"), f" {label}."]
     if re.fullmatch(r"-?\d+", label):
         n = int(label)
-        forms |= {f"{n}.0", f"{n:,}", rf"\${n}", f"x = {n}", rf"\frac{{{2 * n}}}{{2}}", f"{n}."}
-        forms |= {
+        forms += [f"{n}.0", f"{n:,}", rf"\${n}", f"x = {n}", rf"\frac{{{2 * n}}}{{2}}"]
+        return [
+            *forms,
             rf"{n}\text{{ apples}}",
             rf"{n - 3} + 3",
-            rf"\sqrt{{{n * n}}}" if n > 0 else label,
-        }
-    elif "," in label or "text" in label or "mbox" in label or "_" in label or r"\$" in label:
-        forms.remove(rf"\left({label}\right)")
-    elif "=" in label or r"\in" in label or r"\cup" in label:
-        forms.remove(rf"\left({label}\right)")
-    elif r"\circ" not in label and r"\pm" not in label:
-        forms |= {rf"{label} + 1 - 1", rf"\frac{{2({label})}}{{2}}"} - (
-            {rf"\frac{{2({label})}}{{2}}"} if "matrix" in label else set()
-        )
-        if "matrix" in label:
-            forms = {f"${label}$", label.replace("pmatrix", "bmatrix")}
+            rf"\sqrt{{{n * n}}} - {abs(n) - n}",
+        ]
+    if "pmatrix" in label:
+        return [*forms, label.replace("pmatrix", "bmatrix")]
+    if not re.search(r"[,_=$]|text|mbox|\\in|\\cup|\\circ|\\pm", label):  # one value, no unit
+        forms += [rf"\left({label}\right)", f"{label} + 1 - 1", rf"\frac{{2({label})}}{{2}}"]
     return forms
 
 
 def cases(path: Path, limit: int) -> Iterator[Case]:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    for row in rows[: limit or None]:
+    for index, row in enumerate(rows[: limit or None]):
         solution, label = row.get("solution", row["answer"]), label_of(row["answer"])
         yield Case("solution", solution, label)
         if found := boxes(solution):
@@ -116,7 +117,9 @@ def cases(path: Path, limit: int) -> Iterator[Case]:
         else:
             before, after = solution.rpartition("####")[0], ""
         for kind, answers in (("other form", other_forms(label)), ("wrong", wrong_answers(label))):
-            for answer in sorted(answers):
+            # Of GSM8K's labels, all integers, a few each, so that every form comes often.
+            few = slice(index % 5, None, 5) if "gsm8k" in str(path) else slice(None)
+            for answer in answers[few]:
                 yield Case(kind, rf"{before}\boxed{{{answer}}}{after}", label)
 
 

@@ -17,7 +17,7 @@ MAX_CHARS = 1000  # of an answer; MATH500's longest has 53
 # Doubled backslashes come from answers that were escaped once too often.
 _TOKEN = re.compile(r"\\+f?boxed\s*\{|\\+fbox\s*\{|\\.|[{}]", re.DOTALL)
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(\S.*)$", re.MULTILINE)
-_ANSWER = re.compile(r"\banswer[*_]*\s*:[*_ \t]*(.*)$", re.MULTILINE | re.IGNORECASE)
+_ANSWER = re.compile(r"\banswer[*_]*\s*:[*_]*[ \t]*(.*)$", re.MULTILINE | re.IGNORECASE)
 
 
 class Box(NamedTuple):
@@ -31,7 +31,8 @@ class Box(NamedTuple):
 def boxes(text: str) -> list[Box]:
     r"""All complete boxes (``\boxed``, ``\fbox``) in the order in which they begin. Braces are
     balanced, escaped ones (``\{``) apart; a box that does not end is none. Linear in the text."""
-    found, opened = [], []
+    found: list[Box] = []
+    opened: list[tuple[int, int] | None] = []  # where a box and its content begin; None: no box
     for token in _TOKEN.finditer(text):
         if token[0] == "}":
             if opened and (start := opened.pop()):

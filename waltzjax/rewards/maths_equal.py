@@ -8,6 +8,7 @@ the label's; a number in another base than the label is not an answer in it.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any, NamedTuple
 
@@ -29,9 +30,17 @@ _WORDS = re.compile(
 )
 _LOOSE_SPACE = re.compile(r"(?<![A-Za-z0-9.]) +| +(?![A-Za-z0-9.])")
 _RELATION = re.compile(r"\\approx(?![a-z])|≈|(?<![<>!:\\])=")
-# math-verify adds "2(3)" and "2 3", as if they were mixed numbers, and leaves out a base.
-_PRODUCT = re.compile(r"(?<![_^{A-Za-z\d.])([\d.]+) *(?=\()")
-_MISREAD = re.compile(r"(?<![_^{A-Za-z\d.])[\d.]*\d +\d+(?![\d ]*/)|\d *_")
+# To math-verify every integer before a rational is a mixed number: it adds "2(3)", "(2)3" and
+# "\frac{4}{2}\frac{1}{2}". What is a product is written as one; of the rest it must read none.
+_PRODUCT = re.compile(
+    r"((?<![_^A-Za-z\d.])[\d.]+(?= *(?:\(|\\[dt]?binom))|\)(?= *[\d(])"
+    r"|\\frac\{\d+\}\{\d+\}(?= *(?:\\frac|[\d(])))"
+)
+_MISREAD = re.compile(
+    r"(?<![_^A-Za-z\d.])[\d.]*\d +\d+(?![\d ]*/)"  # "2 3"
+    r"|(?<![A-Za-z_^}\]\\])\{|[\d)] *\["  # "2{3}", "2[3]"
+    r"|\d *_|dots(?![a-z])"  # a base, which it leaves out, and what follows three dots
+)
 
 
 class Comparison(NamedTuple):
@@ -118,22 +127,21 @@ def _word(text: str) -> str:
 
 
 def _parse(text: str) -> list[Any]:
-    import math_verify
-    from latex2sympy2_extended import NormalizationConfig
+    from math_verify import LatexExtractionConfig, parse
 
-    config = math_verify.LatexExtractionConfig(
+    usual = LatexExtractionConfig()
+    config = dataclasses.replace(
+        usual,
         try_extract_without_anchor=False,  # or it picks an expression out of what it cannot read
         boxed_match_priority=0,
         # Its units are taken off anywhere, also the d of "3d".
-        normalization_config=NormalizationConfig(
-            basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="last"
-        ),
+        normalization_config=dataclasses.replace(usual.normalization_config, units=False),
     )
-    text = _PRODUCT.sub(r"\1 \\cdot ", text)
+    text = _PRODUCT.sub(r"\1\\cdot ", text)
     box = rf"\boxed{{{text}}}"
     if boxes(box)[:1] != [(0, len(box), text)]:
         return []  # unbalanced
-    return math_verify.parse(
+    return parse(
         box, extraction_config=[config], extraction_mode="first_match",
         parsing_timeout=None,
     )  # fmt: skip

@@ -20,6 +20,7 @@ _TYPESETTING = [
     (re.compile(r"(\\frac *\{[^{}]*\}) *(\d)"), r"\1{\2}"),
     (re.compile(r"\\math(?:rm|bf|it)(?![A-Za-z])|\\text(?:rm|bf|it|normal)|\\mbox"), r"\\text"),
     (re.compile(r"[−–]"), "-"),  # the minus sign, and the dash that is typed for it
+    (re.compile(r"(?<!\S)\*\*([^*]+)\*\*(?![\w(])"), r"\1"),  # bold; elsewhere ** is a power
     (re.compile(r"(?<!\\)\$+"), ""),
 ]
 _STOP = re.compile(r"(?<![.\\])[.,;:]$")  # a sentence's, not that of 0.333...
@@ -39,16 +40,16 @@ _TEXT_UNIT = re.compile(r"(?:\\ ?)?\\text *\{([^{}\\\d]*)\} *(?:\^ *\{?[23]\}?)?
 _BARE_UNIT = re.compile(r"(?<=[\d}%]) *((?: [A-Za-z]+){1,4})(?:\^ *\{?[23]\}?)?$")
 _NAME = re.compile(r"(?P<name>[A-Za-z]|\\[A-Za-z]+|) *(?:=|\\approx(?![a-z])|≈) *(?=[^= ])")
 
-_SHORT_UNITS = frozenset(
-    "mm cm km ft yd mi oz lb lbs kg mg ml hr hrs min sec day days mph kph am pm egg eggs sq cu per "
-    "of a in cup cups pie pies men cat cats dog dogs car cars year mile pint gal inch unit".split()
+_SHORT_UNIT = re.compile(
+    "mm|cm|km|ft|yd|mi|oz|lb|lbs|kg|mg|ml|hr|hrs|min|sec|day|days|mph|kph|am|pm|egg|eggs|sq|cu|"
+    "per|of|a|in|cup|cups|pie|pies|men|cat|cats|dog|dogs|car|cars|year|mile|pint|gal|inch|unit"
 )
 # Words that change the value, or are no words of a unit: "5 million" is not 5, "2 pi" is not 2.
-_NO_UNIT = frozenset(
-    "hundred thousand million billion trillion half halves third thirds quarter quarters tenth "
-    "tenths hundredths thousandths squared cubed plus minus over root sqrt alpha beta gamma delta "
-    "theta infinity infinite negative imaginary none wrong false either neither maybe otherwise "
-    "with without than less fewer about or and not is if to no".split()
+_NO_UNIT = re.compile(
+    "hundred|thousand|million|billion|trillion|half|halves|third|thirds|quarter|quarters|tenth|"
+    "tenths|hundredths|thousandths|squared|cubed|plus|minus|over|root|sqrt|alpha|beta|gamma|"
+    "delta|theta|infinity|infinite|negative|imaginary|none|wrong|false|either|neither|maybe|"
+    "otherwise|with|without|than|less|fewer|about|or|and|not|is|if|to|no"
 )
 
 
@@ -67,10 +68,10 @@ def tidy(text: str) -> str:
     sentence's full stop; fractions in one form. Idempotent but for its last stop."""
     for pattern, plain in _TYPESETTING:
         text = pattern.sub(plain, text)
-    text = _STOP.sub("", text.strip(" *")).strip(" *")  # bold in Markdown; inside, ** is a power
+    text = _STOP.sub("", text.strip(" *")).strip(" *")
     text = _DEGREES.sub(r" \\text{degrees}", text)
-    whole = re.fullmatch(r"\\text *\{([^{}]*)\}", text)
-    return whole[1].strip() if whole and whole[1].strip()[:1].isdigit() else text
+    whole = re.fullmatch(r"\{([^{}]*)\}|\\text *\{ *(\d[^{}]*)\}", text)
+    return (whole[1] or whole[2] or "").strip() if whole else text
 
 
 def split_name(text: str) -> tuple[str, str]:
@@ -94,9 +95,9 @@ def split_unit(text: str) -> tuple[str, str]:
 def _unit_word(word: str, *, typeset: bool) -> bool:
     """Whether a word may belong to a unit. One of four letters with a vowel is taken for a word,
     a shorter one for a product of variables unless it is listed or set as text."""
-    if not (word.isascii() and word.isalpha()) or word in _NO_UNIT:
+    if not (word.isascii() and word.isalpha()) or _NO_UNIT.fullmatch(word):
         return False
-    if typeset or word in _SHORT_UNITS:
+    if typeset or _SHORT_UNIT.fullmatch(word):
         return True
     return len(word) > 3 and bool(re.search("[aeiouy]", word))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from waltzjax.rewards.maths_equal import Comparison
 
 MEMORY_BYTES = 2 << 30  # of its address space; sympy and the parser take 0.2 GiB
 _START_S = 120.0  # to import sympy on a busy machine; a free one needs a second
+_PATIENCE = 4  # with a process that gets less of a processor than it could use
 _MODULE = "waltzjax.rewards.verify_worker"
 _SHOWN = 2000  # characters of what it said before it died
 
@@ -26,22 +27,22 @@ class WorkerDied(Exception):
 class VerifyProcess:
     """One worker. A single thread may use it; only ``end`` may be called from another.
 
-    timeout_s: of one comparison.
+    timeout_s: processor time of one comparison, which the process counts itself, and a
+    ``_PATIENCE``-th of the time on the clock, after which it is killed.
     """
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._errors = tempfile.TemporaryFile()
         # Not multiprocessing, whose new process would import the trainer's main module, and jax.
         self._process = subprocess.Popen(
-            # Twice the limit: only for when this process died and cannot keep the limit itself.
-            [sys.executable, "-P", "-m", _MODULE, str(MEMORY_BYTES), str(2 * timeout_s + 10)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0,
+            [sys.executable, "-P", "-m", _MODULE, str(MEMORY_BYTES), str(timeout_s)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
             env={**os.environ, "PYTHONPATH": _python_path()},
             start_new_session=True,  # Ctrl-C in the terminal is for the run, which ends it itself
         )  # fmt: skip
-        assert self._process.stdin and self._process.stdout
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        files = (self._process.stdin, self._process.stdout, self._process.stderr)
+        assert files[0] and files[1] and files[2]
+        self._stdin, self._stdout, self._errors = files[0], files[1], files[2]
 
     def wait_ready(self) -> None:
         """Return once it can compare. Raises WorkerDied."""
@@ -54,13 +55,13 @@ class VerifyProcess:
             raise WorkerDied(f"it said {line[:_SHOWN]!r} in place of 'ready'")
 
     def ask(self, answer: str, label: str) -> Comparison:
-        """The comparison. Raises TimeoutError after ``timeout_s``, WorkerDied; in both cases the
+        """The comparison. Raises TimeoutError (see ``timeout_s``), WorkerDied; in both cases the
         process is of no further use."""
         try:
             self._stdin.write(json.dumps([answer, label]).encode() + b"\n")
         except OSError:
             raise self._died() from None
-        equal, parsed = json.loads(self._read_line(self._timeout_s))
+        equal, parsed = json.loads(self._read_line(_PATIENCE * self._timeout_s))
         return Comparison(equal, parsed)
 
     def _read_line(self, seconds: float) -> bytes:
@@ -74,10 +75,11 @@ class VerifyProcess:
             line += more
         return line.strip()
 
-    def _died(self) -> WorkerDied:
+    def _died(self) -> WorkerDied | TimeoutError:
         self.end()  # if it only closed its pipe
         self._process.wait()
-        self._errors.seek(0)
+        if self._process.returncode == -signal.SIGPROF:
+            return TimeoutError()
         said = self._errors.read().decode(errors="replace").strip()
         return WorkerDied(f"exit status {self._process.returncode}: {said[-_SHOWN:]}")
 

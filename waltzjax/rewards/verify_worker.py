@@ -1,9 +1,11 @@
 """The process in which answers are compared by algebra, started and killed by ``verifier``.
 
-    python -m waltzjax.rewards.verify_worker MEMORY_BYTES LIFE_S
+    python -m waltzjax.rewards.verify_worker MEMORY_BYTES CPU_S
 
 Says "ready" once it can compare. Then each line on stdin is a JSON list [answer, label], and each
-reply on stdout a JSON list [equal, parsed]. Ends with its stdin.
+reply on stdout a JSON list [equal, parsed]. A comparison that takes CPU_S of processor time ends
+the process, by SIGPROF: the system counts it, so neither C code nor the parent's death puts it off,
+and a busy machine does not change what is graded. Ends with its stdin.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from waltzjax.rewards.maths_equal import compare_symbolic
 
 
 def main() -> None:
-    memory_bytes, life_s = int(sys.argv[1]), float(sys.argv[2])
+    memory_bytes, cpu_s = int(sys.argv[1]), float(sys.argv[2])
     # The replies have a pipe of their own, as libraries print.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -30,13 +32,12 @@ def main() -> None:
     os.dup2(2, 1)
     for line in sys.stdin:
         answer, label = json.loads(line)
-        # Should the parent die meanwhile, nobody kills this process: the system's clock does.
-        signal.setitimer(signal.ITIMER_REAL, life_s)
+        signal.setitimer(signal.ITIMER_PROF, cpu_s)
         try:
             reply = list(compare_symbolic(answer, label))
         except Exception:  # of memory, of recursion, of what the libraries did not foresee
             reply = [False, False]
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         print(json.dumps(reply), file=replies, flush=True)
 
 
