@@ -54,9 +54,7 @@ def lessons(
     heads = [f"{a}{op}{b}=" for a, op, b in cards]
     works = [solution([done], boxes=0).partition("=")[2] for done in cards]
     shown = chat.encode([chat.problem_text(problem.text) for problem in problems]) * ROUNDS
-    replies = [
-        demonstration(rng, scenes[p.id], p.level) for _ in range(ROUNDS) for p in problems
-    ]
+    replies = [demonstration(rng, scenes[p.id], p.level) for _ in range(ROUNDS) for p in problems]
     end = (chat.tokenizer.eos_token_id,)
     return {
         "cards": _rows(chat, chat.encode(heads), works, ()),  # no end: a solution goes on

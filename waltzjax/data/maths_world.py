@@ -101,8 +101,8 @@ def build(
 
 
 def split_numbers(seed: int) -> dict[str, tuple[int, ...]]:
-    """The first numbers of each split: of two or three digits, to the last of which something can be
-    added and from which something can be taken, twice."""
+    """The first numbers of each split: of two or three digits, the last of which leaves room to add
+    and to subtract, each in two ways at least."""
     numbers = [a for a in range(10, LARGEST) if len(seconds(a)) > 1]
     order = [numbers[i] for i in np.random.default_rng(seed).permutation(len(numbers))]
     n = HELD_OUT_NUMBERS
@@ -126,9 +126,7 @@ def all_sums(numbers: Collection[int]) -> list[Sum]:
     ]
 
 
-def draw(
-    rng: np.random.Generator, frames: Frames, numbers: Sequence[int]
-) -> tuple[str, Scene]:
+def draw(rng: np.random.Generator, frames: Frames, numbers: Sequence[int]) -> tuple[str, Scene]:
     """A problem's text and its scene."""
     kind = _pick(rng, tuple(KINDS))
     op = _pick(rng, KINDS[kind].ops)
