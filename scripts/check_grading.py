@@ -1,6 +1,6 @@
 r"""Grade reference solutions, which are right, and answers made wrong from them.
 
-    python scripts/check_grading.py [--data=../shared/data] [--workers=2] [--limit=0]
+    python scripts/check_grading.py [--data=data] [--workers=2] [--limit=0]
 
 GSM8K: the field ``answer`` against its own ``#### n``. MATH500: ``solution`` against ``answer``.
 Each label is also changed in several ways that change its value (the next number, the other sign,
@@ -25,15 +25,17 @@ from typing import NamedTuple
 
 from absl import app, flags
 
-from waltzjax.rewards.maths_answer import boxes, final_answer, label_of
+from waltzjax.data.problems import read_problems
+from waltzjax.rewards.maths_answer import final_answer
 from waltzjax.rewards.maths_equal import compare_plain
 from waltzjax.rewards.maths_number import read_number, tidy
+from waltzjax.rewards.maths_text import boxes
 from waltzjax.rewards.verifier import Verifier
 
 FILES = ("gsm8k/train.jsonl", "gsm8k/test.jsonl", "math500/test.jsonl")
 RIGHT, PER_SECOND = 0.995, 300
 
-flags.DEFINE_string("data", "../shared/data", "Directory with gsm8k/ and math500/.")
+flags.DEFINE_string("data", "data", "Directory with gsm8k/ and math500/.")
 flags.DEFINE_integer("workers", 2, "Processes that compare by algebra.", lower_bound=1)
 flags.DEFINE_float("timeout_s", 5.0, "Of one comparison.", lower_bound=0.001)
 flags.DEFINE_integer("limit", 0, "Only so many problems of each file; 0: all.", lower_bound=0)
@@ -109,10 +111,12 @@ def other_forms(label: str) -> list[str]:
 
 def cases(path: Path, limit: int) -> Iterator[Case]:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    for index, row in enumerate(rows[: limit or None]):
-        solution, label = row.get("solution", row["answer"]), label_of(row["answer"])
+    for index, (row, problem) in enumerate(zip(rows, read_problems(path), strict=True)):
+        if limit and index >= limit:
+            return
+        solution, label = row.get("solution", row["answer"]), problem.answer
         yield Case("solution", solution, label)
-        if found := boxes(solution):
+        if found := [box for box in boxes(solution) if box.content is not None]:
             before, after = solution[: found[-1].start], solution[found[-1].end :]
         else:
             before, after = solution.rpartition("####")[0], ""

@@ -2,7 +2,8 @@
 
 import pytest
 
-from waltzjax.rewards.maths_answer import boxes, final_answer, label_of
+from waltzjax.rewards.maths_answer import final_answer
+from waltzjax.rewards.maths_text import boxes
 
 
 @pytest.mark.parametrize(
@@ -53,28 +54,10 @@ def test_final_answer(text, answer):
 def test_boxes_are_found_where_they_are():
     text = r"a \boxed{1} b {\boxed{x_{2} \boxed{3}}} \boxed{4"
     assert [text[box.start : box.end] for box in boxes(text)] == [
-        r"\boxed{1}", r"\boxed{x_{2} \boxed{3}}", r"\boxed{3}",
+        r"\boxed{1}", r"\boxed{x_{2} \boxed{3}}", r"\boxed{3}", r"\boxed{",
     ]  # fmt: skip
-    assert [box.content for box in boxes(text)] == ["1", r"x_{2} \boxed{3}", "3"]
+    assert [box.content for box in boxes(text)] == ["1", r"x_{2} \boxed{3}", "3", None]
 
 
 def test_many_unfinished_boxes_cost_little():
     assert final_answer(r"\boxed{" * 100_000) is None  # squared time would take an hour
-
-
-@pytest.mark.parametrize(
-    ("answer", "label"),
-    [
-        ("She has <<3*4=12>>12 #### eggs\n#### 1,012", "1,012"),
-        (r"\frac{14}{3}", r"\frac{14}{3}"),
-        (" 12.8 ", "12.8"),
-    ],
-)
-def test_label(answer, label):
-    assert label_of(answer) == label
-
-
-@pytest.mark.parametrize("answer", ["", "  ", "twelve\n#### "])
-def test_an_empty_label_is_an_error(answer):
-    with pytest.raises(ValueError, match=r"answer: got .* names no label"):
-        label_of(answer)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from waltzjax.data.problems import read_problems
 from waltzjax.rewards import verifier, verify_process
-from waltzjax.rewards.maths_answer import label_of
 from waltzjax.rewards.verifier import Verification, Verifier, VerifierError
 
 REPO = Path(__file__).resolve().parents[2]
@@ -225,11 +225,15 @@ def test_real_solutions_are_right_and_changed_ones_wrong():
     files = [DATA / "gsm8k/test.jsonl", DATA / "math500/test.jsonl"]
     if missing := [str(file) for file in files if not file.exists()]:
         pytest.skip(f"no {', '.join(missing)}: set WALTZJAX_DATA to the directory of the data")
-    rows = [json.loads(line) for file in files for line in file.read_text().splitlines()[::20]]
-    pairs = [(row.get("solution", row["answer"]), label_of(row["answer"])) for row in rows]
+    rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    problems = [problem for file in files for problem in read_problems(file)]
+    pairs = [
+        (row.get("solution", row["answer"]), problem.answer)
+        for row, problem in zip(rows, problems, strict=True)
+    ][::20]
     others = [label for _, label in pairs[1:] + pairs[:1]]
     with Verifier(2, 5.0) as pool:
-        assert pool.grade(pairs) == [RIGHT] * len(rows)
+        assert pool.grade(pairs) == [RIGHT] * len(pairs)
         for (response, label), other, got in zip(
             pairs, others, pool.grade([(r, o) for (r, _), o in zip(pairs, others, strict=True)]),
             strict=True,

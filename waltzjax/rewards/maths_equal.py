@@ -12,7 +12,7 @@ import dataclasses
 import re
 from typing import Any, NamedTuple
 
-from waltzjax.rewards.maths_answer import MAX_CHARS, boxes
+from waltzjax.rewards.maths_answer import MAX_CHARS
 from waltzjax.rewards.maths_number import (
     Number,
     read_number,
@@ -21,6 +21,7 @@ from waltzjax.rewards.maths_number import (
     split_unit,
     tidy,
 )
+from waltzjax.rewards.maths_text import boxes
 
 FLOAT_DIGITS = 12  # decimals in which a decimal fraction must agree with sqrt(2) or pi
 NUMERIC_DIGITS = 50  # of a difference that counts as zero; math-verify's 15 lose small terms

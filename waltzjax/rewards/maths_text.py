@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
-_BRACES = re.compile(r"\\boxed(?![a-zA-Z])(?:\s*\{)?|\\[{}\\]|[{}]")
+# Doubled backslashes come from answers that were escaped once too often.
+_BRACES = re.compile(r"\\+f?box(?:ed)?(?![a-zA-Z])(?:\s*\{)?|\\[{}\\]|[{}]")
 _WORDS = re.compile(r"\w+|[^\w\s]")
 _SENTENCE_END = re.compile(r"[.!?;](?!\S)|\n")
 _LONGEST_WORD = 100  # characters without a space: hhhhhh...
@@ -27,12 +28,13 @@ class Box(NamedTuple):
 
 
 def boxes(text: str) -> list[Box]:
-    r"""Every ``\boxed``, in the order of their starts, those inside another one too."""
+    r"""Every ``\boxed`` or ``\fbox``, in the order of their starts, those inside another one too.
+    Linear in the text."""
     found: list[Box] = []
     opened: list[int] = []  # index in found of the box that a brace belongs to, -1: of none
     for match in _BRACES.finditer(text):
         piece = match[0]
-        if piece.startswith("\\boxed"):
+        if "box" in piece:
             found.append(Box(match.start(), match.end(), None))
             if piece.endswith("{"):
                 opened.append(len(found) - 1)
