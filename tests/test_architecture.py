@@ -23,7 +23,7 @@ LEVEL = {
     "core": 1,
     "config": 1,
     "judge_keys": 1,
-    "rlvr_keys": 1,
+    "rlvr_keys": 1.5,
     "config_check": 2,
     "model": 2,
     "data": 2,

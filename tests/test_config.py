@@ -86,6 +86,7 @@ def test_the_runs_on_maths_have_the_sources_numbers():
         ({"rl.token_budget": 0, "rl.microbatches": 5}, "rl.microbatches", "group = 256"),
         ({"reward.signals.overlong": 1.0}, "reward.overlong_buffer", "needs >= 1"),
         ({"reward.overlong_buffer": 2000}, "reward.overlong_buffer", "at most config.rollout"),
+        ({"model.base": "embedded"}, "embedded_maths.max_positions", ">= config.problems.max"),
         ({"eval.samples": 4}, "eval.samples", "config.eval.temperature is 0"),
         ({"problems.train": ""}, "problems", "files, or 'embedded'"),
         ({"train.resume": ""}, "train.resume", "auto, off and a run's directory"),

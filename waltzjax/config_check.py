@@ -207,7 +207,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         yield from _broken_embedded_rules(c, "embedded")
         yield from _broken_embedded_rules(c, "embedded_maths")
         new_tokens = c.rollout.max_new_tokens
-        if c.embedded.max_positions <= 2 * new_tokens:
+        if RLVR not in c.stages and c.embedded.max_positions <= 2 * new_tokens:
             yield (
                 f"config.embedded.max_positions: got {c.embedded.max_positions}, must exceed an "
                 f"answer and a review of config.rollout.max_new_tokens = {new_tokens} each"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from waltzjax.config import EMBEDDED
+
 ALGORITHMS = ("reinforce_pp", "reinforce_pp_baseline", "grpo", "dr_grpo", "rloo")
 # What the game's stages have no use for.
 OF_RLVR = (
@@ -21,6 +23,12 @@ def broken_rlvr_rules(c: Any) -> Iterator[str]:
             f"config.rl.token_budget: got {c.rl.token_budget}, allowed are 0 and >= "
             f"config.problems.max_tokens + config.rollout.max_new_tokens = {longest}: a text is "
             "not cut in two"
+        )
+    positions = c.embedded_maths.max_positions
+    if c.model.base == EMBEDDED and positions < longest:
+        yield (
+            f"config.embedded_maths.max_positions: got {positions}, allowed is >= "
+            f"config.problems.max_tokens + config.rollout.max_new_tokens = {longest}"
         )
     if c.rollout.group < 2 and c.rl.algorithm != "reinforce_pp":
         yield (
