@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from waltzjax.data.problems import read_problems
-from waltzjax.rewards import verifier, verify_process
+from waltzjax.rewards import verify_process
 from waltzjax.rewards.verifier import Verification, Verifier, VerifierError
 
 REPO = Path(__file__).resolve().parents[2]
@@ -155,7 +155,7 @@ def test_processes_that_cannot_start_are_one_error(monkeypatch, tmp_path, code, 
             with pytest.raises(VerifierError, match=f"(?s)no process .* starts: .*{why}"):
                 future.result(timeout=60)
         assert pool.grade([(boxed("1"), "1")]) == [RIGHT]  # what needs none goes on
-    assert len((tmp_path / "n").read_text()) <= 2 * verifier._STARTS
+    assert len((tmp_path / "n").read_text()) <= 6  # two threads, three starts
 
 
 def test_memory_is_bounded(monkeypatch, tmp_path):
