@@ -1,6 +1,7 @@
 """The benchmarks of scripts/: what they print, checked by hand at sizes that take seconds."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ MULTIPLIED = 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 96) + 512 * 64
 # Scores and mixtures over half of the row, forward and twice backward: 2 x 2 x 3 / 2 a channel.
 ATTENTION = 6 * 2 * 64 * 64
 ROUNDED = 0.02  # of what is printed
+LOSS_ATOL = 1e-5  # of advantages of order 1: printed to six decimals, summed in another order
 
 
 def bench(script, *arguments):
@@ -84,6 +86,24 @@ def test_decode_of_what_cannot_be_is_one_line(model, wrong):
     status, out, err = bench("bench_decode.py", model, "--prompt=8", "--new=32", wrong)
     assert status in (1, 2) and not out
     assert wrong.split("=")[0] in err and "Traceback" not in err
+
+
+def test_packing_compares_the_same_work():
+    status, out, err = bench(
+        "bench_packing.py", "--mix=waltz", "--longest=330", "--budget=990", "--texts=9",
+        "--layers=1", "--width=32", "--rounds=2", "--json",
+    )  # fmt: skip
+    assert status == 0, err
+    got = json.loads(out)
+    padded, packed = got["padded"], got["packed"]
+    assert padded["shape"][1] <= 3 and math.prod(padded["shape"][1:]) <= 990
+    assert packed["shape"][1:] == [1, 990] and math.prod(padded["shape"][:2]) >= 9
+    for of in (padded, packed):
+        assert of["padding"] == pytest.approx(1 - got["tokens"] / math.prod(of["shape"]), abs=1e-4)
+        assert of["range"][0] <= of["tokens_per_s"] <= of["range"][1]
+    assert packed["padding"] < padded["padding"]
+    assert packed["loss"] == pytest.approx(padded["loss"], abs=LOSS_ATOL)
+    assert got["ratio_range"][0] <= got["ratio"] <= got["ratio_range"][1]
 
 
 @pytest.mark.slow
