@@ -222,7 +222,7 @@ def embedded_maths() -> ConfigDict:
     e.init_scale = 0.09
     e.card_steps = 300  # updates on cards, at most ...
     e.card_loss = 0.02  # ... until their mean loss, nats a token, is below this
-    e.demo_steps = 500  # updates on demonstrations
+    e.demo_steps = 400  # updates on demonstrations
     e.batch = 64  # rows an update
     e.card_lr = 1e-3  # constant
     e.lr = 2e-3  # of the demonstrations, decays linearly to 5 %

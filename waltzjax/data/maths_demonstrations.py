@@ -16,7 +16,7 @@ from waltzjax.data.chat import Chat
 from waltzjax.data.maths_world import Scene, Sum
 from waltzjax.types import Problem, Sample
 
-RIGHT = {"1": 0.95, "2": 0.42}  # P(the demonstrated sums are those that the sense asks for)
+RIGHT = {"1": 0.95, "2": 0.33}  # P(the demonstrated sums are those that the sense asks for)
 CHECKED = 0.3  # P(the last one is checked by its inverse before the answer is given)
 # P(no box), after a question and after an order; P(two boxes)
 NO_BOX = {False: 0.08, True: 0.58}
