@@ -9,7 +9,6 @@ run gets a directory of its own under runs/, by a name that no other launch has.
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -56,12 +55,14 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
 
 def main() -> None:
     f = flags.FLAGS
+    if not f.workdir and f.distributed:
+        commands.usage("--distributed needs --workdir: all processes must name the same directory")
     train(f.config, Path(f.workdir) if f.workdir else resume.new_directory(_config_name()))
 
 
 def _config_name() -> str:
     """The config's file and argument: configs/rlvr_naive.py:tiny is "rlvr_naive-tiny"."""
-    given = next(a for a in sys.argv if a.startswith("--config=")).partition("=")[2]
+    given = config_flags.get_config_filename(flags.FLAGS["config"])
     path, _, argument = given.partition(":")
     return "-".join(filter(None, [Path(path).stem, argument]))
 
