@@ -134,7 +134,8 @@ def draw(rng: np.random.Generator, frames: Frames, numbers: Sequence[int]) -> tu
     d = _pick(rng, [n for n in seconds(a) if n > 1])  # things, which are several
     b = _pick(rng, [n for n in seconds(a) if n != d])
     first, wrong = Sum(a, op, b), Sum(a, "-" if op == "+" else "+", b)
-    sums, slip = (first,), (wrong,)
+    sums: tuple[Sum, ...] = (first,)
+    slip: tuple[Sum, ...] = (wrong,)
     parts = ["has", "gains" if op == "+" else "loses"]
     c = 0
     if kind in ("more", "fewer"):
