@@ -64,6 +64,7 @@ def show(results: Mapping[str, Any]) -> None:
             *(_text(c.get(m.key)) for c in columns.values()),
         ]
         for m in MATHS
+        if m.key != "pass_at_k" or results["samples"] > 1  # of one it is the accuracy
     ]
     n, k = results["n"], results["samples"]
     title = f"{n} validation problems" + (f", {k} answers to each" if k > 1 else "")
