@@ -206,8 +206,13 @@ def test_padded_updates_and_adapters(finished, tmp_path):
     keys = ("kl/policy", "loss/policy", "grad_norm/policy", "entropy/policy")
     for mine, packed in zip(records(tmp_path / "padded"), records(finished[0]), strict=False):
         assert {k: mine[k] for k in keys} == pytest.approx({k: packed[k] for k in keys}, rel=1e-3)
+    # One problem is repeated to the batch; avg@2 of answers drawn.
+    one = tmp_path / "one.jsonl"
+    one.write_text('{"question": "Mia has 34 pens. How many pens has Mia?", "answer": "34"}\n')
     c.lora.rank, c.rl.algorithm, c.train.steps.rlvr = 2, "rloo", 1
-    train(c, tmp_path / "adapter")
+    c.problems.train, c.eval.samples, c.eval.temperature = str(one), 2, 1.0
+    found = train(c, tmp_path / "adapter")
+    assert (found["n"], found["samples"], found["base"]["samples"]) == (7, 2, 2)
     files = {f.name for f in (tmp_path / "adapter/policy").iterdir()}
     assert files == {"adapter_config.json", "adapter_model.safetensors"}
 
