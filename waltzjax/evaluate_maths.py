@@ -52,7 +52,7 @@ def main() -> None:
     if writes():
         write_predictions(predictions, groups)
         write_json(output, found)
-    maths_outcome.show(found)
+    maths_outcome.show(found, "value")
     low, high = found["intervals"]["accuracy"]
     console.say(
         f"\naccuracy {found['accuracy']:.2f} % (95 % interval {low:.2f} to {high:.2f}); "

@@ -55,9 +55,9 @@ def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: f
     console.say(f"done in {seconds:.0f} s; open {workdir / 'report.html'}")
 
 
-def show(results: Mapping[str, Any]) -> None:
+def show(results: Mapping[str, Any], label: str = AFTER) -> None:
     """Tables of a result, beside the base's if that is in it: measures, by subject, by level."""
-    columns = {name: results[name] for name in (BASE,) if name in results} | {AFTER: results}
+    columns = {name: results[name] for name in (BASE,) if name in results} | {label: results}
     rows = [
         [
             f"{m.name}, {m.unit}" if m.unit else m.name,
