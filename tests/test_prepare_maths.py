@@ -24,7 +24,7 @@ def small():
     c.rollout.max_new_tokens = 44
     e = c.embedded_maths
     e.width, e.mlp_width, e.layers, e.batch = 32, 64, 1, 16
-    e.card_steps, e.demo_steps = 40, 10
+    e.card_steps, e.demo_steps, e.card_lr = 150, 10, 3e-3
     return c
 
 

@@ -246,7 +246,7 @@ def test_the_evaluate_command(finished, tmp_path):
         (["--config.problems.train=nowhere.jsonl"], "nowhere.jsonl"),
         (["--config.problems.max_tokens=8"], "config.problems.max_tokens: got 8, but"),
         (["--config.train.resume=elsewhere"], "config.train.resume: got 'elsewhere'"),
-        (["--config.rl.token_budget=100"], "config.rl.token_budget: got 100"),
+        (["--config.rl.token_budget=90"], "config.rl.token_budget: got 90"),
     ],
 )
 def test_bad_input_is_one_message(finished, tmp_path, arguments, says):

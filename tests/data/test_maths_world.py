@@ -157,7 +157,7 @@ def test_every_equation_of_a_solution_holds_and_nothing_is_carried(built):
             assert len(equations) == len(sums) + 1
             for a, op, b, result in equations:
                 assert int(a) + {"+": 1, "-": -1}[op] * int(b) == int(result), text
-                assert len(a) == len(result) == 2 and len(b) == 1 and a[0] == result[0], text
+                assert a[:-1] == result[:-1] and len(a) in (2, 3) and len(b) == 1, text
             answer = re.search(r"boxed\{(\d+)\}", text)[1]
             assert equations[-1][0] == equations[-2][3] == answer
 
