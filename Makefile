@@ -10,7 +10,7 @@ WORKDIR ?= runs/demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv dev demo test check slow-test format clean
+.PHONY: help venv dev demo rlvr test check slow-test format clean
 
 help: ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -22,6 +22,9 @@ dev: $(DEV_STAMP) ## the same, with what tests and checks need (torch, ruff, myp
 
 demo: $(RUN_STAMP) ## train two small agents end to end (minutes), into runs/demo
 	@$(BIN)/python -m waltzjax.train --config=configs/stage2.py:tiny --workdir=$(WORKDIR)
+
+rlvr: $(RUN_STAMP) ## train a small policy on verified maths end to end (minutes), into runs/rlvr
+	@$(BIN)/python -m waltzjax.train --config=configs/rlvr_multisignal.py:tiny --workdir=runs/rlvr
 
 test: $(DEV_STAMP) ## format, lint, types, tests: exactly what CI runs
 	@$(BIN)/ruff format --check .

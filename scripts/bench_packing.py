@@ -32,7 +32,7 @@ from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.packed_attention import choose_queries
 from waltzjax.model.transformer import init_params
-from waltzjax.recipes import policy_loss, reinforce_pp
+from waltzjax.recipes import credit, policy_loss
 from waltzjax.training.learner import Learner, device_batch, init_state
 from waltzjax.types import Sample
 
@@ -86,7 +86,9 @@ def make_learner(cfg: ModelConfig) -> Learner:
         partial(
             policy_loss, clip_low=0.2, clip_high=0.2, dual_clip=None, kl_in="reward", estimator="k1"
         ),
-        partial(reinforce_pp, kl_in="reward", estimator="k1", reward_clip=10.0, is_cap=0.0),
+        partial(
+            credit, kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0, is_cap=0.0
+        ),
         temperature=1.0, block=c.model.vocab_block, updates=1,
     )  # fmt: skip
 

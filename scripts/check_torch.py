@@ -26,7 +26,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from waltzjax.data.chat import Chat, stop_ids
 from waltzjax.data.dataset import read_prompts
-from waltzjax.evaluate import stratified
+from waltzjax.data.splits import of_each_category
 from waltzjax.judging import open_judge
 from waltzjax.model import sharding
 from waltzjax.rewards.judges import Scorer
@@ -91,7 +91,7 @@ def main() -> int:
 
     directory = config.data.directory
     data = args.workdir / "data" if directory == "embedded" else Path(directory)
-    prompts = stratified(read_prompts(data / "validation.jsonl"), args.prompts)
+    prompts = of_each_category(read_prompts(data / "validation.jsonl"), args.prompts)
     played = play(prompts, chat, Speakers(models, chat, how), t_max=config.rollout.t_max)
     episodes = []
     mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])

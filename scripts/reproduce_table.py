@@ -26,8 +26,9 @@ from waltzjax.baselines import BASE, ROWS, Row, runs
 from waltzjax.config import EMBEDDED
 from waltzjax.console import say, table
 from waltzjax.data.dataset import read_prompts
+from waltzjax.data.splits import of_each_category
 from waltzjax.drift import drift
-from waltzjax.evaluate import evaluate, guard, result, stratified
+from waltzjax.evaluate import evaluate, guard, result
 from waltzjax.files import write_json, write_text
 from waltzjax.judging import open_judge
 from waltzjax.model import hf_config, sharding
@@ -125,7 +126,7 @@ def play(
     c.update_from_flattened_dict(dict(row.overrides))
     data = directory / "waltzrl/data"
     data = data if data.exists() else Path(c.data.directory)
-    prompts = stratified(read_prompts(data / "validation.jsonl"), c.eval.prompts)
+    prompts = of_each_category(read_prompts(data / "validation.jsonl"), c.eval.prompts)
     mesh = sharding.make_mesh(c.mesh)
     runtime = make_runtime(c, model_directory(agents[CONVERSATION]), mesh)
     ordinary = read_ordinary(data, c, runtime)

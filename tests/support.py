@@ -15,14 +15,23 @@ from waltzjax.data import world
 from waltzjax.data.chat import PROMPTS, Chat, stop_ids
 from waltzjax.data.curriculum import tokenizer_texts
 from waltzjax.data.dataset import write_dataset
+from waltzjax.data.splits import of_each_category
 from waltzjax.data.tokenizer import train_tokenizer
-from waltzjax.evaluate import stratified
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.transformer import init_params
 from waltzjax.rollout.engine import Engine
 from waltzjax.runtime import Runtime
-from waltzjax.types import Completion, Episode, Feedback, Prompt, Verdict
+from waltzjax.types import (
+    Attempt,
+    Completion,
+    Episode,
+    Feedback,
+    Group,
+    Problem,
+    Prompt,
+    Verdict,
+)
 
 REPO = Path(__file__).parent.parent
 FACTORISATIONS = [  # of eight devices: data, fsdp, tensor
@@ -54,7 +63,7 @@ def small_data() -> str:
         ]
         for thing in ("van", "shed", "boat", "bike")
     ]
-    write_dataset(parent / "prompts", train[:64], stratified(validation, 12), ordinary)
+    write_dataset(parent / "prompts", train[:64], of_each_category(validation, 12), ordinary)
     return str(parent / "prompts")
 
 
@@ -113,3 +122,22 @@ def scored_episode(harmful: bool, bad: list[bool], labels: list[tuple[bool, bool
         parsed=[None if pair is None else Feedback("r", *pair, "text") for pair in labels],
         verdicts=[Verdict(harmful and b, not harmful and b) for b in bad],
     )
+
+
+def attempt(
+    right: bool, *, parsed: bool = True, timed_out: bool = False, ended: str = "stop",
+    tokens: int = 3, text: str = "", **signals: float,
+) -> Attempt:  # fmt: skip
+    """One answer to a maths problem, by default well-formed and without reflection."""
+    said = Completion((), (7,) * tokens, (), text or f"so \\boxed{{{int(right)}}}", ended)
+    return Attempt(
+        said, {"verify": float(right), "format": 1.0, "reflect": 0.0, **signals}, parsed, timed_out
+    )
+
+
+def answered(
+    number: int, *attempts: bool | Attempt, subject: str = "", level: str = "", answer: str = "1"
+) -> Group:
+    """Problem ``number`` and its samples; True and False stand for right and wrong ones."""
+    problem = Problem(number, f"What is {number}?", answer, subject, level)
+    return Group(problem, tuple(attempt(a) if isinstance(a, bool) else a for a in attempts))

@@ -23,6 +23,7 @@ LEVEL = {
     "core": 1,
     "config": 1,
     "judge_keys": 1,
+    "rlvr_keys": 1.5,
     "config_check": 2,
     "model": 2,
     "data": 2,
@@ -30,20 +31,31 @@ LEVEL = {
     "rewards": 3,
     "training": 3,
     "transcripts": 3,
+    "predictions": 3,
     "evaluations": 4,
+    "rows": 3.5,
+    "maths_pairs": 4,
     "recipes": 4,
+    "task": 4,
     "judging": 5,
     "variants": 5,
     "runtime": 4,  # what every command needs once a model is chosen
     "tuning": 5,
-    "prepare": 5,
+    "base_model": 5,
+    "prepare": 6,
+    "prepare_maths": 6,
     "stage": 4,
     "cost": 6,
-    "iteration": 6,
-    "forecast": 7,
-    "finetune": 7,
+    "attempts": 5,
+    "resume": 5,
+    "rolling": 6,
+    "iteration": 7,
+    "forecast": 8,
+    "finetune": 8,
     "loop": 7,
     "outcome": 5,
+    "maths_outcome": 5,
+    "maths_evaluation": 6,
     "commands": 5,
     "baselines": 5,
     "likelihood": 5,
@@ -52,12 +64,16 @@ LEVEL = {
     "evaluate": 7,
     "collect": 5,
     "compare": 6,
+    "compare_maths": 6,
     "export": 6,
-    "plan_tables": 8,
-    "plan": 9,
+    "plan_tables": 9,
+    "plan": 10,
     "monitor": 5,
     "serve": 5,
-    "train": 8,
+    "game": 9,
+    "maths": 9,
+    "evaluate_maths": 10,
+    "train": 10,
 }
 COMMAND_LEVEL = 5  # the commands and the parts they are made of
 # With the commands, these may see a ConfigDict.
@@ -65,7 +81,7 @@ CONFIG_ROOMS = {"config", "config_check", "recipes", "runtime"}
 LEAVES = {"console", "interrupts", "report"}  # import no room; only commands import them
 TEXT_ROOMS = {"data", "rewards"}
 NO_JAX = TEXT_ROOMS | {"files", "types"}  # these too: the text rooms import them
-NO_JAX |= {"transcripts", "evaluations"}  # text alone
+NO_JAX |= {"transcripts", "predictions", "evaluations", "maths_pairs"}  # text alone
 DEVICE_ROOMS = {"core", "model", "rollout", "training"}
 JAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "clu"}
 NEVER = {"torch", "tensorflow", "tests", "reference", "scripts", "configs", "third_party"}

@@ -10,27 +10,36 @@ from waltzjax import config, config_check
 from waltzjax.recipes import RECIPES
 
 CONFIGS = sorted((REPO / "configs").glob("*.py"))
+VARIANTS = {path: ("", "lora", "tiny", "coded") for path in CONFIGS}
+VARIANTS |= {path: ("", "quick", "tiny") for path in CONFIGS if path.stem.startswith("rlvr")}
 
 
 def load(path: Path, arg: str = ""):
     return run_path(str(path))["get_config"](arg)
 
 
-@pytest.mark.parametrize("arg", ["", "lora", "tiny", "coded"])
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    ("path", "arg"),
+    [
+        pytest.param(path, arg, id=f"{path.stem}-{arg}")
+        for path, args in VARIANTS.items()
+        for arg in args
+    ],
+)
 def test_every_config_loads(path, arg):
     config_check.validate(load(path, arg), training=True)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_an_unknown_argument_is_refused(path):
-    with pytest.raises(ValueError, match=r"small.*lora.*tiny"):
+    with pytest.raises(ValueError, match=rf"small.*{VARIANTS[path][1]}.*tiny"):
         load(path, "small")
 
 
 def test_every_stage_that_may_be_named_has_a_recipe_and_its_own_keys():
     c = config.default()
-    assert {*RECIPES} == {*c.train.steps} == {*c.rl.beta} == {*c.reward.lam, "single"}
+    assert {*RECIPES} == {*c.train.steps} == {*c.rl.beta}
+    assert {*RECIPES} == {*c.reward.lam, "single", config.RLVR}
     assert (config.SFT, *RECIPES) == config_check.STAGES
 
 
@@ -38,11 +47,72 @@ def test_full_size_numbers_are_the_papers():
     c = load(REPO / "configs/stage2.py")
     assert (c.rollout.batch, c.rl.microbatches, c.rollout.max_new_tokens) == (32, 4, 512)
     assert (c.optim.lr.conversation, c.optim.lr.feedback) == (5e-7, 5e-7)
-    assert set(c.rl.beta.to_dict().values()) == {0.01}
+    assert {c.rl.beta[stage] for stage in ("stage1", "stage2", "single")} == {0.01}
     assert (c.reward.alpha, c.reward.gamma, c.reward.lam.stage2) == (0.65, 0.1, 0.0)
     assert (c.rl.clip_low, c.rl.clip_high, c.train.epochs) == (0.2, 0.2, 5)
     assert load(REPO / "configs/stage1.py").stages == ("stage1",)
     assert load(REPO / "configs/stage1.py").reward.lam.stage1 == 0.25
+
+
+def test_the_runs_on_maths_have_the_sources_numbers():
+    many, naive = (load(REPO / f"configs/rlvr_{name}.py") for name in ("multisignal", "naive"))
+    assert (many.train.steps.rlvr, naive.train.steps.rlvr) == (220, 180)
+    shared = many.reward.signals.to_dict()
+    assert shared == {"verify": 1.0, "format": 0.5, "reflect": 0.5, "overlong": 0.0}
+    assert naive.reward.signals.to_dict() == {**dict.fromkeys(shared, 0.0), "verify": 1.0}
+    for c in (many, naive):
+        assert c.model.base == "Qwen/Qwen2.5-Math-1.5B"
+        assert (c.rollout.batch, c.rollout.group, c.rollout.temperature) == (64, 4, 0.6)
+        assert (c.problems.max_tokens, c.rollout.max_new_tokens) == (1024, 1536)
+        assert (c.rl.algorithm, c.rl.token_budget) == ("grpo", 20_000)
+        assert (c.optim.lr.policy, c.rl.beta.rlvr) == (1e-6, 0.001)
+        assert (c.rl.kl_in, c.rl.kl_estimator) == ("loss", "k3")
+        assert (c.train.checkpoint_every, c.train.validate_every) == (50, 50)
+        assert not c.train.validate_first
+    quick = load(REPO / "configs/rlvr_multisignal.py", "quick")
+    assert (quick.train.steps.rlvr, quick.rollout.max_new_tokens, quick.rollout.group) == (
+        3,
+        512,
+        2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "why"),
+    [
+        ({"stages": ("stage1", "rlvr")}, "stages", "stands alone"),
+        ({"rollout.group": 1}, "rollout.group", "'grpo' needs >= 2"),
+        ({"rl.token_budget": 2000}, "rl.token_budget", ">= config.problems.max_tokens"),
+        ({"rl.token_budget": 0, "rl.microbatches": 5}, "rl.microbatches", "group = 256"),
+        ({"reward.signals.overlong": 1.0}, "reward.overlong_buffer", "needs >= 1"),
+        ({"reward.overlong_buffer": 2000}, "reward.overlong_buffer", "at most config.rollout"),
+        ({"model.base": "embedded"}, "embedded_maths.max_positions", ">= config.problems.max"),
+        ({"eval.samples": 4}, "eval.samples", "config.eval.temperature is 0"),
+        ({"problems.train": ""}, "problems", "files, or 'embedded'"),
+        ({"train.resume": ""}, "train.resume", "auto, off and a run's directory"),
+        ({"rl.algorithm": "ppo"}, "rl.algorithm", "grpo, dr_grpo, rloo"),
+        ({f"reward.signals.{s}": 0.0 for s in ("verify", "format", "reflect")}, "reward.signals",
+         "nothing would be rewarded"),
+    ],
+)  # fmt: skip
+def test_broken_runs_on_maths(changes, key, why):
+    c = load(REPO / "configs/rlvr_multisignal.py")
+    c.update_from_flattened_dict(changes)
+    with pytest.raises(ValueError) as error:
+        config_check.validate(c, training=True)
+    [said] = str(error.value).split("\n  ")[1:]
+    assert said.startswith(f"config.{key}: ") and why in said
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("rollout.group", 2), ("rl.algorithm", "grpo"), ("eval.samples", 2),
+                       ("rl.refills", 1), ("train.validate_first", False)],
+)  # fmt: skip
+def test_the_game_refuses_what_only_maths_has(key, value):
+    c = load(REPO / "configs/stage1.py")
+    c.update_from_flattened_dict({key: value})
+    with pytest.raises(ValueError, match=rf"config\.{key}: got .*but for the stage 'rlvr'"):
+        config_check.validate(c, training=True)
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,9 @@ def test_every_data_file_is_shipped() -> None:
         "templates/report.html",
         "templates/evaluation.html",
         "templates/comparison.html",
+        "templates/maths_run.html",
+        "templates/maths_comparison.html",
+        "templates/maths_parts.html",
     ],
 )
 def test_data_file_is_read_through_the_package(path: str) -> None:

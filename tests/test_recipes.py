@@ -9,7 +9,7 @@ import pytest
 from support import completion, scored_episode, tiny_chat
 
 from waltzjax.config import default
-from waltzjax.recipes import RECIPES, policy_loss, reinforce_pp
+from waltzjax.recipes import RECIPES, credit, policy_loss
 from waltzjax.types import CONVERSATION, FEEDBACK, Feedback, PolicyBatch, Prompt
 
 ATOL = 1e-6  # float32 against double, values of order 1
@@ -245,10 +245,10 @@ def test_the_config_puts_the_kl_in_one_place(where, in_reward, in_loss):
 
 def test_credit_over_microbatches_is_one_z_score():
     b = batch(np.random.default_rng(3), rows=4)
-    settings = dict(kl_in="reward", estimator="k1", reward_clip=10.0, is_cap=0.0)
-    whole = reinforce_pp(b, **settings)
+    settings = dict(kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0, is_cap=0.0)
+    whole = credit(b, **settings)
     split = jax.tree.map(lambda x: np.asarray(x).reshape(2, 2, *np.shape(x)[1:]), b)
-    parts = reinforce_pp(split, **settings)
+    parts = credit(split, **settings)
     np.testing.assert_allclose(
         parts.advantage_BT.reshape(4, -1), whole.advantage_BT, rtol=0, atol=ATOL
     )
@@ -257,7 +257,29 @@ def test_credit_over_microbatches_is_one_z_score():
 
 def test_importance_weights_are_truncated_at_the_cap():
     b = batch(np.random.default_rng(4))
-    got = reinforce_pp(b, kl_in="reward", estimator="k1", reward_clip=10.0, is_cap=1.1).is_weight_BT
+    settings = dict(kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0)
+    got = credit(b, **settings, is_cap=1.1).is_weight_BT
     want = np.minimum(np.exp(b.old_logp_BT - b.sampler_logp_BT), 1.1)
     np.testing.assert_allclose(got, want, rtol=ATOL)
     assert (want < 1.1).any() and (want == 1.1).any()
+
+
+def test_only_some_algorithms_normalise_over_the_batch():
+    b = batch(np.random.default_rng(5))
+    settings = dict(kl_in="loss", estimator="k3", reward_clip=10.0, is_cap=0.0)
+    plain = credit(b, **settings, normalise=False).advantage_BT
+    np.testing.assert_allclose(plain, np.where(b.action_BT, b.reward_BT, 0), rtol=0, atol=ATOL)
+    scored = np.asarray(credit(b, **settings, normalise=True).advantage_BT)[b.action_BT]
+    assert abs(scored.mean()) < ATOL and abs(scored.std() - 1) < ATOL
+
+
+def test_the_entropy_bonus_is_weighted_like_the_loss():
+    b = batch(np.random.default_rng(6))
+    entropy_BT = np.random.default_rng(7).random(b.action_BT.shape)
+    b = b._replace(entropy_BT=entropy_BT)
+    settings = dict(clip_low=0.2, clip_high=0.2, dual_clip=None, kl_in="reward", estimator="k1")
+    losses = [
+        float(policy_loss(b.old_logp_BT, b, **settings, entropy_bonus=c)[0]) for c in (0.0, 0.3)
+    ]
+    wanted = 0.3 * float((b.weight_BT * entropy_BT).sum())
+    assert losses[0] - losses[1] == pytest.approx(wanted, rel=1e-5) and wanted > 0.05

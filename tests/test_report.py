@@ -10,7 +10,7 @@ import matplotlib
 import pytest
 from pages import HOSTILE, Page, check_alone, row
 
-from waltzjax.report import pages, run
+from waltzjax.report import curves, pages
 from waltzjax.report.run import PANELS, write_report
 
 
@@ -130,18 +130,28 @@ def test_a_gap_breaks_the_line(tmp_path: Path) -> None:
 
 
 def test_steps_run_on_across_stages() -> None:
-    rows, starts = run._timeline(steps("sft", 4) + steps("stage1", 3) + steps("stage2", 2))
+    rows, starts = curves.timeline(steps("sft", 4) + steps("stage1", 3) + steps("stage2", 2))
     assert [r["x"] for r in rows] == list(range(1, 10))
     assert starts == {"sft": 1, "stage1": 5, "stage2": 8}
-    rows, starts = run._timeline(steps("stage1", 3, first=0) + steps("stage2", 2, first=0))
+    rows, starts = curves.timeline(steps("stage1", 3, first=0) + steps("stage2", 2, first=0))
     assert [r["x"] for r in rows] == [0, 1, 2, 3, 4]
-    rows, _ = run._timeline(steps("stage1", 3) + steps("stage2", 2, first=4))
+    rows, _ = curves.timeline(steps("stage1", 3) + steps("stage2", 2, first=4))
     assert [r["x"] for r in rows] == [1, 2, 3, 4, 5]
+
+
+def test_steps_that_come_later_stand_in_their_place() -> None:
+    """As those of evaluations do, which are added to the records of training."""
+    metrics = [*steps("sft", 2), *steps("rlvr", 3), *steps("rlvr", 1, first=2, asr=7.0)]
+    rows, starts = curves.timeline([*metrics, {"stage": "sft", "step": 0}])
+    assert [(r["stage"], r["step"], r["x"]) for r in rows] == [
+        ("sft", 0, 0), ("sft", 1, 1), ("sft", 2, 2), ("rlvr", 1, 3), ("rlvr", 2, 4), ("rlvr", 3, 5),
+    ]  # fmt: skip
+    assert starts == {"sft": 0, "rlvr": 3} and rows[4]["asr"] == 7.0
 
 
 def test_repeated_steps_of_a_resumed_run_are_drawn_once() -> None:
     metrics = steps("stage1", 3, asr=10.0) + steps("stage1", 2, first=3, asr=50.0)
-    rows, _ = run._timeline(metrics)
+    rows, _ = curves.timeline(metrics)
     assert [(r["x"], r["asr"]) for r in rows] == [(1, 10.0), (2, 11.0), (3, 50.0), (4, 51.0)]
     assert "x" not in metrics[0]  # the caller's dicts stay as they were
 

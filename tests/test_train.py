@@ -11,7 +11,7 @@ import forked
 import pytest
 from support import REPO, small_data
 
-from waltzjax import iteration
+from waltzjax import iteration, rolling
 from waltzjax.config import default
 from waltzjax.interrupts import Stopped
 from waltzjax.recipes import RECIPES
@@ -200,7 +200,7 @@ class Killed(BaseException):
 
 def train_until_killed(workdir, monkeypatch, stage, after):
     """Train until rollout number ``after`` of ``stage`` (0 is the first), which never comes."""
-    real, count = iteration.Agents, 0
+    real, count = rolling.Agents, 0
 
     def dying(*args, **kwargs):
         nonlocal count
@@ -209,10 +209,10 @@ def train_until_killed(workdir, monkeypatch, stage, after):
             raise Killed
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(iteration, "Agents", dying)
+    monkeypatch.setattr(rolling, "Agents", dying)
     with pytest.raises(Killed):
         train(smallest(), workdir)
-    monkeypatch.setattr(iteration, "Agents", real)
+    monkeypatch.setattr(rolling, "Agents", real)
 
 
 @pytest.mark.parametrize(("stage", "after"), [("stage1", 3), ("stage2", 1), ("stage2", 3)])
@@ -403,17 +403,17 @@ def test_two_at_once(finished):
 
 def test_sigterm_checkpoints_and_a_restart_goes_on(finished, tmp_path, monkeypatch):
     workdir = prepared(finished, tmp_path / "run")
-    real = iteration.Agents
+    real = rolling.Agents
 
     def terminated(*args, **kwargs):
         if kwargs["seed"] == STREAM["stage2"] and kwargs["step"] == 2:
             os.kill(os.getpid(), signal.SIGTERM)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(iteration, "Agents", terminated)
+    monkeypatch.setattr(rolling, "Agents", terminated)
     with pytest.raises(Stopped, match="after step 3"):
         train(smallest(), workdir)
     assert (workdir / "checkpoints/stage2/3").exists()
-    monkeypatch.setattr(iteration, "Agents", real)
+    monkeypatch.setattr(rolling, "Agents", real)
     train(smallest(), workdir)
     same_end(finished[0], workdir)

@@ -17,9 +17,14 @@ from absl import app, flags
 from waltzjax import console, processes
 from waltzjax.interrupts import Stopped
 from waltzjax.rewards.errors import JudgeError
+from waltzjax.rewards.verifier import VerifierError
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 M_MMAP_THRESHOLD, M_ARENA_MAX, LARGE_BLOCK = -3, -8, 2**22  # of glibc's mallopt; bytes
+# What the user can mend, said in one message.
+EXPECTED = (
+    ValueError, OSError, FloatingPointError, MemoryError, ImportError, JudgeError, VerifierError,
+)  # fmt: skip
 OUT_OF_MEMORY = (
     "A device's memory is full: more config.rl.microbatches, a smaller rollout.max_new_tokens, "
     "rollout.slots or rollout.cache_tokens, :lora or more devices need less; waltzjax.plan says "
@@ -60,7 +65,7 @@ def _run(main: Callable[[], object], stack: contextlib.ExitStack) -> None:
     except KeyboardInterrupt:
         console.say("interrupted; the same command goes on from what is saved")
         sys.exit(EXIT_INTERRUPTED)
-    except (ValueError, OSError, FloatingPointError, MemoryError, ImportError, JudgeError) as error:
+    except EXPECTED as error:
         _fail(f"error: {error}")
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):

@@ -1,6 +1,7 @@
 """Every knob, with its meaning, unit and source; ``config_check`` holds the rules.
 
 Tags: [paper] arXiv 2510.08240; [source] the project's reference runs; [ours] nothing says it.
+Stages "stage1", "stage2", "single" and "sft" are of WaltzRL's game, "rlvr" of maths.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from waltzjax.types import MATRICES
 
 EMBEDDED = "embedded"
 SFT = "sft"  # the stage of supervised fine-tuning
+RLVR = "rlvr"  # the stage of RL from verifiable rewards on maths; it stands alone
 
 
 def default() -> ConfigDict:
@@ -47,9 +49,21 @@ def default() -> ConfigDict:
     c.prompts.conversation = ""
     c.prompts.feedback = ""
     c.prompts.template = ""  # oracle: advice on unsafe answers, a line ---, on over-refusals
+    c.prompts.maths = ""  # what the policy of "rlvr" is shown: system prompt, ---, {problem}
 
     c.data = ConfigDict()
     c.data.directory = "data/waltz"  # train.jsonl, validation.jsonl, manifest.json
+
+    # Of "rlvr": JSON Lines with `problem` or `question`, and `answer`; "embedded" are word problems
+    # made from nothing. A single problem is repeated to the batch.
+    c.problems = ConfigDict()
+    c.problems.train = "data/one_shot/pi1.jsonl"
+    c.problems.validation = "data/math500/test.jsonl"
+    # Put after each problem that does not end in it [arXiv 2504.20571]; "": nothing.
+    c.problems.instruction = (
+        "Let's think step by step and output the final answer within \\boxed{}."
+    )
+    c.problems.max_tokens = 1024  # of a problem as the policy is shown it [source]; more: an error
 
     c.judge = ConfigDict()  # says of each answer whether it is unsafe or over-refuses
     # label: the prompt's label and a refusal classifier | wildguard (arXiv 2406.18495)
@@ -68,6 +82,7 @@ def default() -> ConfigDict:
 
     c.rollout = ConfigDict()
     c.rollout.batch = 32  # prompts a step [source]
+    c.rollout.group = 1  # "rlvr": answers to each, over which its baseline is taken
     c.rollout.t_max = 1  # feedback rounds [paper]; 0: the conversation agent alone
     # waltz | oracle: the judge's labels and a template are the feedback | safeguard: what feedback
     # calls unsafe is replaced by a refusal. The latter two are baselines [paper].
@@ -90,10 +105,22 @@ def default() -> ConfigDict:
     c.reward.gamma = 0.1  # format [source]
     c.reward.conditioned = True  # alpha pays only where the feedback's labels are right [paper]
     c.reward.lam = ConfigDict({"stage1": 0.25, "stage2": 0.0})  # label; [ours], [paper]
+    # Weights of the signals of "rlvr", each in [0, 1] but for overlong in [-1, 0] [source; the last
+    # arXiv 2503.14476, eq. 13]. 0: it is measured, and earns nothing.
+    c.reward.signals = ConfigDict({"verify": 1.0, "format": 0.5, "reflect": 0.5, "overlong": 0.0})
+    # sum: of the weighted signals, one advantage | normalise: each signal's own advantage, summed.
+    c.reward.order = "sum"
+    c.reward.overlong_buffer = 0  # the last tokens of max_new_tokens, over which overlong falls
+
+    c.verify = ConfigDict()  # answers that need more than a comparison of numbers, by math-verify
+    c.verify.workers = 2  # processes
+    c.verify.timeout_s = 5.0  # an answer's; then its process is killed, and the answer wrong
 
     c.rl = ConfigDict()
+    # reinforce_pp (the game's) | reinforce_pp_baseline | grpo | dr_grpo | rloo: see recipes.
+    c.rl.algorithm = "reinforce_pp"
     # KL coefficient [source], against what each agent was at the start of the stage.
-    c.rl.beta = ConfigDict({"stage1": 0.01, "stage2": 0.01, "single": 0.01})
+    c.rl.beta = ConfigDict({"stage1": 0.01, "stage2": 0.01, "single": 0.01, "rlvr": 0.001})
     # > 0: beta of each agent follows its KL, nats a token, to this target (arXiv 1909.08593, 2.2).
     c.rl.kl_target = 0.0
     c.rl.kl_gain = 0.1  # of that: how fast [the same paper]
@@ -106,8 +133,17 @@ def default() -> ConfigDict:
     c.rl.dual_clip = 0.0  # floor on negative advantages' objective, > 1; 0: off
     c.rl.reward_clip = 10.0  # [OpenRLHF]
     c.rl.is_cap = 0.0  # truncated importance weights' cap; 0: off
-    c.rl.weights = "sequence"  # sequence: the paper's mean over sequences | token: OpenRLHF's
-    c.rl.microbatches = 4  # gradient accumulation [source]
+    # auto: the algorithm's own, constant for dr_grpo, else sequence | sequence: the mean over
+    # sequences | token: over tokens, as OpenRLHF and DAPO | constant: over sequences and
+    # max_new_tokens, whatever their lengths.
+    c.rl.weights = "auto"
+    c.rl.entropy_bonus = 0.0  # in the loss, nats a token
+    # Dynamic sampling (DAPO): so many times a step, at most, groups in which all earned the same
+    # are replaced by others; 0: they stay, and carry no gradient.
+    c.rl.refills = 0
+    c.rl.microbatches = 4  # gradient accumulation [source]; token_budget > 0 decides it instead
+    # Tokens a device and microbatch, in rows that hold several texts; 0: padded rows of one text.
+    c.rl.token_budget = 0
     c.rl.updates_per_rollout = 1  # passes over one rollout batch [source]
 
     c.sft = ConfigDict()  # stage "sft": one agent learns from chats, before reinforcement
@@ -121,7 +157,7 @@ def default() -> ConfigDict:
     c.sft.lr = 1e-5
 
     c.optim = ConfigDict()
-    c.optim.lr = ConfigDict({"conversation": 5e-7, "feedback": 5e-7})  # [source]
+    c.optim.lr = ConfigDict({"conversation": 5e-7, "feedback": 5e-7, "policy": 1e-6})  # [source]
     c.optim.warmup_steps = 0
     c.optim.schedule = "constant"  # constant | linear: down to 5 % at the stage's last step
     c.optim.b1, c.optim.b2 = 0.9, 0.95
@@ -132,16 +168,24 @@ def default() -> ConfigDict:
     c.train = ConfigDict()
     c.train.epochs = 5  # over the training prompts [source]
     # Optimiser steps of each stage; 0: epochs * prompts / batch.
-    c.train.steps = ConfigDict({"stage1": 0, "stage2": 0, "single": 0})
+    c.train.steps = ConfigDict({"stage1": 0, "stage2": 0, "single": 0, "rlvr": 0})
+    # auto: what the run's directory holds is continued | off: nothing is ever loaded, the directory
+    # must be new | a run's directory: its last checkpoint is where this run, in another, begins.
+    c.train.resume = "auto"
     c.train.checkpoint_every = 1000  # steps; also at the end of each epoch [source]
     c.train.validate_every = 500  # steps [source]; 0: only at the end
+    c.train.validate_first = True  # before any training too: "base"
     c.train.keep_checkpoints = 2
 
     c.eval = ConfigDict()
     c.eval.prompts = 0  # of the validation set, stratified; 0: all
     c.eval.temperature = 0.0  # 0: greedy
+    c.eval.samples = (
+        1  # "rlvr": answers to each problem, whose mean is avg@k; > 1 needs a temperature
+    )
 
     c.embedded = embedded()
+    c.embedded_maths = embedded_maths()
     return c
 
 
@@ -162,5 +206,24 @@ def embedded() -> ConfigDict:
     e.demo_steps = 800  # updates on demonstrations
     e.batch = 64  # rows an update
     e.card_lr = 1e-3  # constant; at 2e-3 one seed of three stays on a plateau
+    e.lr = 2e-3  # of the demonstrations, decays linearly to 5 %
+    return e
+
+
+def embedded_maths() -> ConfigDict:
+    """The same for the embedded maths world. Everything [ours]."""
+    e = ConfigDict()
+    e.data_seed = 0
+    e.held_out = "validation"  # or development: other numbers and frames, to choose settings on
+    e.vocab_size = 512
+    e.width, e.mlp_width, e.layers = 128, 320, 3
+    e.heads, e.kv_heads = 4, 2
+    e.max_positions = 96
+    e.init_scale = 0.09
+    e.card_steps = 300  # updates on cards, at most ...
+    e.card_loss = 0.02  # ... until their mean loss, nats a token, is below this
+    e.demo_steps = 400  # updates on demonstrations
+    e.batch = 64  # rows an update
+    e.card_lr = 1e-3  # constant
     e.lr = 2e-3  # of the demonstrations, decays linearly to 5 %
     return e

@@ -8,11 +8,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from waltzjax.config import EMBEDDED, SFT, default
+from waltzjax.config import EMBEDDED, RLVR, SFT, default
 from waltzjax.judge_keys import USED, broken_judge_rules
+from waltzjax.rlvr_keys import ALGORITHMS, OF_RLVR, broken_rlvr_rules
 from waltzjax.types import MATRICES
 
-STAGES = (SFT, "stage1", "stage2", "single")  # in the order they run
+STAGES = (SFT, "stage1", "stage2", "single", RLVR)  # in the order they run; the last one alone
 # Errors of the KL are cut at 0.2 of the target: 1 - 5 * 0.2 is no coefficient any more.
 MAX_GAIN, GAIN_REASON = 5.0, "one step could take the coefficient to 0 or below"
 MIN_VOCABULARY = 300  # every byte, and the control tokens
@@ -95,29 +96,48 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         yield f"config.stages: got {tuple(c.stages)}, allowed are some of {STAGES}, once each"
     elif tuple(c.stages) != tuple(s for s in STAGES if s in c.stages):
         yield f"config.stages: got {tuple(c.stages)}; they run in the order {STAGES}"
+    elif RLVR in c.stages and len(c.stages) > 1:
+        yield f"config.stages: got {tuple(c.stages)}; {RLVR!r} stands alone"
+    elif RLVR in c.stages:
+        yield from broken_rlvr_rules(c)
+    else:
+        usual = default()
+        for path in OF_RLVR:
+            if _get(c, path) != (value := _get(usual, path)):
+                yield (
+                    f"config.{path}: got {_get(c, path)!r}, allowed is {value!r} but for the "
+                    f"stage {RLVR!r}"
+                )
     for path, allowed in (
+        ("rl.algorithm", ALGORITHMS),
+        ("reward.order", ("sum", "normalise")),
         ("model.dtype", ("float32", "bfloat16")),
         ("model.param_dtype", ("float32", "bfloat16")),
         ("rollout.variant", ("waltz", "oracle", "safeguard")),
         ("sft.role", ("conversation", "feedback")),
         ("rl.kl_estimator", ("k1", "k2", "k3")),
         ("rl.kl_in", ("reward", "loss")),
-        ("rl.weights", ("sequence", "token")),
+        ("rl.weights", ("auto", "sequence", "token", "constant")),
         ("judge.name", tuple(USED)),
         ("model.attention", ("auto", "xla", "cudnn")),
         ("model.remat", ("none", "full", "dots")),
         ("optim.schedule", ("constant", "linear")),
         ("embedded.held_out", ("validation", "development")),
+        ("embedded_maths.held_out", ("validation", "development")),
     ):
         yield from one_of(path, allowed)
     for path in (
         "rollout.batch", "rollout.max_new_tokens", "rollout.length_multiple", "rl.microbatches",
         "rl.updates_per_rollout", "train.epochs", "judge.max_tokens", "judge.concurrency",
         "sft.length", "sft.batch", "sft.microbatches", "sft.epochs",
-        "train.checkpoint_every", "rollout.slots",
+        "train.checkpoint_every", "rollout.slots", "rollout.group", "eval.samples",
+        "verify.workers", "problems.max_tokens",
         "model.vocab_block", "train.keep_checkpoints", "embedded.layers", "embedded.batch",
         "embedded.card_steps", "embedded.demo_steps", "embedded.kv_heads", "embedded.heads",
         "embedded.width", "embedded.mlp_width",
+        "embedded_maths.layers", "embedded_maths.batch", "embedded_maths.card_steps",
+        "embedded_maths.demo_steps", "embedded_maths.kv_heads", "embedded_maths.heads",
+        "embedded_maths.width", "embedded_maths.mlp_width", "embedded_maths.max_positions",
     ):  # fmt: skip
         yield from at_least(path, 1)
     for path in (
@@ -125,18 +145,22 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         "rollout.t_max", "rollout.top_k", "reward.alpha", "reward.gamma", "rl.clip_low",
         "rl.clip_high", "rl.is_cap",
         "rl.kl_target", "rl.kl_gain", "optim.warmup_steps", "optim.weight_decay", "eval.prompts",
-        "rl.beta.stage1", "rl.beta.stage2", "rl.beta.single",
-        "train.steps.single",
+        "rl.beta.stage1", "rl.beta.stage2", "rl.beta.single", "rl.beta.rlvr", "rl.refills",
+        "rl.token_budget", "rl.entropy_bonus", "train.steps.single", "train.steps.rlvr",
+        "reward.signals.verify", "reward.signals.format", "reward.signals.reflect",
+        "reward.signals.overlong", "reward.overlong_buffer",
         "reward.lam.stage1", "reward.lam.stage2", "train.steps.stage1", "train.steps.stage2",
-        "train.validate_every", "embedded.data_seed",
+        "train.validate_every", "embedded.data_seed", "embedded_maths.data_seed",
     ):  # fmt: skip
         yield from at_least(path, 0)
     for path in ("rollout.cache_tokens", "rl.reward_clip",
                  "optim.grad_clip", "optim.eps",
-                 "optim.lr.conversation", "optim.lr.feedback", "embedded.lr",
+                 "optim.lr.conversation", "optim.lr.feedback", "optim.lr.policy", "embedded.lr",
+                 "verify.timeout_s",
                  "lora.alpha", "judge.timeout_s", "sft.lr", "embedded.card_loss",
                  "embedded.card_lr",
-                 "embedded.init_scale"):  # fmt: skip
+                 "embedded.init_scale", "embedded_maths.lr", "embedded_maths.card_loss",
+                 "embedded_maths.card_lr", "embedded_maths.init_scale"):  # fmt: skip
         yield from at_least(path, 0, above=True)
     for name in ("b1", "b2"):
         if not 0 <= c.optim[name] < 1:
@@ -168,10 +192,11 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         yield from broken_judge_rules(c.judge.to_dict(), usual, c.rollout.variant)
     if not (len(c.mesh) == 3 and all(type(n) is int for n in c.mesh)):
         yield f"config.mesh: got {c.mesh!r}, expected three integers (data, fsdp, tensor)"
-    if c.rl.microbatches >= 1 and c.rollout.batch % c.rl.microbatches:
+    rows = c.rollout.batch * c.rollout.group
+    if c.rl.microbatches >= 1 and not c.rl.token_budget and rows % c.rl.microbatches:
         yield (
-            f"config.rl.microbatches: got {c.rl.microbatches}, "
-            f"must divide config.rollout.batch = {c.rollout.batch}"
+            f"config.rl.microbatches: got {c.rl.microbatches}, must divide config.rollout.batch * "
+            f"config.rollout.group = {rows}"
         )
     if c.sft.microbatches >= 1 and c.sft.batch % c.sft.microbatches:
         yield (
@@ -179,21 +204,24 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
             f"must divide config.sft.batch = {c.sft.batch}"
         )
     if c.model.base == EMBEDDED:
-        yield from _broken_embedded_rules(c.embedded, c.rollout.max_new_tokens)
+        yield from _broken_embedded_rules(c, "embedded")
+        yield from _broken_embedded_rules(c, "embedded_maths")
+        new_tokens = c.rollout.max_new_tokens
+        if RLVR not in c.stages and c.embedded.max_positions <= 2 * new_tokens:
+            yield (
+                f"config.embedded.max_positions: got {c.embedded.max_positions}, must exceed an "
+                f"answer and a review of config.rollout.max_new_tokens = {new_tokens} each"
+            )
 
 
-def _broken_embedded_rules(e: ConfigDict, new_tokens: int) -> Iterator[str]:
+def _broken_embedded_rules(c: ConfigDict, section: str) -> Iterator[str]:
+    e, path = c[section], f"config.{section}"
     if e.kv_heads >= 1 and e.heads % e.kv_heads:
-        yield f"config.embedded.heads: got {e.heads}, must be a multiple of {e.kv_heads} kv_heads"
+        yield f"{path}.heads: got {e.heads}, must be a multiple of {e.kv_heads} kv_heads"
     if e.heads >= 1 and e.width % (2 * e.heads):
-        yield f"config.embedded.width: got {e.width}, must be a multiple of 2 * {e.heads} heads"
+        yield f"{path}.width: got {e.width}, must be a multiple of 2 * {e.heads} heads"
     if e.vocab_size < MIN_VOCABULARY:
-        yield f"config.embedded.vocab_size: got {e.vocab_size}, allowed is >= {MIN_VOCABULARY}"
-    if e.max_positions <= 2 * new_tokens:
-        yield (
-            f"config.embedded.max_positions: got {e.max_positions}, must exceed an answer and a "
-            f"review of config.rollout.max_new_tokens = {new_tokens} each"
-        )
+        yield f"{path}.vocab_size: got {e.vocab_size}, allowed is >= {MIN_VOCABULARY}"
 
 
 def _get(c: ConfigDict, path: str) -> Any:

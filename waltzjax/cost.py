@@ -20,15 +20,16 @@ from ml_collections import ConfigDict
 
 from waltzjax.config import SFT
 from waltzjax.data.batching import bucket
+from waltzjax.data.policy_packing import microbatch_bucket
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_kernel
 from waltzjax.model.lora import Lora, init_adapter
+from waltzjax.model.packed_attention import choose_queries
 from waltzjax.model.sharding import row_groups
-from waltzjax.recipes import trained_roles
+from waltzjax.recipes import trained_roles, turns
 from waltzjax.rollout.engine import Engine
 from waltzjax.runtime import make_engine
 from waltzjax.tuning import adapter_form
-from waltzjax.types import CONVERSATION, FEEDBACK
 
 # From NVIDIA's data sheets, SXM: dense bfloat16 TFLOP/s; GB/s.
 PEAK_TFLOPS = {"A100": 312.0, "H100": 989.4, "H200": 989.4, "B200": 2250.0}
@@ -123,10 +124,14 @@ class Work(NamedTuple):
 
 def update_shape(config: ConfigDict, mesh: Mesh, prompt_tokens: int) -> tuple[int, int, int]:
     """(microbatches, rows of each, tokens of a row) of the last stage's update."""
-    roll, sft = config.rollout, config.stages[-1] == SFT
-    of, batch = (config.sft, config.sft.batch) if sft else (config.rl, roll.batch)
-    rows = bucket(batch, of.microbatches * row_groups(mesh)) // of.microbatches
-    tokens = bucket(prompt_tokens + roll.max_new_tokens, roll.length_multiple)
+    roll, sft, groups = config.rollout, config.stages[-1] == SFT, row_groups(mesh)
+    of, batch = (config.sft, config.sft.batch) if sft else (config.rl, roll.batch * roll.group)
+    longest, budget = prompt_tokens + roll.max_new_tokens, config.rl.token_budget
+    if budget and not sft:
+        packed = -(-batch // max(budget // longest, 1))
+        return microbatch_bucket(-(-packed // groups)), groups, budget
+    rows = bucket(batch, of.microbatches * groups) // of.microbatches
+    tokens = bucket(longest, roll.length_multiple)
     return of.microbatches, rows, config.sft.length if sft else tokens
 
 
@@ -143,18 +148,20 @@ def step_work(
     engine = make_engine(config, cfg, mesh, (0,), None)
     _check_room(config, engine, prompt_tokens)
     trains = trained_roles(config, stage)
-    rounds = config.rollout.t_max * (FEEDBACK in trains)
-    turns = {} if stage == SFT else {CONVERSATION: rounds + 1, FEEDBACK: rounds}
     adapter = adapter_weights(cfg, adapter_form(config)) if config.lora.rank else 0
-    for role, count in turns.items():
+    for role, count in turns(config, stage).items():
         for name, flops, read in _turn(config, engine, prompt_tokens, adapter):
             if count:
                 yield Work(role, name, count * flops / tensor, count * read / tensor)
 
     kernel = choose_kernel(config.model.attention, "gpu", cfg.dtype, cfg.head_dim)
-    square = stage == SFT or kernel == "xla"  # rows that hold several texts: see model.attention
+    packed = stage == SFT or config.rl.token_budget > 0
+    square = packed or kernel == "xla"
     microbatches, rows, tokens = update_shape(config, mesh, prompt_tokens)
     each = microbatches * rows * tokens / mesh.size  # tokens of a device
+    # Rows that hold several texts are scored by blocks: see model.packed_attention.
+    reach = cfg.longest_text + choose_queries("gpu") if packed and cfg.longest_text else tokens
+    tokens = min(tokens, reach)
     weights = weight_bytes(cfg, adapter) / tensor  # of one device
     tables = 1 if cfg.tied_embeddings else 2
     whole = layer_weights(cfg) + tables * head_weights(cfg)
@@ -193,7 +200,8 @@ def _turn(
     """(phase, FLOPs, bytes read) of one turn of all episodes, in a group of devices: in waves of as
     many rows as it has slots and pages for."""
     cfg, new = engine.cfg, config.rollout.max_new_tokens
-    weights, rows = weight_bytes(cfg, adapter), -(-config.rollout.batch // engine.groups)
+    weights, asked = weight_bytes(cfg, adapter), config.rollout.batch * config.rollout.group
+    rows = -(-asked // engine.groups)
     room = engine.pages // -(-(prompt_tokens + new) // engine.page_size)
     waves = -(-rows // min(engine.slots, room))
     head, prompt = head_weights(cfg), rows * prompt_tokens  # prefill makes no logits

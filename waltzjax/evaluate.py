@@ -18,7 +18,7 @@ from ml_collections import ConfigDict, config_flags
 
 from waltzjax import commands, config_check, console
 from waltzjax.data.dataset import read_prompts
-from waltzjax.data.splits import SPLITS
+from waltzjax.data.splits import SPLITS, of_each_category
 from waltzjax.drift import drift
 from waltzjax.files import write_json
 from waltzjax.judging import open_judge
@@ -39,20 +39,6 @@ from waltzjax.variants import make_variant
 
 BASE = "base"  # its parameters, beside the agents'
 EVAL_STREAM = 3  # apart from the training stages' random streams
-
-
-def stratified(prompts: Sequence[Prompt], n: int) -> list[Prompt]:
-    """The first n / categories prompts of each category (all of them for n = 0), in order."""
-    if not n:
-        return list(prompts)
-    categories = sorted({p.category for p in prompts})
-    left = {c: n // len(categories) + (i < n % len(categories)) for i, c in enumerate(categories)}
-    chosen = []
-    for prompt in prompts:
-        if left[prompt.category]:
-            left[prompt.category] -= 1
-            chosen.append(prompt)
-    return chosen
 
 
 def evaluate(
@@ -153,7 +139,7 @@ def main() -> None:
         if path.exists():
             raise FileExistsError(f"--output: {path} is there already; name another file")
     mesh = sharding.make_mesh(config.mesh)
-    prompts = stratified(read_prompts(Path(f.data) / f"{f.split}.jsonl"), config.eval.prompts)
+    prompts = of_each_category(read_prompts(Path(f.data) / f"{f.split}.jsonl"), config.eval.prompts)
     roles = {"conversation": f.conversation, "feedback": f.feedback}
     directories = {role: hf_config.resolve(name) for role, name in roles.items()}
     models = {role: model_directory(d) for role, d in directories.items()}

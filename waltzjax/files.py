@@ -86,8 +86,8 @@ def own_workdir(
     """
     record, changed = workdir / "config.json", True
     if record.exists():
-        before = _flat(json.loads(record.read_text()))
-        now = _flat(json.loads(json.dumps(config)))
+        before = flat(json.loads(record.read_text()))
+        now = flat(json.loads(json.dumps(config)))
         changed = before != now
         differing = sorted(
             k for k in before | now if before.get(k) != now.get(k) and k not in may_change
@@ -111,9 +111,10 @@ def own_workdir(
         yield
 
 
-def _flat(tree: dict[str, Any], prefix: str = "config") -> dict[str, Any]:
+def flat(tree: dict[str, Any], prefix: str = "config") -> dict[str, Any]:
+    """A tree's leaves by their dotted names, ``"config.rl.beta.stage1"``."""
     out: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}.{key}"
-        out |= _flat(value, name) if isinstance(value, dict) else {name: value}
+        out |= flat(value, name) if isinstance(value, dict) else {name: value}
     return out

@@ -9,19 +9,18 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from waltzjax.data.batching import padding
 from waltzjax.data.source import prompt_batches, steps_per_run
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.recipes import RECIPES, Recipe
-from waltzjax.rewards.judges import Judge, Scorer
-from waltzjax.rollout.agents import Agents
-from waltzjax.rollout.session import Stats
-from waltzjax.runtime import Runtime, sampling, step_rng
+from waltzjax.recipes import Recipe
+from waltzjax.rolling import Roll, Watch
+from waltzjax.runtime import Runtime, sampling
 from waltzjax.stage import Stage
 from waltzjax.training.learner import Learner, device_batch
 from waltzjax.training.optim import make_optimizer
 from waltzjax.training.step import Join
 from waltzjax.tuning import Tuning, joined
-from waltzjax.types import AgentState, Episode, Prompt
+from waltzjax.types import AgentState, Problem, Prompt, Sample
 
 
 def stage_steps(config: ConfigDict, stage: str, n_prompts: int) -> int:
@@ -37,16 +36,17 @@ def stage_steps(config: ConfigDict, stage: str, n_prompts: int) -> int:
 
 
 def reinforce(
-    config: ConfigDict, name: str, runtime: Runtime, tuning: Tuning, base: Any,
-    start: Mapping[str, Any], prompts: Sequence[Prompt], judge: Judge,
+    config: ConfigDict, name: str, recipe: Recipe, runtime: Runtime, tuning: Tuning, base: Any,
+    start: Mapping[str, Any], prompts: Sequence[Prompt | Problem],
+    rolls: Callable[[Callable[[], Sequence[Any]]], Roll],
 ) -> Stage:  # fmt: skip
-    """The stage ``name`` of ``recipes``, from ``start``: what is trained of each role, beside the
-    parameters of ``base``.
+    """The stage ``name``, from ``start``: what is trained of each role, beside the parameters of
+    ``base``. ``rolls(more)`` is its rollout; ``more()`` gives it the next batch's prompts.
 
     ``start`` is also the reference the KL is measured from: not the base, which in stage 2 would
     pull the feedback agent back to what stage 1 has mended.
     """
-    recipe, batch = RECIPES[name](config), config.rollout.batch
+    batch = config.rollout.batch
     total = stage_steps(config, name, len(prompts))
     updates = total * config.rl.updates_per_rollout
     optimizers = {
@@ -58,82 +58,73 @@ def reinforce(
     }
     reference = joined(tuning, base, start)
     stream = config.seed * 10 + recipe.stream
+    batches = prompt_batches(prompts, batch_size=batch, seed=stream, epochs=None)
+    roll = rolls(lambda: next(batches))
 
     def step(
-        agents: Mapping[str, AgentState], chosen: Sequence[Prompt], number: int,
-        watch: Callable[[Stats], None],
-    ) -> tuple[dict[str, AgentState], dict[str, float]]:  # fmt: skip
+        agents: Mapping[str, AgentState], chosen: Sequence[Any], number: int, watch: Watch
+    ) -> tuple[dict[str, AgentState], dict[str, float]]:
+        started = time.perf_counter()
         now = {**start, **{role: agent.params for role, agent in agents.items()}}
-        return one_step(
-            config, runtime, recipe, learners, agents, joined(tuning, base, now), base, reference,
-            chosen, judge, stream, number, watch,
-        )  # fmt: skip
+        rolled = roll(joined(tuning, base, now), chosen, stream, number, watch)
+        rolled_out = time.perf_counter()
+        after, metrics = update(
+            config, runtime, recipe, learners, agents, base, reference, rolled.rows
+        )
+        drawn, ended = rolled.stats, time.perf_counter()
+        return after, rolled.metrics | metrics | {
+            "time_s": ended - started, "rollout_s": rolled_out - started,
+            "rollout_tokens": drawn.tokens, "rollout_occupancy": drawn.occupancy,
+            "rollout_tokens_per_s": drawn.tokens_per_s,
+        }  # fmt: skip
 
     return Stage(
         name=name,
         total=total,
         epoch_ends={steps_per_run(len(prompts), batch, e + 1) for e in range(config.train.epochs)},
-        batches=prompt_batches(prompts, batch_size=batch, seed=stream, epochs=None),
+        batches=batches,
         optimizers=optimizers,
         beta=recipe.beta,
         step=step,
     )
 
 
-def one_step(
+def update(
     config: ConfigDict, runtime: Runtime, recipe: Recipe, learners: Mapping[str, Learner],
-    agents: Mapping[str, AgentState], params: Mapping[str, Any], base: Any,
-    reference: Mapping[str, Any], prompts: Sequence[Prompt], judge: Judge, stream: int, step: int,
-    watch: Callable[[Stats], None] = lambda _: None,
+    agents: Mapping[str, AgentState], base: Any, reference: Mapping[str, Any],
+    rows: Mapping[str, Sequence[Sample]],
 ) -> tuple[dict[str, AgentState], dict[str, float]]:  # fmt: skip
-    """Roll out, score, update each trained role; the agents after it and the step's metrics.
+    """Update each trained role on its rows; the agents after it and the metrics.
 
-    ``params`` and ``reference`` are every role's, for the rollout and for the KL; ``base`` is what
-    adapters are joined with; ``watch`` is told how generation goes. The next rollout needs the
-    agents as they are after this step, so there is nothing to overlap: metrics are fetched here.
+    ``reference`` is every role's, for the KL; ``base`` is what adapters are joined with. The next
+    rollout needs the agents as they are after this step, so there is nothing to overlap: metrics
+    are fetched here.
     """
-    started = time.perf_counter()
-    found: dict[int, Episode] = {}
-    with (
-        Scorer(judge, max_unparsed=config.judge.max_unparsed) as scorer,
-        runtime.engine.session(params) as session,
-    ):
-        how = sampling(config, config.rollout.temperature)
-        agents_ = Agents(runtime.chat, session, how, seed=stream, step=step, watch=watch)
-        for index, episode in recipe.collect(prompts, runtime.chat, agents_):
-            scorer.add(episode)  # while the device goes on with the others
-            found[index] = episode
-        drawn = session.stats()
-        session.close()  # the judge may be a model that needs the room
-        scorer.finish()
-    episodes = [found[index] for index in range(len(prompts))]
-    rows = recipe.rows(episodes, step_rng(stream, step))
-    metrics: dict[str, Any] = dict(recipe.summary(episodes))
-    rolled_out = time.perf_counter()
+    metrics: dict[str, Any] = {}
     after = dict(agents)
     for role, samples in rows.items():
-        if not samples:  # no text of this role fitted the model
+        if not samples:  # no text of this role fitted the model, or no group told answers apart
             continue
         batch = device_batch(
             samples,
             runtime.mesh,
             microbatches=config.rl.microbatches,
             multiple=config.rollout.length_multiple,
-            weights=config.rl.weights,
+            weights=recipe.weights,
+            max_new_tokens=config.rollout.max_new_tokens,
             max_length=runtime.cfg.max_positions,
-            min_rows=config.rollout.batch,  # also where the judge left some open: one program
-            truncated=how.truncates,
+            # Also where the judge left some open: one program.
+            min_rows=config.rollout.batch * config.rollout.group,
+            truncated=sampling(config, config.rollout.temperature).truncates,
+            token_budget=config.rl.token_budget,
+            longest_text=runtime.cfg.longest_text,
         )
         after[role], of_role = learners[role].learn(agents[role], base, reference[role], batch)
         metrics |= {f"{name}/{role}": value for name, value in of_role.items()}
-    metrics = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        metrics[f"padding/{role}"] = padding(samples, batch)
+    found = {name: float(value) for name, value in jax.device_get(metrics).items()}
     jax.block_until_ready(after)
-    ended = time.perf_counter()
-    return after, metrics | {
-        "time_s": ended - started, "rollout_s": rolled_out - started,
-        "rollout_tokens": drawn.tokens, "rollout_occupancy": drawn.occupancy,
-        "rollout_tokens_per_s": drawn.tokens_per_s,
-    }  # fmt: skip
+    return after, found
 
 
 def agent_optimizer(config: ConfigDict, lr: float, updates: int):

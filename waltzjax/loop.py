@@ -13,7 +13,7 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from waltzjax import console
+from waltzjax import console, resume
 from waltzjax.interrupts import StopSignals
 from waltzjax.processes import alone, largest, writing
 from waltzjax.rewards.errors import JudgeError
@@ -23,7 +23,10 @@ from waltzjax.training.checkpoint import Checkpoints
 from waltzjax.training.learner import abstract_state, init_state, shapes_of
 from waltzjax.training.metrics import MetricWriter
 
-SHOWN = ("reward/conversation", "reward/feedback", "asr", "orr", "ftr", "label_accuracy")
+SHOWN = (
+    "reward/conversation", "reward/feedback", "asr", "orr", "ftr", "label_accuracy",
+    "reward/policy", "accuracy", "format_rate",
+)  # fmt: skip
 MUST_BE_FINITE = ("loss/", "grad_norm/")  # others are NaN when nothing was counted
 
 
@@ -36,7 +39,8 @@ def run_stage(
     interrupted: threading.Event | None,
     validate: Callable[[int, Mapping[str, Any]], None],
 ) -> dict[str, Any]:
-    """Train one stage from its newest checkpoint, or from ``start``; what is trained at its end.
+    """Train one stage from its newest checkpoint, else from the newest one of the run that
+    ``config.train.resume`` names, else from ``start``; what is trained at its end.
 
     ``start`` is what is trained of each role (see ``tuning``). ``validate(step, trained)`` is
     called every ``config.train.validate_every`` steps; ``interrupted`` is set when the run is to
@@ -44,6 +48,7 @@ def run_stage(
     recorded twice.
 
     Raises:
+      ValueError: the other run's checkpoints are of another model, data or batch, or past the end.
       Stopped: SIGTERM or Ctrl-C; a checkpoint of the last whole step is written.
       JudgeError: the judge cannot go on; a checkpoint of the last step is written.
       FloatingPointError: a loss or gradient is not finite; nothing of that step is saved.
@@ -53,11 +58,17 @@ def run_stage(
         workdir / "checkpoints" / name, config.train.keep_checkpoints, console.say
     )
     form = {role: abstract_state(shapes_of(start[role]), o, mesh) for role, o in optimizers.items()}
-    step, found = 0, checkpoints.restore(form)
+    step, found, of = 0, checkpoints.restore(form), ""
+    if not found and (other := resume.other_run(config)):
+        found, of = resume.newest(other, name, form), f" of {other}"
     if found:
         step, agents, host = found
         batches.set_state(host["data"])
-        console.say(f"{name}: resumed after step {step}")
+        console.say(f"{name}: resumed after step {step}{of}")
+        if step > total:
+            raise ValueError(
+                f"config.train.steps.{name}: got {total}, but the checkpoint{of} is of step {step}"
+            )
     else:
         agents = {
             role: init_state(start[role], o, mesh, stage.beta) for role, o in optimizers.items()
@@ -69,7 +80,7 @@ def run_stage(
         return {**start, **{role: agent.params for role, agent in agents.items()}}
 
     def saved() -> str:
-        return f"{name} stands saved after step {step}; the same command goes on from there"
+        return f"{name} stands saved after step {step}; {resume.way_on(config)}"
 
     def keep(data: Any) -> None:
         checkpoints.save(step, agents, {"data": data, "config": config.to_dict()})

@@ -16,7 +16,7 @@ from waltzjax.report.measures import shown
 from waltzjax.report.run import write_report
 from waltzjax.rewards import kinds
 from waltzjax.rewards.guards import likelihood
-from waltzjax.training.metrics import read_metrics
+from waltzjax.training.metrics import read_metrics, training_metrics
 from waltzjax.transcripts import episode_of
 
 BASE, START = "base", "start"  # evaluations before any training
@@ -55,7 +55,10 @@ def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: f
     """Write the result files and the report, and print the table and three transcripts."""
     metrics = read_metrics(workdir / "metrics.jsonl")
     write_json(workdir / "final_validation_results.json", results)
-    write_json(workdir / "training_metrics.json", _training_metrics(config, metrics, seconds))
+    write_json(
+        workdir / "training_metrics.json",
+        training_metrics(config.stages, config.seed, metrics, seconds),
+    )
     names = evaluated(config)
     chosen = examples({n: _evaluation(workdir, n)["transcripts"] for n in reversed(names)})
     with console.phase("writing the report"):
@@ -99,19 +102,6 @@ def examples(evaluations: Mapping[str, Sequence[dict[str, Any]]]) -> list[dict[s
 
 def _evaluation(workdir: Path, name: str) -> dict[str, Any]:
     return json.loads((workdir / "evaluations" / f"{name}.json").read_text())
-
-
-def _training_metrics(config: ConfigDict, metrics: list[dict], seconds: float) -> dict[str, Any]:
-    """Per stage: steps, seconds, and the last step's figures."""
-    stages = {}
-    for stage in config.stages:
-        of_stage = [m for m in metrics if m["stage"] == stage]
-        if of_stage:
-            times = [m["time_s"] for m in of_stage]
-            stages[stage] = {
-                "steps": of_stage[-1]["step"], "training_s": sum(times), "last": of_stage[-1],
-            }  # fmt: skip
-    return {"seed": config.seed, "this_launch_s": seconds, "stages": stages}
 
 
 def _figure(value: float | None) -> str:

@@ -26,7 +26,7 @@ from ml_collections import ConfigDict, config_flags
 
 from waltzjax import commands, config_check, console
 from waltzjax.compiled import device_bytes, measure
-from waltzjax.config import SFT
+from waltzjax.config import RLVR, SFT
 from waltzjax.cost import update_shape
 from waltzjax.finetune import sft_update
 from waltzjax.forecast import H100, PROMPTS, Device, predict
@@ -35,6 +35,7 @@ from waltzjax.model import hf_config, sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_visit
 from waltzjax.model.lora import init_adapter
+from waltzjax.model.packed_attention import choose_queries
 from waltzjax.model.transformer import init_params
 from waltzjax.plan_tables import Plan, show
 from waltzjax.recipes import RECIPES, trained_roles
@@ -43,7 +44,7 @@ from waltzjax.runtime import make_engine, over_mesh, read_model_config, sampling
 from waltzjax.training.learner import abstract, abstract_batch, abstract_state
 from waltzjax.training.step import Join, whole
 from waltzjax.tuning import adapter_form, adapter_join
-from waltzjax.types import CONVERSATION, FEEDBACK
+from waltzjax.types import CONVERSATION, FEEDBACK, POLICY
 
 MOST_DEVICES = 4096  # emulated
 
@@ -77,8 +78,9 @@ def make_plan(
     state = abstract_state(trained, optimizer, mesh)
     resident = {"base and reference": device_bytes(base)}
     before = {role for earlier in config.stages[:-1] for role in trained_roles(config, earlier)}
-    for role in (FEEDBACK, CONVERSATION):
-        if config.model[role] or role in before:
+    alone = stage == RLVR
+    for role in (POLICY,) if alone else (FEEDBACK, CONVERSATION):
+        if not alone and (config.model[role] or role in before):
             resident[f"{role} agent's start and reference"] = device_bytes(trained)
         elif config.lora.rank:
             resident[f"{role} agent's first adapter"] = device_bytes(trained)
@@ -90,7 +92,10 @@ def make_plan(
     if stage != SFT:
         recipe = RECIPES[stage](config)
         truncated = sampling(config, config.rollout.temperature).truncates
-        batch = abstract_batch(mesh, microbatches, rows, tokens, truncated=truncated)
+        batch = abstract_batch(
+            mesh, microbatches, rows, tokens, truncated=truncated,
+            packed=config.rl.token_budget > 0,
+        )  # fmt: skip
         learner = agent_learner(config, cfg, recipe, join, optimizer)
         lowered = learner.lower(state, frozen, policy, batch)
     else:
@@ -98,7 +103,8 @@ def make_plan(
         update = sft_update(config, cfg, optimizer, join, state)
         lowered = {"update": update.lower(state, batch, frozen)}
     # One agent of the form ``policy``, and of the other one what it does not share.
-    generating = generation_bytes(engine_of(plain), "both agents'", policy, trained)
+    models = ("the policy's", policy) if alone else ("both agents'", policy, trained)
+    generating = generation_bytes(engine_of(plain), *models)
     drawing = engine_of(in_float32(plain)).lower(policy)
     session = dict.fromkeys(drawing, sum(generating.values()))
     judging: dict[str, int] = {}
@@ -127,7 +133,10 @@ def make_plan(
 
 
 def generator_config(config: ConfigDict, directory: Path) -> ModelConfig:
-    return dataclasses.replace(read_model_config(config, directory), page_visit=choose_visit("gpu"))
+    return dataclasses.replace(
+        read_model_config(config, directory), page_visit=choose_visit("gpu"),
+        query_block=choose_queries("gpu"),
+    )  # fmt: skip
 
 
 def in_float32(cfg: ModelConfig) -> ModelConfig:

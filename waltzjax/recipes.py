@@ -7,51 +7,77 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from waltzjax.config import SFT
+from waltzjax.config import RLVR, SFT
 from waltzjax.core import advantages, losses
 from waltzjax.core.kl import adaptive_coefficient, kl_estimate
-from waltzjax.data.chat import Chat
 from waltzjax.rewards import waltz
 from waltzjax.rewards.rates import summary
 from waltzjax.rollout import episodes as protocol
-from waltzjax.types import CONVERSATION, FEEDBACK, Completion, Episode, PolicyBatch, Prompt, Sample
+from waltzjax.rollout import single_turn
+from waltzjax.rows import group_rows, group_summary, waltz_rows
+from waltzjax.types import CONVERSATION, FEEDBACK, POLICY, PolicyBatch, Sample
+
+
+class Algorithm(NamedTuple):
+    """How rewards become advantages.
+
+    baseline: within a group of answers to one prompt, see ``core.groups``.
+    normalise: whether the advantages of all tokens of the batch are z-scored together.
+    weights: how tokens are averaged, where ``config.rl.weights`` is "auto".
+    """
+
+    baseline: str
+    normalise: bool
+    weights: str
+
+
+ALGORITHMS = {
+    "reinforce_pp": Algorithm("none", True, "sequence"),  # arXiv 2501.03262
+    "reinforce_pp_baseline": Algorithm("mean", True, "sequence"),  # the same
+    "grpo": Algorithm("grpo", False, "sequence"),  # arXiv 2402.03300
+    "dr_grpo": Algorithm("mean", False, "constant"),  # arXiv 2503.20783
+    "rloo": Algorithm("rloo", False, "sequence"),  # arXiv 2402.14740
+}
 
 
 class Recipe(NamedTuple):
-    """One stage's algorithm.
+    """One stage's algorithm. Items are what is rolled out and scored: episodes of the game, groups
+    of answers to a problem.
 
     trained: roles that are updated; the others stay frozen.
     stream: tells the stages' random streams apart: the same prompts are seen in each.
-    collect: (prompts, chat, speakers) -> (index, episode), as they end.
-    rows: (scored episodes, rng) -> single-agent rows by role.
+    collect: (prompts, chat, speakers) -> (index, what is to be scored), as they end.
+    rows: (scored items, rng) -> single-agent rows by role.
     credit: (batch with old and reference log-probs) -> batch with advantages; jittable.
     loss: (logp_BT, batch) -> (loss, metrics); jittable.
-    summary: (episodes) -> metrics.
+    summary: (scored items) -> metrics.
+    weights: how tokens are averaged, see ``data.batching``.
     beta: the KL coefficient an agent begins with.
     adapt: (beta, KL of the batch) -> the next beta; None: it stays.
     """
 
     trained: tuple[str, ...]
     stream: int
-    collect: Callable[[Sequence[Prompt], Chat, protocol.Speakers], Iterable[tuple[int, Episode]]]
-    rows: Callable[[Sequence[Episode], np.random.Generator], dict[str, list[Sample]]]
+    collect: Callable[..., Iterable[tuple[int, Any]]]
+    rows: Callable[[Sequence[Any], np.random.Generator], dict[str, list[Sample]]]
     credit: Callable[[PolicyBatch], PolicyBatch]
     loss: Callable
-    summary: Callable[[Sequence[Episode]], dict[str, float]]
+    summary: Callable[[Sequence[Any]], dict[str, float]]
+    weights: str
     beta: float
     adapt: Callable[[jax.Array, jax.Array], jax.Array] | None
 
 
 def waltzrl(config: ConfigDict, *, stage: str, trained: tuple[str, ...], stream: int) -> Recipe:
     """WaltzRL (arXiv 2510.08240): REINFORCE++ with PPO clipping on each trained agent's rows."""
-    rl, reward = config.rl, config.reward
+    reward = config.reward
     return Recipe(
         trained=trained,
         stream=stream,
@@ -68,72 +94,62 @@ def waltzrl(config: ConfigDict, *, stage: str, trained: tuple[str, ...], stream:
                 conditioned=reward.conditioned,
             ),
         ),
-        credit=partial(
-            reinforce_pp,
-            kl_in=rl.kl_in,
-            estimator=rl.kl_estimator,
-            reward_clip=rl.reward_clip,
+        summary=summary,
+        **_learning(config, stage),
+    )
+
+
+def rlvr(config: ConfigDict) -> Recipe:
+    """RL from verifiable rewards: a policy's answers to problems, several to each, paid by what a
+    program can check of them."""
+    signals = config.reward.signals.to_dict()
+    return Recipe(
+        trained=(POLICY,),
+        stream=6,
+        collect=partial(single_turn.answer, samples=config.rollout.group),
+        rows=partial(
+            group_rows,
+            weights=signals,
+            baseline=ALGORITHMS[config.rl.algorithm].baseline,
+            order=config.reward.order,
+        ),
+        summary=partial(group_summary, weights=signals),
+        **_learning(config, RLVR),
+    )
+
+
+def _learning(config: ConfigDict, stage: str) -> dict[str, Any]:
+    """What of a recipe does not depend on where its rows are from."""
+    rl, algorithm = config.rl, ALGORITHMS[config.rl.algorithm]
+    kl = {"kl_in": rl.kl_in, "estimator": rl.kl_estimator}
+    follow = partial(adaptive_coefficient, target=rl.kl_target, gain=rl.kl_gain)
+    return {
+        "credit": partial(
+            credit, **kl, normalise=algorithm.normalise, reward_clip=rl.reward_clip,
             is_cap=rl.is_cap,
         ),
-        loss=partial(
-            policy_loss,
-            clip_low=rl.clip_low,
-            clip_high=rl.clip_high,
-            dual_clip=rl.dual_clip or None,
-            kl_in=rl.kl_in,
-            estimator=rl.kl_estimator,
+        "loss": partial(
+            policy_loss, **kl, clip_low=rl.clip_low, clip_high=rl.clip_high,
+            dual_clip=rl.dual_clip or None, entropy_bonus=rl.entropy_bonus,
         ),
-        summary=summary,
-        beta=rl.beta[stage],
-        adapt=partial(adaptive_coefficient, target=rl.kl_target, gain=rl.kl_gain)
-        if rl.kl_target
-        else None,
-    )
+        "weights": algorithm.weights if rl.weights == "auto" else rl.weights,
+        "beta": rl.beta[stage],
+        "adapt": follow if rl.kl_target else None,
+    }  # fmt: skip
 
 
-def waltz_rows(
-    episodes: Sequence[Episode],
-    rng: np.random.Generator,
-    *,
-    trained: Sequence[str],
-    p_first: float,
-    reward: Callable[[Episode, int], float | None],
-) -> dict[str, list[Sample]]:
-    """One row an episode for each trained role (arXiv 2510.08240, section 3.3); none where the
-    judge left its reward open."""
-    rows: dict[str, list[Sample]] = {role: [] for role in trained}
-    for episode in episodes:
-        # Both draws are made whichever role is trained: a stage changes no random stream.
-        t_answer = protocol.pick_answer(episode, rng, p_first)
-        t_review = protocol.pick_feedback(episode, rng) if episode.feedbacks else None
-        if CONVERSATION in rows:
-            earned = waltz.conversation_reward(episode, t_answer)
-            if earned is not None:
-                rows[CONVERSATION].append(_sample(episode.answers[t_answer], earned))
-        if FEEDBACK in rows and t_review is not None:
-            earned = reward(episode, t_review)
-            if earned is not None:
-                rows[FEEDBACK].append(_sample(episode.feedbacks[t_review], earned))
-    return rows
-
-
-def _sample(completion: Completion, reward: float) -> Sample:
-    return Sample(
-        completion.prompt_ids, completion.token_ids, completion.logprobs, reward, completion.reach
-    )
-
-
-def reinforce_pp(
-    batch: PolicyBatch, *, kl_in: str, estimator: str, reward_clip: float, is_cap: float
-) -> PolicyBatch:
+def credit(
+    batch: PolicyBatch, *, kl_in: str, estimator: str, normalise: bool, reward_clip: float,
+    is_cap: float,
+) -> PolicyBatch:  # fmt: skip
     """Fill in advantages and importance weights of one role's batch; any leading axes."""
     shape = batch.action_BT.shape
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[batch.beta_B.ndim :]), batch)
     kl_BT = kl_estimate(flat.old_logp_BT, flat.ref_logp_BT, estimator)
     beta_B = flat.beta_B if kl_in == "reward" else jnp.zeros_like(flat.beta_B)
     advantage_BT = advantages.token_advantages(
-        flat.reward_BT, kl_BT, flat.action_BT, flat.start_BT,
-        beta=beta_B[:, None], reward_clip=reward_clip, normalise=True,
+        flat.reward_BT, kl_BT, flat.action_BT, flat.start_BT, beta=beta_B[:, None],
+        reward_clip=reward_clip, normalise=normalise,
     )  # fmt: skip
     is_weight_BT = jnp.ones_like(flat.weight_BT)
     if is_cap:
@@ -143,14 +159,19 @@ def reinforce_pp(
     )
 
 
-def policy_loss(logp_BT, batch, *, clip_low, clip_high, dual_clip, kl_in, estimator):
-    """Clipped policy gradient, plus beta times a KL estimate where that is in the loss."""
+def policy_loss(
+    logp_BT, batch, *, clip_low, clip_high, dual_clip, kl_in, estimator, entropy_bonus=0.0
+):
+    """Clipped policy gradient, plus beta times a KL estimate where that is in the loss, less the
+    entropy's bonus."""
     loss, metrics = losses.clipped_pg(
         logp_BT, batch, clip_low=clip_low, clip_high=clip_high, dual_clip=dual_clip
     )
     if kl_in == "loss":
         kl_BT = jnp.where(batch.action_BT, kl_estimate(logp_BT, batch.ref_logp_BT, estimator), 0)
         loss += jnp.sum(batch.weight_BT * batch.beta_B[:, None] * kl_BT)
+    if entropy_bonus:
+        loss += losses.entropy_bonus(batch, entropy_bonus)
     return loss, metrics
 
 
@@ -159,7 +180,18 @@ RECIPES: dict[str, Callable[[ConfigDict], Recipe]] = {
     "stage2": partial(waltzrl, stage="stage2", trained=(CONVERSATION, FEEDBACK), stream=2),
     # The baseline without feedback: first answers alone, with the same reward.
     "single": partial(waltzrl, stage="single", trained=(CONVERSATION,), stream=5),
+    RLVR: rlvr,
 }
+
+
+def turns(config: ConfigDict, stage: str) -> dict[str, int]:
+    """How many turns each role takes in an episode, at most; none where nothing is rolled out."""
+    if stage == SFT:
+        return {}
+    if stage == RLVR:
+        return {POLICY: 1}
+    rounds = config.rollout.t_max * (FEEDBACK in trained_roles(config, stage))
+    return {CONVERSATION: rounds + 1, FEEDBACK: rounds}
 
 
 def trained_roles(config: ConfigDict, stage: str) -> tuple[str, ...]:

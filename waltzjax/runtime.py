@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from waltzjax.config import RLVR
 from waltzjax.data.chat import PROMPTS, Chat, stop_ids
 from waltzjax.model import hf_config
 from waltzjax.model.architecture import ModelConfig
@@ -82,9 +83,16 @@ def read_model_config(config: ConfigDict, directory: Path) -> ModelConfig:
     kernel = choose_kernel(m.attention, jax.default_backend(), cfg.dtype, cfg.head_dim)
     return dataclasses.replace(
         cfg, attention=kernel, lora_dropout=config.lora.dropout,
-        query_block=choose_queries(jax.default_backend()),
+        longest_text=longest_text(config), query_block=choose_queries(jax.default_backend()),
         page_visit=choose_visit(jax.default_backend()),
     )  # fmt: skip
+
+
+def longest_text(config: ConfigDict) -> int:
+    """Tokens of the longest text that a packed row may hold; 0: as long as the row."""
+    if RLVR not in config.stages:
+        return 0  # chats to fine-tune on may be as long as a row
+    return config.problems.max_tokens + config.rollout.max_new_tokens
 
 
 def over_mesh(cfg: ModelConfig, mesh: Mesh) -> ModelConfig:
@@ -96,7 +104,7 @@ def make_runtime(config: ConfigDict, directory: Path, mesh: Mesh) -> Runtime:
     """Read a Hugging Face directory's config and tokenizer; no weights are loaded yet."""
     cfg = read_model_config(config, directory)
     tokenizer = load_tokenizer(directory)
-    chat = Chat.from_files(tokenizer, *prompt_files(config))
+    chat = Chat.from_files(tokenizer, *prompt_files(config), prompt_file(config, "maths"))
     stops = stop_ids(tokenizer, directory)
     return Runtime(mesh, over_mesh(cfg, mesh), chat, make_engine(config, cfg, mesh, stops, chat))
 

@@ -1,49 +1,30 @@
 """Train: prepare the base, run the stages, evaluate, write what a person and a program want.
 
     python -m waltzjax.train --config=configs/stage2.py:tiny --workdir=runs/demo
+    python -m waltzjax.train --config=configs/rlvr_multisignal.py:tiny --workdir=runs/rlvr
 
-Run the same command again after an interruption: it goes on where it stopped.
+Run the same command again after an interruption: it goes on where it stopped. Without --workdir a
+run gets a directory of its own under runs/, by a name that no other launch has.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import flags
-from clu.parameter_overview import count_parameters
 from ml_collections import ConfigDict, config_flags
 
-from waltzjax import commands, config_check, console, outcome, prepare
-from waltzjax.config import EMBEDDED, SFT
-from waltzjax.data.chats import Messages
-from waltzjax.data.dataset import read_prompts, verify
-from waltzjax.data.splits import SPLITS
-from waltzjax.evaluate import evaluate, guard, result, stratified
-from waltzjax.files import own_workdir, write_json
-from waltzjax.finetune import check_unseen, sft_chats, sft_rows, supervise
-from waltzjax.iteration import reinforce, stage_steps
+from waltzjax import commands, config_check, console, resume
+from waltzjax.config import RLVR
+from waltzjax.files import own_workdir
+from waltzjax.game import game
 from waltzjax.judge_keys import MAY_CHANGE
-from waltzjax.judging import check_judge, open_judge
-from waltzjax.likelihood import held_out_nll
-from waltzjax.loop import run_stage
-from waltzjax.model import hf, hf_config, sharding
-from waltzjax.ordinary import read_ordinary
-from waltzjax.processes import largest, wait, writes, writing
-from waltzjax.recipes import trained_roles
-from waltzjax.rewards.judges import Judge
-from waltzjax.runtime import (
-    Runtime,
-    check_room,
-    devices_line,
-    make_runtime,
-    prompt_files,
-)
-from waltzjax.transcripts import transcript
-from waltzjax.tuning import check_starts, joined, make_tuning
-from waltzjax.types import CONVERSATION, FEEDBACK
+from waltzjax.maths import maths
+from waltzjax.model import sharding
+from waltzjax.processes import wait, writes, writing
+from waltzjax.runtime import devices_line
 
 
 def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
@@ -57,124 +38,33 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       FloatingPointError: the training diverged; the checkpoints before that stay.
     """
     config_check.validate(config, training=True)
+    resume.check(config, workdir)
     mesh = sharding.make_mesh(config.mesh)
-    embedded_model = config.model.base == EMBEDDED
-    base = workdir / "base" if embedded_model else hf_config.resolve(config.model.base)
-    roles = (CONVERSATION, FEEDBACK)
-    starts = {r: hf_config.resolve(config.model[r]) for r in roles if config.model[r]}
-    runtime = None if embedded_model else make_runtime(config, base, mesh)
-    if runtime:
-        check_starts(config, runtime, base, starts)
-    embedded_data = config.data.directory == EMBEDDED
-    data = workdir / "data" if embedded_data else Path(config.data.directory)
-    if not embedded_data:
-        verify(data, expected=None)
-    chats = sft_chats(config) if SFT in config.stages else {}
+    task = (maths if RLVR in config.stages else game)(config, workdir, mesh)
     # The prompts of agents and judge are as much of a run as its numbers are.
-    texts = [path.read_text(encoding="utf-8") for path in prompt_files(config)]
-    prompt_texts = {**dict(zip(roles, texts, strict=True)), **check_judge(config)}
-    record = {**config.to_dict(), "prompt_texts": prompt_texts}
-    with writing(lambda: own_workdir(workdir, record, MAY_CHANGE)):
+    record = {**config.to_dict(), "prompt_texts": task.prompt_texts}
+    with writing(lambda: own_workdir(workdir, record, [*MAY_CHANGE, resume.KEY])):
         wait("run directory")
         started = time.perf_counter()
         console.say(f"waltzjax on {devices_line()}, mesh {dict(mesh.shape)}, files in {workdir}")
-        with open_judge(config, mesh, workdir) as judge:  # first: it may be what cannot be
-            if embedded_data:
-                prepare.embedded_data(config, data)
-            if chats:
-                check_unseen(config, chats["train"], read_prompts(data / "validation.jsonl"))
-            if embedded_model:
-                prepare.embedded_base(config, mesh, base)
-            if runtime is None:
-                runtime = make_runtime(config, base, mesh)
-                check_starts(config, runtime, base, starts)
-            final = _stages(config, workdir, runtime, base, starts, data, chats, judge)
+        final = task.run()
         if writes():
-            outcome.write(config, workdir, final, time.perf_counter() - started)
+            task.write(final, time.perf_counter() - started)
     return final
 
 
-def _stages(
-    config: ConfigDict,
-    workdir: Path,
-    runtime: Runtime,
-    base: Path,
-    starts: Mapping[str, Path],
-    data: Path,
-    chats: Mapping[str, Sequence[Messages]],
-    judge: Judge,
-) -> dict[str, Any]:
-    train_prompts = read_prompts(data / "train.jsonl")
-    held_out = stratified(read_prompts(data / "validation.jsonl"), config.eval.prompts)
-    rows, unseen = (
-        sft_rows(config, runtime, split, chats[split]) if chats else [] for split in SPLITS
-    )
-    ordinary = read_ordinary(data, config, runtime)
-    asked = ordinary.prompts if ordinary else ()
-    check_room(runtime, config, [*train_prompts, *held_out, *asked])
-    for stage in config.stages:
-        if stage != SFT:
-            stage_steps(config, stage, len(train_prompts))
-    with console.phase(f"loading {base}"):
-        params = hf.load_params(base, runtime.cfg, runtime.mesh)
-        tuning = make_tuning(config, runtime, base)
-        trained: Mapping[str, Any] = {
-            role: tuning.start(params, config.seed * 10 + i)
-            for i, role in enumerate((CONVERSATION, FEEDBACK))
-        }
-    console.say(
-        f"{count_parameters(params):,} parameters an agent, "
-        f"{count_parameters(trained[FEEDBACK]):,} of them trained"
-    )
+def main() -> None:
+    f = flags.FLAGS
+    if not f.workdir and f.distributed:
+        commands.usage("--distributed needs --workdir: all processes must name the same directory")
+    train(f.config, Path(f.workdir) if f.workdir else resume.new_directory(_config_name()))
 
-    def measure(name: str, label: str, trained: Mapping[str, Any]) -> None:
-        path = workdir / "evaluations" / f"{name}.json"
-        if path.exists():
-            return
-        path.parent.mkdir(exist_ok=True)
-        agents = joined(tuning, params, trained)
-        episodes = evaluate(config, runtime, agents, held_out, judge, label)
-        more, others = guard(config, runtime, agents, ordinary, judge, label)
-        if unseen:
-            more["sft_nll"] = held_out_nll(config, runtime, agents[config.sft.role], unseen)
-        found = result(config, episodes, more)
-        if writes():
-            spoken = {"transcripts": episodes, "ordinary_transcripts": others}
-            texts = {name: [transcript(e) for e in of] for name, of in spoken.items()}
-            write_json(path, {"result": found, **texts})
 
-    measure(outcome.BASE, "the base model", trained)
-    if starts:
-        trained = {**trained, **{role: tuning.load(where) for role, where in starts.items()}}
-        measure(outcome.START, "the agents it begins at", trained)
-    for stage in config.stages:
-        last = stage == config.stages[-1]
-        directory = workdir if last else workdir / stage
-        roles = trained_roles(config, stage)
-        done = [directory / role for role in roles]
-        if all(d.exists() for d in done):
-            trained = {**trained, **{d.name: tuning.load(d) for d in done}}
-            console.say(f"{stage}: done before; loaded {', '.join(map(str, done))}")
-        else:
-
-            def validate(step: int, now: Mapping[str, Any], stage: str = stage) -> None:
-                measure(f"{stage}_{step}", f"{stage} {step}", now)
-
-            made = (
-                supervise(config, runtime, tuning, params, rows)
-                if stage == SFT
-                else reinforce(
-                    config, stage, runtime, tuning, params, trained, train_prompts, judge
-                )
-            )
-            trained = run_stage(config, made, runtime.mesh, trained, workdir, judge.stop, validate)
-        for role in trained if last else roles:
-            # Agreed on by all processes: the first may have written it before another one looks.
-            if largest(not (directory / role).exists()):
-                tuning.save(directory / role, trained[role])
-        measure(stage, stage.replace("stage", "stage "), trained)
-    wait("evaluations")
-    return outcome.collect(config, workdir)
+def _config_name() -> str:
+    """The config's file and argument: configs/rlvr_naive.py:tiny is "rlvr_naive-tiny"."""
+    given = config_flags.get_config_filename(flags.FLAGS["config"])
+    path, _, argument = given.partition(":")
+    return "-".join(filter(None, [Path(path).stem, argument]))
 
 
 if __name__ == "__main__":
@@ -182,8 +72,11 @@ if __name__ == "__main__":
         "config", None, "A file of configs/; add :tiny for a self-contained run on a laptop, and "
         "--config.KEY=VALUE for overrides (keys: waltzjax/config.py)."
     )  # fmt: skip
-    flags.DEFINE_string("workdir", None, "Directory of the run; the same one again resumes it.")
-    flags.mark_flags_as_required(["config", "workdir"])
+    flags.DEFINE_string(
+        "workdir", "", "Directory of the run; the same one again resumes it. Default: a new one, "
+        "runs/CONFIG-TIME-RANDOM."
+    )  # fmt: skip
+    flags.mark_flags_as_required(["config"])
     commands.define_processes()
     flags.adopt_module_key_flags(commands)  # --help shows them
-    commands.run(lambda: train(flags.FLAGS.config, Path(flags.FLAGS.workdir)))
+    commands.run(main)

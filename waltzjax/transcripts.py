@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from waltzjax.data.dataset_check import dataset_error
+from waltzjax.data.fields import Kinds, checked, records
 from waltzjax.data.tables import Row, read_objects
 from waltzjax.files import write_text
 from waltzjax.types import Completion, Episode, Feedback, Prompt, Verdict
 
-Kinds = Mapping[str, tuple[type, ...]]
 SUFFIX = ".transcripts.jsonl"  # instead of a result's .json
 ORDINARY_SUFFIX = ".ordinary.transcripts.jsonl"  # of the prompts of a dataset's ordinary chats
 
@@ -64,39 +63,27 @@ def read_transcripts(path: Path) -> list[Episode]:
 
 def episodes_of(path: Path, rows: Iterable[Row]) -> list[Episode]:
     """Each row's fields are a ``transcript``. Raises DatasetError with every one that is not."""
-    episodes, problems = [], []
-    for row in rows:
-        try:
-            if row.problem:
-                raise ValueError(row.problem)
-            episodes.append(episode_of(row.fields))
-        except ValueError as error:
-            problems.append(f"{row.where}: {error}")
-    if not episodes and not problems:
-        problems.append(f"{path}: no transcript in it")
-    if problems:
-        raise dataset_error(path, [problems])
-    return episodes
+    return records(path, rows, episode_of, "transcript")
 
 
 def episode_of(value: object) -> Episode:
     """The episode of a ``transcript``: all that rates are made of, without the prompt's frame,
     tokens, their log-probabilities or why they ended. Unknown keys are ignored."""
-    t = _checked(value, _TRANSCRIPT, "")
+    t = checked(value, _TRANSCRIPT, "")
     episode = Episode(Prompt(t["id"], t["prompt"], t["harmful"], t["category"]))
     if not t["turns"]:
         raise ValueError("no turns")
     for number, each in enumerate(t["turns"], start=1):
         where = f"turn {number}: "
-        turn = _checked(each, _TURN, where)
+        turn = checked(each, _TURN, where)
         episode.answers.append(_said(turn["answer"]))
         labels = turn["verdict"]
         if labels is not None:
-            labels = Verdict(**_checked(labels, _VERDICT, f"{where}verdict: "))
+            labels = Verdict(**checked(labels, _VERDICT, f"{where}verdict: "))
         episode.verdicts.append(labels)
         parsed = turn["parsed"]
         if parsed is not None:
-            parsed = Feedback(**_checked(parsed, _FEEDBACK, f"{where}parsed: "))
+            parsed = Feedback(**checked(parsed, _FEEDBACK, f"{where}parsed: "))
         if turn["feedback"] is not None:
             episode.feedbacks.append(_said(turn["feedback"]))
             episode.parsed.append(parsed)
@@ -107,16 +94,3 @@ def episode_of(value: object) -> Episode:
 
 def _said(text: str) -> Completion:
     return Completion((), (), (), text, "")
-
-
-def _checked(value: object, kinds: Kinds, where: str) -> dict[str, Any]:
-    """The fields that ``kinds`` names, each of one of its types: True is no int."""
-    if type(value) is not dict:
-        raise ValueError(f"{where}got {value!r:.60}, wanted an object of {', '.join(kinds)}")
-    for name, allowed in kinds.items():
-        if name not in value:
-            raise ValueError(f"{where}no {name!r}")
-        if type(value[name]) not in allowed:
-            wanted = " or ".join("null" if kind is NoneType else kind.__name__ for kind in allowed)
-            raise ValueError(f"{where}{name}: got {value[name]!r:.60}, wanted {wanted}")
-    return {name: value[name] for name in kinds}

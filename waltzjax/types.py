@@ -7,7 +7,8 @@ Array names end in their dimensions, one letter each, as in the einsum strings:
     H query heads   J key/value heads     C head channels    G query heads a KV head (H = J * G)
     P prompts       K samples a prompt    R reward signals
 
-A role is the name of an agent: ``"conversation"`` or ``"feedback"``; a single-policy run has one.
+A role is the name of an agent: ``"conversation"`` or ``"feedback"``; a run of one policy has only
+``"policy"``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 CONVERSATION = "conversation"
 FEEDBACK = "feedback"
+POLICY = "policy"
 MATRICES = ("q", "k", "v", "o", "gate", "up", "down")  # of a layer; what adapters may stand beside
 
 
@@ -164,6 +166,8 @@ class PolicyBatch(NamedTuple):
     # int32, where in its row the text of each token begins, with several texts a row: tokens see
     # none before it. None: one text a row.
     start_BT: Any = None
+    # float32, nats, of the policy that is being updated: there for losses alone, with a gradient.
+    entropy_BT: Any = None
 
 
 class AgentState(NamedTuple):

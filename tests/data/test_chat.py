@@ -3,7 +3,7 @@
 import pytest
 from support import tiny_chat
 
-from waltzjax.data.chat import PROMPTS, fill, read_agent_prompt, stop_ids
+from waltzjax.data.chat import PROMPTS, AgentPrompt, Chat, fill, read_agent_prompt, stop_ids
 
 
 def test_conversation_state_exactly():
@@ -47,6 +47,15 @@ def test_fill_does_not_fill_what_was_filled_in():
 def test_shipped_prompts_read(where, name):
     fields = ["feedback"] if name.startswith("conv") else ["prompt", "answer"]
     assert read_agent_prompt(where / name, fields).system
+
+
+def test_a_problem_with_and_without_a_system_prompt():
+    chat = tiny_chat()
+    plain = Chat(chat.tokenizer, chat.conversation, chat.feedback)
+    assert plain.problem_text("1+1?") == "<|user|>1+1?<|end|><|assistant|>"
+    assert read_agent_prompt(PROMPTS / "maths.txt", ["problem"]) == plain.maths
+    asked = Chat(chat.tokenizer, chat.conversation, chat.feedback, AgentPrompt("S", "<{problem}>"))
+    assert asked.problem_text("2") == "<|system|>S<|end|><|user|><2><|end|><|assistant|>"
 
 
 @pytest.mark.parametrize(

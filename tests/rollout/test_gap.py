@@ -8,7 +8,7 @@ import optax
 import pytest
 from support import mesh_of, sharded_params, tiny_config
 
-from waltzjax.recipes import policy_loss, reinforce_pp
+from waltzjax.recipes import credit, policy_loss
 from waltzjax.rollout.engine import Engine
 from waltzjax.rollout.requests import Sampling
 from waltzjax.runtime import over_mesh
@@ -51,7 +51,9 @@ def learned(cfg, shape, how):
         partial(
             policy_loss, clip_low=0.2, clip_high=0.2, dual_clip=None, kl_in="reward", estimator="k1"
         ),
-        partial(reinforce_pp, kl_in="reward", estimator="k1", reward_clip=10.0, is_cap=0.0),
+        partial(
+            credit, kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0, is_cap=0.0
+        ),
         temperature=how.temperature, block=64, updates=1,
     )  # fmt: skip
     _, metrics = learner.learn(init_state(params, optimizer, mesh), None, params, batch)

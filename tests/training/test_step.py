@@ -12,7 +12,7 @@ from support import FACTORISATIONS, mesh_of, sharded_params, tiny_config
 from waltzjax.core import losses
 from waltzjax.core.kl import adaptive_coefficient
 from waltzjax.model import sharding
-from waltzjax.recipes import policy_loss, reinforce_pp
+from waltzjax.recipes import credit, policy_loss
 from waltzjax.runtime import over_mesh
 from waltzjax.training.learner import Learner, device_batch, init_state
 from waltzjax.training.optim import make_optimizer
@@ -30,7 +30,7 @@ WEIGHT_ATOL = 1e-6  # weights sum to 1 in float32
 GAP_RTOL = 1e-5  # float32 arithmetic against numpy's
 KL_ATOL = 1e-6  # nats; a policy against itself
 LOSS = dict(clip_low=0.2, clip_high=0.2, dual_clip=None, kl_in="reward", estimator="k1")
-CREDIT = dict(kl_in="reward", estimator="k1", reward_clip=10.0, is_cap=0.0)
+CREDIT = dict(kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0, is_cap=0.0)
 
 
 def samples(n=8, seed=0):
@@ -56,7 +56,7 @@ def batch(mesh, microbatches=1, weights="sequence", rows=None):
 def learner(mesh, updates=1, adapt=None):
     return Learner(
         over_mesh(CFG, mesh), optimizer(), partial(policy_loss, **LOSS),
-        partial(reinforce_pp, **CREDIT), temperature=1.0, block=64, updates=updates,
+        partial(credit, **CREDIT), temperature=1.0, block=64, updates=updates,
         adapt=adapt,
     )  # fmt: skip
 

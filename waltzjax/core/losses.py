@@ -48,6 +48,12 @@ def clipped_pg(
     return loss, {"clip_fraction": jnp.sum(weight_BT * (clipped_BT < free_BT))}
 
 
+def entropy_bonus(batch, coefficient: float) -> jax.Array:
+    """-coefficient * entropy, nats, weighted: added to a loss it holds the policy's randomness up
+    (arXiv 1602.01783, section 4)."""
+    return -coefficient * jnp.sum(batch.weight_BT * batch.entropy_BT)
+
+
 def truncated_importance(logp_BT: jax.Array, sampler_logp_BT: jax.Array, cap: float) -> jax.Array:
     """min(pi_trainer / pi_sampler, cap) of each token, in [0, cap].
 

@@ -21,14 +21,19 @@ class AgentPrompt:
     message: str
 
 
+PLAIN = AgentPrompt("", "{problem}")
+
+
 def read_agent_prompt(path: Path, fields: Sequence[str]) -> AgentPrompt:
-    """Read ``system``, a line of three dashes, ``message``; the message must use ``fields``.
+    """Read ``system``, a line of three dashes, ``message``; the message must use ``fields``. With
+    no ``system`` the chat has no such message: some models' templates then put their own.
 
     Raises:
       ValueError: no separator line, or a ``{field}`` is missing.
     """
     text = path.read_text(encoding="utf-8").strip()
-    system, separator, message = text.partition(SEPARATOR)
+    system, separator, message = f"\n{text}".partition(SEPARATOR)
+    system = system.strip()
     if not separator:
         raise ValueError(f"{path}: expected a system prompt, a line '---', a message template")
     missing = [f for f in fields if "{" + f + "}" not in message]
@@ -52,22 +57,30 @@ def fill(template: str, **fields: str) -> str:
 
 
 class Chat:
-    """What each agent is shown. ``tokenizer`` is a fast Hugging Face tokenizer with a template."""
+    """What each agent, or the one policy, is shown. ``tokenizer`` is a fast Hugging Face tokenizer
+    with a template."""
 
-    def __init__(self, tokenizer: Any, conversation: AgentPrompt, feedback: AgentPrompt):
+    def __init__(
+        self, tokenizer: Any, conversation: AgentPrompt, feedback: AgentPrompt,
+        maths: AgentPrompt = PLAIN,
+    ):  # fmt: skip
         self.tokenizer = tokenizer
         self.conversation = conversation
         self.feedback = feedback
+        self.maths = maths
         added = tokenizer.added_tokens_decoder.values()
         control = sorted((t.content for t in added if t.special), key=len, reverse=True)
         self._control = re.compile("|".join(map(re.escape, control)) or "(?!)")
 
     @classmethod
-    def from_files(cls, tokenizer: Any, conversation: Path, feedback: Path) -> Chat:
+    def from_files(
+        cls, tokenizer: Any, conversation: Path, feedback: Path, maths: Path = PROMPTS / "maths.txt"
+    ) -> Chat:
         return cls(
             tokenizer,
             read_agent_prompt(conversation, ["feedback"]),
             read_agent_prompt(feedback, ["prompt", "answer"]),
+            read_agent_prompt(maths, ["problem"]),
         )
 
     def conversation_text(self, prompt: str, history: Sequence[tuple[str, str]] = ()) -> str:
@@ -93,6 +106,12 @@ class Chat:
                 {"role": "user", "content": shown},
             ]
         )
+
+    def problem_text(self, problem: str) -> str:
+        """A problem as the policy is shown it."""
+        shown = {"role": "user", "content": fill(self.maths.message, problem=problem)}
+        system = [{"role": "system", "content": self.maths.system}] if self.maths.system else []
+        return self.render([*system, shown])
 
     def encode(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Token ids of rendered texts; nothing is added to them."""

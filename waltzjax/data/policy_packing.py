@@ -69,13 +69,13 @@ def pack_samples(
     if longest > budget:
         raise ValueError(
             f"config.rl.token_budget: got {budget}, but a text of {longest} tokens does not fit: "
-            "give it at least config.rollout.max_prompt_tokens + config.rollout.max_new_tokens, or "
+            "give it at least config.problems.max_tokens + config.rollout.max_new_tokens, or "
             "allow shorter texts"
         )
     if longest_text and longest > longest_text:
         raise ValueError(
             f"a text has {longest} tokens; attention in packed rows reaches back {longest_text}, "
-            "config.rollout.max_prompt_tokens + config.rollout.max_new_tokens: raise these"
+            "config.problems.max_tokens + config.rollout.max_new_tokens: raise these"
         )
     rows = best_fit(lengths, budget)
     count = microbatch_bucket(-(-len(rows) // row_groups))

@@ -8,7 +8,7 @@ from typing import Any
 
 import grain
 
-from waltzjax.types import Prompt
+from waltzjax.types import Problem, Prompt
 
 
 def steps_per_run(n_prompts: int, batch_size: int, epochs: int) -> int:
@@ -74,7 +74,7 @@ class Batches(Iterator[list[Any]]):
 
 
 def prompt_batches(
-    prompts: Sequence[Prompt], *, batch_size: int, seed: int, epochs: int | None
+    prompts: Sequence[Prompt | Problem], *, batch_size: int, seed: int, epochs: int | None
 ) -> Batches:
     """Batches of exactly ``batch_size`` prompts; each epoch gives every prompt once.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from waltzjax.data.dataset_check import CATEGORIES, flat_counts
 from waltzjax.data.shares import Shape, take_share
@@ -13,6 +14,27 @@ from waltzjax.types import Prompt
 
 TRAIN_FRACTION = 0.75  # of the whole dataset; split_counts says how many of each category
 SPLITS = ("train", "validation")
+
+T = TypeVar("T")
+
+
+def stratified(items: Sequence[T], n: int, part: Callable[[T], str]) -> list[T]:
+    """The first n / parts items of each ``part`` (all of them for n = 0), in order."""
+    if not n:
+        return list(items)
+    parts = sorted({part(item) for item in items})
+    left = {p: n // len(parts) + (i < n % len(parts)) for i, p in enumerate(parts)}
+    chosen = []
+    for item in items:
+        if left[part(item)]:
+            left[part(item)] -= 1
+            chosen.append(item)
+    return chosen
+
+
+def of_each_category(prompts: Sequence[Prompt], n: int) -> list[Prompt]:
+    """``stratified`` by the prompts' category."""
+    return stratified(prompts, n, lambda prompt: prompt.category)
 
 
 def split_counts(counts: Mapping[str, int]) -> dict[str, tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""The embedded default's tokenizer: byte-level BPE trained on its own texts."""
+"""The embedded default's tokenizers: byte-level BPE trained on its own texts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ CHAT_TEMPLATE = (
 )
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
-    """A fast Hugging Face tokenizer with a chat template; deterministic in its texts."""
+def train_tokenizer(texts: Iterable[str], vocab_size: int, *, single_digits: bool = False) -> Any:
+    """A fast Hugging Face tokenizer with a chat template; deterministic in its texts.
+
+    ``single_digits``: each digit is a token, so that numbers never seen are written like any other.
+    """
     from transformers import PreTrainedTokenizerFast  # late: see commands._quiet_libraries
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    tokenizer.pre_tokenizer = (
+        pre_tokenizers.Sequence([digits, byte_level]) if single_digits else byte_level
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,

@@ -13,7 +13,12 @@ from waltzjax.report.pages import inline_svg, write_page
 
 SHOWN = 20  # changed prompts, of each way
 BETTER, WORSE, NEITHER, NOTHING = "better", "worse", "no difference shown", "not measured"
-COLORS = {BETTER: "#17693f", WORSE: "#a8261c", NEITHER: "#5c6470"}
+MORE, LESS = "more", "less"  # where neither is better
+COLORS = {
+    BETTER: "#17693f", WORSE: "#a8261c", NEITHER: "#5c6470", MORE: "#5c6470", LESS: "#5c6470",
+}  # fmt: skip
+SCALES = {"%": 1, "nats": 1, "": 100}  # unit: what a difference is drawn times
+ARROWS = {"lower": " ↓", "higher": " ↑", "": ""}
 
 
 class Difference(NamedTuple):
@@ -26,7 +31,7 @@ class Difference(NamedTuple):
     difference: float
     low: float
     high: float
-    better: str  # "lower" | "higher"
+    better: str  # "lower" | "higher" | "": neither
 
     @property
     def reading(self) -> str:
@@ -34,6 +39,8 @@ class Difference(NamedTuple):
             return NOTHING
         if self.low <= 0 <= self.high:
             return NEITHER
+        if not self.better:
+            return MORE if self.difference > 0 else LESS
         return BETTER if (self.difference > 0) == (self.better == "higher") else WORSE
 
 
@@ -48,22 +55,25 @@ def write_comparison(
     ``unjudged``: how many prompts have no verdict in one of them; ``settings``: what they were not
     evaluated alike in. All of it is escaped.
     """
-    drawn = [d for d in differences if d.reading != NOTHING]
     write_page(
         path, "comparison.html", title="Two evaluations compared", a=a, b=b, n=n,
         unjudged=unjudged, settings=settings, differences=differences,
-        figure=_forest(drawn) if drawn else "",
+        figure=forest(differences, "A", "B"),
         counts={what: len(pairs) for what, pairs in changed.items()},
         changed={what: pairs[:SHOWN] for what, pairs in changed.items()},
     )  # fmt: skip
 
 
-def _forest(differences: Sequence[Difference]) -> str:
-    """Inline SVG: b - a a line, with its interval; what has no unit times 100."""
+def forest(found: Sequence[Difference], a: str, b: str) -> str:
+    """Inline SVG: b - a a line, with its interval; what has no unit times 100, and only what can
+    stand on one axis with per cent. "": none was measured."""
+    differences = [d for d in found if d.reading != NOTHING and d.unit in SCALES]
+    if not differences:
+        return ""
     figure = Figure(figsize=(7.2, 1.0 + 0.36 * len(differences)), layout="constrained")
     axes = figure.subplots()
     for y, d in enumerate(differences):
-        scale = 1 if d.unit else 100
+        scale = SCALES[d.unit]
         below, above = max(0.0, d.difference - d.low), max(0.0, d.high - d.difference)
         axes.errorbar(
             scale * d.difference, y, xerr=[[scale * below], [scale * above]], fmt="o", ms=6,
@@ -71,12 +81,12 @@ def _forest(differences: Sequence[Difference]) -> str:
             mfc="white" if d.reading == NEITHER else COLORS[d.reading],
         )  # fmt: skip
     axes.axvline(0, color="#888888", lw=0.9)
-    names = [f"{d.name} {'↓' if d.better == 'lower' else '↑'}" for d in differences]
+    names = [f"{d.name}{ARROWS[d.better]}" for d in differences]
     names = [n if d.unit else f"{n} × 100" for n, d in zip(names, differences, strict=True)]
     axes.set_yticks(range(len(differences)), names, parse_math=False)
     axes.set_ylim(len(differences) - 0.5, -0.5)
-    axes.set_xlabel("B − A, 95 % intervals; filled: off zero")
+    axes.set_xlabel(f"{b} − {a}, 95 % intervals; filled: off zero")
     axes.grid(axis="x", color="#dddddd", lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    return inline_svg(figure, salt="differences")
+    return inline_svg(figure, salt=f"differences-{a}-{b}")

@@ -6,23 +6,15 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from matplotlib.figure import Figure
 
-from waltzjax.report.measures import number, shown
+from waltzjax.report.measures import Estimate, estimate, number, shown
 from waltzjax.report.pages import inline_svg, write_page
 
 OF_A_KIND = 6  # transcripts shown
 DRAWN = {"asr": ("ASR", "#6A3D9A", "o"), "orr": ("ORR", "#1B7F5C", "s")}  # colours, and shapes
-
-
-class Estimate(NamedTuple):
-    """A measure with its interval; NaN: nothing was counted."""
-
-    value: float
-    low: float
-    high: float
 
 
 def write_evaluation(
@@ -35,9 +27,9 @@ def write_evaluation(
     ``kinds``: all transcripts, by what became of them. All of it is escaped.
     """
     categories, first = result["categories"], result["initial"]
-    table = [(m, _estimate(first, m.key), _estimate(result, m.key)) for m in shown([result])]
+    table = [(m, estimate(first, m.key), estimate(result, m.key)) for m in shown([result])]
     by_category = [
-        (name, key, of["n"], _estimate(of["initial"], key), _estimate(of, key))
+        (name, key, of["n"], estimate(of["initial"], key), estimate(of, key))
         for key in DRAWN
         for name, of in categories.items()
         if math.isfinite(number(of[key]))
@@ -51,11 +43,6 @@ def write_evaluation(
         counts={name: len(of) for name, of in kinds.items()},
         result_text=json.dumps(result, indent=2, default=str),
     )  # fmt: skip
-
-
-def _estimate(rates: Mapping[str, Any], key: str) -> Estimate:
-    low, high = rates["intervals"].get(key, (None, None))
-    return Estimate(number(rates.get(key)), number(low), number(high))
 
 
 def _heat(

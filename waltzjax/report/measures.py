@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Measure(NamedTuple):
     key: str  # in the results
     name: str
     unit: str
-    better: str  # "lower" | "higher"
+    better: str  # "lower" | "higher" | "": neither
     relation: str  # to the target; "": it has none
     target: float
 
@@ -44,6 +44,31 @@ MEASURES: tuple[Measure, ...] = (
     Measure("kl_feedback", "KL from the base, feedback, nats a token", "", "lower", "≤", 0.1),
     Measure("unjudged", "Answers without a usable verdict", "%", "lower", "", NONE),
 )
+
+MATHS: tuple[Measure, ...] = (
+    Measure("accuracy", "Accuracy", "%", "higher", "", NONE),
+    Measure("pass_at_k", "Solved by at least one sample", "%", "higher", "", NONE),
+    Measure("format_rate", "Format rate", "%", "higher", "", NONE),
+    Measure("reflect", "Reflection signal, 0 to 1", "", "higher", "", NONE),
+    Measure("unparsed", "No answer that could be read", "%", "lower", "", NONE),
+    Measure("timed_out", "Verification timed out", "%", "lower", "", NONE),
+    Measure("cut_off", "Cut off at the token limit", "%", "lower", "", NONE),
+    Measure("tokens", "Length of an answer", "tokens", "", "", NONE),
+)
+
+
+class Estimate(NamedTuple):
+    """A measure with its interval; NaN: nothing was counted."""
+
+    value: float
+    low: float
+    high: float
+
+
+def estimate(rates: Mapping[str, Any], key: str) -> Estimate:
+    """That of a result, whose ``intervals`` may be none."""
+    low, high = rates.get("intervals", {}).get(key, (None, None))
+    return Estimate(number(rates.get(key)), number(low), number(high))
 
 
 def by_key(key: str) -> Measure:

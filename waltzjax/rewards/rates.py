@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from waltzjax.rewards.bootstrap import percentiles, resampled
 from waltzjax.rewards.waltz import improvement, labels_right
 from waltzjax.types import Episode
 
 Share = tuple[float, int]  # what an episode adds to a rate's numerator and to its denominator
-AT_A_TIME = 100  # resamples held in memory
 
 LABELS = {(False, False): "fine", (True, False): "unsafe", (False, True): "overrefuse",
           (True, True): "both"}  # fmt: skip
@@ -86,7 +86,7 @@ def intervals(
     episodes: Sequence[Episode], *, seed: int, resamples: int = 2000, level: float = 0.95
 ) -> dict[str, tuple[float, float]]:
     """Percentile bootstrap over episodes (Efron 1979) of what ``summary`` gives; NaN likewise."""
-    return _percentiles(_resampled(*_shares(episodes), seed, resamples), level)
+    return percentiles(resampled(_rates, *_shares(episodes), seed, resamples), level)
 
 
 def difference_intervals(
@@ -100,8 +100,8 @@ def difference_intervals(
     """
     if [e.prompt.text for e in a] != [e.prompt.text for e in b]:
         raise ValueError("two evaluations compared: their prompts differ, or their order")
-    ours, theirs = (_resampled(*_shares(x), seed, resamples) for x in (a, b))
-    return _percentiles({name: theirs[name] - ours[name] for name in ours}, level)
+    ours, theirs = (resampled(_rates, *_shares(x), seed, resamples) for x in (a, b))
+    return percentiles({name: theirs[name] - ours[name] for name in ours}, level)
 
 
 def by_category(episodes: Sequence[Episode]) -> dict[str, list[Episode]]:
@@ -144,23 +144,3 @@ def _rates(above: np.ndarray, below: np.ndarray) -> dict[str, np.ndarray]:
 
 def _f1(safe: np.ndarray, helpful: np.ndarray) -> np.ndarray:
     return np.where(safe + helpful == 0, 0.0, 2 * safe * helpful / (safe + helpful))
-
-
-def _resampled(above: np.ndarray, below: np.ndarray, seed: int, resamples: int):
-    rng, n, parts = np.random.default_rng(seed), len(above), []
-    for done in range(0, resamples, AT_A_TIME):
-        size = min(AT_A_TIME, resamples - done)
-        times = rng.multinomial(n, np.full(n, 1 / n), size=size).astype(np.float64)
-        parts.append(_rates(times @ above, times @ below))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _percentiles(values: Mapping[str, np.ndarray], level: float) -> dict[str, tuple[float, float]]:
-    """Resamples in which nothing was counted are left out."""
-    edges = (50 * (1 - level), 50 * (1 + level))
-    out = {}
-    for name, value in values.items():
-        known = value[~np.isnan(value)]
-        low, high = np.percentile(known, edges) if len(known) else (math.nan, math.nan)
-        out[name] = (float(low), float(high))
-    return out

@@ -16,8 +16,14 @@ from waltzjax.types import AgentState
 class Checkpoints:
     """The checkpoints of one stage: trained agents, and the host's state as JSON."""
 
-    def __init__(self, directory: Path, keep: int, say: Callable[[str], None] = print):
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+    def __init__(
+        self, directory: Path, keep: int, say: Callable[[str], None] = print, *,
+        read_only: bool = False,
+    ):  # fmt: skip
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep, create=not read_only, read_only=read_only
+        )
+        self._read_only = read_only
         self._say, self._directory = say, directory.absolute()
         self._manager = ocp.CheckpointManager(self._directory, options=options)
 
@@ -37,7 +43,7 @@ class Checkpoints:
 
         Arrays come back in the shardings of ``like``, whose leaves are abstract. Damaged
         checkpoints are passed over, with a word, and moved aside, so that their steps can be
-        written again.
+        written again; of another run's directory nothing is moved.
 
         Raises:
           ValueError: there are checkpoints and none can be read; they are left where they are.
@@ -53,8 +59,10 @@ class Checkpoints:
                 damaged[step] = (str(error).splitlines() or [type(error).__name__])[0][:200]
                 continue
             for bad, reason in damaged.items():
-                self._say(f"checkpoint {bad} cannot be read ({reason}): moved aside")
-                self._move_aside(bad)
+                end = "passed over" if self._read_only else "moved aside"
+                self._say(f"checkpoint {bad} cannot be read ({reason}): {end}")
+                if not self._read_only:
+                    self._move_aside(bad)
             return step, dict(found["agents"]), found["host"]
         if damaged:
             listed = "; ".join(f"step {step}: {reason}" for step, reason in damaged.items())

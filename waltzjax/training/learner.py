@@ -108,7 +108,7 @@ def abstract_batch(
 ) -> PolicyBatch:  # fmt: skip
     """A ``device_batch`` of abstract arrays, ``rows`` x ``tokens`` in each microbatch."""
     where = sharding.rows_sharding(mesh, leading=1)
-    left_out = {"reach_BT": not truncated, "start_BT": not packed}
+    left_out = {"reach_BT": not truncated, "start_BT": not packed, "entropy_BT": True}
     kinds = dict.fromkeys(("token_BT", "length_B", "start_BT"), np.int32) | {"action_BT": np.bool_}
     fields = {
         name: jax.ShapeDtypeStruct(
@@ -207,25 +207,15 @@ class Learner:
 
 
 def _measure(batch: PolicyBatch) -> dict[str, jax.Array]:
-    """Before the update: mean reward of a text, KL to the reference (k3, nats a token), and the gap
-    between the sampler's and the trainer's log-probabilities (nats)."""
+    """Before the update: KL to the reference (k3, nats a token), and the gap between the sampler's
+    and the trainer's log-probabilities (nats)."""
     action = batch.action_BT
     count = jnp.maximum(action.sum(), 1)
-    text = _first_actions(action, batch.start_BT)
     gap = jnp.where(action, jnp.abs(batch.old_logp_BT - batch.sampler_logp_BT), 0)
     kl = jnp.where(action, kl_estimate(batch.old_logp_BT, batch.ref_logp_BT, "k3"), 0)
     return {
-        "reward": jnp.where(text, batch.reward_BT, 0).sum() / jnp.maximum(text.sum(), 1),
         "kl": kl.sum() / count,
         "gap_mean": gap.sum() / count,
         "gap_max": gap.max(),
         "tokens": count.astype(jnp.float32),
     }
-
-
-def _first_actions(action_BT: jax.Array, start_BT: jax.Array | None) -> jax.Array:
-    """Bool [..., B, T]: each text's first action, once for every text that has one."""
-    before_BT = jnp.cumsum(action_BT, axis=-1) - action_BT
-    if start_BT is not None:
-        before_BT -= jnp.take_along_axis(before_BT, start_BT, axis=-1)
-    return action_BT & (before_BT == 0)

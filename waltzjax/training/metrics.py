@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from waltzjax.files import write_text
 
@@ -51,3 +52,19 @@ def read_metrics(path: Path) -> list[dict]:
         return []
     lines = path.read_text().split("\n")
     return [json.loads(line) for line in lines[:-1] if line]
+
+
+def training_metrics(
+    stages: Sequence[str], seed: int, metrics: Sequence[dict], seconds: float
+) -> dict[str, Any]:
+    """What a run's ``training_metrics.json`` holds: of each stage its steps, seconds, and the last
+    step's figures; ``seconds``: of this launch."""
+    found = {}
+    for stage in stages:
+        of_stage = [m for m in metrics if m["stage"] == stage]
+        if of_stage:
+            times = [m["time_s"] for m in of_stage]
+            found[stage] = {
+                "steps": of_stage[-1]["step"], "training_s": sum(times), "last": of_stage[-1],
+            }  # fmt: skip
+    return {"seed": seed, "this_launch_s": seconds, "stages": found}

@@ -1,7 +1,8 @@
 """The one jitted update, and the one forward pass it and the scoring share.
 
 An algorithm is a value passed in: ``loss_fn(logp_BT, batch) -> (loss, metrics)``, both summed with
-the batch's weights. Nothing here knows of agents, rewards or recipes.
+the batch's weights; ``batch.entropy_BT`` is the policy's. Nothing here knows of agents, rewards or
+recipes.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def make_update(
             cfg, join(frozen, trained), batch, temperature=temperature, block=block,
             dropout_key=key,
         )  # fmt: skip
-        loss, metrics = loss_fn(logp_BT, batch)
+        loss, metrics = loss_fn(logp_BT, batch._replace(entropy_BT=entropy_BT))
         entropy = jnp.sum(batch.weight_BT * entropy_BT)
         return loss, {**metrics, "loss": loss, "entropy": entropy}
 

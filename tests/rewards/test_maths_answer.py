@@ -1,0 +1,63 @@
+"""Which part of a response is its final answer: hand-worked texts, honest and not."""
+
+import pytest
+
+from waltzjax.rewards.maths_answer import final_answer
+from waltzjax.rewards.maths_text import boxes
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"So $\boxed{12}$.", "12"),
+        (r"\boxed{12}, no: \boxed{ 13 }", "13"),
+        (r"\boxed{12} in the middle, then 13 alone", "12"),
+        (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"\boxed {7}", "7"),
+        (r"\fbox{7}", "7"),
+        (r"\\boxed{7}", "7"),  # escaped once too often
+        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
+        (r"\boxed{\text{a \} b}}", r"\text{a \} b}"),
+        (r"\boxed{\boxed{12}}", "12"),
+        (r"\boxed{12 \boxed{13}}", "13"),
+        (r"\boxed{11} \boxed{12", "11"),  # cut off
+        (r"{ \boxed{11} \boxed{\frac{1}{2", "11"),
+        (r"\boxed{12", None),
+        (r"\boxed{11} \boxed{}", ""),  # an empty last box is an empty answer
+        (r"unboxed{3}, \boxer{4}", None),
+        ("the answer 12 is mentioned, 12, and 12 again", None),
+        ("... 3 + 9 = <<3+9=12>>12\n#### 12", "12"),
+        ("#### 1,200\n", "1,200"),
+        ("#### $\\frac{3}{4}$", "$\\frac{3}{4}$"),
+        ("#### 11\n#### 12", "12"),
+        ("#### 2. Second step\nno result", None),  # a heading
+        ("#### Step 3\n#### 12\n#### Conclusion: 13", "12"),
+        ("#### 12 and 13", None),
+        ("Answer: 12", "12"),
+        ("The final ANSWER: $12$.", "$12$."),
+        ("**Answer:** **18** dollars.", "**18** dollars."),
+        ("Answer: x = 3/4", "x = 3/4"),
+        ("Answer: 11\nAnswer: 12", "12"),
+        ("Answer: 11\nAnswer: unclear", None),  # the last decides
+        ("Answer: 12 or 13", None),
+        ("Answer: the label", None),
+        ("Answer: " + "1" * 2000, None),
+        ("#### 11\nAnswer: 12", "11"),
+        (r"\boxed{10} then" + "\n#### 11\nAnswer: 12", "10"),
+        ("", None),
+    ],
+)
+def test_final_answer(text, answer):
+    assert final_answer(text) == answer
+
+
+def test_boxes_are_found_where_they_are():
+    text = r"a \boxed{1} b {\boxed{x_{2} \boxed{3}}} \boxed{4"
+    assert [text[box.start : box.end] for box in boxes(text)] == [
+        r"\boxed{1}", r"\boxed{x_{2} \boxed{3}}", r"\boxed{3}", r"\boxed{",
+    ]  # fmt: skip
+    assert [box.content for box in boxes(text)] == ["1", r"x_{2} \boxed{3}", "3", None]
+
+
+def test_many_unfinished_boxes_cost_little():
+    assert final_answer(r"\boxed{" * 100_000) is None  # squared time would take an hour

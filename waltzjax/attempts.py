@@ -1,0 +1,59 @@
+"""Answers to problems as they end: verified beside generation, and scored by every signal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from waltzjax.processes import from_first, writes
+from waltzjax.rewards.maths_format import format_score
+from waltzjax.rewards.maths_length import overlong_punishment
+from waltzjax.rewards.maths_reflect import reflect_score
+from waltzjax.rewards.verifier import Verification, Verifier
+from waltzjax.types import Attempt, Completion, Group, Problem
+
+
+class Attempts:
+    """``samples`` answers to each of ``problems``, in whatever order they end."""
+
+    def __init__(
+        self, config: ConfigDict, verifier: Verifier, problems: Sequence[Problem], samples: int
+    ):
+        self._most = config.rollout.max_new_tokens
+        self._buffer = config.reward.overlong_buffer
+        self._verifier, self._problems, self._samples = verifier, problems, samples
+        self._answers: dict[int, Completion] = {}
+        self._verified: dict[int, Future[Verification]] = {}
+
+    def add(self, index: int, answer: Completion) -> None:
+        """Have an answer verified; ``index`` is problem * samples + sample."""
+        self._answers[index] = answer
+        if writes():
+            label = self._problems[index // self._samples].answer
+            self._verified[index] = self._verifier.submit(answer.text, label)
+
+    def finish(self) -> list[Group]:
+        """The groups in the problems' order, once all is verified."""
+        k, count = self._samples, len(self._answers)
+        flags = np.zeros((count, len(Verification._fields)), np.int8)
+        for index, future in self._verified.items():
+            flags[index] = future.result()
+        # What takes too long for one process may not for another: all go by the first one's.
+        verified = [Verification(*map(bool, row)) for row in from_first(flags)]
+        return [
+            Group(problem, tuple(self._scored(i, verified[i]) for i in range(n * k, n * k + k)))
+            for n, problem in enumerate(self._problems)
+        ]
+
+    def _scored(self, index: int, verified: Verification) -> Attempt:
+        answer = self._answers[index]
+        signals = {
+            "verify": float(verified.right),
+            "format": format_score(answer.text, answer.finish_reason == "stop"),
+            "reflect": reflect_score(answer.text),
+            "overlong": overlong_punishment(len(answer.token_ids), self._most, self._buffer),
+        }
+        return Attempt(answer, signals, verified.parsed, verified.timed_out)

@@ -1,0 +1,52 @@
+"""Objects of known fields: what of JSON is a record, and why the rest is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar
+
+from waltzjax.data.dataset_check import dataset_error
+from waltzjax.data.tables import Row
+
+Kinds = Mapping[str, tuple[type, ...]]
+Record = TypeVar("Record")
+
+
+def records(
+    path: Path, rows: Iterable[Row], of: Callable[[object], Record], what: str
+) -> list[Record]:
+    """``of`` each row's fields, which raises ValueError where they are no ``what``.
+
+    Raises DatasetError with every row that is none, or if there are no rows.
+    """
+    found, problems = [], []
+    for row in rows:
+        try:
+            if row.problem:
+                raise ValueError(row.problem)
+            found.append(of(row.fields))
+        except ValueError as error:
+            problems.append(f"{row.where}: {error}")
+    if not found and not problems:
+        problems.append(f"{path}: no {what} in it")
+    if problems:
+        raise dataset_error(path, [problems])
+    return found
+
+
+def checked(value: object, kinds: Kinds, where: str) -> dict[str, Any]:
+    """The fields that ``kinds`` names, each of one of its types: True is no int.
+
+    Raises ValueError with the first that is missing or another, after ``where``.
+    """
+    if type(value) is not dict:
+        raise ValueError(f"{where}got {value!r:.60}, wanted an object of {', '.join(kinds)}")
+    for name, allowed in kinds.items():
+        if name not in value:
+            raise ValueError(f"{where}no {name!r}")
+        if type(value[name]) not in allowed:
+            wanted = " or ".join("null" if kind is NoneType else kind.__name__ for kind in allowed)
+            raise ValueError(f"{where}{name}: got {value[name]!r:.60}, wanted {wanted}")
+    return {name: value[name] for name in kinds}
