@@ -177,7 +177,7 @@ def step_work(
         # and writes the gradient; AdamW reads it, the weight and two moments, and writes three.
         passes = 3 if cfg.remat == "full" else 2
         moved = microbatches * (passes * weights + 8 * trained) + 28 * trained
-        flops = each * update_flops(cfg, tokens, adapter, square=square, packed=stage == SFT)
+        flops = each * update_flops(cfg, tokens, adapter, square=square, packed=packed)
         yield Work(role, "update", updates * flops, updates * moved)
 
 

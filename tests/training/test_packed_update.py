@@ -106,7 +106,7 @@ def test_other_texts_in_other_places_compile_nothing():
             token_budget=BUDGET, longest_text=SPAN,
         )  # fmt: skip
         starts.append(np.asarray(batch.start_BT))
-        state, _ = learner.learn(state, None, params, batch)
+        state, _ = jax.block_until_ready(learner.learn(state, None, params, batch))
         jitted = (learner._logp, learner._update, learner._credit, learner._measure)
         sizes.append([f._cache_size() for f in jitted])
     assert sizes[0] == sizes[1] and sizes[0][1] == 1 and (starts[0] != starts[1]).any()
