@@ -114,7 +114,7 @@ def default() -> ConfigDict:
 
     c.verify = ConfigDict()  # answers that need more than a comparison of numbers, by math-verify
     c.verify.workers = 2  # processes
-    c.verify.timeout_s = 5.0  # an answer's; then its process is killed, and the answer wrong
+    c.verify.timeout_s = 5.0  # of processor time; then the process is killed, the answer wrong
 
     c.rl = ConfigDict()
     # reinforce_pp (the game's) | reinforce_pp_baseline | grpo | dr_grpo | rloo: see recipes.
