@@ -24,6 +24,7 @@ LEVEL = {
     "config": 1,
     "judge_keys": 1,
     "rlvr_keys": 1.5,
+    "preference_keys": 1.5,
     "config_check": 2,
     "model": 2,
     "data": 2,
@@ -32,6 +33,7 @@ LEVEL = {
     "training": 3,
     "transcripts": 3,
     "predictions": 3,
+    "collected": 3,
     "evaluations": 4,
     "rows": 3.5,
     "maths_pairs": 4,
@@ -62,7 +64,10 @@ LEVEL = {
     "ordinary": 6,
     "drift": 6,
     "evaluate": 7,
-    "collect": 5,
+    "collecting": 6,
+    "collect": 7,
+    "preferring": 8,
+    "checklist": 7,
     "compare": 6,
     "compare_maths": 6,
     "export": 6,
@@ -81,7 +86,7 @@ CONFIG_ROOMS = {"config", "config_check", "recipes", "runtime"}
 LEAVES = {"console", "interrupts", "report"}  # import no room; only commands import them
 TEXT_ROOMS = {"data", "rewards"}
 NO_JAX = TEXT_ROOMS | {"files", "types"}  # these too: the text rooms import them
-NO_JAX |= {"transcripts", "predictions", "evaluations", "maths_pairs"}  # text alone
+NO_JAX |= {"transcripts", "predictions", "collected", "evaluations", "maths_pairs"}  # text alone
 DEVICE_ROOMS = {"core", "model", "rollout", "training"}
 JAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "clu"}
 NEVER = {"torch", "tensorflow", "tests", "reference", "scripts", "configs", "third_party"}

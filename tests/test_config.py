@@ -40,7 +40,7 @@ def test_every_stage_that_may_be_named_has_a_recipe_and_its_own_keys():
     c = config.default()
     assert {*RECIPES} == {*c.train.steps} == {*c.rl.beta}
     assert {*RECIPES} == {*c.reward.lam, "single", config.RLVR}
-    assert (config.SFT, *RECIPES) == config_check.STAGES
+    assert (config.SFT, *RECIPES, config.DPO) == config_check.STAGES
 
 
 def test_full_size_numbers_are_the_papers():

@@ -1,18 +1,28 @@
 """Every knob, with its meaning, unit and source; ``config_check`` holds the rules.
 
 Tags: [paper] arXiv 2510.08240; [source] the project's reference runs; [ours] nothing says it.
-Stages "stage1", "stage2", "single" and "sft" are of WaltzRL's game, "rlvr" of maths.
+Stages "stage1", "stage2", "single" and "sft" are of WaltzRL's game, "rlvr" and "dpo" of maths.
 """
 
 from __future__ import annotations
 
 from ml_collections import ConfigDict
 
-from waltzjax.types import MATRICES
+from waltzjax.types import COUNTERFACTUAL, MATRICES, PROBE, VARIANCE
 
 EMBEDDED = "embedded"
 SFT = "sft"  # the stage of supervised fine-tuning
 RLVR = "rlvr"  # the stage of RL from verifiable rewards on maths; it stands alone
+DPO = "dpo"  # the stage of preferences; it stands alone
+
+# Regime W's [source; names of the roles ours]: name, persona, temperature, seed, role.
+ARMS = (
+    *((f"wolfram_{i}", "regime_w/wolfram.txt", (2 + i) / 10, 42 + i, VARIANCE) for i in range(4)),
+    *((f"maudlin_{i}", "regime_w/maudlin.txt", (2 + i) / 10, 100 + i, VARIANCE) for i in range(4)),
+    ("wolfram_standard", "regime_w/standard.txt", 0.2, 1000, PROBE),
+    ("wolfram_rephrase", "regime_w/rephrase.txt", 0.2, 1001, PROBE),
+    ("maudlin_cf1", "regime_w/counterfactual.txt", 0.2, 2000, COUNTERFACTUAL),
+)
 
 
 def default() -> ConfigDict:
@@ -49,12 +59,12 @@ def default() -> ConfigDict:
     c.prompts.conversation = ""
     c.prompts.feedback = ""
     c.prompts.template = ""  # oracle: advice on unsafe answers, a line ---, on over-refusals
-    c.prompts.maths = ""  # what the policy of "rlvr" is shown: system prompt, ---, {problem}
+    c.prompts.maths = ""  # what the policy of maths is shown: system prompt, ---, {problem}
 
     c.data = ConfigDict()
     c.data.directory = "data/waltz"  # train.jsonl, validation.jsonl, manifest.json
 
-    # Of "rlvr": JSON Lines with `problem` or `question`, and `answer`; "embedded" are word problems
+    # Of maths: JSON Lines with `problem` or `question`, and `answer`; "embedded" are word problems
     # made from nothing. A single problem is repeated to the batch.
     c.problems = ConfigDict()
     c.problems.train = "data/one_shot/pi1.jsonl"
@@ -155,6 +165,39 @@ def default() -> ConfigDict:
     c.sft.microbatches = 2  # of at least a row a device
     c.sft.epochs = 2
     c.sft.lr = 1e-5
+
+    c.collect = ConfigDict()  # waltzjax.collect: answers of several arms to each question
+    c.collect.questions = 500  # of problems.train, drawn at random [source]; 0: all
+    # (name, persona, temperature, seed, role) each; a persona is a file as prompts.maths is, roles
+    # are variance, probe and counterfactual.
+    c.collect.arms = ARMS
+
+    c.pairs = ConfigDict()  # preferences made of what was collected
+    # Of a question at most; a type's place is given to its answers in turn [ours].
+    c.pairs.correctness_per_question = 8
+    c.pairs.coherence_per_question = 8
+    c.pairs.least_difference = 0.01  # of two correct answers' rewards; more is a pair [source]
+    # Share of "correctness" [source: 0.7 to 0.8]: of the type that has more, some are left out; 0:
+    # all stay.
+    c.pairs.correctness_share = 0.75
+    c.pairs.most = 5000  # in all [source]; 0: any number
+
+    c.dpo = ConfigDict()  # stage "dpo": the policy learns from preferences (arXiv 2305.18290)
+    c.dpo.data = "runs/regime_w_collect/pairs.jsonl"  # question, chosen, rejected
+    # sigmoid | robust | ipo | ipo_sum | hinge | apo_zero | sigmoid_norm: see core.preference
+    c.dpo.loss = "sigmoid"
+    c.dpo.beta = 0.1  # [ours]
+    c.dpo.label_smoothing = 0.0  # sigmoid (cDPO), robust: how many of the pairs are the wrong way
+    c.dpo.margin = 0.0  # sigmoid_norm: nats that chosen answers must lead by (SimPO's gamma)
+    c.dpo.sft_weight = 0.0  # of the chosen answers' negative log-likelihood, nats a token
+    # What log-probabilities are compared with: cached, those of the policy at the beginning,
+    # computed once | live, the same, computed at every step | none.
+    c.dpo.reference = "cached"
+    c.dpo.max_tokens = 1024  # of a question as the policy is shown it and an answer; more: an error
+    c.dpo.batch = 32  # pairs an update [source: 8 devices, 2 each, accumulated twice]
+    c.dpo.microbatches = 2  # [source]
+    c.dpo.epochs = 3  # [source]
+    c.dpo.lr = 5e-5  # [source]
 
     c.optim = ConfigDict()
     c.optim.lr = ConfigDict({"conversation": 5e-7, "feedback": 5e-7, "policy": 1e-6})  # [source]

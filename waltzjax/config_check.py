@@ -8,12 +8,21 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from waltzjax.config import EMBEDDED, RLVR, SFT, default
+from waltzjax.config import DPO, EMBEDDED, RLVR, SFT, default
 from waltzjax.judge_keys import USED, broken_judge_rules
-from waltzjax.rlvr_keys import ALGORITHMS, OF_RLVR, broken_rlvr_rules
+from waltzjax.preference_keys import broken_preference_rules
+from waltzjax.rlvr_keys import (
+    ALGORITHMS,
+    OF_MATHS,
+    OF_RLVR,
+    broken_maths_rules,
+    broken_rlvr_rules,
+)
 from waltzjax.types import MATRICES
 
-STAGES = (SFT, "stage1", "stage2", "single", RLVR)  # in the order they run; the last one alone
+# In the order they run; the last two each alone.
+STAGES = (SFT, "stage1", "stage2", "single", RLVR, DPO)
+ALONE = (RLVR, DPO)
 # Errors of the KL are cut at 0.2 of the target: 1 - 5 * 0.2 is no coefficient any more.
 MAX_GAIN, GAIN_REASON = 5.0, "one step could take the coefficient to 0 or below"
 MIN_VOCABULARY = 300  # every byte, and the control tokens
@@ -49,7 +58,7 @@ def _adaptive_problems(c: ConfigDict) -> Iterator[str]:
     if not c.rl.kl_target:
         return
     for stage in c.stages:
-        if stage != SFT and not c.rl.beta[stage]:
+        if stage not in (SFT, DPO) and not c.rl.beta[stage]:
             yield (
                 f"config.rl.beta.{stage}: got 0; it is multiplied step by step to follow "
                 f"config.rl.kl_target = {c.rl.kl_target}, and would stay 0"
@@ -96,18 +105,22 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         yield f"config.stages: got {tuple(c.stages)}, allowed are some of {STAGES}, once each"
     elif tuple(c.stages) != tuple(s for s in STAGES if s in c.stages):
         yield f"config.stages: got {tuple(c.stages)}; they run in the order {STAGES}"
-    elif RLVR in c.stages and len(c.stages) > 1:
-        yield f"config.stages: got {tuple(c.stages)}; {RLVR!r} stands alone"
-    elif RLVR in c.stages:
-        yield from broken_rlvr_rules(c)
+    elif {*c.stages} & {*ALONE} and len(c.stages) > 1:
+        yield f"config.stages: got {tuple(c.stages)}; each of {ALONE} stands alone"
     else:
         usual = default()
-        for path in OF_RLVR:
-            if _get(c, path) != (value := _get(usual, path)):
-                yield (
-                    f"config.{path}: got {_get(c, path)!r}, allowed is {value!r} but for the "
-                    f"stage {RLVR!r}"
-                )
+        for paths, stages in ((OF_RLVR, (RLVR,)), (OF_MATHS, ALONE)):
+            for path in () if c.stages[0] in stages else paths:
+                if _get(c, path) != (value := _get(usual, path)):
+                    yield (
+                        f"config.{path}: got {_get(c, path)!r}, allowed is {value!r} but for the "
+                        f"stage {' or '.join(map(repr, stages))}"
+                    )
+    if {*c.stages} & {*ALONE}:
+        yield from broken_maths_rules(c)
+    if RLVR in c.stages:
+        yield from broken_rlvr_rules(c)
+    yield from broken_preference_rules(c)
     for path, allowed in (
         ("rl.algorithm", ALGORITHMS),
         ("reward.order", ("sum", "normalise")),
@@ -127,6 +140,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
     ):
         yield from one_of(path, allowed)
     for path in (
+        "dpo.max_tokens", "dpo.batch", "dpo.microbatches", "dpo.epochs",
         "rollout.batch", "rollout.max_new_tokens", "rollout.length_multiple", "rl.microbatches",
         "rl.updates_per_rollout", "train.epochs", "judge.max_tokens", "judge.concurrency",
         "sft.length", "sft.batch", "sft.microbatches", "sft.epochs",
@@ -150,13 +164,15 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         "reward.signals.verify", "reward.signals.format", "reward.signals.reflect",
         "reward.signals.overlong", "reward.overlong_buffer",
         "reward.lam.stage1", "reward.lam.stage2", "train.steps.stage1", "train.steps.stage2",
+        "collect.questions", "pairs.correctness_per_question", "pairs.coherence_per_question",
+        "pairs.least_difference", "pairs.most", "dpo.margin", "dpo.sft_weight",
         "train.validate_every", "embedded.data_seed", "embedded_maths.data_seed",
     ):  # fmt: skip
         yield from at_least(path, 0)
     for path in ("rollout.cache_tokens", "rl.reward_clip",
                  "optim.grad_clip", "optim.eps",
                  "optim.lr.conversation", "optim.lr.feedback", "optim.lr.policy", "embedded.lr",
-                 "verify.timeout_s",
+                 "verify.timeout_s", "dpo.beta", "dpo.lr",
                  "lora.alpha", "judge.timeout_s", "sft.lr", "embedded.card_loss",
                  "embedded.card_lr",
                  "embedded.init_scale", "embedded_maths.lr", "embedded_maths.card_loss",
@@ -207,7 +223,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         yield from _broken_embedded_rules(c, "embedded")
         yield from _broken_embedded_rules(c, "embedded_maths")
         new_tokens = c.rollout.max_new_tokens
-        if RLVR not in c.stages and c.embedded.max_positions <= 2 * new_tokens:
+        if not {*c.stages} & {*ALONE} and c.embedded.max_positions <= 2 * new_tokens:
             yield (
                 f"config.embedded.max_positions: got {c.embedded.max_positions}, must exceed an "
                 f"answer and a review of config.rollout.max_new_tokens = {new_tokens} each"

@@ -1,4 +1,4 @@
-"""The rules of the stage "rlvr", and the keys that are its own."""
+"""The rules of the stages of maths, and the keys that are their own."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import Any
 from waltzjax.config import EMBEDDED
 
 ALGORITHMS = ("reinforce_pp", "reinforce_pp_baseline", "grpo", "dr_grpo", "rloo")
-# What the game's stages have no use for.
-OF_RLVR = (
-    "rollout.group", "reward.order", "rl.algorithm", "rl.refills", "eval.samples",
-    "train.validate_first",
-)  # fmt: skip
+# What the other stages have no use for; and what the game's have none for.
+OF_RLVR = ("rollout.group", "reward.order", "rl.algorithm", "rl.refills")
+OF_MATHS = ("eval.samples", "train.validate_first")
 
 
 def broken_rlvr_rules(c: Any) -> Iterator[str]:
@@ -23,12 +21,6 @@ def broken_rlvr_rules(c: Any) -> Iterator[str]:
             f"config.rl.token_budget: got {c.rl.token_budget}, allowed are 0 and >= "
             f"config.problems.max_tokens + config.rollout.max_new_tokens = {longest}: a text is "
             "not cut in two"
-        )
-    positions = c.embedded_maths.max_positions
-    if c.model.base == EMBEDDED and positions < longest:
-        yield (
-            f"config.embedded_maths.max_positions: got {positions}, allowed is >= "
-            f"config.problems.max_tokens + config.rollout.max_new_tokens = {longest}"
         )
     if c.rollout.group < 2 and c.rl.algorithm != "reinforce_pp":
         yield (
@@ -44,6 +36,17 @@ def broken_rlvr_rules(c: Any) -> Iterator[str]:
         )
     if c.reward.signals.overlong and not c.reward.overlong_buffer:
         yield ("config.reward.overlong_buffer: got 0, config.reward.signals.overlong needs >= 1")
+
+
+def broken_maths_rules(c: Any) -> Iterator[str]:
+    """What is wrong with ``c``, a config of "rlvr" or "dpo"."""
+    longest = c.problems.max_tokens + c.rollout.max_new_tokens
+    positions = c.embedded_maths.max_positions
+    if c.model.base == EMBEDDED and positions < longest:
+        yield (
+            f"config.embedded_maths.max_positions: got {positions}, allowed is >= "
+            f"config.problems.max_tokens + config.rollout.max_new_tokens = {longest}"
+        )
     if c.eval.samples > 1 and not c.eval.temperature:
         yield (
             f"config.eval.samples: got {c.eval.samples}, allowed is 1 where config.eval.temperature"

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 CONVERSATION = "conversation"
 FEEDBACK = "feedback"
 POLICY = "policy"
+VARIANCE, PROBE, COUNTERFACTUAL = "variance", "probe", "counterfactual"  # what an arm is for
+CORRECTNESS, COHERENCE = "correctness", "coherence"  # why an answer is preferred to another
 MATRICES = ("q", "k", "v", "o", "gate", "up", "down")  # of a layer; what adapters may stand beside
 
 
@@ -131,6 +133,63 @@ class Group:
     attempts: tuple[Attempt, ...]
 
 
+class Arm(NamedTuple):
+    """One way to ask every question.
+
+    persona: the file of prompts that the model is shown the question by.
+    seed: with the question it decides what is drawn, whatever else is asked.
+    role: VARIANCE: one answer of several; PROBE: what the others are compared with, PROBE arms with
+    COUNTERFACTUAL ones first of all.
+    """
+
+    name: str
+    persona: str
+    temperature: float
+    seed: int
+    role: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Trajectory:
+    """What one arm said to a question. ``answer``: the final answer it names, None: none that could
+    be read; ``logprob``: of all its tokens, nats, of the distribution they were drawn from."""
+
+    arm: str
+    role: str
+    text: str
+    answer: str | None
+    correct: bool
+    tokens: int
+    logprob: float
+    finish_reason: str  # "stop" | "length"
+
+
+@dataclasses.dataclass(frozen=True)
+class Collected:
+    """A question, and what every arm said to it, in the arms' order."""
+
+    problem: Problem
+    trajectories: tuple[Trajectory, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Preference:
+    """Two answers to a question, of which the first is the better one.
+
+    The question is as a dataset has it, without any arm's prompt. Rewards and arms are for people:
+    training does not read them.
+    """
+
+    question: str
+    chosen: str
+    rejected: str
+    pair_type: str  # CORRECTNESS | COHERENCE, or a name of yours
+    chosen_reward: float | None = None
+    rejected_reward: float | None = None
+    chosen_arm: str = ""
+    rejected_arm: str = ""
+
+
 @dataclasses.dataclass(frozen=True)
 class Sample:
     """One single-agent row: everything after ``prompt_ids`` is trained, with one scalar reward."""
@@ -168,6 +227,24 @@ class PolicyBatch(NamedTuple):
     start_BT: Any = None
     # float32, nats, of the policy that is being updated: there for losses alone, with a gradient.
     entropy_BT: Any = None
+
+
+class PairBatch(NamedTuple):
+    """Pairs of an update on preferences: row 2n is the chosen answer of pair n, row 2n + 1 the
+    rejected one, so that a pair is never split across microbatches or devices. What a forward pass
+    needs is named as in ``PolicyBatch``; ``action_BT`` are the tokens of the answers.
+    """
+
+    token_BT: Any  # int32
+    length_B: Any  # int32, tokens that are not padding
+    action_BT: Any  # bool
+    # float32: of the chosen answers' tokens, summing to 1 over the whole update; else 0.
+    weight_BT: Any
+    pair_B: Any  # float32: of each pair, on both of its rows, 1 / pairs of the whole update; or 0
+    ref_logp_B: Any  # float32, nats, of the whole answer under the reference; 0: there is none
+    reach_BT: Any = None  # None: nothing was drawn here
+    start_BT: Any = None  # None: one text a row
+    entropy_BT: Any = None  # float32, nats, of the policy that is being updated
 
 
 class AgentState(NamedTuple):
