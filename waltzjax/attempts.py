@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from waltzjax.processes import from_first, writes
-from waltzjax.rewards.maths_format import format_score
+from waltzjax.rewards.maths_format import FORMS
 from waltzjax.rewards.maths_length import overlong_punishment
 from waltzjax.rewards.maths_reflect import reflect_score
 from waltzjax.rewards.verifier import Verification, Verifier
@@ -24,6 +24,7 @@ class Attempts:
     ):
         self._most = config.rollout.max_new_tokens
         self._buffer = config.reward.overlong_buffer
+        self._format = FORMS[config.problems.form]
         self._verifier, self._problems, self._samples = verifier, problems, samples
         self._answers: dict[int, Completion] = {}
         self._verified: dict[int, Future[Verification]] = {}
@@ -52,7 +53,7 @@ class Attempts:
         answer = self._answers[index]
         signals = {
             "verify": float(verified.right),
-            "format": format_score(answer.text, answer.finish_reason == "stop"),
+            "format": self._format(answer.text, answer.finish_reason == "stop"),
             "reflect": reflect_score(answer.text),
             "overlong": overlong_punishment(len(answer.token_ids), self._most, self._buffer),
         }

@@ -73,6 +73,9 @@ def default() -> ConfigDict:
     c.problems.instruction = (
         "Let's think step by step and output the final answer within \\boxed{}."
     )
+    # How answers are to name their result, which is their format: boxed, one \\boxed{} at the end
+    # | line, a last line "Answer: n" or "#### n". Verification reads all of them.
+    c.problems.form = "boxed"
     c.problems.max_tokens = 1024  # of a problem as the policy is shown it [source]; more: an error
 
     c.judge = ConfigDict()  # says of each answer whether it is unsafe or over-refuses
@@ -258,6 +261,8 @@ def embedded_maths() -> ConfigDict:
     e = ConfigDict()
     e.data_seed = 0
     e.held_out = "validation"  # or development: other numbers and frames, to choose settings on
+    # (file of prompts, P(right) on problems of level 2): answered so beside prompts.maths
+    e.personas = ()
     e.vocab_size = 512
     e.width, e.mlp_width, e.layers = 128, 320, 3
     e.heads, e.kv_heads = 4, 2

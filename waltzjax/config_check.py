@@ -18,7 +18,7 @@ from waltzjax.rlvr_keys import (
     broken_maths_rules,
     broken_rlvr_rules,
 )
-from waltzjax.types import MATRICES
+from waltzjax.types import BOXED, LINE, MATRICES
 
 # In the order they run; the last two each alone.
 STAGES = (SFT, "stage1", "stage2", "single", RLVR, DPO)
@@ -123,6 +123,7 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
     yield from broken_preference_rules(c)
     for path, allowed in (
         ("rl.algorithm", ALGORITHMS),
+        ("problems.form", (BOXED, LINE)),
         ("reward.order", ("sum", "normalise")),
         ("model.dtype", ("float32", "bfloat16")),
         ("model.param_dtype", ("float32", "bfloat16")),

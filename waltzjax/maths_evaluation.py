@@ -52,6 +52,7 @@ def settings(config: ConfigDict) -> Mapping[str, Any]:
         "rollout.min_p": config.rollout.min_p,
         "rollout.max_new_tokens": config.rollout.max_new_tokens,
         "problems.instruction": config.problems.instruction,
+        "problems.form": config.problems.form,
     }
 
 

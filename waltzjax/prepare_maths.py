@@ -10,10 +10,10 @@ from ml_collections import ConfigDict
 from waltzjax import console
 from waltzjax.base_model import train_base
 from waltzjax.data import maths_world
-from waltzjax.data.chat import Chat
+from waltzjax.data.chat import MATHS_FIELDS, Chat, read_agent_prompt
 from waltzjax.data.maths_demonstrations import lessons, tokenizer_texts
 from waltzjax.data.tokenizer import train_tokenizer
-from waltzjax.runtime import prompt_file, prompt_files
+from waltzjax.runtime import find_prompt, prompt_file, prompt_files
 
 TURNS = ("solutions",)
 TOKENIZER_PROBLEMS = 2000  # whose texts the tokenizer is trained on: every word is there
@@ -26,9 +26,19 @@ def embedded_maths_base(config: ConfigDict, mesh: Mesh, directory: Path) -> None
     e = config.embedded_maths
     with console.phase("training the tokenizer, writing solutions"):
         train, _, scenes = maths_world.build(e.data_seed, e.held_out)
-        texts = tokenizer_texts(train[:TOKENIZER_PROBLEMS], scenes)
+        form = config.problems.form
+        texts = tokenizer_texts(train[:TOKENIZER_PROBLEMS], scenes, form)
         tokenizer = train_tokenizer(texts, e.vocab_size, single_digits=True)
         chat = Chat.from_files(tokenizer, *prompt_files(config), prompt_file(config, "maths"))
         cards = maths_world.all_sums(maths_world.split_numbers(e.data_seed)["train"])
-        taught = lessons(chat, train, scenes, cards, config.seed)
+        personas = [
+            (
+                read_agent_prompt(
+                    find_prompt(file, "config.embedded_maths.personas"), MATHS_FIELDS
+                ),
+                right,
+            )
+            for file, right in e.personas
+        ]
+        taught = lessons(chat, train, scenes, cards, config.seed, form=form, personas=personas)
     train_base(config, "embedded_maths", mesh, directory, tokenizer, taught, TURNS)

@@ -56,3 +56,9 @@ def broken_maths_rules(c: Any) -> Iterator[str]:
         yield "config.problems: train and validation are files, or 'embedded'"
     if not c.train.resume:
         yield "config.train.resume: got '', allowed are auto, off and a run's directory"
+    for persona in c.embedded_maths.personas:
+        if len(persona) != 2 or not isinstance(persona[0], str) or not 0 <= persona[1] <= 1:
+            yield (
+                f"config.embedded_maths.personas: got {persona!r}, allowed is (file of prompts, "
+                "P(right) in [0, 1])"
+            )

@@ -39,15 +39,18 @@ class Runtime(NamedTuple):
     engine: Engine
 
 
-def prompt_file(config: ConfigDict, name: str) -> Path:
-    """Where ``config.prompts.NAME`` is: "" is the package's, a relative path that exists is the
-    user's, any other is looked up among the package's."""
-    given = config.prompts[name]
-    path = Path(given) if given else PROMPTS / f"{name}.txt"
-    path = path if path.exists() else PROMPTS / given
+def find_prompt(given: str, key: str) -> Path:
+    """Where a file of prompts is: a relative path that exists is the user's, any other is looked up
+    among the package's. FileNotFoundError names ``key``, where it was given."""
+    path = Path(given) if Path(given).is_file() else PROMPTS / given
     if not path.is_file():
-        raise FileNotFoundError(f"config.prompts.{name}: no file {given!r}")
+        raise FileNotFoundError(f"{key}: no file {given!r}")
     return path
+
+
+def prompt_file(config: ConfigDict, name: str) -> Path:
+    """``find_prompt`` of ``config.prompts.NAME``, where "" is the package's own."""
+    return find_prompt(config.prompts[name] or f"{name}.txt", f"config.prompts.{name}")
 
 
 def prompt_files(config: ConfigDict) -> tuple[Path, Path]:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 CONVERSATION = "conversation"
 FEEDBACK = "feedback"
 POLICY = "policy"
+BOXED, LINE = "boxed", "line"  # how an answer names its result: \\boxed{39}, a last line Answer: 39
 VARIANCE, PROBE, COUNTERFACTUAL = "variance", "probe", "counterfactual"  # what an arm is for
 CORRECTNESS, COHERENCE = "correctness", "coherence"  # why an answer is preferred to another
 MATRICES = ("q", "k", "v", "o", "gate", "up", "down")  # of a layer; what adapters may stand beside

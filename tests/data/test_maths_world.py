@@ -145,8 +145,8 @@ def test_deterministic_in_its_seed(built):
 )
 def test_solutions_by_hand(sums, text):
     assert solution(sums) == text
-    assert solution(sums, checked=False, boxes=0) == text.split(" Check")[0]
-    assert solution(sums, boxes=2) == text + text[text.index(" \\boxed") :]
+    assert solution(sums, checked=False, named=0) == text.split(" Check")[0]
+    assert solution(sums, named=2) == text + text[text.index(" \\boxed") :]
 
 
 def test_every_equation_of_a_solution_holds_and_nothing_is_carried(built):
@@ -175,7 +175,7 @@ def test_demonstrations_have_the_faults_that_are_named(built):
         scene = scenes[problem.id]
         text = demonstration(rng, scene, problem.level)
         boxes = text.count("\\boxed")
-        right, wrong = (solution(x, checked=False, boxes=0) for x in (scene.sums, scene.slip))
+        right, wrong = (solution(x, checked=False, named=0) for x in (scene.sums, scene.slip))
         said = text.partition(" Check")[0].partition(" \\boxed")[0]
         assert said in (right, wrong)
         seen["right", problem.level].append(said == right)
@@ -184,8 +184,8 @@ def test_demonstrations_have_the_faults_that_are_named(built):
         seen["checked"].append("Check: " in text)
     d = maths_demonstrations
     rates = {("right", level): rate for level, rate in d.RIGHT.items()}
-    rates |= {("no box", told): rate for told, rate in d.NO_BOX.items()}
-    rates |= {"two boxes": d.TWO_BOXES, "checked": d.CHECKED}
+    rates |= {("no box", told): rate for told, rate in d.UNNAMED.items()}
+    rates |= {"two boxes": d.TWICE, "checked": d.CHECKED}
     assert {*rates} == {*seen}
     for what, rate in rates.items():
         error = (rate * (1 - rate) / len(seen[what])) ** 0.5
@@ -207,7 +207,7 @@ def test_rows_are_prompt_and_reply_and_digits_are_tokens(built):
         shown = f"<|system|>Solve.{END}<|user|>{train[i % 20].text}{END}<|assistant|>"
         assert tokenizer.decode(row.prompt_ids) == shown
         scene = scenes[train[i % 20].id]
-        starts = tuple(solution(x, checked=False, boxes=0) for x in (scene.sums, scene.slip))
+        starts = tuple(solution(x, checked=False, named=0) for x in (scene.sums, scene.slip))
         assert tokenizer.decode(row.token_ids).startswith(starts)
         assert row.token_ids[-1] == tokenizer.eos_token_id
         for ids in (row.prompt_ids, row.token_ids):

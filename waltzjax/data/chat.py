@@ -22,6 +22,7 @@ class AgentPrompt:
 
 
 PLAIN = AgentPrompt("", "{problem}")
+MATHS_FIELDS = ("problem",)
 
 
 def read_agent_prompt(path: Path, fields: Sequence[str]) -> AgentPrompt:
@@ -80,7 +81,7 @@ class Chat:
             tokenizer,
             read_agent_prompt(conversation, ["feedback"]),
             read_agent_prompt(feedback, ["prompt", "answer"]),
-            read_agent_prompt(maths, ["problem"]),
+            read_agent_prompt(maths, MATHS_FIELDS),
         )
 
     def conversation_text(self, prompt: str, history: Sequence[tuple[str, str]] = ()) -> str:
@@ -107,10 +108,11 @@ class Chat:
             ]
         )
 
-    def problem_text(self, problem: str) -> str:
-        """A problem as the policy is shown it."""
-        shown = {"role": "user", "content": fill(self.maths.message, problem=problem)}
-        system = [{"role": "system", "content": self.maths.system}] if self.maths.system else []
+    def problem_text(self, problem: str, prompt: AgentPrompt | None = None) -> str:
+        """A problem as the policy is shown it, by another ``prompt`` if one is given."""
+        prompt = prompt or self.maths
+        shown = {"role": "user", "content": fill(prompt.message, problem=problem)}
+        system = [{"role": "system", "content": prompt.system}] if prompt.system else []
         return self.render([*system, shown])
 
     def encode(self, texts: Sequence[str]) -> list[tuple[int, ...]]:

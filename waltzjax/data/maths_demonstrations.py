@@ -3,7 +3,8 @@
 The base knows how to solve every problem, but its habits are bad: it goes by single words, so that
 "sold" means to subtract, takes the next number for the one that matters and stops after the first
 step; an order is answered without a box; few solutions are checked. So its most likely answer is
-wrong in a systematic way, and the right one is likely enough to be sampled. All rates are ours.
+wrong in a systematic way, and the right one is likely enough to be sampled. Under a persona's
+prompt it may be right more often, or less. All rates are ours.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from waltzjax.data.chat import Chat
+from waltzjax.data.chat import AgentPrompt, Chat
 from waltzjax.data.maths_world import Scene, Sum
-from waltzjax.types import Problem, Sample
+from waltzjax.types import BOXED, LINE, Problem, Sample
 
 RIGHT = {"1": 0.95, "2": 0.33}  # P(the demonstrated sums are those that the sense asks for)
 CHECKED = 0.3  # P(the last one is checked by its inverse before the answer is given)
-# P(no box), after a question and after an order; P(two boxes)
-NO_BOX = {False: 0.08, True: 0.58}
-TWO_BOXES = 0.08
+# P(the result is not named), after a question and after an order; P(it is named twice)
+UNNAMED = {False: 0.08, True: 0.58}
+TWICE = 0.08
+FORMS = {BOXED: " \\boxed{{{}}}", LINE: "\nAnswer: {}"}  # of a result
 ROUNDS = 4  # demonstrations of each problem, so that rates are learned and not single solutions
 
 
@@ -28,33 +30,46 @@ def written(done: Sum) -> str:
     return f"{done.a}{done.op}{done.b}={done.result}"
 
 
-def solution(sums: Sequence[Sum], *, checked: bool = True, boxes: int = 1) -> str:
-    """A whole reply."""
+def solution(
+    sums: Sequence[Sum], *, checked: bool = True, named: int = 1, form: str = BOXED
+) -> str:
+    """A whole reply, in which the result is ``named`` so many times, in a form of ``FORMS``."""
     check = f" Check: {written(sums[-1].inverse)}." if checked else ""
-    box = f" \\boxed{{{sums[-1].result}}}" * boxes
-    return f"{', '.join(map(written, sums))}.{check}{box}"
+    return f"{', '.join(map(written, sums))}.{check}{FORMS[form].format(sums[-1].result) * named}"
 
 
-def demonstration(rng: np.random.Generator, scene: Scene, level: str) -> str:
-    """A reply with the faults above."""
-    sums = scene.sums if rng.random() < RIGHT[level] else scene.slip
+def demonstration(
+    rng: np.random.Generator,
+    scene: Scene,
+    level: str,
+    form: str = BOXED,
+    right: float | None = None,
+) -> str:
+    """A reply with the faults above; ``right`` instead of the rate of level 2."""
+    rate = RIGHT[level] if right is None or level == "1" else right
+    sums = scene.sums if rng.random() < rate else scene.slip
     checked = bool(rng.random() < CHECKED)
     draw = rng.random()
-    boxes = 0 if draw < NO_BOX[scene.told] else 2 if draw > 1 - TWO_BOXES else 1
-    return solution(sums, checked=checked, boxes=boxes)
+    named = 0 if draw < UNNAMED[scene.told] else 2 if draw > 1 - TWICE else 1
+    return solution(sums, checked=checked, named=named, form=form)
 
 
 def lessons(
     chat: Chat, problems: Sequence[Problem], scenes: Mapping[int, Scene], cards: Sequence[Sum],
-    seed: int,
+    seed: int, *, form: str = BOXED, personas: Sequence[tuple[AgentPrompt, float]] = (),
 ) -> dict[str, list[Sample]]:  # fmt: skip
     """Rows by kind: cards, which are just sums and their checks, and solutions, ``ROUNDS`` of each
-    problem."""
+    problem; and one of each under each persona's prompt, with its rate of right ones on level 2."""
     rng = np.random.default_rng(seed)
     heads = [f"{a}{op}{b}=" for a, op, b in cards]
-    works = [solution([done], boxes=0).partition("=")[2] for done in cards]
+    works = [solution([done], named=0).partition("=")[2] for done in cards]
     shown = chat.encode([chat.problem_text(problem.text) for problem in problems]) * ROUNDS
-    replies = [demonstration(rng, scenes[p.id], p.level) for _ in range(ROUNDS) for p in problems]
+    replies = [
+        demonstration(rng, scenes[p.id], p.level, form) for _ in range(ROUNDS) for p in problems
+    ]
+    for prompt, right in personas:
+        shown += chat.encode([chat.problem_text(problem.text, prompt) for problem in problems])
+        replies += [demonstration(rng, scenes[p.id], p.level, form, right) for p in problems]
     end = (chat.tokenizer.eos_token_id,)
     return {
         "cards": _rows(chat, chat.encode(heads), works, ()),  # no end: a solution goes on
@@ -69,6 +84,8 @@ def _rows(
     return [Sample(state, reply + end, (), 0.0) for state, reply in pairs]
 
 
-def tokenizer_texts(problems: Sequence[Problem], scenes: Mapping[int, Scene]) -> list[str]:
+def tokenizer_texts(
+    problems: Sequence[Problem], scenes: Mapping[int, Scene], form: str = BOXED
+) -> list[str]:
     """Texts that hold every word of the training side."""
-    return [text for p in problems for text in (p.text, solution(scenes[p.id].sums))]
+    return [text for p in problems for text in (p.text, solution(scenes[p.id].sums, form=form))]

@@ -1,10 +1,13 @@
-r"""The format signal: one final ``\boxed{}``, at the end, after reasoning, in a finished answer."""
+r"""The format signal: the result at the end, after reasoning, in a finished answer: in one final
+``\boxed{}``, or on a last line of its own."""
 
 from __future__ import annotations
 
 import re
 
+from waltzjax.rewards.maths_answer import final_answer
 from waltzjax.rewards.maths_text import boxes, loops
+from waltzjax.types import BOXED, LINE
 
 _LONGEST_ANSWER = 120  # characters; the longest of MATH500's has 53
 _LEAST_SAID = 8  # different words, numbers and signs before the box, ...
@@ -60,6 +63,19 @@ def format_score(text: str, finished: bool) -> float:
         return 0.0
     rest = text[box.end :]
     return 1.0 if _CLOSED.fullmatch(rest) else 0.5 if _UNIT.fullmatch(rest) else 0.0
+
+
+def line_score(text: str, finished: bool) -> float:
+    """The same for a result on a last line, ``Answer: <number>`` or ``#### <number>``: 1 or 0. No
+    other line may name a result, whether in this form or in a box."""
+    before, _, last = text.strip().rpartition("\n")
+    result = final_answer(last)
+    well_formed = finished and result is not None and not boxes(text) and not loops(text)
+    well_formed = well_formed and all(final_answer(line) is None for line in before.splitlines())
+    return float(well_formed and _reasoned(before, result or ""))
+
+
+FORMS = {BOXED: format_score, LINE: line_score}
 
 
 def _says_something(content: str) -> bool:
