@@ -14,6 +14,7 @@ EMBEDDED = "embedded"
 SFT = "sft"  # the stage of supervised fine-tuning
 RLVR = "rlvr"  # the stage of RL from verifiable rewards on maths; it stands alone
 DPO = "dpo"  # the stage of preferences; it stands alone
+ALONE = (RLVR, DPO)  # stages of maths
 
 # Regime W's [source; names of the roles ours]: name, persona, temperature, seed, role.
 ARMS = (

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from waltzjax.config import DPO, EMBEDDED, RLVR, SFT, default
+from waltzjax.config import ALONE, DPO, EMBEDDED, RLVR, SFT, default
 from waltzjax.judge_keys import USED, broken_judge_rules
 from waltzjax.preference_keys import broken_preference_rules
 from waltzjax.rlvr_keys import (
@@ -22,7 +22,7 @@ from waltzjax.types import BOXED, LINE, MATRICES
 
 # In the order they run; the last two each alone.
 STAGES = (SFT, "stage1", "stage2", "single", RLVR, DPO)
-ALONE = (RLVR, DPO)
+
 # Errors of the KL are cut at 0.2 of the target: 1 - 5 * 0.2 is no coefficient any more.
 MAX_GAIN, GAIN_REASON = 5.0, "one step could take the coefficient to 0 or below"
 MIN_VOCABULARY = 300  # every byte, and the control tokens

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from waltzjax.config import SFT
+from waltzjax.config import DPO, SFT
 from waltzjax.data.batching import bucket
 from waltzjax.data.policy_packing import microbatch_bucket
 from waltzjax.model.architecture import ModelConfig
@@ -125,6 +125,10 @@ class Work(NamedTuple):
 def update_shape(config: ConfigDict, mesh: Mesh, prompt_tokens: int) -> tuple[int, int, int]:
     """(microbatches, rows of each, tokens of a row) of the last stage's update."""
     roll, sft, groups = config.rollout, config.stages[-1] == SFT, row_groups(mesh)
+    if config.stages[-1] == DPO:
+        d = config.dpo
+        pairs = bucket(d.batch, d.microbatches * groups) // d.microbatches
+        return d.microbatches, 2 * pairs, bucket(d.max_tokens, roll.length_multiple)
     of, batch = (config.sft, config.sft.batch) if sft else (config.rl, roll.batch * roll.group)
     longest, budget = prompt_tokens + roll.max_new_tokens, config.rl.token_budget
     if budget and not sft:
@@ -155,7 +159,7 @@ def step_work(
                 yield Work(role, name, count * flops / tensor, count * read / tensor)
 
     kernel = choose_kernel(config.model.attention, "gpu", cfg.dtype, cfg.head_dim)
-    packed = stage == SFT or config.rl.token_budget > 0
+    packed = stage == SFT or (stage != DPO and config.rl.token_budget > 0)
     square = packed or kernel == "xla"
     microbatches, rows, tokens = update_shape(config, mesh, prompt_tokens)
     each = microbatches * rows * tokens / mesh.size  # tokens of a device
@@ -167,12 +171,14 @@ def step_work(
     whole = layer_weights(cfg) + tables * head_weights(cfg)
     trained = (adapter or whole) / (mesh.shape["fsdp"] * tensor)
     for role in trains:
-        updates = 1
-        if stage != SFT:
-            updates = config.rl.updates_per_rollout
+        updates, models = 1, 0.0  # whose log-probs a step computes besides its update
+        if stage == DPO:  # the reference's, all along or once for all epochs
+            models = {"live": 1, "cached": 1 / config.dpo.epochs, "none": 0}[config.dpo.reference]
+        elif stage != SFT:
+            updates, models = config.rl.updates_per_rollout, 2  # the policy's, the reference's
+        if models:
             forward = each * forward_flops(cfg, tokens, adapter, square=square)
-            # Of the policy and of the reference.
-            yield Work(role, "log-probs", 2 * forward, 2 * microbatches * weights)
+            yield Work(role, "log-probs", models * forward, models * microbatches * weights)
         # Weights are read forward, backward and to compute anew. In float32: each microbatch reads
         # and writes the gradient; AdamW reads it, the weight and two moments, and writes three.
         passes = 3 if cfg.remat == "full" else 2

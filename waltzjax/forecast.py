@@ -15,8 +15,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from waltzjax import cost
-from waltzjax.config import SFT
+from waltzjax.config import DPO, SFT
 from waltzjax.data.source import steps_per_run
+from waltzjax.dpo import dpo_steps
 from waltzjax.iteration import stage_steps
 from waltzjax.model.architecture import ModelConfig
 
@@ -75,7 +76,7 @@ def predict(
     config: ConfigDict, cfg: ModelConfig, mesh: Mesh, prompt_tokens: int, device: Device = H100,
     prompts: int = PROMPTS,
 ) -> Forecast:  # fmt: skip
-    """Of the last stage of ``config``; ``prompts``: how many it trains on, or chats."""
+    """Of the last stage of ``config``; ``prompts``: how many it trains on, or chats, or pairs."""
     peak = device.peak_tflops or H100_TFLOPS[jnp.dtype(cfg.dtype).name]
     device = dataclasses.replace(device, peak_tflops=peak)
     phases = []
@@ -93,6 +94,8 @@ def predict(
     )
     if config.stages[-1] == SFT:
         worst_case = "a row for every chat"
+    if config.stages[-1] == DPO:
+        worst_case = f"all config.dpo.max_tokens = {config.dpo.max_tokens} in every row"
     return Forecast(
         config.stages[-1], tuple(phases), step_s, steps, hours, hours * mesh.size * device.price,
         mesh.size, device, worst_case,
@@ -101,6 +104,8 @@ def predict(
 
 def _steps(config: ConfigDict, prompts: int) -> int:
     sft = config.sft
+    if config.stages[-1] == DPO:
+        return dpo_steps(config, prompts)
     if config.stages[-1] != SFT:
         return stage_steps(config, config.stages[-1], prompts)
     chats = min(sft.examples or prompts, prompts)

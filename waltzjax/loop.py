@@ -25,7 +25,7 @@ from waltzjax.training.metrics import MetricWriter
 
 SHOWN = (
     "reward/conversation", "reward/feedback", "asr", "orr", "ftr", "label_accuracy",
-    "reward/policy", "accuracy", "format_rate",
+    "reward/policy", "accuracy", "format_rate", "margin/policy", "pair_accuracy/policy",
 )  # fmt: skip
 MUST_BE_FINITE = ("loss/", "grad_norm/")  # others are NaN when nothing was counted
 

@@ -1,4 +1,5 @@
-"""The task of maths: a policy learns from rewards that a program verifies (RLVR)."""
+"""The task of maths: a policy learns from rewards that a program verifies (RLVR), or from
+preferences (DPO)."""
 
 from __future__ import annotations
 
@@ -13,10 +14,11 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from waltzjax import console, maths_outcome
-from waltzjax.config import EMBEDDED, RLVR
+from waltzjax.config import DPO, EMBEDDED, RLVR
 from waltzjax.data import maths_world
 from waltzjax.data.problems import read_problems, with_instruction, write_problems
 from waltzjax.data.splits import stratified
+from waltzjax.dpo import dpo, dpo_steps, pair_tokens, training_pairs
 from waltzjax.files import write_json
 from waltzjax.iteration import reinforce, stage_steps
 from waltzjax.loop import run_stage
@@ -29,36 +31,51 @@ from waltzjax.recipes import RECIPES
 from waltzjax.rewards.verifier import Verifier
 from waltzjax.rolling import roll_maths
 from waltzjax.runtime import Runtime, make_runtime, prompt_file
+from waltzjax.stage import Stage
 from waltzjax.task import Task
-from waltzjax.tuning import joined, make_tuning
-from waltzjax.types import POLICY, Problem
+from waltzjax.tuning import Tuning, joined, make_tuning
+from waltzjax.types import POLICY, Preference, Problem
+
+Material = Sequence[Any]  # what is learned from: problems, or preferences
 
 
 def maths(config: ConfigDict, workdir: Path, mesh: Mesh) -> Task:
     """The run; what can be found wrong with config, data or model before any work is."""
     embedded = config.model.base == EMBEDDED
     base = workdir / "base" if embedded else hf_config.resolve(config.model.base)
-    problems = training_problems(config), validation_problems(config)
+    learns_pairs = DPO in config.stages
+    material: Material = training_pairs(config) if learns_pairs else training_problems(config)
+    held_out = validation_problems(config)
     ready = None if embedded else make_runtime(config, base, mesh)
     if ready:
-        check_problems(config, ready, *problems)
+        _check(config, ready, material, held_out)
     texts = {POLICY: prompt_file(config, "maths").read_text(encoding="utf-8")}
 
     def run() -> dict[str, Any]:
         if embedded:
             embedded_maths_base(config, mesh, base)
-        _keep_embedded(config, workdir, *problems)
+        keep_embedded(config, workdir, [] if learns_pairs else material, held_out)
         runtime = ready
         if runtime is None:
             runtime = make_runtime(config, base, mesh)
-            check_problems(config, runtime, *problems)
+            _check(config, runtime, material, held_out)
         with Verifier(config.verify.workers, config.verify.timeout_s) as verifier:
-            return _run(config, workdir, runtime, base, *problems, verifier)
+            return _run(config, workdir, runtime, base, material, held_out, verifier)
 
     return Task(texts, run, partial(maths_outcome.write, config, workdir))
 
 
-def _keep_embedded(
+def _check(
+    config: ConfigDict, runtime: Runtime, material: Material, held_out: Sequence[Problem]
+) -> None:
+    if DPO in config.stages:
+        pair_tokens(config, runtime, material)
+        check_problems(config, runtime, held_out)
+    else:
+        check_problems(config, runtime, material, held_out)
+
+
+def keep_embedded(
     config: ConfigDict, workdir: Path, train: Sequence[Problem], validation: Sequence[Problem]
 ) -> None:
     """Leave made problems as files, for people and for ``waltzjax.evaluate_maths``."""
@@ -66,7 +83,7 @@ def _keep_embedded(
              (config.problems.validation, "validation", validation))  # fmt: skip
     for source, name, problems in files:
         path = workdir / "data" / f"{name}.jsonl"
-        if source == EMBEDDED and writes() and not path.exists():
+        if source == EMBEDDED and problems and writes() and not path.exists():
             path.parent.mkdir(exist_ok=True)
             write_problems(path, problems)
 
@@ -120,11 +137,15 @@ def check_problems(
 
 
 def _run(
-    config: ConfigDict, workdir: Path, runtime: Runtime, base: Path, problems: Sequence[Problem],
+    config: ConfigDict, workdir: Path, runtime: Runtime, base: Path, material: Material,
     held_out: Sequence[Problem], verifier: Verifier,
 ) -> dict[str, Any]:  # fmt: skip
-    stage_steps(config, RLVR, len(problems))
-    _say_seen(problems, held_out)
+    [name] = config.stages
+    if name == RLVR:
+        stage_steps(config, name, len(material))
+    else:
+        dpo_steps(config, len(material))
+    _say_seen(material, held_out)
     with console.phase(f"loading {base}"):
         params = hf.load_params(base, runtime.cfg, runtime.mesh)
         tuning = make_tuning(config, runtime, base)
@@ -150,27 +171,38 @@ def _run(
     directory = workdir / POLICY
     if directory.exists():
         trained = {POLICY: tuning.load(directory)}
-        console.say(f"{RLVR}: done before; loaded {directory}")
+        console.say(f"{name}: done before; loaded {directory}")
     else:
-        recipe = RECIPES[RLVR](config)
-        stage = reinforce(
-            config, RLVR, recipe, runtime, tuning, params, trained, problems,
-            lambda more: partial(roll_maths, config, runtime, recipe, verifier, more),
-        )  # fmt: skip
+        stage = _stage(config, workdir, runtime, tuning, params, trained, material, verifier)
         trained = run_stage(
             config, stage, runtime.mesh, trained, workdir, None,
-            lambda step, now: measure(f"{RLVR}_{step}", f"step {step}", now),
+            lambda step, now: measure(f"{name}_{step}", f"step {step}", now),
         )  # fmt: skip
     # Agreed on by all processes: the first may have written it before another one looks.
     if largest(not directory.exists()):
         tuning.save(directory, trained[POLICY])
-    measure(RLVR, "the trained policy", trained)
+    measure(name, "the trained policy", trained)
     wait("evaluations")
-    return maths_outcome.collect(workdir)
+    return maths_outcome.collect(config, workdir, material)
 
 
-def _say_seen(problems: Sequence[Problem], held_out: Sequence[Problem]) -> None:
-    seen = {p.text for p in problems} & {p.text for p in held_out}
+def _stage(
+    config: ConfigDict, workdir: Path, runtime: Runtime, tuning: Tuning, base: Any,
+    start: Mapping[str, Any], material: Material, verifier: Verifier,
+) -> Stage:  # fmt: skip
+    if DPO in config.stages:
+        pairs = pair_tokens(config, runtime, material)
+        return dpo(config, runtime, tuning, base, start, pairs, workdir)
+    recipe = RECIPES[RLVR](config)
+    return reinforce(
+        config, RLVR, recipe, runtime, tuning, base, start, material,
+        lambda more: partial(roll_maths, config, runtime, recipe, verifier, more),
+    )  # fmt: skip
+
+
+def _say_seen(material: Material, held_out: Sequence[Problem]) -> None:
+    trained_on = {m.question if isinstance(m, Preference) else m.text for m in material}
+    seen = trained_on & {p.text for p in held_out}
     if seen:
         console.say(
             f"{len(seen)} of the {len(held_out)} validation problems are trained on too: what is "

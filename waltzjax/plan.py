@@ -26,8 +26,9 @@ from ml_collections import ConfigDict, config_flags
 
 from waltzjax import commands, config_check, console
 from waltzjax.compiled import device_bytes, measure
-from waltzjax.config import RLVR, SFT
+from waltzjax.config import ALONE, DPO, SFT
 from waltzjax.cost import update_shape
+from waltzjax.dpo import dpo_update
 from waltzjax.finetune import sft_update
 from waltzjax.forecast import H100, PROMPTS, Device, predict
 from waltzjax.iteration import agent_learner, agent_optimizer
@@ -42,9 +43,10 @@ from waltzjax.recipes import RECIPES, trained_roles
 from waltzjax.rollout.engine import Engine
 from waltzjax.runtime import make_engine, over_mesh, read_model_config, sampling
 from waltzjax.training.learner import abstract, abstract_batch, abstract_state
+from waltzjax.training.pairs import make_answer_logp
 from waltzjax.training.step import Join, whole
 from waltzjax.tuning import adapter_form, adapter_join
-from waltzjax.types import CONVERSATION, FEEDBACK, POLICY
+from waltzjax.types import CONVERSATION, FEEDBACK, POLICY, PairBatch
 
 MOST_DEVICES = 4096  # emulated
 
@@ -78,7 +80,7 @@ def make_plan(
     state = abstract_state(trained, optimizer, mesh)
     resident = {"base and reference": device_bytes(base)}
     before = {role for earlier in config.stages[:-1] for role in trained_roles(config, earlier)}
-    alone = stage == RLVR
+    alone = stage in ALONE
     for role in (POLICY,) if alone else (FEEDBACK, CONVERSATION):
         if not alone and (config.model[role] or role in before):
             resident[f"{role} agent's start and reference"] = device_bytes(trained)
@@ -89,7 +91,14 @@ def make_plan(
         resident[f"{role} agent: its optimiser"] = device_bytes(state.opt_state)
 
     microbatches, rows, tokens = update_shape(config, mesh, prompt_tokens)
-    if stage != SFT:
+    if stage == DPO:
+        pairs = abstract_batch(mesh, microbatches, rows, tokens, record=PairBatch)
+        update = dpo_update(config, cfg, optimizer, join, state)
+        lowered = {"update": update.lower(state, pairs, frozen)}
+        if config.dpo.reference != "none":
+            logp = make_answer_logp(cfg, block=config.model.vocab_block)
+            lowered["log-probs"] = logp.lower(policy, pairs)
+    elif stage != SFT:
         recipe = RECIPES[stage](config)
         truncated = sampling(config, config.rollout.temperature).truncates
         batch = abstract_batch(
@@ -192,7 +201,7 @@ if __name__ == "__main__":
         "prompt_tokens", 1024, "Tokens of the longest prompt an agent reads; the feedback agent's "
         "holds the user's and an answer, a revision's the feedback too."
     )  # fmt: skip
-    flags.DEFINE_integer("prompts", PROMPTS, "What the stage trains on; chats of supervised.", 1)
+    flags.DEFINE_integer("prompts", PROMPTS, "What the stage trains on; chats, or pairs.", 1)
     flags.DEFINE_float(
         "peak_tflops", H100.peak_tflops, "TFLOP/s of one device in config.model.dtype, dense. "
         "Default: an H100's."

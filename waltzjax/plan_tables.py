@@ -6,7 +6,7 @@ import dataclasses
 
 from waltzjax import console
 from waltzjax.compiled import Program
-from waltzjax.config import RLVR, SFT
+from waltzjax.config import DPO, RLVR, SFT
 from waltzjax.forecast import Forecast
 
 GIB = 2**30
@@ -84,6 +84,6 @@ def show_forecast(forecast: Forecast) -> None:
         f"Left out: {LEFT_OUT}.",
         f"{last}: {forecast.step_s:.1f} s a step, {forecast.steps:,} steps: {forecast.hours:.1f} h "
         f"on {forecast.devices} devices, ${forecast.dollars:,.0f} at ${d.price:.2f} a device-hour"
-        f"{'' if last in (SFT, RLVR) else SOURCES}",
+        f"{'' if last in (SFT, RLVR, DPO) else SOURCES}",
     ]
     console.say("\n".join(lines))

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from waltzjax.config import RLVR, SFT
+from waltzjax.config import DPO, RLVR, SFT
 from waltzjax.core import advantages, losses
 from waltzjax.core.kl import adaptive_coefficient, kl_estimate
 from waltzjax.rewards import waltz
@@ -186,7 +186,7 @@ RECIPES: dict[str, Callable[[ConfigDict], Recipe]] = {
 
 def turns(config: ConfigDict, stage: str) -> dict[str, int]:
     """How many turns each role takes in an episode, at most; none where nothing is rolled out."""
-    if stage == SFT:
+    if stage in (SFT, DPO):
         return {}
     if stage == RLVR:
         return {POLICY: 1}
@@ -196,4 +196,6 @@ def turns(config: ConfigDict, stage: str) -> dict[str, int]:
 
 def trained_roles(config: ConfigDict, stage: str) -> tuple[str, ...]:
     """Whom a stage of ``config.stages`` trains."""
+    if stage == DPO:
+        return (POLICY,)
     return (config.sft.role,) if stage == SFT else RECIPES[stage](config).trained

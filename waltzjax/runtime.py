@@ -94,7 +94,7 @@ def read_model_config(config: ConfigDict, directory: Path) -> ModelConfig:
 def longest_text(config: ConfigDict) -> int:
     """Tokens of the longest text that a packed row may hold; 0: as long as the row."""
     if RLVR not in config.stages:
-        return 0  # chats to fine-tune on may be as long as a row
+        return 0  # chats to fine-tune on may be as long as a row, pairs are not packed
     return config.problems.max_tokens + config.rollout.max_new_tokens
 
 

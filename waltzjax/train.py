@@ -17,7 +17,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from waltzjax import commands, config_check, console, resume
-from waltzjax.config import RLVR
+from waltzjax.config import ALONE
 from waltzjax.files import own_workdir
 from waltzjax.game import game
 from waltzjax.judge_keys import MAY_CHANGE
@@ -40,7 +40,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     config_check.validate(config, training=True)
     resume.check(config, workdir)
     mesh = sharding.make_mesh(config.mesh)
-    task = (maths if RLVR in config.stages else game)(config, workdir, mesh)
+    task = (maths if {*config.stages} & {*ALONE} else game)(config, workdir, mesh)
     # The prompts of agents and judge are as much of a run as its numbers are.
     record = {**config.to_dict(), "prompt_texts": task.prompt_texts}
     with writing(lambda: own_workdir(workdir, record, [*MAY_CHANGE, resume.KEY])):

@@ -35,10 +35,12 @@ UPDATE: tuple[Panel, ...] = (  # of any policy's update
     Panel("Loss", "loss", ("loss",), ""),
     Panel("Entropy", "nats per token", ("entropy",), ""),
     Panel("Gradient norm", "norm", ("grad_norm",), ""),
+    Panel("Change of what is trained", "norm", ("change_norm",), ""),
     Panel("Time", "seconds per step", ("time_s",), ""),
 )
 STAGES = {
     "sft": "SFT", "stage1": "stage 1", "stage2": "stage 2", "single": "one model", "rlvr": "RLVR",
+    "dpo": "DPO",
 }  # fmt: skip
 # What comes after a metric's slash, agents, signals or runs compared: its colour, and by how many
 # of DASHES its line differs from the others of the same name.

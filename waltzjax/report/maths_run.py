@@ -21,6 +21,11 @@ PANELS: tuple[Panel, ...] = (
     Panel("Format rate", "% of samples", ("format_rate",), "per cent"),
     Panel("No answer to verify", "% of samples", ("unparsed", "timed_out", "cut_off"), "per cent"),
     Panel("Length of an answer", "tokens", ("tokens_mean",), ""),
+    Panel("Pairs told apart", "share of pairs", ("pair_accuracy",), ""),
+    Panel("Rewards of a pair", "nats", ("margin", "reward_chosen", "reward_rejected"),
+          "zero line"),
+    Panel("Log-probability of an answer", "nats", ("logp_chosen", "logp_rejected"), ""),
+    Panel("Chosen answers, −log-likelihood", "nats a token", ("sft_nll",), ""),
     *UPDATE,
     Panel("Padding", "share of the update’s tokens", ("padding",), ""),
 )  # fmt: skip

@@ -1,0 +1,275 @@
+"""The stage of preferences at its smallest: what a run leaves, what it refuses, how it resumes."""
+
+import json
+import math
+import shutil
+from runpy import run_path
+
+import numpy as np
+import pytest
+from support import REPO
+
+from waltzjax import cached_reference as cache
+from waltzjax import config, dpo
+from waltzjax.checks import adapter_checks, training_checks
+from waltzjax.data.pair_batching import PairTokens
+from waltzjax.data.preferences import write_preferences
+from waltzjax.dpo import NotLearning, check_learning, epoch_ends
+from waltzjax.dpo_outcome import dpo_outcome
+from waltzjax.train import train
+from waltzjax.training.metrics import read_metrics
+from waltzjax.types import COHERENCE, CORRECTNESS, POLICY, Preference
+
+PAIRS, STEPS = 11, 5  # of 4 pairs, 2 epochs: the last two pairs of 22 are dropped
+WEIGHTS = "policy/adapter_model.safetensors"
+RESULTS = "final_validation_results.json"
+LN2 = 1e-6  # nats; float32 log-probabilities of some tens of nats, once by each program
+LIVE = 1e-5  # of the reference's log-probabilities between two shapes of batches
+
+
+def pairs():
+    kinds = [CORRECTNESS] * 8 + [COHERENCE] * 3
+    return [
+        Preference(f"Mia has {n} pens. How many pens has Mia?", f"{n}.\nAnswer: {n}",
+                   f"{n}+1={n + 1}.\nAnswer: {n + 1}", kind)
+        for n, kind in enumerate(kinds, start=30)
+    ]  # fmt: skip
+
+
+def smallest(data):
+    c = run_path(str(REPO / "configs/regime_w_dpo.py"))["get_config"]("tiny")
+    c.model.base = c.problems.validation = config.EMBEDDED
+    e = c.embedded_maths
+    e.width, e.mlp_width, e.layers, e.heads, e.kv_heads = 16, 32, 1, 2, 1
+    e.card_steps = e.demo_steps = 2
+    e.batch = 8
+    c.lora.rank = 2
+    c.rollout.slots, c.rollout.cache_tokens, c.rollout.max_new_tokens = 8, 2048, 8
+    c.dpo.data, c.dpo.batch, c.dpo.microbatches, c.dpo.epochs = str(data), 4, 2, 2
+    c.dpo.lr, c.optim.schedule, c.optim.warmup_steps = 1e-2, "constant", 0
+    c.train.checkpoint_every = 1
+    c.eval.prompts = 7
+    return c
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An uninterrupted run, its pairs, and its results."""
+    parent = tmp_path_factory.mktemp("runs")
+    write_preferences(parent / "pairs.jsonl", pairs())
+    c = smallest(parent / "pairs.jsonl")
+    return parent / "whole", train(c, parent / "whole"), c
+
+
+def again(finished, workdir, **changes):
+    """The same run in another directory, on the finished one's base."""
+    c = finished[2].copy_and_resolve_references()
+    c.model.base, c.train.validate_first = str(finished[0] / "base"), False
+    c.update_from_flattened_dict(changes)
+    return c, workdir
+
+
+def records(workdir):
+    return [
+        {k: v for k, v in m.items() if not k.endswith("_s")}
+        for m in read_metrics(workdir / "metrics.jsonl")
+    ]
+
+
+def test_what_a_run_leaves(finished):
+    workdir, results, c = finished
+    on_disk = json.loads((workdir / RESULTS).read_text())
+    assert (on_disk["pairs"], on_disk["pair_types"]) == (11, {"correctness": 8, "coherence": 3})
+    losses = [m["loss/policy"] for m in read_metrics(workdir / "metrics.jsonl")]
+    assert len(losses) == STEPS and epoch_ends(c, PAIRS) == [2, 5]
+    assert on_disk["epoch_losses"] == pytest.approx([sum(losses[:2]) / 2, sum(losses[2:]) / 3])
+    assert on_disk["accuracy"] == results["accuracy"] and on_disk["base"]["n"] == 7
+    low, high = on_disk["interval"]
+    assert low <= on_disk["accuracy"] - on_disk["base"]["accuracy"] <= high
+    for name in ("report.html", "training_metrics.json", "reference.npz", WEIGHTS):
+        assert (workdir / name).stat().st_size > 0
+    assert all(check.met for check in adapter_checks(workdir / POLICY))
+
+
+def test_training_begins_at_the_reference_and_tells_pairs_apart(finished):
+    got = records(finished[0])
+    needed = {f"{name}/policy" for name in (
+        "margin", "pair_accuracy", "reward_chosen", "reward_rejected", "logp_chosen",
+        "logp_rejected", "loss", "grad_norm", "change_norm", "tokens")}  # fmt: skip
+    assert needed <= set(got[0])
+    assert got[0]["loss/policy"] == pytest.approx(math.log(2), abs=LN2)
+    assert got[0]["margin/policy"] == pytest.approx(0, abs=LN2)
+    assert got[-1]["loss/policy"] < got[0]["loss/policy"]
+    assert got[-1]["margin/policy"] > 0 and got[-1]["pair_accuracy/policy"] == 1
+    assert min(m["grad_norm/policy"] for m in got) > 0
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_killed_and_restarted_equals_uninterrupted(finished, tmp_path, monkeypatch):
+    c, workdir = again(finished, tmp_path / "run")
+    real = dpo.check_learning
+
+    def stop(config, step, metrics):
+        if step == 4:
+            raise Killed
+        real(config, step, metrics)
+
+    monkeypatch.setattr(dpo, "check_learning", stop)
+    with pytest.raises(Killed):
+        train(c, workdir)
+    monkeypatch.setattr(dpo, "check_learning", real)
+
+    def twice(*_):
+        raise AssertionError("the reference is computed again")
+
+    monkeypatch.setattr(cache, "_write", twice)
+    train(c, workdir)
+    assert (workdir / WEIGHTS).read_bytes() == (finished[0] / WEIGHTS).read_bytes()
+    assert records(workdir) == records(finished[0])
+
+
+def test_a_live_reference_is_the_cached_one(finished, tmp_path):
+    c, workdir = again(finished, tmp_path / "live", **{"dpo.reference": "live"})
+    train(c, workdir)
+    assert not (workdir / "reference.npz").exists()
+    for mine, theirs in zip(records(workdir), records(finished[0]), strict=True):
+        for key in ("loss/policy", "margin/policy", "grad_norm/policy"):
+            assert mine[key] == pytest.approx(theirs[key], rel=LIVE, abs=LIVE)
+
+
+def test_without_a_reference_and_without_adapters(finished, tmp_path):
+    """SimPO with its likelihood term, on the whole model."""
+    c, workdir = again(
+        finished, tmp_path / "simpo", **{
+            "dpo.reference": "none", "dpo.loss": "sigmoid_norm", "dpo.beta": 2.0,
+            "dpo.margin": 1.0, "dpo.sft_weight": 0.5, "lora.rank": 0, "dpo.epochs": 1,
+            "dpo.lr": 1e-3,
+        }
+    )  # fmt: skip
+    train(c, workdir)
+    first = records(workdir)[0]
+    assert first["sft_nll/policy"] > 0 and first["loss/policy"] > 0.5 * first["sft_nll/policy"]
+    assert (workdir / "policy/model.safetensors").exists()
+
+
+def test_a_step_too_small_stops_the_run(finished, tmp_path):
+    c, workdir = again(finished, tmp_path / "still", **{"dpo.lr": 1e-30})
+    with pytest.raises(NotLearning, match=r"step 1: the gradient has norm .*config\.dpo\.lr = 1e"):
+        train(c, workdir)
+    assert not (workdir / POLICY).exists()
+
+
+@pytest.mark.parametrize(
+    ("metrics", "loss", "says"),
+    [
+        ({}, "sigmoid", None),
+        ({"change_norm": 0.0}, "sigmoid", r"config\.dpo\.lr"),
+        ({"change_norm": 0.0, "grad_norm": 0.0}, "sigmoid", "frozen target"),
+        ({"change_norm": 0.0, "grad_norm": 0.0, "logp_chosen": 0.0, "logp_rejected": 0.0},
+         "sigmoid", "a mask is wrong"),
+        ({"change_norm": 0.0, "grad_norm": 0.0, "loss": 0.0}, "hinge", None),
+        ({"change_norm": 0.0, "grad_norm": 0.0, "loss": 0.0}, "sigmoid", "frozen target"),
+        ({"change_norm": math.nan, "grad_norm": math.nan}, "sigmoid", None),  # the loop stops it
+    ],
+)  # fmt: skip
+def test_what_changes_nothing_is_named(metrics, loss, says):
+    c = config.default()
+    c.dpo.loss = loss
+    usual = {"change_norm": 1e-3, "grad_norm": 0.5, "loss": 0.6, "logp_chosen": -9.0,
+             "logp_rejected": -8.0}  # fmt: skip
+    if says is None:
+        check_learning(c, 3, usual | metrics)
+    else:
+        with pytest.raises(NotLearning, match=rf"dpo, step 3: .*{says}"):
+            check_learning(c, 3, usual | metrics)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"dpo.data": "nowhere.jsonl"}, r"config\.dpo\.data: no file nowhere"),
+        ({"dpo.max_tokens": 20}, r"config\.dpo\.max_tokens: got 20, but 11 of the 11 pairs"),
+        ({"dpo.max_tokens": 9999}, r"config\.dpo\.max_tokens: got 9999, allowed is <= 96"),
+        ({"dpo.batch": 24, "dpo.microbatches": 1}, r"config\.dpo\.batch: got 24.*11 \* 2"),
+        ({"dpo.loss": "kto"}, r"config\.dpo\.loss: got 'kto', allowed are sigmoid"),
+        ({"dpo.reference": "none", "dpo.loss": "ipo"}, r"config\.dpo\.reference: got 'none'"),
+        ({"dpo.label_smoothing": 0.5}, r"config\.dpo\.label_smoothing: got 0\.5"),
+        ({"dpo.loss": "robust"}, r"config\.dpo\.label_smoothing: got 0, the loss 'robust'"),
+        ({"dpo.margin": 1.0}, r"config\.dpo\.margin: got 1\.0"),
+        ({"dpo.microbatches": 3}, r"config\.dpo\.microbatches: got 3, must divide"),
+    ],
+)
+def test_bad_input_is_named(finished, tmp_path, changes, says):
+    c, workdir = again(finished, tmp_path / "run", **changes)
+    with pytest.raises((ValueError, FileNotFoundError), match=says):
+        train(c, workdir)
+
+
+def test_the_cache_is_of_these_pairs_and_whole(tmp_path):
+    some = [PairTokens((1,), (n,), (n, n)) for n in range(2, 7)]
+    calls = []
+
+    def logps(batch):
+        calls.append(len(batch))
+        rows = [(-float(p.chosen_ids[0]), -10.0) for p in batch]
+        return np.array(rows + [(0.0, 0.0)] * (2 - len(batch))).reshape(1, -1)  # padded
+
+    path = tmp_path / "reference.npz"
+    names = [repr(p) for p in some]
+    found = cache.cached_reference(path, some, names, 2, logps)
+    assert [(p.ref_chosen, p.ref_rejected) for p in found] == [(-n, -10) for n in range(2, 7)]
+    assert [p.chosen_ids for p in found] == [p.chosen_ids for p in some] and calls == [2, 2, 1]
+    assert cache.cached_reference(path, some, names, 2, logps) == found and len(calls) == 3
+    path.write_bytes(path.read_bytes()[:50])  # cut off
+    assert cache.cached_reference(path, some, names, 2, logps) == found and len(calls) == 6
+    others = cache.cached_reference(path, some[1:], names[1:], 2, logps)
+    assert [p.ref_chosen for p in others] == [-3, -4, -5, -6] and len(calls) == 8
+    with pytest.raises(FloatingPointError, match="not finite"):
+        cache.cached_reference(
+            tmp_path / "b.npz", some, names, 2, lambda b: np.full((len(b), 2), np.nan)
+        )
+    assert not (tmp_path / "b.npz").exists()
+
+
+def test_epochs_by_hand():
+    """Eleven pairs in batches of four, three epochs: steps 2, 5 and 8 end them."""
+    c = config.default()
+    c.dpo.batch, c.dpo.epochs = 4, 3
+    losses = [0.7, 0.6, 0.5, 0.5, 0.5, 0.4, 0.3, 0.2]
+    metrics = [{"stage": "dpo", "step": n, "loss/policy": x} for n, x in enumerate(losses, 1)]
+    found = dpo_outcome(c, pairs(), metrics)
+    assert found["epoch_losses"] == pytest.approx([0.65, 0.5, 0.3])
+
+
+def step(**changes):
+    return {"stage": "dpo", "step": 1, "grad_norm/policy": 1.0, "change_norm/policy": 0.1} | changes
+
+
+@pytest.mark.parametrize(
+    ("results", "metrics", "failed"),
+    [
+        ({}, [step()], []),
+        ({"epoch_losses": [0.6, 0.6]}, [step()], ["loss by epoch"]),
+        ({"epoch_losses": [0.75, 0.5]}, [step()], ["loss by epoch"]),
+        ({"epoch_losses": []}, [step()], ["loss by epoch"]),
+        ({"interval": [0.0, 9.0]}, [step()], ["accuracy"]),
+        ({}, [step(), step(**{"grad_norm/policy": 0.0})], ["least gradient norm"]),
+        ({}, [step(**{"change_norm/policy": 0.0})], ["least change of a step"]),
+        ({}, [], ["least gradient norm", "least change of a step"]),
+    ],
+)
+def test_checks_of_training(results, metrics, failed):
+    good = {"epoch_losses": [0.6, 0.4], "accuracy": 60.0, "base": {"accuracy": 50.0},
+            "interval": [2.0, 18.0]}  # fmt: skip
+    checks = training_checks(good | results, metrics, "dpo", "policy")
+    assert [c.name for c in checks if not c.met] == failed
+
+
+def test_checks_of_adapters(finished, tmp_path):
+    shutil.copytree(finished[0] / POLICY, tmp_path / "cut")
+    (tmp_path / "cut/adapter_model.safetensors").write_bytes(b"cut off")
+    assert [c.met for c in adapter_checks(tmp_path / "cut")] == [False]
+    assert "no adapter_config.json" in adapter_checks(tmp_path)[0].figure

@@ -1,0 +1,69 @@
+"""The reference's log-probabilities of all pairs, computed once and kept beside the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from waltzjax import console
+from waltzjax.data.pair_batching import PairTokens
+from waltzjax.processes import largest, wait, writes
+
+
+def cached_reference(
+    path: Path, pairs: Sequence[PairTokens], names: Sequence[str], batch: int,
+    logps: Callable[[Sequence[PairTokens]], np.ndarray],
+) -> list[PairTokens]:  # fmt: skip
+    """The pairs with what the reference gives their answers, read from ``path`` if that is of these
+    pairs, else computed, ``batch`` of them at a time, and written there, whole or not at all.
+
+    Args:
+      names: of the pairs, which tell them from others.
+      logps: of at most ``batch`` pairs, nats; whatever its shape, first all rows of the first pair,
+        chosen and rejected, then those of the next.
+    """
+    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    found = _read(path, digest)
+    # One process may see the file before another one does: all compute, or none.
+    if largest(found is None):
+        values = []
+        with console.Progress(len(pairs), "reference", unit="pair") as bar:
+            for at in range(0, len(pairs), batch):
+                some = pairs[at : at + batch]
+                values.append(logps(some).reshape(-1, 2)[: len(some)])
+                bar.update(at + len(some))
+        found = np.concatenate(values)
+        if not np.isfinite(found).all():
+            raise FloatingPointError(
+                "the reference's log-probabilities are not finite: is config.model.base whole?"
+            )
+        if writes():
+            _write(path, found, digest)
+        wait("reference")
+    assert found is not None
+    return [
+        dataclasses.replace(pair, ref_chosen=float(chosen), ref_rejected=float(rejected))
+        for pair, (chosen, rejected) in zip(pairs, found, strict=True)
+    ]
+
+
+def _read(path: Path, digest: str) -> np.ndarray | None:
+    """[pairs, 2], nats; None: there is none, or of other pairs, or cut off."""
+    try:
+        with np.load(path) as file:
+            return file["logp_N2"] if str(file["digest"]) == digest else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _write(path: Path, logp_N2: np.ndarray, digest: str) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        np.savez(file, logp_N2=logp_N2, digest=digest)
+    os.replace(temporary, path)

@@ -1,0 +1,208 @@
+"""Direct preference optimisation (arXiv 2305.18290): a policy learns from pairs of answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from waltzjax.cached_reference import cached_reference
+from waltzjax.config import DPO
+from waltzjax.core.preference import preference_loss
+from waltzjax.data.pair_batching import PairTokens
+from waltzjax.data.preferences import read_preferences
+from waltzjax.data.source import Batches, steps_per_run
+from waltzjax.iteration import agent_optimizer
+from waltzjax.model import sharding
+from waltzjax.model.architecture import ModelConfig
+from waltzjax.rollout.session import Stats
+from waltzjax.runtime import Runtime
+from waltzjax.stage import Stage
+from waltzjax.training.pairs import device_pairs, make_answer_logp
+from waltzjax.training.step import Join, make_update, shardings
+from waltzjax.tuning import Tuning, joined
+from waltzjax.types import POLICY, AgentState, PairBatch, Preference
+
+STREAM = 7  # apart from the random streams of other stages and of evaluation
+
+
+class NotLearning(ValueError):
+    """A step that changed nothing, with the likely cause."""
+
+
+def training_pairs(config: ConfigDict) -> list[Preference]:
+    """Those of ``config.dpo.data``; FileNotFoundError and DatasetError name it."""
+    path = Path(config.dpo.data)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"config.dpo.data: no file {path}; python -m waltzjax.collect makes one, and any JSON "
+            "Lines of question, chosen and rejected will do"
+        )
+    return read_preferences(path)
+
+
+def pair_tokens(
+    config: ConfigDict, runtime: Runtime, pairs: Sequence[Preference]
+) -> list[PairTokens]:
+    """The pairs as the policy is shown questions and draws answers, each with the token that ends
+    a turn.
+
+    Raises:
+      ValueError: some are longer than ``config.dpo.max_tokens``, or than the model's positions.
+    """
+    chat, end = runtime.chat, (runtime.chat.tokenizer.eos_token_id,)
+    shown = chat.encode([chat.problem_text(pair.question) for pair in pairs])
+    chosen, rejected = (
+        [ids + end for ids in chat.encode([getattr(pair, name) for pair in pairs])]
+        for name in ("chosen", "rejected")
+    )
+    found = [PairTokens(*ids) for ids in zip(shown, chosen, rejected, strict=True)]
+    most, room = config.dpo.max_tokens, runtime.cfg.max_positions
+    if most > room:
+        raise ValueError(
+            f"config.dpo.max_tokens: got {most}, allowed is <= {room}, the model's positions"
+        )
+    if long := [i for i, pair in enumerate(found) if longest(pair) > most]:
+        raise ValueError(
+            f"config.dpo.max_tokens: got {most}, but {len(long)} of the {len(found)} pairs of "
+            f"{config.dpo.data} are longer, the first ones "
+            f"{[(i + 1, longest(found[i])) for i in long[:5]]} (number, tokens): raise it or leave "
+            "them out"
+        )
+    return found
+
+
+def longest(pair: PairTokens) -> int:
+    """Tokens of the longer of its two rows."""
+    return len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids))
+
+
+def place_pairs(config: ConfigDict, mesh: Mesh, pairs: Sequence[PairTokens]) -> PairBatch:
+    """At most ``config.dpo.batch`` pairs as one batch on the devices."""
+    d, multiple = config.dpo, config.rollout.length_multiple
+    return device_pairs(
+        pairs, mesh, microbatches=d.microbatches, multiple=multiple, max_length=d.max_tokens,
+        min_pairs=d.batch,
+    )  # fmt: skip
+
+
+def dpo_update(
+    config: ConfigDict, cfg: ModelConfig, optimizer: Any, join: Join, state: AgentState
+) -> Any:
+    """The stage's jitted update, for states with the shardings of ``state``."""
+    d = config.dpo
+    loss = partial(
+        preference_loss, kind=d.loss, beta=d.beta, label_smoothing=d.label_smoothing,
+        margin=d.margin, sft_weight=d.sft_weight,
+    )  # fmt: skip
+    return make_update(
+        cfg, loss, optimizer, temperature=1.0, block=config.model.vocab_block,
+        state_sharding=shardings(state), join=join, seed=config.seed,
+    )  # fmt: skip
+
+
+def dpo(
+    config: ConfigDict, runtime: Runtime, tuning: Tuning, base: Any, start: Mapping[str, Any],
+    pairs: Sequence[PairTokens], workdir: Path,
+) -> Stage:  # fmt: skip
+    """The stage "dpo", from ``start``: what is trained of the policy, beside the parameters of
+    ``base``. As it is at the beginning it is the reference: with adapters, these turned off."""
+    d, mesh = config.dpo, runtime.mesh
+    total = dpo_steps(config, len(pairs))
+    optimizer = agent_optimizer(config, d.lr, total)
+    reference = joined(tuning, base, start)[POLICY]
+    answer_logp = make_answer_logp(runtime.cfg, block=config.model.vocab_block)
+    names = [repr(pair) for pair in pairs]
+    if d.reference == "cached":
+        everywhere = jax.jit(answer_logp, out_shardings=sharding.replicated(mesh))
+        pairs = cached_reference(
+            workdir / "reference.npz", pairs, names, d.batch,
+            lambda some: np.asarray(everywhere(reference, place_pairs(config, mesh, some))),
+        )  # fmt: skip
+    update: Any = None
+
+    def step(
+        agents: Mapping[str, AgentState], chosen: Sequence[PairTokens], number: int,
+        watch: Callable[[Stats], None],
+    ) -> tuple[dict[str, AgentState], dict[str, float]]:  # fmt: skip
+        del watch
+        nonlocal update
+        started = time.perf_counter()
+        agent = agents[POLICY]
+        if update is None:
+            update = dpo_update(config, runtime.cfg, optimizer, tuning.join, agent)
+        batch = place_pairs(config, mesh, chosen)
+        if d.reference == "live":
+            batch = batch._replace(ref_logp_B=answer_logp(reference, batch))
+        after, metrics = update(agent, batch, base)
+        found = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        check_learning(config, number + 1, found)
+        texts = [ids for pair in chosen for ids in (pair.chosen_ids, pair.rejected_ids)]
+        found |= {"tokens": float(sum(map(len, texts)))}
+        return {POLICY: after}, {f"{name}/{POLICY}": v for name, v in found.items()} | {
+            "time_s": time.perf_counter() - started
+        }
+
+    return Stage(
+        name=DPO,
+        total=total,
+        epoch_ends=epoch_ends(config, len(pairs)),
+        batches=Batches(
+            pairs, names, batch_size=d.batch, seed=config.seed * 10 + STREAM, epochs=None
+        ),
+        optimizers={POLICY: optimizer},
+        beta=0.0,
+        step=step,
+    )
+
+
+def dpo_steps(config: ConfigDict, pairs: int) -> int:
+    """Updates of ``config.dpo.epochs`` passes over so many pairs."""
+    d = config.dpo
+    if total := steps_per_run(pairs, d.batch, d.epochs):
+        return total
+    raise ValueError(
+        f"config.dpo.batch: got {d.batch}, allowed is at most pairs * epochs = {pairs} * {d.epochs}"
+    )
+
+
+def epoch_ends(config: ConfigDict, pairs: int) -> list[int]:
+    """The step that each epoch ends with."""
+    d = config.dpo
+    return [steps_per_run(pairs, d.batch, epoch + 1) for epoch in range(d.epochs)]
+
+
+def check_learning(config: ConfigDict, step: int, metrics: Mapping[str, float]) -> None:
+    """Raise NotLearning where an update has changed nothing, for no good reason.
+
+    A hinge loss of zero is one: every pair of the step is told apart by more than its margin.
+    """
+    if metrics["change_norm"] > 0 or not np.isfinite(metrics["grad_norm"]):
+        return  # what is not finite the loop stops at
+    if metrics["grad_norm"] > 0:
+        cause = (
+            f"the gradient has norm {metrics['grad_norm']:.3g}, but nothing of what is trained has "
+            f"changed: config.dpo.lr = {config.dpo.lr:g} (with config.optim.warmup_steps = "
+            f"{config.optim.warmup_steps}) is too small for the weights' type"
+        )
+    elif config.dpo.loss == "hinge" and metrics["loss"] == 0:
+        return
+    elif metrics["logp_chosen"] == 0 and metrics["logp_rejected"] == 0:
+        cause = (
+            "the gradient is zero, and so is the log-probability of every answer: no token of an "
+            "answer is counted, a mask is wrong"
+        )
+    else:
+        cause = (
+            "the gradient is zero: nothing of what is trained reaches the answers' "
+            "log-probabilities; a frozen target, or adapters whose two factors are both zero "
+            f"(config.lora.targets = {tuple(config.lora.targets)}, start of the policy)"
+        )
+    raise NotLearning(f"{DPO}, step {step}: {cause}; nothing of this step is saved")
