@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,9 @@ from waltzjax.data.policy_packing import pack_samples
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.training.step import Join, LossFn, make_logp, make_update, shardings, whole
-from waltzjax.types import AgentState, PolicyBatch, Sample
+from waltzjax.types import AgentState, PairBatch, PolicyBatch, Sample
+
+BatchT = TypeVar("BatchT", PolicyBatch, PairBatch)
 
 
 def device_batch(
@@ -58,7 +60,7 @@ def device_batch(
     return place_batch(batch, mesh, microbatches)
 
 
-def place_batch(batch: PolicyBatch, mesh: Mesh, microbatches: int) -> PolicyBatch:
+def place_batch(batch: BatchT, mesh: Mesh, microbatches: int) -> BatchT:
     """Host arrays [B, ...] as sharded ones [M, B / M, ...]."""
     split = jax.tree.map(lambda x: x.reshape(microbatches, -1, *x.shape[1:]), batch)
     return sharding.place(split, sharding.rows_sharding(mesh, leading=1))
@@ -104,9 +106,10 @@ def abstract_state(params: Any, optimizer: optax.GradientTransformation, mesh: M
 
 def abstract_batch(
     mesh: Mesh, microbatches: int, rows: int, tokens: int, *, truncated: bool = False,
-    packed: bool = False,
-) -> PolicyBatch:  # fmt: skip
-    """A ``device_batch`` of abstract arrays, ``rows`` x ``tokens`` in each microbatch."""
+    packed: bool = False, record: Any = PolicyBatch,
+) -> Any:  # fmt: skip
+    """A ``device_batch`` of abstract arrays, ``rows`` x ``tokens`` in each microbatch; with the
+    record ``PairBatch`` a ``pairs.device_pairs`` of half as many pairs."""
     where = sharding.rows_sharding(mesh, leading=1)
     left_out = {"reach_BT": not truncated, "start_BT": not packed, "entropy_BT": True}
     kinds = dict.fromkeys(("token_BT", "length_B", "start_BT"), np.int32) | {"action_BT": np.bool_}
@@ -116,10 +119,10 @@ def abstract_batch(
             kinds.get(name, np.float32),
             sharding=where,
         )
-        for name in PolicyBatch._fields
+        for name in record._fields
         if not left_out.get(name)
     }
-    return PolicyBatch(**fields)
+    return record(**fields)
 
 
 def state_sharding(opt_state: Any, params: Any, mesh: Mesh) -> Any:

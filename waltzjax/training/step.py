@@ -17,9 +17,10 @@ import optax
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.head import head_logprobs
 from waltzjax.model.transformer import hidden_states
-from waltzjax.types import AgentState, PolicyBatch
+from waltzjax.types import AgentState, PairBatch, PolicyBatch
 
-LossFn = Callable[[jax.Array, PolicyBatch], tuple[jax.Array, dict[str, jax.Array]]]
+Batch = PolicyBatch | PairBatch
+LossFn = Callable[[jax.Array, Any], tuple[jax.Array, dict[str, jax.Array]]]
 Join = Callable[[Any, Any], Any]  # (frozen, trained) -> parameters of the forward pass
 
 
@@ -30,7 +31,7 @@ def whole(frozen: Any, trained: Any) -> Any:
 
 
 def forward_logp(
-    cfg: ModelConfig, params, batch: PolicyBatch, *, temperature: float, block: int,
+    cfg: ModelConfig, params, batch: Batch, *, temperature: float, block: int,
     dropout_key=None,
 ):  # fmt: skip
     """(logp_BT, entropy_BT): entry t is about token t given the tokens before it; entry 0 is 0."""
@@ -48,7 +49,7 @@ def forward_logp(
 def make_logp(cfg: ModelConfig, *, temperature: float, block: int):
     """``logp(params, batch) -> logp_MBT`` over the microbatches, zero off the actions."""
 
-    def logp(params, batch_MBT: PolicyBatch) -> jax.Array:
+    def logp(params, batch_MBT: Batch) -> jax.Array:
         def one(_, batch):
             value, _ = forward_logp(cfg, params, batch, temperature=temperature, block=block)
             return None, jnp.where(batch.action_BT, value, 0)
@@ -75,7 +76,9 @@ def make_update(
     donated, and comes back in ``state_sharding``: elsewhere, and a second step would compile again.
     ``join(frozen, state.params)`` are the parameters of the forward pass; ``seed`` is that of the
     dropout of adapters, drawn anew for every update and microbatch.
-    Metrics: the loss's own, ``loss``, ``entropy`` (weighted, nats), ``grad_norm``.
+    Metrics: the loss's own, ``loss``, ``entropy`` (weighted, nats), ``grad_norm``, and
+    ``change_norm``, that of what was added to the parameters, as they are kept: 0 says that none of
+    them changed.
     """
 
     def loss_of(trained, frozen, batch, key):
@@ -88,7 +91,7 @@ def make_update(
         return loss, {**metrics, "loss": loss, "entropy": entropy}
 
     def update(
-        state: AgentState, batch_MBT: PolicyBatch, frozen: Any = None
+        state: AgentState, batch_MBT: Batch, frozen: Any = None
     ) -> tuple[AgentState, dict[str, Any]]:
         keys_M = jax.random.split(
             jax.random.fold_in(jax.random.key(seed), state.step), batch_MBT.token_BT.shape[0]
@@ -106,9 +109,18 @@ def make_update(
         metrics["grad_norm"] = optax.tree.norm(gradient)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
+        metrics["change_norm"] = optax.tree.norm(jax.tree.map(_change, params, state.params))
         return AgentState(params, opt_state, state.step + 1, state.beta), metrics
 
     return jax.jit(update, donate_argnums=0, out_shardings=(state_sharding, None))
+
+
+def _change(new: jax.Array, old: jax.Array) -> jax.Array:
+    """new - old, float32, with ``new`` as it will be read back: compilers may leave out that a
+    value is rounded to bfloat16 where it is not stored."""
+    kind = jnp.finfo(new.dtype)
+    kept = jax.lax.reduce_precision(new.astype(jnp.float32), kind.nexp, kind.nmant)
+    return kept - old.astype(jnp.float32)
 
 
 def shardings(tree: Any) -> Any:
