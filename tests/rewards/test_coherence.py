@@ -18,7 +18,7 @@ P = said("a b", "8.0", role=PROBE, tokens=2)
 Q = said("c d!", "$8", role=PROBE)
 SILENT = said("", None, False, role=COUNTERFACTUAL)
 
-# Numbers of tokens 4, 6, 2, 4, 4: mean 4, variance (0 + 4 + 4 + 0 + 0) / 5 = 1.6, so that std / mean
+# Tokens 4, 6, 2, 4, 4: mean 4, variance (0 + 4 + 4 + 0 + 0) / 5 = 1.6, so that std / mean
 # is sqrt(1.6) / 4 = sqrt(0.1). Overlaps: AB {a b c} of {a b c d e} 3/5, AP {a b} of {a b c d} 1/2,
 # AQ 1/2, BP 1/2, BQ {c} of {a b c d e} 1/5, PQ none, and none with the empty text: 2.3 of 10 pairs.
 MIXED = 0.4 * (1 - math.sqrt(0.1)) + 0.6 * 0.23
