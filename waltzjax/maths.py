@@ -47,7 +47,7 @@ def maths(config: ConfigDict, workdir: Path, mesh: Mesh) -> Task:
     def run() -> dict[str, Any]:
         if embedded:
             embedded_maths_base(config, mesh, base)
-        _keep_embedded(config, workdir, *problems)
+        keep_embedded(config, workdir)
         runtime = ready
         if runtime is None:
             runtime = make_runtime(config, base, mesh)
@@ -58,17 +58,13 @@ def maths(config: ConfigDict, workdir: Path, mesh: Mesh) -> Task:
     return Task(texts, run, partial(maths_outcome.write, config, workdir))
 
 
-def _keep_embedded(
-    config: ConfigDict, workdir: Path, train: Sequence[Problem], validation: Sequence[Problem]
-) -> None:
+def keep_embedded(config: ConfigDict, workdir: Path) -> None:
     """Leave made problems as files, for people and for ``waltzjax.evaluate_maths``."""
-    files = ((config.problems.train, "train", train),
-             (config.problems.validation, "validation", validation))  # fmt: skip
-    for source, name, problems in files:
+    for name, made in (("train", training_problems), ("validation", validation_problems)):
         path = workdir / "data" / f"{name}.jsonl"
-        if source == EMBEDDED and writes() and not path.exists():
+        if config.problems[name] == EMBEDDED and writes() and not path.exists():
             path.parent.mkdir(exist_ok=True)
-            write_problems(path, problems)
+            write_problems(path, made(config))
 
 
 def training_problems(config: ConfigDict) -> list[Problem]:

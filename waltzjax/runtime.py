@@ -40,13 +40,21 @@ class Runtime(NamedTuple):
 
 
 def prompt_file(config: ConfigDict, name: str) -> Path:
-    """Where ``config.prompts.NAME`` is: "" is the package's, a relative path that exists is the
-    user's, any other is looked up among the package's."""
+    """Where ``config.prompts.NAME`` is: see ``named_prompts``; "" is the package's."""
     given = config.prompts[name]
-    path = Path(given) if given else PROMPTS / f"{name}.txt"
-    path = path if path.exists() else PROMPTS / given
+    return named_prompts(given, f"config.prompts.{name}") if given else PROMPTS / f"{name}.txt"
+
+
+def named_prompts(given: str, key: str) -> Path:
+    """The file of prompts that ``key`` of a config names: a relative path that exists is the
+    user's, any other is looked up among the package's.
+
+    Raises:
+      FileNotFoundError: there is none in either place.
+    """
+    path = Path(given) if Path(given).exists() else PROMPTS / given
     if not path.is_file():
-        raise FileNotFoundError(f"config.prompts.{name}: no file {given!r}")
+        raise FileNotFoundError(f"{key}: no file {given!r}")
     return path
 
 
