@@ -67,8 +67,8 @@ LEVEL = {
     "ordinary": 6,
     "drift": 6,
     "evaluate": 7,
+    "asking": 5,
     "collecting": 6,
-    "collect": 7,
     "preferring": 6,
     "checklist": 7,
     "checks": 5,
@@ -82,6 +82,7 @@ LEVEL = {
     "game": 9,
     "maths": 9,
     "evaluate_maths": 10,
+    "collect": 10,
     "train": 10,
 }
 COMMAND_LEVEL = 5  # the commands and the parts they are made of

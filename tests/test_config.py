@@ -12,6 +12,7 @@ from waltzjax.recipes import RECIPES
 CONFIGS = sorted((REPO / "configs").glob("*.py"))
 VARIANTS = {path: ("", "lora", "tiny", "coded") for path in CONFIGS}
 VARIANTS |= {path: ("", "quick", "tiny") for path in CONFIGS if path.stem.startswith("rlvr")}
+VARIANTS |= {path: ("", "tiny") for path in CONFIGS if path.stem.startswith("regime_w")}
 
 
 def load(path: Path, arg: str = ""):
@@ -32,8 +33,9 @@ def test_every_config_loads(path, arg):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_an_unknown_argument_is_refused(path):
-    with pytest.raises(ValueError, match=rf"small.*{VARIANTS[path][1]}.*tiny"):
+    with pytest.raises(ValueError, match="got 'small'") as error:
         load(path, "small")
+    assert [arg for arg in VARIANTS[path] if repr(arg) not in str(error.value)] == []
 
 
 def test_every_stage_that_may_be_named_has_a_recipe_and_its_own_keys():

@@ -9,10 +9,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import jax
 from absl import app, flags
+from ml_collections import config_flags
 
 from waltzjax import console, processes
 from waltzjax.interrupts import Stopped
@@ -105,6 +107,18 @@ def define_processes() -> None:
     flags.DEFINE_string("coordinator", "", "HOST:PORT of process 0, any free port.")
     flags.DEFINE_integer("processes", 0, "How many processes the run has.")
     flags.DEFINE_integer("process", -1, "The number of this process, from 0.")
+
+
+def run_directory(new: Callable[[str], Path]) -> Path:
+    """--workdir, else ``new(NAME)``, NAME being the config's file and argument:
+    configs/rlvr_naive.py:tiny is "rlvr_naive-tiny"."""
+    if flags.FLAGS.workdir:
+        return Path(flags.FLAGS.workdir)
+    if _distributed():
+        usage("--distributed needs --workdir: all processes must name the same directory")
+    given = config_flags.get_config_filename(flags.FLAGS["config"])
+    path, _, argument = given.partition(":")
+    return new("-".join(filter(None, [Path(path).stem, argument])))
 
 
 def _distributed() -> bool:

@@ -177,7 +177,7 @@ def default() -> ConfigDict:
     c.collect.arms = ARMS
 
     c.pairs = ConfigDict()  # preferences made of what was collected
-    # Of a question at most; a type's place is given to its answers in turn [ours].
+    # Of a question at most, its answers taking turns [ours]; 0: none of this type.
     c.pairs.correctness_per_question = 8
     c.pairs.coherence_per_question = 8
     c.pairs.least_difference = 0.01  # of two correct answers' rewards; more is a pair [source]

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from waltzjax import console, maths_outcome
 from waltzjax.config import DPO, EMBEDDED, RLVR
 from waltzjax.data import maths_world
+from waltzjax.data.chat import AgentPrompt
 from waltzjax.data.problems import read_problems, with_instruction, write_problems
 from waltzjax.data.splits import stratified
 from waltzjax.dpo import dpo, dpo_steps, pair_tokens, training_pairs
@@ -54,7 +55,7 @@ def maths(config: ConfigDict, workdir: Path, mesh: Mesh) -> Task:
     def run() -> dict[str, Any]:
         if embedded:
             embedded_maths_base(config, mesh, base)
-        keep_embedded(config, workdir, [] if learns_pairs else material, held_out)
+        keep_embedded(config, workdir)
         runtime = ready
         if runtime is None:
             runtime = make_runtime(config, base, mesh)
@@ -75,17 +76,13 @@ def _check(
         check_problems(config, runtime, material, held_out)
 
 
-def keep_embedded(
-    config: ConfigDict, workdir: Path, train: Sequence[Problem], validation: Sequence[Problem]
-) -> None:
+def keep_embedded(config: ConfigDict, workdir: Path) -> None:
     """Leave made problems as files, for people and for ``waltzjax.evaluate_maths``."""
-    files = ((config.problems.train, "train", train),
-             (config.problems.validation, "validation", validation))  # fmt: skip
-    for source, name, problems in files:
+    for name, made in (("train", training_problems), ("validation", validation_problems)):
         path = workdir / "data" / f"{name}.jsonl"
-        if source == EMBEDDED and problems and writes() and not path.exists():
+        if config.problems[name] == EMBEDDED and writes() and not path.exists():
             path.parent.mkdir(exist_ok=True)
-            write_problems(path, problems)
+            write_problems(path, made(config))
 
 
 def training_problems(config: ConfigDict) -> list[Problem]:
@@ -112,13 +109,14 @@ def _instructed(config: ConfigDict, problems: Sequence[Problem]) -> list[Problem
 
 
 def check_problems(
-    config: ConfigDict, runtime: Runtime, *lists: Sequence[Problem]
+    config: ConfigDict, runtime: Runtime, *lists: Sequence[Problem],
+    prompt: AgentPrompt | None = None,
 ) -> None:  # fmt: skip
     """Raise ValueError unless every problem is as short as it must be, and leaves room for an
-    answer."""
+    answer; shown by ``prompt`` if one is given."""
     most, new = config.problems.max_tokens, config.rollout.max_new_tokens
     for problems in lists:
-        rows = runtime.chat.encode([runtime.chat.problem_text(p.text) for p in problems])
+        rows = runtime.chat.encode([runtime.chat.problem_text(p.text, prompt) for p in problems])
         longest, problem = max((len(row), p.id) for row, p in zip(rows, problems, strict=True))
         if longest > most:
             count = sum(len(row) > most for row in rows)

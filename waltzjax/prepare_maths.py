@@ -13,7 +13,7 @@ from waltzjax.data import maths_world
 from waltzjax.data.chat import MATHS_FIELDS, Chat, read_agent_prompt
 from waltzjax.data.maths_demonstrations import lessons, tokenizer_texts
 from waltzjax.data.tokenizer import train_tokenizer
-from waltzjax.runtime import find_prompt, prompt_file, prompt_files
+from waltzjax.runtime import named_prompts, prompt_file, prompt_files
 
 TURNS = ("solutions",)
 TOKENIZER_PROBLEMS = 2000  # whose texts the tokenizer is trained on: every word is there
@@ -34,7 +34,7 @@ def embedded_maths_base(config: ConfigDict, mesh: Mesh, directory: Path) -> None
         personas = [
             (
                 read_agent_prompt(
-                    find_prompt(file, "config.embedded_maths.personas"), MATHS_FIELDS
+                    named_prompts(file, "config.embedded_maths.personas"), MATHS_FIELDS
                 ),
                 right,
             )

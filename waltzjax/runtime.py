@@ -39,18 +39,22 @@ class Runtime(NamedTuple):
     engine: Engine
 
 
-def find_prompt(given: str, key: str) -> Path:
-    """Where a file of prompts is: a relative path that exists is the user's, any other is looked up
-    among the package's. FileNotFoundError names ``key``, where it was given."""
-    path = Path(given) if Path(given).is_file() else PROMPTS / given
+def named_prompts(given: str, key: str) -> Path:
+    """The file of prompts that ``key`` of a config names: a relative path that exists is the
+    user's, any other is looked up among the package's.
+
+    Raises:
+      FileNotFoundError: there is none in either place.
+    """
+    path = Path(given) if Path(given).exists() else PROMPTS / given
     if not path.is_file():
         raise FileNotFoundError(f"{key}: no file {given!r}")
     return path
 
 
 def prompt_file(config: ConfigDict, name: str) -> Path:
-    """``find_prompt`` of ``config.prompts.NAME``, where "" is the package's own."""
-    return find_prompt(config.prompts[name] or f"{name}.txt", f"config.prompts.{name}")
+    """``named_prompts`` of ``config.prompts.NAME``, where "" is the package's own."""
+    return named_prompts(config.prompts[name] or f"{name}.txt", f"config.prompts.{name}")
 
 
 def prompt_files(config: ConfigDict) -> tuple[Path, Path]:

@@ -54,17 +54,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    f = flags.FLAGS
-    if not f.workdir and f.distributed:
-        commands.usage("--distributed needs --workdir: all processes must name the same directory")
-    train(f.config, Path(f.workdir) if f.workdir else resume.new_directory(_config_name()))
-
-
-def _config_name() -> str:
-    """The config's file and argument: configs/rlvr_naive.py:tiny is "rlvr_naive-tiny"."""
-    given = config_flags.get_config_filename(flags.FLAGS["config"])
-    path, _, argument = given.partition(":")
-    return "-".join(filter(None, [Path(path).stem, argument]))
+    train(flags.FLAGS.config, commands.run_directory(resume.new_directory))
 
 
 if __name__ == "__main__":

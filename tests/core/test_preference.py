@@ -148,13 +148,13 @@ def test_metrics_by_hand():
     _, metrics = run(*hand_pair(False), "ipo", beta=0.5, sft_weight=1.0)
     assert metrics == pytest.approx(
         {
-            "margin": 1.5, "accuracy": 1.0, "reward_chosen": 1.0, "reward_rejected": -0.5,
+            "margin": 1.5, "pair_accuracy": 1.0, "reward_chosen": 1.0, "reward_rejected": -0.5,
             "logp_chosen": -4 * np.log(2), "logp_rejected": -2 * np.log(2), "sft_nll": np.log(2),
         },
         rel=RTOL,
     )  # fmt: skip
     _, swapped = run(*hand_pair(True), "ipo", beta=0.5)
-    assert (swapped["margin"], swapped["accuracy"]) == (pytest.approx(-1.5, rel=RTOL), 0.0)
+    assert (swapped["margin"], swapped["pair_accuracy"]) == (pytest.approx(-1.5, rel=RTOL), 0.0)
 
 
 def test_a_policy_that_is_the_reference_is_right_about_nothing():
@@ -167,7 +167,7 @@ def test_a_policy_that_is_the_reference_is_right_about_nothing():
     one_BT, pair = hand_pair(False)
     exact_B = jnp.where(pair.action_BT, one_BT, 0).sum(1)
     _, metrics = run(one_BT, pair._replace(ref_logp_B=np.asarray(exact_B)), "sigmoid")
-    assert (metrics["margin"], metrics["accuracy"]) == (0, 0)
+    assert (metrics["margin"], metrics["pair_accuracy"]) == (0, 0)
 
 
 @parametrize
@@ -229,7 +229,7 @@ def test_swapping_turns_the_metrics_round(kind):
     drawn = draw(4)
     (_, there), (_, back) = run(*drawn, kind, **options), run(*swap(*drawn), kind, **options)
     assert there["margin"] == pytest.approx(-back["margin"], rel=RTOL)
-    assert there["accuracy"] == pytest.approx(1 - back["accuracy"], abs=ATOL)
+    assert there["pair_accuracy"] == pytest.approx(1 - back["pair_accuracy"], abs=ATOL)
     for name in ("reward", "logp"):
         assert there[f"{name}_chosen"] == back[f"{name}_rejected"]
 

@@ -94,7 +94,9 @@ def moved_by(scale, leaf):
     return leaf + np.float32(scale * np.random.default_rng(leaf.size).normal(size=leaf.shape))
 
 
-def trainer(saved, out, tokenizer, *, adapter="", model="base", ref="", kind=DPOTrainer, **settings):
+def trainer(
+    saved, out, tokenizer, *, adapter="", model="base", ref="", kind=DPOTrainer, **settings
+):
     """TRL's, of a model's directory or of an adapter's beside the base, which is its reference."""
     config = DPOConfig(
         output_dir=str(out), beta=BETA, bf16=False, use_cpu=True, report_to=[], disable_tqdm=True,
@@ -205,7 +207,7 @@ def test_losses_and_gradients_equal_those_of_trl(form, saved, tmp_path, tokenize
 
 
 LOGGED = {
-    "margin": "rewards/margins", "accuracy": "rewards/accuracies",
+    "margin": "rewards/margins", "pair_accuracy": "rewards/accuracies",
     "reward_chosen": "rewards/chosen", "reward_rejected": "rewards/rejected",
     "logp_chosen": "logps/chosen", "logp_rejected": "logps/rejected",
 }  # fmt: skip

@@ -1,9 +1,18 @@
 """Which part of a response is its final answer: hand-worked texts, honest and not."""
 
+import json
+import os
+from fractions import Fraction
+from pathlib import Path
+
 import pytest
 
 from waltzjax.rewards.maths_answer import final_answer
+from waltzjax.rewards.maths_equal import compare_plain
 from waltzjax.rewards.maths_text import boxes
+
+REPO = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("WALTZJAX_DATA", REPO.parent / "shared/data"))
 
 
 @pytest.mark.parametrize(
@@ -61,3 +70,22 @@ def test_boxes_are_found_where_they_are():
 
 def test_many_unfinished_boxes_cost_little():
     assert final_answer(r"\boxed{" * 100_000) is None  # squared time would take an hour
+
+
+@pytest.mark.parametrize(("name", "count"), [("train", 7473), ("test", 1319)])
+def test_every_solution_of_gsm8k(name, count):
+    """Its last line "#### label", and "Answer: label" in its place, are read without a mistake."""
+    path = DATA / f"gsm8k/{name}.jsonl"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there: WALTZJAX_DATA may name the folder of the data")
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == count
+    for row in rows:
+        steps, _, label = row["answer"].rpartition("\n#### ")
+        value = Fraction(label.replace(",", ""))  # the labels are whole numbers and plain decimals
+        for text in (row["answer"], f"{steps}\nAnswer: {label}"):
+            found = final_answer(text)
+            assert found == label.strip(), text[-80:]
+            assert Fraction(found.replace(",", "")) == value
+            compared = compare_plain(found, str(value))
+            assert compared and compared.equal and compared.parsed, text[-80:]

@@ -127,8 +127,9 @@ def preference_loss(
     Returns:
       The loss, and metrics, means over pairs: "reward_chosen" and "reward_rejected", the implicit
       reward beta (log pi - log pi_ref) of whole answers whatever the kind (as TRL logs it),
-      "margin" between the two, "accuracy", the share of pairs where it is above 0, "logp_chosen"
-      and "logp_rejected", nats an answer; with ``sft_weight`` "sft_nll", nats a token.
+      "margin" between the two, "pair_accuracy", the share of pairs where it is above 0,
+      "logp_chosen" and "logp_rejected", nats an answer; with ``sft_weight`` "sft_nll", nats a
+      token.
 
     Raises:
       ValueError: another kind; an odd number of rows, so that a pair was split.
@@ -154,7 +155,7 @@ def preference_loss(
     loss = mean(PAIR_LOSSES[kind](ratios, beta, **{k: v for k, v in options.items() if v}))
     metrics = {
         "margin": mean(beta * ratios.lead_N),
-        "accuracy": mean(ratios.lead_N > 0),
+        "pair_accuracy": mean(ratios.lead_N > 0),
         "reward_chosen": mean(beta * ratios.chosen_N),
         "reward_rejected": mean(beta * ratios.rejected_N),
         "logp_chosen": mean(logp_N),

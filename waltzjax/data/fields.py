@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar
 
 from waltzjax.data.dataset_check import dataset_error
 from waltzjax.data.tables import Row
+from waltzjax.data.text import broken_text
 
 Kinds = Mapping[str, tuple[type, ...]]
 Record = TypeVar("Record")
@@ -50,3 +51,14 @@ def checked(value: object, kinds: Kinds, where: str) -> dict[str, Any]:
             wanted = " or ".join("null" if kind is NoneType else kind.__name__ for kind in allowed)
             raise ValueError(f"{where}{name}: got {value[name]!r:.60}, wanted {wanted}")
     return {name: value[name] for name in kinds}
+
+
+def one_text(record: Mapping[str, Any], names: Sequence[str]) -> tuple[str, list[str]]:
+    """The text that a record has under one of ``names``, and why it has none: no such key, or
+    several, or what no model can be shown."""
+    named = [name for name in names if name in record]
+    reasons = [f"{name}: {why}" for name in named if (why := broken_text(record[name]))]
+    if len(named) != 1:
+        got = " and ".join(named) or ", ".join(record) or "no key"
+        reasons.insert(0, f"got {got}: wanted is exactly one of {' and '.join(names)}")
+    return ("" if reasons else record[named[0]]), reasons

@@ -11,8 +11,9 @@ from types import NoneType
 from typing import Any
 
 from waltzjax.data.dataset_check import dataset_error
+from waltzjax.data.fields import one_text
 from waltzjax.data.tables import read_objects
-from waltzjax.data.text import LONE_SURROGATE, has_lone_surrogate
+from waltzjax.data.text import has_lone_surrogate
 from waltzjax.files import write_text
 from waltzjax.types import Problem
 
@@ -73,15 +74,7 @@ def with_instruction(text: str, instruction: str) -> str:
 
 def _problem(number: int, record: Mapping[str, Any]) -> Problem:
     """Raises ValueError with everything that is wrong with the record."""
-    reasons, named = [], [key for key in TEXTS if key in record]
-    if len(named) != 1:
-        got = " and ".join(named) or ", ".join(record) or "no key"
-        reasons.append(f"got {got}: wanted is exactly one of {' and '.join(TEXTS)}")
-    for key in named:
-        if type(record[key]) is not str or not record[key].strip():
-            reasons.append(f"{key}: got {record[key]!r:.60}, wanted a text that is not empty")
-        elif has_lone_surrogate(record[key]):
-            reasons.append(f"{key}: {LONE_SURROGATE}")
+    text, reasons = one_text(record, TEXTS)
     label = _label(record.get("answer"))
     if label is None:
         got = repr(record["answer"]) if "answer" in record else "none"
@@ -94,7 +87,7 @@ def _problem(number: int, record: Mapping[str, Any]) -> Problem:
     if reasons:
         raise ValueError("; ".join(reasons))
     extra = ("" if (v := record.get(key)) is None else str(v) for key in ("subject", "level"))
-    return Problem(number, record[named[0]], str(label), *extra)
+    return Problem(number, text, str(label), *extra)
 
 
 def _label(answer: object) -> str | None:

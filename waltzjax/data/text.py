@@ -14,6 +14,13 @@ def has_lone_surrogate(text: str) -> bool:
     return bool(_HALF_SURROGATE.search(text))
 
 
+def broken_text(value: object) -> str:
+    """Why ``value`` is no text that a model can be shown; "": it is one."""
+    if type(value) is not str or not value.strip():
+        return f"got {value!r:.60}, wanted a text that is not empty"
+    return LONE_SURROGATE if has_lone_surrogate(value) else ""
+
+
 def normalised(text: str) -> str:
     """What two prompts that differ in case, width, or white space have in common."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -48,12 +48,16 @@ class Agents:
             for index, _, done in self._session.stream():
                 self._watch(self._session.stats())
                 if done:
-                    yield index, self._completion(self._prompts.pop(index), done)
+                    yield index, completion(self._chat, self._prompts.pop(index), done)
 
-    def _completion(self, prompt: tuple[int, ...], done: Tokens) -> Completion:
-        if done.finish_reason == "error":
-            raise FloatingPointError(f"generation: {done.error}")
-        text = self._chat.decode(done.token_ids)
-        return Completion(
-            prompt, done.token_ids, done.logprobs, text, done.finish_reason, done.reach
-        )
+
+def completion(chat: Chat, prompt: tuple[int, ...], done: Tokens) -> Completion:
+    """What a request came to, with its text.
+
+    Raises:
+      FloatingPointError: the logits are not finite.
+    """
+    if done.finish_reason == "error":
+        raise FloatingPointError(f"generation: {done.error}")
+    text = chat.decode(done.token_ids)
+    return Completion(prompt, done.token_ids, done.logprobs, text, done.finish_reason, done.reach)

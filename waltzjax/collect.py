@@ -1,0 +1,145 @@
+"""Collect every arm's answers to many questions, and make preferences of them (Regime W).
+
+    python -m waltzjax.collect --config=configs/regime_w_collect.py --workdir=runs/regime_w_collect
+
+Leaves collected.jsonl, a question a line with all trajectories and their scores, and with
+--task=preferences or all what the stage "dpo" learns from. The same command goes on after an
+interruption; config.pairs may change between two of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+from jax.sharding import Mesh
+from ml_collections import ConfigDict, config_flags
+
+from waltzjax import collecting, commands, config_check, console, resume
+from waltzjax.asking import persona_files, personas
+from waltzjax.collected import FILE, read_collected
+from waltzjax.config import EMBEDDED
+from waltzjax.files import own_workdir
+from waltzjax.maths import check_problems, keep_embedded, training_problems
+from waltzjax.model import hf, hf_config, sharding
+from waltzjax.prepare_maths import embedded_maths_base
+from waltzjax.processes import wait, writes, writing
+from waltzjax.rewards.verifier import Verifier
+from waltzjax.runtime import Runtime, devices_line, make_runtime, prompt_file
+from waltzjax.types import POLICY, Collected, Problem
+
+TASKS = (TRAJECTORIES, PREFERENCES, ALL) = ("trajectories", "preferences", "all")
+
+
+def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
+    """One task of ``TASKS`` in ``workdir``; "all" is the two others.
+
+    Raises:
+      ValueError, OSError: bad config, personas, problems, model or workdir; found before anything
+        is generated. FileNotFoundError: preferences, of nothing that was collected.
+      Stopped: SIGTERM or Ctrl-C; what had ended is written, and the same call goes on.
+    """
+    config_check.validate(config, training=False)
+    files = {POLICY: prompt_file(config, "maths"), **persona_files(config)}
+    texts = {name: file.read_text(encoding="utf-8") for name, file in files.items()}
+    questions = collecting.drawn(training_problems(config), config.collect.questions, config.seed)
+    path = workdir / FILE
+    if task == PREFERENCES and not path.exists():
+        raise FileNotFoundError(
+            f"--task={PREFERENCES}: {path} is not there; run --task={TRAJECTORIES} first"
+        )
+    gather = None if task == PREFERENCES else _gathering(config, workdir, questions)
+    record = {**config.to_dict(), "prompt_texts": texts}
+    may_change = [f"config.pairs.{key}" for key in config.pairs]
+    with writing(lambda: own_workdir(workdir, record, may_change)):
+        wait("run directory")
+        if gather:
+            gather()
+        left = len(collecting.missing(config, questions, path))
+        if writes():
+            show(read_collected(path))
+            if left:
+                console.say(
+                    f"\nwarning: {left} of {len(questions)} questions are not collected, and "
+                    f"preferences are of the others; --task={TRAJECTORIES} goes on"
+                )
+            if task != TRAJECTORIES:
+                from waltzjax.preferring import make_preferences
+
+                make_preferences(config, workdir)
+
+
+def _gathering(
+    config: ConfigDict, workdir: Path, questions: Sequence[Problem]
+) -> Callable[[], None]:
+    """What collects the questions that are not there yet. What can be found wrong with model or
+    questions before any work is, is found now."""
+    mesh, embedded = sharding.make_mesh(config.mesh), config.model.base == EMBEDDED
+    base = workdir / "base" if embedded else hf_config.resolve(config.model.base)
+    ready = None if embedded else _runtime(config, base, mesh, questions)
+
+    def gather() -> None:
+        console.say(f"waltzjax on {devices_line()}, mesh {dict(mesh.shape)}, files in {workdir}")
+        if embedded:
+            embedded_maths_base(config, mesh, base)
+        keep_embedded(config, workdir)
+        left = collecting.missing(config, questions, workdir / FILE)
+        if not left:
+            console.say(f"all {len(questions)} questions are there")
+            return
+        runtime = ready or _runtime(config, base, mesh, questions)
+        with console.phase(f"loading {base}"):
+            params = hf.load_params(base, runtime.cfg, mesh)
+        with Verifier(config.verify.workers, config.verify.timeout_s) as verifier:
+            collecting.collect(
+                config, runtime, params, verifier, left, workdir / FILE, total=len(questions)
+            )
+        wait("collected")
+
+    return gather
+
+
+def _runtime(config: ConfigDict, base: Path, mesh: Mesh, questions: Sequence[Problem]) -> Runtime:
+    """Raises ValueError where a question does not fit the model as a persona shows it."""
+    runtime = make_runtime(config, base, mesh)
+    for persona, prompt in personas(config).items():
+        try:
+            check_problems(config, runtime, questions, prompt=prompt)
+        except ValueError as error:
+            raise ValueError(f"as {persona} shows them: {error}") from error
+    return runtime
+
+
+def show(found: Sequence[Collected]) -> None:
+    """A table of the arms, and how much there is."""
+    rows = []
+    for said in zip(*(question.trajectories for question in found), strict=True):
+        correct = 100 * np.mean([t.correct for t in said])
+        silent = 100 * np.mean([t.answer is None for t in said])
+        tokens = np.mean([t.tokens for t in said])
+        rows.append([said[0].arm, f"{correct:.1f}", f"{silent:.1f}", f"{tokens:.1f}"])
+    header = ["arm", "correct, %", "no answer, %", "tokens, mean"]
+    title = f"{len(found)} questions, {sum(len(q.trajectories) for q in found)} trajectories"
+    console.say("\n" + console.table(title, header, rows))
+
+
+def main() -> None:
+    f = flags.FLAGS
+    collect(f.config, commands.run_directory(resume.new_directory), f.task)
+
+
+if __name__ == "__main__":
+    config_flags.DEFINE_config_file(
+        "config", None, "A file of configs/, with :tiny or overrides (keys: waltzjax/config.py)."
+    )
+    flags.DEFINE_string(
+        "workdir", "", "Directory of the run; the same one again goes on. Default: a new one, "
+        "runs/CONFIG-TIME-RANDOM."
+    )  # fmt: skip
+    flags.DEFINE_enum("task", ALL, TASKS, "What is made: answers, preferences of them, or both.")
+    flags.mark_flags_as_required(["config"])
+    commands.define_processes()
+    flags.adopt_module_key_flags(commands)  # --help shows them
+    commands.run(main)

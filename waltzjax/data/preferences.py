@@ -1,0 +1,68 @@
+"""Preferences: JSON Lines of a question and two answers to it, ``chosen`` and ``rejected``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+from waltzjax.data.fields import one_text, records
+from waltzjax.data.tables import read_objects
+from waltzjax.data.text import broken_text, has_lone_surrogate
+from waltzjax.files import write_text
+from waltzjax.types import Preference
+
+TEXTS = ("question", "prompt")
+ANSWERS = ("chosen", "rejected")
+NAMES = ("pair_type", "chosen_arm", "rejected_arm")  # "" where they are not given
+REWARDS = ("chosen_reward", "rejected_reward")  # None where they are not given
+
+
+def read_preferences(path: Path) -> list[Preference]:
+    """The pairs of one file, in order: what ``write_preferences`` wrote, or a file of yours.
+
+    A line has ``chosen``, ``rejected`` and one of ``question`` and ``prompt``, all of them texts:
+    chats as lists of messages are not read. It may have ``pair_type``, rewards and arms as
+    ``Preference`` does; other keys are ignored.
+
+    Raises DatasetError with every bad line (the text shows the first 20 and the total; the
+    attribute ``problems`` has all), and FileNotFoundError.
+    """
+    return records(path, read_objects(path), _preference, "pair")
+
+
+def write_preferences(path: Path, pairs: Sequence[Preference]) -> None:
+    """The pairs as ``read_preferences`` reads them; the file is whole or not there."""
+    lines = (json.dumps(dataclasses.asdict(pair), ensure_ascii=False) + "\n" for pair in pairs)
+    write_text(path, "".join(lines))
+
+
+def _preference(record: Any) -> Preference:
+    """Raises ValueError with everything that is wrong with the record."""
+    question, reasons = one_text(record, TEXTS)
+    broken = [f"{key}: {why}" for key in ANSWERS if (why := broken_text(record.get(key)))]
+    if not broken and record["chosen"].strip() == record["rejected"].strip():
+        broken = [
+            f"chosen and rejected are the same text, {record['chosen']!r:.60}; remove the line"
+        ]
+    reasons += broken
+    for key in NAMES:
+        value = record.get(key)
+        if type(value) not in (str, NoneType) or has_lone_surrogate(value or ""):
+            reasons.append(f"{key}: got {value!r:.60}, wanted a text or null")
+    for key in REWARDS:
+        value = record.get(key)
+        if type(value) not in (int, float, NoneType) or not abs(value or 0) <= sys.float_info.max:
+            reasons.append(f"{key}: got {value!r:.60}, wanted a finite number or null")
+    if reasons:
+        raise ValueError("; ".join(reasons))
+    extra = {key: record.get(key) or "" for key in NAMES} | _rewards(record)
+    return Preference(question, record["chosen"], record["rejected"], **extra)
+
+
+def _rewards(record: Mapping[str, Any]) -> dict[str, float | None]:
+    return {key: None if (v := record.get(key)) is None else float(v) for key in REWARDS}
