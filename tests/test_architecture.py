@@ -52,7 +52,7 @@ LEVEL = {
     "resume": 5,
     "rolling": 6,
     "iteration": 7,
-    "forecast": 8,
+    "forecast": 8.5,
     "finetune": 8,
     "cached_reference": 5,
     "dpo": 8,

@@ -56,8 +56,8 @@ def cached_reference(
 def _read(path: Path, digest: str) -> np.ndarray | None:
     """[pairs, 2], nats; None: there is none, or of other pairs, or cut off."""
     try:
-        with np.load(path) as file:
-            return file["logp_N2"] if str(file["digest"]) == digest else None
+        with path.open("rb") as file, np.load(file) as found:
+            return found["logp_N2"] if str(found["digest"]) == digest else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 

@@ -39,18 +39,18 @@ def solution(
 
 
 def demonstration(
-    rng: np.random.Generator,
-    scene: Scene,
-    level: str,
-    form: str = BOXED,
+    rng: np.random.Generator, scene: Scene, level: str, form: str = BOXED,
     right: float | None = None,
-) -> str:
-    """A reply with the faults above; ``right`` instead of the rate of level 2."""
+) -> str:  # fmt: skip
+    """A reply with the faults above; with ``right``, under a persona that is right so often on
+    level 2, and always names its result once."""
     rate = RIGHT[level] if right is None or level == "1" else right
     sums = scene.sums if rng.random() < rate else scene.slip
     checked = bool(rng.random() < CHECKED)
     draw = rng.random()
     named = 0 if draw < UNNAMED[scene.told] else 2 if draw > 1 - TWICE else 1
+    if right is not None:
+        named = 1
     return solution(sums, checked=checked, named=named, form=form)
 
 
