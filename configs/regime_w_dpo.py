@@ -27,6 +27,8 @@ from ml_collections import ConfigDict
 def get_config(arg: str = "") -> ConfigDict:
     c = run_path(str(Path(__file__).with_name("regime_w_collect.py")))["variant"](arg)
     c.lora.rank = 16
+    if not arg:
+        c.model.param_dtype = "bfloat16"  # of the base; adapters and their moments are float32
     c.train.checkpoint_every = 1_000_000  # at the end of each epoch alone
     c.train.keep_checkpoints = 3
     c.train.validate_every = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from waltzjax.types import COUNTERFACTUAL, PROBE, VARIANCE, Arm
@@ -27,7 +27,7 @@ def read_arms(arms: Any) -> tuple[Arm, ...]:
             broken.append(f"{where}: got {given!r}, allowed are {', '.join(Arm._fields)}")
             continue
         found.append(arm := Arm(*given))
-        allowed = {
+        allowed: dict[str, tuple[Any, Callable[[Any], bool], str]] = {
             "name": (str, lambda v: v.strip() != "", "a text that is not empty"),
             "persona": (str, lambda v: v.strip() != "", "the name of a file of prompts"),
             "temperature": ((int, float), lambda v: v == 0 or v >= COLDEST, f"0 or >= {COLDEST}"),

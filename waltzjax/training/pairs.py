@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -32,7 +32,7 @@ def device_pairs(
     return place_batch(batch, mesh, microbatches)
 
 
-def make_answer_logp(cfg: ModelConfig, *, block: int) -> Callable[[Any, PairBatch], jax.Array]:
+def make_answer_logp(cfg: ModelConfig, *, block: int):
     """``answer_logp(params, batch) -> logp_MB``: of each row's whole answer, nats, 0 for rows of
     padding. Of the reference's parameters they are the batch's ``ref_logp_B``."""
     logp = make_logp(cfg, temperature=1.0, block=block)
