@@ -7,6 +7,7 @@ import pytest
 from support import REPO
 
 from waltzjax import config, config_check
+from waltzjax.preference_keys import read_arms
 from waltzjax.recipes import RECIPES
 
 CONFIGS = sorted((REPO / "configs").glob("*.py"))
@@ -77,6 +78,44 @@ def test_the_runs_on_maths_have_the_sources_numbers():
         512,
         2,
     )
+
+
+def test_regime_w_has_the_sources_numbers():
+    for name in ("collect", "dpo"):
+        c = load(REPO / f"configs/regime_w_{name}.py")
+        arms = read_arms(c.collect.arms)
+        assert [(a.name, a.temperature, a.seed) for a in arms] == [
+            *((f"wolfram_{i}", t, 42 + i) for i, t in enumerate((0.2, 0.3, 0.4, 0.5))),
+            *((f"maudlin_{i}", t, 100 + i) for i, t in enumerate((0.2, 0.3, 0.4, 0.5))),
+            ("wolfram_standard", 0.2, 1000), ("wolfram_rephrase", 0.2, 1001),
+            ("maudlin_cf1", 0.2, 2000),
+        ]  # fmt: skip
+        assert [a.role for a in arms] == ["variance"] * 8 + ["probe"] * 2 + ["counterfactual"]
+        assert (c.collect.questions, c.pairs.least_difference) == (500, 0.01)
+        assert 0.7 <= c.pairs.correctness_share <= 0.8 and c.pairs.most == 5000
+    assert (c.dpo.lr, c.dpo.epochs, c.dpo.batch, c.dpo.microbatches) == (5e-5, 3, 32, 2)
+    assert (c.dpo.loss, c.dpo.beta, c.lora.rank > 0) == ("sigmoid", 0.1, True)
+
+
+@pytest.mark.parametrize(
+    ("arms", "says"),
+    [
+        ((), "there is none"),
+        ((("a", "f", 0.2, 1),), r"arms\[0\]: got .*allowed are name, persona, temp"),
+        ((("", "f", 0.2, 1, "probe"),), r"arms\[0\]\.name: got ''"),
+        ((("a", "f", -0.2, 1, "probe"),), r"arms\[0\]\.temperature: got -0\.2"),
+        ((("a", "f", 0.2, 1.5, "probe"),), r"arms\[0\]\.seed: got 1\.5"),
+        ((("a", "f", 0.2, 1, "probes"),), r"arms\[0\]\.role: got 'probes'"),
+        ((("a", "f", 0.2, 1, "probe"), ("a", "g", 0.2, 1, "probe")), r"names \['a'\] are there"),
+        ((("a", "f", 0.2, 1, "probe"), ("b", "f", 0.2, 1, "probe")), "a, b would say the same"),
+        ((("a", 3, 0.2, 1, "probe"),), r"arms\[0\]\.persona: got 3"),
+    ],
+)
+def test_broken_arms_are_named(arms, says):
+    c = load(REPO / "configs/regime_w_collect.py")
+    c.collect.arms = arms
+    with pytest.raises(ValueError, match=rf"config\.collect\.arms.*{says}|{says}"):
+        config_check.validate(c, training=False)
 
 
 @pytest.mark.parametrize(

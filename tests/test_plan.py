@@ -244,3 +244,31 @@ def test_a_prompt_that_a_run_would_refuse_is_refused(directory):
     c = config(**{"rollout.cache_tokens": 8 * 64})
     with pytest.raises(ValueError, match=r"^--prompt_tokens: got 49, .*config.rollout.cache_"):
         make_plan(c, directory, mesh_of(1, 8, 1), 49)
+
+
+def test_the_plan_of_preferences_by_hand(directory):
+    """Adapters beside a bfloat16 base on one device, the reference's log-probs before the update."""
+    c = run_path(str(REPO / "configs/regime_w_dpo.py"))["get_config"]("")
+    c.lora.rank, c.rollout.slots, c.rollout.cache_tokens = 2, 8, 2048
+    c.rollout.max_new_tokens, c.dpo.max_tokens, c.rollout.length_multiple = 16, 64, 16
+    plan = make_plan(c, directory, mesh_of(1, 1, 1), 48, prompts=100)
+    assert plan.resident == {
+        "base and reference": 2 * PARAMETERS,
+        "policy agent's first adapter": 4 * ADAPTER,
+        "policy agent: what is trained": 4 * ADAPTER,
+        "policy agent: its optimiser": 2 * 4 * ADAPTER + 8,
+    }
+    assert {*plan.programs} == {"update", "log-probs", "decode", "prefill"}
+    assert plan.forecast.steps == 100 * 3 // 32
+    phases = {p.phase: p for p in plan.forecast.phases}
+    once = phases["log-probs"].flops  # for all three epochs
+    c.dpo.reference = "live"
+    live = make_plan(c, directory, mesh_of(1, 1, 1), 48, prompts=100).forecast.phases
+    assert {p.phase: p for p in live}["log-probs"].flops == pytest.approx(3 * once)
+    c.dpo.reference = "none"
+    alone = make_plan(c, directory, mesh_of(1, 1, 1), 48, prompts=100)
+    assert "log-probs" not in alone.programs
+    assert [p.phase for p in alone.forecast.phases] == ["update"]
+    c.dpo.batch = 64
+    double = make_plan(c, directory, mesh_of(1, 1, 1), 48, prompts=100).programs["update"]
+    assert double.temporary_bytes > 1.5 * alone.programs["update"].temporary_bytes

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from waltzjax.data import maths_demonstrations, maths_frames, maths_world
-from waltzjax.data.chat import PROMPTS, Chat, read_agent_prompt
+from waltzjax.data.chat import PROMPTS, AgentPrompt, Chat, read_agent_prompt
 from waltzjax.data.maths_demonstrations import demonstration, lessons, solution
 from waltzjax.data.maths_world import Sum
 from waltzjax.data.tokenizer import END, train_tokenizer
+from waltzjax.types import LINE
 
 NAMES = "|".join(name for names in maths_frames.PRONOUNS.values() for name in names)
 GAINS = r"\b(buys|gets|finds|wins)\b"
@@ -212,3 +213,29 @@ def test_rows_are_prompt_and_reply_and_digits_are_tokens(built):
         assert row.token_ids[-1] == tokenizer.eos_token_id
         for ids in (row.prompt_ids, row.token_ids):
             assert not [t for t in tokenizer.convert_ids_to_tokens(ids) if re.search(r"\d.|.\d", t)]
+
+
+def test_personas_are_right_at_their_rate_and_name_their_result(built):
+    train, _, scenes = built
+    texts = maths_demonstrations.tokenizer_texts(train[:500], scenes, LINE)
+    tokenizer = train_tokenizer(texts, 512, single_digits=True)
+    plain, *others = (AgentPrompt(system, "{problem}") for system in ("Solve.", "Rule.", "Cause."))
+    chat, rights = Chat(tokenizer, plain, plain, plain), (0.2, 0.8)
+    rows = lessons(
+        chat, train, scenes, [Sum(34, "+", 2)], 0, form=LINE,
+        personas=list(zip(others, rights, strict=True)),
+    )["solutions"]  # fmt: skip
+    n = len(train)
+    assert len(rows) == (maths_demonstrations.ROUNDS + 2) * n
+    for part, (right, prompt) in enumerate(zip(rights, others, strict=True)):
+        of = rows[(maths_demonstrations.ROUNDS + part) * n :][:n]
+        correct = {"1": [], "2": []}
+        for problem, row in zip(train[:2000], of[:2000], strict=True):
+            text, last = tokenizer.decode(row.token_ids[:-1]).split("\n")
+            assert f"{prompt.system}{END}" in tokenizer.decode(row.prompt_ids)
+            result = re.findall(r"=(\d+)", text.partition(" Check")[0])[-1]
+            assert last == f"Answer: {result}"
+            correct[problem.level].append(result == problem.answer)
+        for level, rate in (("1", maths_demonstrations.RIGHT["1"]), ("2", right)):
+            error = (rate * (1 - rate) / len(correct[level])) ** 0.5
+            assert abs(np.mean(correct[level]) - rate) < SIGMAS * error
