@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from waltzjax.data.text import has_lone_surrogate
-from waltzjax.rewards.coherence import scored
+from waltzjax.rewards.coherence import answer_value, scored
 from waltzjax.rewards.pair_mix import Pair, in_turn, mixed, thinned
 from waltzjax.types import COHERENCE, CORRECTNESS, Collected, Preference, Trajectory
 
@@ -23,7 +23,7 @@ NOT_ASKED_FOR = "all its pairs are of a type that config.pairs has 0 of"
 AGAIN = "its pairs are those of the same question before"
 THINNED = "its pairs were left out for the share of the types, or the number of pairs"
 OVER_CAP = "more of a question than config.pairs allows"
-OVER_SHARE = "for config.pairs.correctness_share"
+OVER_SHARE = {kind: f"of {kind}, for config.pairs.correctness_share" for kind in KINDS}
 OVER_MOST = "for config.pairs.most"
 
 
@@ -81,11 +81,10 @@ def make_pairs(
         whys.append(why or NOT_ASKED_FOR)
     counts = [sum(map(len, taken[kind])) for kind in KINDS]
     at_share = mixed(*counts, correctness_share, 0)
+    for why, before, after in zip(OVER_SHARE.values(), counts, at_share, strict=True):
+        left_out[why] = before - after
     keep = mixed(*counts, correctness_share, most)
-    left_out[OVER_SHARE], left_out[OVER_MOST] = (
-        sum(counts) - sum(at_share),
-        sum(at_share) - sum(keep),
-    )
+    left_out[OVER_MOST] = sum(at_share) - sum(keep)
     rng = np.random.default_rng([seed, 1])
     of_kind = []
     for kind, number in zip(KINDS, keep, strict=True):
@@ -149,7 +148,7 @@ def _texts(found: Sequence[Trajectory]) -> list[int]:
 
 def _whole(t: Trajectory) -> bool:
     """It ended by itself, and names an answer."""
-    return t.finish_reason == "stop" and bool(t.answer and t.answer.strip())
+    return t.finish_reason == "stop" and answer_value(t.answer) is not None
 
 
 def _same(question: Collected, pair: Pair) -> tuple[str, frozenset[str]]:
