@@ -39,8 +39,8 @@ def make(monkeypatch, tmp_path, questions, **changes):
     monkeypatch.setattr(preferring, "read_collected", lambda path: questions)
     (tmp_path / "collected.jsonl").touch()
     config = default()
-    with config.unlocked():
-        config.pairs.update(changes)
+    config.seed = changes.pop("seed", 0)
+    config.pairs.update(changes)
     return preferring.make_preferences(config, tmp_path)
 
 
@@ -75,6 +75,9 @@ def test_the_config_decides(monkeypatch, tmp_path):
     assert found["pair_types"] == {"correctness": 6, "coherence": 0}
     found = make(monkeypatch, tmp_path, collected(9), most=4)
     assert found["pairs"] == 4
+    again = (tmp_path / "pairs.jsonl").read_bytes()
+    assert make(monkeypatch, tmp_path, collected(9), most=4, seed=3)["settings"]["seed"] == 3
+    assert (tmp_path / "pairs.jsonl").read_bytes() != again
     # 6 of correctness to 12 of coherence: of these stay 2.
     found = make(monkeypatch, tmp_path, collected(9), correctness_share=0.75)
     assert found["pair_types"] == {"correctness": 6, "coherence": 2}
@@ -101,6 +104,8 @@ def test_the_report_by_hand(monkeypatch, tmp_path):
     assert row(html, "s_end")[0] == "9" and len(row(html, "reward")) == 8
     assert row(html, "arm2")[:4] == ["probe", "9", "33.33", "100"]
     assert row(html, "no answer is right") == ["3"]
+    assert "Pairs that were not taken" not in html  # all were
+    assert "s_end; dashed: the mean, 0.889" in html  # three of 2/3, six of 1
     text = Page(html).text
     assert "18 pairs of 9 questions with 27 answers" in text
     for warning in found["warnings"]:

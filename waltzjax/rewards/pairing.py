@@ -79,11 +79,11 @@ def make_pairs(
             taken[kind].append([_preference(question, p, kind, possible.rewards) for p in kept])
             why = why or (AGAIN if pairs and not new else "")
         whys.append(why or NOT_ASKED_FOR)
-    counts = [sum(map(len, taken[kind])) for kind in KINDS]
-    at_share = mixed(*counts, correctness_share, 0)
-    for why, before, after in zip(OVER_SHARE.values(), counts, at_share, strict=True):
+    right, coherent = (sum(map(len, taken[kind])) for kind in KINDS)
+    at_share = mixed(right, coherent, correctness_share, 0)
+    for why, before, after in zip(OVER_SHARE.values(), (right, coherent), at_share, strict=True):
         left_out[why] = before - after
-    keep = mixed(*counts, correctness_share, most)
+    keep = mixed(right, coherent, correctness_share, most)
     left_out[OVER_MOST] = sum(at_share) - sum(keep)
     rng = np.random.default_rng([seed, 1])
     of_kind = []
