@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from waltzjax.data.chat import Chat, read_agent_prompt
+from waltzjax.data.chat import AgentPrompt, Chat, read_agent_prompt
 from waltzjax.preference_keys import read_arms
 from waltzjax.rollout.agents import completion
 from waltzjax.rollout.requests import Request
@@ -21,23 +20,22 @@ from waltzjax.types import POLICY, Completion, Problem
 AHEAD = 2
 
 
-def persona_files(config: ConfigDict) -> dict[str, Path]:
-    """Where the personas of ``config.collect.arms`` are, by their names there. Raises
-    FileNotFoundError with the key of one that is not."""
+def personas(config: ConfigDict) -> dict[str, AgentPrompt]:
+    """The prompts of ``config.collect.arms``, by their names there. Raises FileNotFoundError with
+    the key of one that is not there, ValueError with the file of one that shows no problem."""
     return {
-        arm.persona: named_prompts(arm.persona, f"config.collect.arms[{number}].persona")
+        arm.persona: read_agent_prompt(
+            named_prompts(arm.persona, f"config.collect.arms[{number}].persona"), ["problem"]
+        )
         for number, arm in enumerate(read_arms(config.collect.arms))
     }
 
 
 def persona_chats(config: ConfigDict, chat: Chat) -> dict[str, Chat]:
-    """``chat`` with each persona in place of its prompt of maths, by name. Raises ValueError and
-    FileNotFoundError with the file that is not as it must be."""
+    """``chat`` with each of the ``personas`` in place of its prompt of maths."""
     return {
-        persona: Chat(
-            chat.tokenizer, chat.conversation, chat.feedback, read_agent_prompt(path, ["problem"])
-        )
-        for persona, path in persona_files(config).items()
+        name: Chat(chat.tokenizer, chat.conversation, chat.feedback, prompt)
+        for name, prompt in personas(config).items()
     }
 
 
