@@ -1,21 +1,15 @@
 """Collected answers become files of pairs, a summary, a report, and lines on the screen."""
 
-import importlib.util
 import json
-import sys
-from types import SimpleNamespace
 
 import pytest
 from pages import HOSTILE, Page, check_alone, row
 from trajectories import question, said
 
+from waltzjax import preferring
 from waltzjax.config import default
 from waltzjax.data.preferences import read_preferences
 from waltzjax.types import COUNTERFACTUAL, PROBE
-
-if not importlib.util.find_spec("waltzjax.collected"):
-    sys.modules["waltzjax.collected"] = SimpleNamespace(FILE="collected.jsonl", read_collected=None)
-from waltzjax import preferring
 
 WRITTEN = {"pairs.jsonl", "preferences.json", "preferences.html"}
 

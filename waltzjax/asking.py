@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 from ml_collections import ConfigDict
 
@@ -21,21 +20,14 @@ from waltzjax.types import POLICY, Completion, Problem
 AHEAD = 2
 
 
-def persona_files(config: ConfigDict) -> dict[str, Path]:
-    """Where the personas of ``config.collect.arms`` are, by their names there. Raises
-    FileNotFoundError with the key of one that is not."""
-    return {
-        arm.persona: named_prompts(arm.persona, f"config.collect.arms[{number}].persona")
-        for number, arm in enumerate(read_arms(config.collect.arms))
-    }
-
-
 def personas(config: ConfigDict) -> dict[str, AgentPrompt]:
-    """What each persona of the arms shows, by name. Raises ValueError and FileNotFoundError with
-    the file that is not as it must be."""
+    """The prompts of ``config.collect.arms``, by their names there. Raises FileNotFoundError with
+    the key of one that is not there, ValueError with the file of one that shows no problem."""
     return {
-        persona: read_agent_prompt(path, MATHS_FIELDS)
-        for persona, path in persona_files(config).items()
+        arm.persona: read_agent_prompt(
+            named_prompts(arm.persona, f"config.collect.arms[{number}].persona"), MATHS_FIELDS
+        )
+        for number, arm in enumerate(read_arms(config.collect.arms))
     }
 
 

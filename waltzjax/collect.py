@@ -18,12 +18,14 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 
 from waltzjax import collecting, commands, config_check, console, resume
-from waltzjax.asking import persona_files, personas
+from waltzjax.asking import personas
 from waltzjax.collected import FILE, read_collected
 from waltzjax.config import EMBEDDED
+from waltzjax.data.chat import SEPARATOR
 from waltzjax.files import own_workdir
 from waltzjax.maths import check_problems, keep_embedded, training_problems
 from waltzjax.model import hf, hf_config, sharding
+from waltzjax.preferring import make_preferences
 from waltzjax.prepare_maths import embedded_maths_base
 from waltzjax.processes import wait, writes, writing
 from waltzjax.rewards.verifier import Verifier
@@ -42,8 +44,8 @@ def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
       Stopped: SIGTERM or Ctrl-C; what had ended is written, and the same call goes on.
     """
     config_check.validate(config, training=False)
-    files = {POLICY: prompt_file(config, "maths"), **persona_files(config)}
-    texts = {name: file.read_text(encoding="utf-8") for name, file in files.items()}
+    texts = {POLICY: prompt_file(config, "maths").read_text(encoding="utf-8")}
+    texts |= {name: f"{p.system}{SEPARATOR}{p.message}" for name, p in personas(config).items()}
     questions = collecting.drawn(training_problems(config), config.collect.questions, config.seed)
     path = workdir / FILE
     if task == PREFERENCES and not path.exists():
@@ -66,8 +68,6 @@ def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
                     f"preferences are of the others; --task={TRAJECTORIES} goes on"
                 )
             if task != TRAJECTORIES:
-                from waltzjax.preferring import make_preferences
-
                 make_preferences(config, workdir)
 
 

@@ -29,7 +29,10 @@ UNVERIFIED = 64  # questions that may wait for the verifier before generation wa
 def drawn(problems: Sequence[Problem], count: int, seed: int) -> list[Problem]:
     """Up to ``count`` of the problems (0: all), at random, in their order; of those with the same
     text, to which an arm says the same, the first alone."""
-    different = list({p.text: p for p in reversed(problems)}.values())[::-1]
+    first: dict[str, Problem] = {}
+    for problem in problems:
+        first.setdefault(problem.text, problem)
+    different = list(first.values())
     order = np.random.default_rng(seed).permutation(len(different))
     return [different[i] for i in sorted(order[: count or None])]
 

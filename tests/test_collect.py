@@ -1,0 +1,299 @@
+"""Collecting at its smallest: every question once, stopped and continued, the same texts alone."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import signal
+from runpy import run_path
+
+import pytest
+from support import REPO, mesh_of
+
+from waltzjax import asking, collecting
+from waltzjax.collect import collect
+from waltzjax.collected import FILE, read_collected
+from waltzjax.config import EMBEDDED
+from waltzjax.interrupts import Stopped
+from waltzjax.maths import training_problems
+from waltzjax.model import hf
+from waltzjax.rewards.verifier import Verifier
+from waltzjax.rollout.requests import Sampling
+from waltzjax.runtime import make_runtime
+from waltzjax.types import COUNTERFACTUAL, POLICY, PROBE, VARIANCE, Arm, Completion, Problem
+
+QUESTIONS = 9
+ARMS = (
+    ("rule", "maths.txt", 0.5, 42, VARIANCE),
+    ("cause", "tiny/maths.txt", 1.0, 42, VARIANCE),
+    ("probe", "tiny/maths.txt", 0.0, 1000, PROBE),
+    ("cf", "tiny/maths.txt", 1.0, 2000, COUNTERFACTUAL),
+)
+LOGPROB_ATOL = 1e-4  # nats, of a text; float32 in batches of another width
+LINE = re.compile(r"(\w+) +([\d.]+) +([\d.]+) +([\d.]+)")
+
+
+def smallest():
+    c = run_path(str(REPO / "configs/regime_w_collect.py"))["get_config"]("tiny")
+    e = c.embedded_maths
+    e.width, e.mlp_width, e.layers, e.heads, e.kv_heads = 16, 32, 1, 2, 1
+    e.card_steps = e.demo_steps = 2
+    e.batch = 8
+    c.rollout.slots, c.rollout.cache_tokens, c.rollout.max_new_tokens = 8, 2048, 8
+    c.collect.questions, c.collect.arms = QUESTIONS, ARMS
+    return c
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The directory of a run that was not interrupted."""
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    collect(smallest(), workdir, "trajectories")
+    return workdir
+
+
+@pytest.fixture
+def config(finished):
+    """The same on the finished run's base, instead of one of its own."""
+    c = smallest()
+    c.model.base = str(finished / "base")
+    return c
+
+
+def same(mine, theirs):
+    """Text for text; of log-probabilities as near as another batch's rounding leaves them."""
+    for a, b in zip(mine, theirs, strict=True):
+        assert a.problem == b.problem
+        for x, y in zip(a.trajectories, b.trajectories, strict=True):
+            assert x.logprob == pytest.approx(y.logprob, abs=LOGPROB_ATOL)
+            assert dataclasses.replace(x, logprob=y.logprob) == y
+
+
+def test_every_question_once_by_all_arms_in_order(finished):
+    found = read_collected(finished / FILE)
+    train = [json.loads(line) for line in (finished / "data/train.jsonl").read_text().splitlines()]
+    assert len(found) == QUESTIONS == len({q.problem.id for q in found})
+    for q in found:
+        assert train[q.problem.id]["problem"] == q.problem.text
+        assert train[q.problem.id]["answer"] == q.problem.answer
+        assert [(t.arm, t.role) for t in q.trajectories] == [(a[0], a[-1]) for a in ARMS]
+        assert all(0 < t.tokens <= 8 and t.logprob < 0 for t in q.trajectories)
+    texts = [{q.trajectories[i].text for q in found} for i in range(len(ARMS))]
+    assert all(len(of) > QUESTIONS // 2 for i, of in enumerate(texts) if ARMS[i][2])
+    assert len((finished / "data/validation.jsonl").read_text().splitlines()) > 0
+    scores = [json.loads(line)["scores"] for line in (finished / FILE).read_text().splitlines()]
+    assert all(set(s) == {"s_end", "s_path", "s_cf"} for s in scores)
+
+
+def test_questions_are_drawn_in_the_files_order():
+    problems = [Problem(i, f"What is {i % 30}?", "1") for i in range(40)]
+    ids = [p.id for p in collecting.drawn(problems, 12, 0)]
+    assert len(ids) == 12 and ids == sorted(set(ids)) and ids != list(range(12))
+    assert ids != [p.id for p in collecting.drawn(problems, 12, 1)]
+    assert ids == [p.id for p in collecting.drawn(problems, 12, 0)]
+    for everything in (0, 30, 99):  # a text that is there twice is asked once
+        assert collecting.drawn(problems, everything, 0) == problems[:30]
+
+
+def test_a_finished_run_collects_nothing_again_and_shows_the_arms(finished, capsys):
+    before = (finished / FILE).read_bytes()
+    collect(smallest(), finished, "trajectories")
+    assert (finished / FILE).read_bytes() == before
+    out = capsys.readouterr().out
+    assert f"all {QUESTIONS} questions are there" in out
+    assert f"{QUESTIONS} questions, {QUESTIONS * len(ARMS)} trajectories" in out
+    rows = {
+        m[1]: [float(x) for x in m.groups()[1:]] for m in map(LINE.match, out.splitlines()) if m
+    }
+    records = [json.loads(line)["trajectories"] for line in before.splitlines()]
+    for i, arm in enumerate(ARMS):
+        of = [r[i] for r in records]
+        assert rows[arm[0]] == [
+            round(100 * sum(t["correct"] for t in of) / QUESTIONS, 1),
+            round(100 * sum(t["answer"] is None for t in of) / QUESTIONS, 1),
+            round(sum(t["tokens"] for t in of) / QUESTIONS, 1),
+        ]
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed():
+    raise Killed
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def at_record(monkeypatch, number, act):
+    """Have ``act()`` done before the record of that number (0 is the first) is written."""
+    real, left = collecting.append_record, [number]
+
+    def append(path, value):
+        left[0] -= 1
+        if left[0] == -1:
+            act()
+        real(path, value)
+
+    monkeypatch.setattr(collecting, "append_record", append)
+
+
+def test_killed_and_restarted_equals_uninterrupted(finished, config, tmp_path, monkeypatch, capsys):
+    workdir = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        at_record(patch, 4, killed)
+        with pytest.raises(Killed):
+            collect(config, workdir, "trajectories")
+    path = workdir / FILE
+    before = path.read_bytes()
+    assert before.count(b"\n") == 4
+    path.write_bytes(before + (finished / FILE).read_bytes()[:50])  # a line that was being written
+    collect(config, workdir, "trajectories")
+    assert "its last line was cut off (50 bytes)" in capsys.readouterr().out
+    assert path.read_bytes().startswith(before)
+    same(read_collected(path), read_collected(finished / FILE))
+
+
+def test_sigterm_stops_after_what_is_written(finished, config, tmp_path, monkeypatch):
+    workdir = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        at_record(patch, 2, terminate)
+        with pytest.raises(Stopped, match=rf"SIGTERM: (\d) of {QUESTIONS} questions") as stopped:
+            collect(config, workdir, "trajectories")
+    assert stopped.value.exit_status == 128 + signal.SIGTERM
+    there = read_collected(workdir / FILE)
+    assert f": {len(there)} of" in str(stopped.value) and 3 <= len(there) < QUESTIONS
+    collect(config, workdir, "trajectories")
+    same(read_collected(workdir / FILE), read_collected(finished / FILE))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 1)])
+def test_an_arm_alone_says_the_same(finished, config, shape):
+    """A request made by hand, alone in its batch, on one device and on two."""
+    config.mesh = shape
+    runtime = make_runtime(config, finished / "base", mesh_of(*shape))
+    params = hf.load_params(finished / "base", runtime.cfg, runtime.mesh)
+    systems = {"maths.txt": [], "tiny/maths.txt": [{"role": "system", "content": "Solve."}]}
+    for found in read_collected(finished / FILE)[:3]:
+        user = [{"role": "user", "content": found.problem.text}]
+        for (_, persona, temperature, seed, _), there in zip(ARMS, found.trajectories, strict=True):
+            text = runtime.chat.tokenizer.apply_chat_template(
+                systems[persona] + user, tokenize=False, add_generation_prompt=True
+            )
+            digest = hashlib.sha256(f"{seed}\n{found.problem.text}".encode()).hexdigest()
+            [alone] = runtime.engine.generate(
+                params, runtime.chat.encode([text]), Sampling(8, temperature), [int(digest[:8], 16)]
+            )
+            said = runtime.chat.decode(alone.token_ids), len(alone.token_ids), alone.finish_reason
+            assert said == (there.text, there.tokens, there.finish_reason)
+            assert sum(alone.logprobs) == pytest.approx(there.logprob, abs=LOGPROB_ATOL)
+
+
+def test_a_seed_is_of_arm_and_question_alone():
+    seeds = {asking.request_seed(s, q) for s in (42, 43) for q in ("What is 1?", "What is 2?")}
+    assert len(seeds) == 4 and all(0 <= s < 2**32 for s in seeds)
+    # sha256("42\nWhat is 1?"), by coreutils' sha256sum
+    assert asking.request_seed(42, "What is 1?") == 0x691B3F98
+
+
+def test_no_more_is_asked_than_keeps_the_slots_busy(finished, config):
+    config.collect.questions = 60
+    runtime = make_runtime(config, finished / "base", mesh_of(1, 1, 1))
+    params = hf.load_params(finished / "base", runtime.cfg, runtime.mesh)
+    questions, read, under_way, most, starved = training_problems(smallest())[:60], 0, 0, 0, 0
+
+    def reading():
+        nonlocal read, under_way
+        for problem in questions:
+            read, under_way = read + 1, under_way + len(ARMS)
+            yield problem
+
+    def watch(more):
+        nonlocal under_way, most, starved
+        most = max(most, under_way)
+        starved += under_way < config.rollout.slots and read < 60
+        under_way -= more
+
+    with runtime.engine.session({POLICY: params}) as session:
+        found = [*asking.answers(config, runtime, session, reading(), watch)]
+    assert {p for p, _ in found} == {*questions} and under_way == 0 == starved
+    assert config.rollout.slots < most < asking.AHEAD * config.rollout.slots + len(ARMS)
+
+
+def test_what_is_right_is_verified(tmp_path):
+    """By hand: GSM8K's form, the prompts' form, a wrong one, none; as written."""
+    texts = ["so\n#### 1,200", "Answer: $1200.00", "Answer: 12", "1200", "\\boxed{"]
+    arms = [Arm(str(i), "p", 0.0, i, PROBE) for i in range(len(texts))]
+    said = [Completion((5,), (1, 2), (-0.5, -0.25), text, "stop") for text in texts]
+    with Verifier(1, 5.0) as verifier:
+        records = collecting.Records(arms, verifier, tmp_path / FILE)
+        records.add(Problem(3, "How many?", "1200"), said)
+        records.finish()
+    [found] = read_collected(tmp_path / FILE)
+    got = [(t.answer, t.correct) for t in found.trajectories]
+    assert got == [("1,200", True), ("$1200.00", True), ("12", False), (None, False), (None, False)]
+    assert [(t.tokens, t.logprob) for t in found.trajectories] == [(2, -0.75)] * 5
+    assert records.shown() == {"correct": "40.0 %"}
+
+
+def test_another_config_is_refused_but_for_pairs(finished):
+    before = (finished / FILE).read_bytes()
+    c = smallest()
+    c.collect.arms = (*ARMS[:3], ("cf", "tiny/maths.txt", 0.9, 2000, COUNTERFACTUAL))
+    with pytest.raises(ValueError, match=r"--workdir: .*config\.collect\.arms"):
+        collect(c, finished, "trajectories")
+    c = smallest()
+    c.pairs.most = 7
+    collect(c, finished, "trajectories")
+    assert json.loads((finished / "config.json").read_text())["pairs"]["most"] == 7
+    assert (finished / FILE).read_bytes() == before
+
+
+def test_other_questions_in_the_file_are_refused(finished, config, tmp_path):
+    """The file of problems was changed between two calls: no config shows it."""
+    data = tmp_path / "train.jsonl"
+    data.write_text('{"question": "Mia has 34 pens. How many pens has Mia?", "answer": "34"}\n')
+    config.problems.train, workdir = str(data), tmp_path / "run"
+    collect(config, workdir, "trajectories")
+    data.write_text(data.read_text().replace("34", "35"))
+    with pytest.raises(ValueError, match="question 0 is not of this run"):
+        collect(config, workdir, "trajectories")
+
+
+@pytest.mark.parametrize(
+    ("arm", "says"),
+    [
+        (("b", "nowhere.txt", 0.0, 1, PROBE), r"config\.collect\.arms\[1\]\.persona: no file"),
+        (("b", "judge.txt", 0.0, 1, PROBE), r"judge\.txt: the message template lacks {problem}"),
+        (("b", "maths.txt", 1e-5, 1, PROBE), r"config\.collect\.arms\[1\]\.temperature: got 1e-05"),
+        (("b", "maths.txt", 0.0, -1, PROBE), r"config\.collect\.arms\[1\]\.seed: got -1"),
+        (("b", "maths.txt", 0.0, 1, "judge"), r"config\.collect\.arms\[1\]\.role: got 'judge'"),
+        (("rule", "maths.txt", 0.0, 1, PROBE), r"config\.collect\.arms: the names \['rule'\]"),
+    ],
+)
+def test_bad_arms_are_named_before_anything_is_made(arm, says, tmp_path):
+    c = smallest()
+    c.collect.arms = (ARMS[0], arm)
+    with pytest.raises((ValueError, FileNotFoundError), match=says):
+        collect(c, tmp_path / "run", "trajectories")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_question_too_long_is_named_with_its_persona(config, tmp_path):
+    """The users' own persona, by its path."""
+    persona = tmp_path / "long.txt"
+    persona.write_text("---\n" + "Think it over. " * 30 + "{problem}")
+    config.collect.arms = (ARMS[0], ("long", str(persona), 0.0, 1, PROBE))
+    with pytest.raises(ValueError, match=r"as .*long\.txt shows them: .*max_tokens: got 52, but"):
+        collect(config, tmp_path / "run", "trajectories")
+    assert not (tmp_path / "run").exists()
+
+
+def test_preferences_need_what_was_collected(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"collected\.jsonl is not there; run --task=traj"):
+        collect(smallest(), tmp_path / "run", "preferences")
+    assert not (tmp_path / "run").exists()
+    assert smallest().model.base == EMBEDDED
