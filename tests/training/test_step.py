@@ -149,6 +149,48 @@ def test_padding_rows_change_nothing():
     assert float(batch(eight, 1, rows=rows).weight_BT.sum()) == pytest.approx(1, abs=WEIGHT_ATOL)
 
 
+def changed(optimizer, cfg=CFG, mesh=None, least=0.0):
+    """(metrics of an update, norm of what it changed, from the parameters before and after);
+    ``least``: parameters nearer to 0 begin there."""
+    mesh = mesh or mesh_of(1, 1, 1)
+    params = sharded_params(cfg, mesh)
+    params = jax.tree.map(lambda p: jnp.where(jnp.abs(p) < least, least, p).astype(p.dtype), params)
+    state = init_state(params, optimizer, mesh)
+    update = make_update(
+        over_mesh(cfg, mesh), losses.nll, optimizer, temperature=1.0, block=64,
+        state_sharding=shardings(state),
+    )  # fmt: skip
+    state, metrics = update(state, batch(mesh))
+    sides = zip(*(jax.tree.leaves(jax.device_get(p)) for p in (params, state.params)), strict=True)
+    squares = [np.square(np.float64(a) - np.float64(b)).sum() for a, b in sides]
+    return metrics, np.sqrt(sum(squares))
+
+
+STORED_IN_HALF = tiny_config(dtype=HALF.dtype, param_dtype=HALF.dtype)
+
+
+@pytest.mark.parametrize("cfg", [CFG, STORED_IN_HALF], ids=["float32", "bfloat16"])
+def test_change_norm_is_of_parameters_as_they_are_stored(cfg):
+    metrics, want = changed(optax.sgd(1e-2), cfg)
+    assert metrics["change_norm"] == pytest.approx(want, rel=SUM_RTOL)
+    rounded_away = abs(want / (1e-2 * float(metrics["grad_norm"])) - 1)
+    assert rounded_away > 1e-3 if cfg.param_dtype == HALF.dtype else rounded_away < 1e-4
+
+
+def test_change_norm_is_the_same_on_a_mesh():
+    metrics, want = changed(optax.sgd(1e-2), mesh=mesh_of(2, 2, 2))
+    assert metrics["change_norm"] == pytest.approx(want, rel=SUM_RTOL)
+
+
+@pytest.mark.parametrize("cfg", [CFG, STORED_IN_HALF], ids=["float32", "bfloat16"])
+def test_an_update_that_is_rounded_away_has_changed_nothing(cfg):
+    """Though it has a gradient, and the optimiser an update: 1e-12, far below a parameter's last
+    bit, and whose square is far above the least float32."""
+    metrics, want = changed(optax.chain(optax.sgd(1e-2), optax.clip(1e-12)), cfg, least=1e-3)
+    assert metrics["grad_norm"] > 0.1
+    assert (float(metrics["change_norm"]), want) == (0, 0)
+
+
 def test_state_and_batch_carry_named_shardings():
     mesh = mesh_of(1, 4, 2)
     state = init_state(sharded_params(CFG, mesh), optimizer(), mesh)

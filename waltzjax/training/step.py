@@ -109,18 +109,23 @@ def make_update(
         metrics["grad_norm"] = optax.tree.norm(gradient)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        metrics["change_norm"] = optax.tree.norm(jax.tree.map(_change, params, state.params))
+        metrics["change_norm"] = _change_norm(params, state.params)
         return AgentState(params, opt_state, state.step + 1, state.beta), metrics
 
     return jax.jit(update, donate_argnums=0, out_shardings=(state_sharding, None))
 
 
-def _change(new: jax.Array, old: jax.Array) -> jax.Array:
-    """new - old, float32, with ``new`` as it will be read back: compilers may leave out that a
-    value is rounded to bfloat16 where it is not stored."""
-    kind = jnp.finfo(new.dtype)
-    kept = jax.lax.reduce_precision(new.astype(jnp.float32), kind.nexp, kind.nmant)
-    return kept - old.astype(jnp.float32)
+def _change_norm(new: Any, old: Any) -> jax.Array:
+    """The global norm of new - old, with ``new`` as it will be read back."""
+    total = jnp.zeros(())
+    for after, before in zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True):
+        # One after the other: all differences at once are a copy of the model in float32.
+        after, before, total = jax.lax.optimization_barrier((after, before, total))
+        # Compilers may leave out that a value is rounded to bfloat16 where it is not stored.
+        kind = jnp.finfo(after.dtype)
+        kept = jax.lax.reduce_precision(after.astype(jnp.float32), kind.nexp, kind.nmant)
+        total += jnp.sum(jnp.square(kept - before.astype(jnp.float32)))
+    return jnp.sqrt(total)
 
 
 def shardings(tree: Any) -> Any:
