@@ -247,7 +247,7 @@ def test_a_prompt_that_a_run_would_refuse_is_refused(directory):
 
 
 def test_the_plan_of_preferences_by_hand(directory):
-    """Adapters beside a bfloat16 base on one device, the reference's log-probs before the update."""
+    """Adapters beside a bfloat16 base on one device; the reference's log-probs come first."""
     c = run_path(str(REPO / "configs/regime_w_dpo.py"))["get_config"]("")
     c.lora.rank, c.rollout.slots, c.rollout.cache_tokens = 2, 8, 2048
     c.rollout.max_new_tokens, c.dpo.max_tokens, c.rollout.length_multiple = 16, 64, 16

@@ -61,7 +61,8 @@ def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
             gather()
         left = len(collecting.missing(config, questions, path))
         if writes():
-            show(read_collected(path))
+            if task == TRAJECTORIES:  # the table of preferences says this and more
+                show(read_collected(path))
             if left:
                 console.say(
                     f"\nwarning: {left} of {len(questions)} questions are not collected, and "

@@ -23,6 +23,7 @@ from waltzjax.rewards.pair_warnings import warnings
 from waltzjax.rewards.pairing import Paired, make_pairs
 from waltzjax.types import Collected
 
+PAIRS = "pairs.jsonl"  # in a run's directory
 FIGURES = ("n", "mean", "std", "min", "q1", "median", "q3", "max")
 ARMS = {
     "role": "role", "trajectories": "answers", "accuracy": "right, %", "format_rate": "read, %",
@@ -65,7 +66,7 @@ def make_preferences(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     )
     found = {**found, "warnings": said}
     write_json(workdir / "preferences.json", found)
-    write_preferences(workdir / "pairs.jsonl", paired.pairs)
+    write_preferences(workdir / PAIRS, paired.pairs)
     for title, (header, rows) in shown.items():
         console.say(console.table(title, header, rows) + "\n")
     for text in said:
