@@ -81,6 +81,7 @@ LEVEL = {
     "serve": 5,
     "game": 9,
     "maths": 9,
+    "maths_problems": 5,
     "evaluate_maths": 10,
     "collect": 10,
     "train": 10,

@@ -16,7 +16,7 @@ from waltzjax.collect import collect
 from waltzjax.collected import FILE, read_collected
 from waltzjax.config import EMBEDDED
 from waltzjax.interrupts import Stopped
-from waltzjax.maths import training_problems
+from waltzjax.maths_problems import training_problems
 from waltzjax.model import hf
 from waltzjax.rewards.verifier import Verifier
 from waltzjax.rollout.requests import Sampling

@@ -23,7 +23,7 @@ from waltzjax.collected import FILE, read_collected
 from waltzjax.config import EMBEDDED
 from waltzjax.data.chat import SEPARATOR
 from waltzjax.files import own_workdir
-from waltzjax.maths import check_problems, keep_embedded, training_problems
+from waltzjax.maths_problems import check_problems, keep_embedded, training_problems
 from waltzjax.model import hf, hf_config, sharding
 from waltzjax.preferring import make_preferences
 from waltzjax.prepare_maths import embedded_maths_base
@@ -107,7 +107,7 @@ def _runtime(config: ConfigDict, base: Path, mesh: Mesh, questions: Sequence[Pro
     runtime = make_runtime(config, base, mesh)
     for persona, prompt in personas(config).items():
         try:
-            check_problems(config, runtime, questions, prompt=prompt)
+            check_problems(config, runtime, questions, prompt)
         except ValueError as error:
             raise ValueError(f"as {persona} shows them: {error}") from error
     return runtime

@@ -17,8 +17,8 @@ from ml_collections import ConfigDict, config_flags
 
 from waltzjax import commands, config_check, console, maths_outcome
 from waltzjax.files import write_json
-from waltzjax.maths import check_problems, validation_problems
 from waltzjax.maths_evaluation import evaluate_problems, result
+from waltzjax.maths_problems import check_problems, validation_problems
 from waltzjax.model import hf_config, sharding
 from waltzjax.predictions import SUFFIX, write_predictions
 from waltzjax.processes import writes

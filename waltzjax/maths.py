@@ -3,11 +3,10 @@ preferences (DPO)."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from clu.parameter_overview import count_parameters
 from jax.sharding import Mesh
@@ -15,15 +14,17 @@ from ml_collections import ConfigDict
 
 from waltzjax import console, maths_outcome
 from waltzjax.config import DPO, EMBEDDED, RLVR
-from waltzjax.data import maths_world
-from waltzjax.data.chat import AgentPrompt
-from waltzjax.data.problems import read_problems, with_instruction, write_problems
-from waltzjax.data.splits import stratified
 from waltzjax.dpo import dpo, dpo_steps, pair_tokens, training_pairs
 from waltzjax.files import write_json
 from waltzjax.iteration import reinforce, stage_steps
 from waltzjax.loop import run_stage
 from waltzjax.maths_evaluation import evaluate_problems, result
+from waltzjax.maths_problems import (
+    check_problems,
+    keep_embedded,
+    training_problems,
+    validation_problems,
+)
 from waltzjax.model import hf, hf_config
 from waltzjax.predictions import prediction
 from waltzjax.prepare_maths import embedded_maths_base
@@ -40,98 +41,49 @@ from waltzjax.types import POLICY, Preference, Problem
 Material = Sequence[Any]  # what is learned from: problems, or preferences
 
 
+class Way(NamedTuple):
+    """How a stage learns.
+
+    material: config -> what it learns from.
+    check: (config, runtime, material) -> ValueError unless all of it fits the model.
+    steps: (config, how much of it) -> optimiser steps; ValueError where there is none.
+    """
+
+    material: Callable[[ConfigDict], Material]
+    check: Callable[[ConfigDict, Runtime, Material], Any]
+    steps: Callable[[ConfigDict, int], int]
+
+
+WAYS = {
+    RLVR: Way(training_problems, check_problems, lambda c, count: stage_steps(c, RLVR, count)),
+    DPO: Way(training_pairs, pair_tokens, dpo_steps),
+}
+
+
 def maths(config: ConfigDict, workdir: Path, mesh: Mesh) -> Task:
     """The run; what can be found wrong with config, data or model before any work is."""
-    embedded = config.model.base == EMBEDDED
+    [name] = config.stages
+    way, embedded = WAYS[name], config.model.base == EMBEDDED
     base = workdir / "base" if embedded else hf_config.resolve(config.model.base)
-    learns_pairs = DPO in config.stages
-    material: Material = training_pairs(config) if learns_pairs else training_problems(config)
-    held_out = validation_problems(config)
-    ready = None if embedded else make_runtime(config, base, mesh)
-    if ready:
-        _check(config, ready, material, held_out)
+    material, held_out = way.material(config), validation_problems(config)
+
+    def made() -> Runtime:
+        runtime = make_runtime(config, base, mesh)
+        way.check(config, runtime, material)
+        check_problems(config, runtime, held_out)
+        return runtime
+
+    ready = None if embedded else made()
     texts = {POLICY: prompt_file(config, "maths").read_text(encoding="utf-8")}
 
     def run() -> dict[str, Any]:
         if embedded:
             embedded_maths_base(config, mesh, base)
         keep_embedded(config, workdir)
-        runtime = ready
-        if runtime is None:
-            runtime = make_runtime(config, base, mesh)
-            _check(config, runtime, material, held_out)
         with Verifier(config.verify.workers, config.verify.timeout_s) as verifier:
-            return _run(config, workdir, runtime, base, material, held_out, verifier)
+            return _run(config, workdir, ready or made(), base, material, held_out, verifier)
 
     return Task(texts, run, partial(maths_outcome.write, config, workdir))
-
-
-def _check(
-    config: ConfigDict, runtime: Runtime, material: Material, held_out: Sequence[Problem]
-) -> None:
-    if DPO in config.stages:
-        pair_tokens(config, runtime, material)
-        check_problems(config, runtime, held_out)
-    else:
-        check_problems(config, runtime, material, held_out)
-
-
-def keep_embedded(config: ConfigDict, workdir: Path) -> None:
-    """Leave made problems as files, for people and for ``waltzjax.evaluate_maths``."""
-    for name, made in (("train", training_problems), ("validation", validation_problems)):
-        path = workdir / "data" / f"{name}.jsonl"
-        if config.problems[name] == EMBEDDED and writes() and not path.exists():
-            path.parent.mkdir(exist_ok=True)
-            write_problems(path, made(config))
-
-
-def training_problems(config: ConfigDict) -> list[Problem]:
-    """Those of ``config.problems.train``, each with its instruction."""
-    if config.problems.train == EMBEDDED:
-        e = config.embedded_maths
-        return maths_world.build(e.data_seed, e.held_out)[0]
-    return _instructed(config, read_problems(Path(config.problems.train)))
-
-
-def validation_problems(config: ConfigDict) -> list[Problem]:
-    """Up to ``config.eval.prompts`` of ``config.problems.validation``, as many of each subject."""
-    if config.problems.validation == EMBEDDED:
-        e = config.embedded_maths
-        found = maths_world.build(e.data_seed, e.held_out)[1]
-    else:
-        found = _instructed(config, read_problems(Path(config.problems.validation)))
-    return stratified(found, config.eval.prompts, lambda problem: problem.subject)
-
-
-def _instructed(config: ConfigDict, problems: Sequence[Problem]) -> list[Problem]:
-    words = config.problems.instruction
-    return [dataclasses.replace(p, text=with_instruction(p.text, words)) for p in problems]
-
-
-def check_problems(
-    config: ConfigDict, runtime: Runtime, *lists: Sequence[Problem],
-    prompt: AgentPrompt | None = None,
-) -> None:  # fmt: skip
-    """Raise ValueError unless every problem is as short as it must be, and leaves room for an
-    answer; shown by ``prompt`` if one is given."""
-    most, new = config.problems.max_tokens, config.rollout.max_new_tokens
-    for problems in lists:
-        rows = runtime.chat.encode([runtime.chat.problem_text(p.text, prompt) for p in problems])
-        longest, problem = max((len(row), p.id) for row, p in zip(rows, problems, strict=True))
-        if longest > most:
-            count = sum(len(row) > most for row in rows)
-            raise ValueError(
-                f"config.problems.max_tokens: got {most}, but {count} problems take more as the "
-                f"policy is shown them, the longest, number {problem}, {longest}: raise it or "
-                "leave them out"
-            )
-    if most + new > (room := runtime.engine.longest):
-        raise ValueError(
-            f"config.problems.max_tokens + config.rollout.max_new_tokens: got {most} + {new}, "
-            f"allowed is {room} in all: the model has {runtime.cfg.max_positions} positions, a "
-            "device's part of config.rollout.cache_tokens is "
-            f"{runtime.engine.pages * runtime.engine.page_size}"
-        )
 
 
 def _run(
@@ -139,10 +91,7 @@ def _run(
     held_out: Sequence[Problem], verifier: Verifier,
 ) -> dict[str, Any]:  # fmt: skip
     [name] = config.stages
-    if name == RLVR:
-        stage_steps(config, name, len(material))
-    else:
-        dpo_steps(config, len(material))
+    WAYS[name].steps(config, len(material))
     _say_seen(material, held_out)
     with console.phase(f"loading {base}"):
         params = hf.load_params(base, runtime.cfg, runtime.mesh)

@@ -1,0 +1,75 @@
+"""The problems of a run on maths: read or made, with their instruction, and whether they fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from waltzjax.config import EMBEDDED
+from waltzjax.data import maths_world
+from waltzjax.data.chat import AgentPrompt
+from waltzjax.data.problems import read_problems, with_instruction, write_problems
+from waltzjax.data.splits import stratified
+from waltzjax.processes import writes
+from waltzjax.runtime import Runtime
+from waltzjax.types import Problem
+
+
+def keep_embedded(config: ConfigDict, workdir: Path) -> None:
+    """Leave made problems as files, for people and for ``waltzjax.evaluate_maths``."""
+    for name, made in (("train", training_problems), ("validation", validation_problems)):
+        path = workdir / "data" / f"{name}.jsonl"
+        if config.problems[name] == EMBEDDED and writes() and not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            write_problems(path, made(config))
+
+
+def training_problems(config: ConfigDict) -> list[Problem]:
+    """Those of ``config.problems.train``, each with its instruction."""
+    if config.problems.train == EMBEDDED:
+        e = config.embedded_maths
+        return maths_world.build(e.data_seed, e.held_out)[0]
+    return _instructed(config, read_problems(Path(config.problems.train)))
+
+
+def validation_problems(config: ConfigDict) -> list[Problem]:
+    """Up to ``config.eval.prompts`` of ``config.problems.validation``, as many of each subject."""
+    if config.problems.validation == EMBEDDED:
+        e = config.embedded_maths
+        found = maths_world.build(e.data_seed, e.held_out)[1]
+    else:
+        found = _instructed(config, read_problems(Path(config.problems.validation)))
+    return stratified(found, config.eval.prompts, lambda problem: problem.subject)
+
+
+def _instructed(config: ConfigDict, problems: Sequence[Problem]) -> list[Problem]:
+    words = config.problems.instruction
+    return [dataclasses.replace(p, text=with_instruction(p.text, words)) for p in problems]
+
+
+def check_problems(
+    config: ConfigDict, runtime: Runtime, problems: Sequence[Problem],
+    prompt: AgentPrompt | None = None,
+) -> None:  # fmt: skip
+    """Raise ValueError unless every problem is as short as it must be, and leaves room for an
+    answer; shown by ``prompt`` if one is given."""
+    most, new = config.problems.max_tokens, config.rollout.max_new_tokens
+    rows = runtime.chat.encode([runtime.chat.problem_text(p.text, prompt) for p in problems])
+    longest, problem = max((len(row), p.id) for row, p in zip(rows, problems, strict=True))
+    if longest > most:
+        count = sum(len(row) > most for row in rows)
+        raise ValueError(
+            f"config.problems.max_tokens: got {most}, but {count} problems take more as the "
+            f"policy is shown them, the longest, number {problem}, {longest}: raise it or "
+            "leave them out"
+        )
+    if most + new > (room := runtime.engine.longest):
+        raise ValueError(
+            f"config.problems.max_tokens + config.rollout.max_new_tokens: got {most} + {new}, "
+            f"allowed is {room} in all: the model has {runtime.cfg.max_positions} positions, a "
+            "device's part of config.rollout.cache_tokens is "
+            f"{runtime.engine.pages * runtime.engine.page_size}"
+        )
