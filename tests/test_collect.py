@@ -19,7 +19,7 @@ from waltzjax.interrupts import Stopped
 from waltzjax.maths import training_problems
 from waltzjax.model import hf
 from waltzjax.rewards.verifier import Verifier
-from waltzjax.rollout.requests import Sampling
+from waltzjax.rollout.requests import Event, Sampling, Tokens
 from waltzjax.runtime import make_runtime
 from waltzjax.types import COUNTERFACTUAL, POLICY, PROBE, VARIANCE, Arm, Completion, Problem
 
@@ -221,6 +221,31 @@ def test_no_more_is_asked_than_keeps_the_slots_busy(finished, config):
         found = [*asking.answers(config, runtime, session, reading(), watch)]
     assert {p for p, _ in found} == {*questions} and under_way == 0 == starved
     assert config.rollout.slots < most < asking.AHEAD * config.rollout.slots + len(ARMS)
+
+
+class Backwards:
+    """A session in which the last request ends first; its answer is a token that tells its seed."""
+
+    def __init__(self):
+        self._waiting = []
+
+    def submit(self, request):
+        self._waiting.append(request)
+
+    def stream(self):
+        while self._waiting:
+            request = self._waiting.pop()
+            yield Event(request.id, (), Tokens((request.seed % 256,), (0.0,), "stop"))
+
+
+def test_answers_are_in_the_arms_order_whichever_ends_first(finished, config):
+    runtime = make_runtime(config, finished / "base", mesh_of(1, 1, 1))
+    questions = training_problems(config)[:5]
+    found = asking.answers(config, runtime, Backwards(), questions, lambda more: None)
+    told = {p.text: [a.token_ids for a in said] for p, said in found}
+    assert told == {
+        p.text: [(asking.request_seed(arm[3], p.text) % 256,) for arm in ARMS] for p in questions
+    }
 
 
 def test_what_is_right_is_verified(tmp_path):
