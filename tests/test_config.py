@@ -79,6 +79,22 @@ def test_the_runs_on_maths_have_the_sources_numbers():
     )
 
 
+def test_regime_w_collects_with_the_sources_numbers():
+    c = load(REPO / "configs/regime_w_collect.py")
+    arms = {name: (temperature, seed) for name, _, temperature, seed, _ in c.collect.arms}
+    assert arms == {
+        "wolfram_0": (0.2, 42), "wolfram_1": (0.3, 43), "wolfram_2": (0.4, 44),
+        "wolfram_3": (0.5, 45), "maudlin_0": (0.2, 100), "maudlin_1": (0.3, 101),
+        "maudlin_2": (0.4, 102), "maudlin_3": (0.5, 103), "wolfram_standard": (0.2, 1000),
+        "wolfram_rephrase": (0.2, 1001), "maudlin_cf1": (0.2, 2000),
+    }  # fmt: skip
+    roles = [arm[-1] for arm in c.collect.arms]
+    assert roles == ["variance"] * 8 + ["probe"] * 2 + ["counterfactual"]
+    assert (c.collect.questions, c.rollout.max_new_tokens, c.problems.instruction) == (500, 512, "")
+    tiny = load(REPO / "configs/regime_w_collect.py", "tiny").collect.arms
+    assert [(a[0], *a[2:]) for a in tiny] == [(a[0], *a[2:]) for a in c.collect.arms]
+
+
 @pytest.mark.parametrize(
     ("changes", "key", "why"),
     [
