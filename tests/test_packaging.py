@@ -85,6 +85,7 @@ def test_every_data_file_is_shipped() -> None:
         "templates/maths_run.html",
         "templates/maths_comparison.html",
         "templates/maths_parts.html",
+        "templates/preferences.html",
     ],
 )
 def test_data_file_is_read_through_the_package(path: str) -> None:

@@ -192,7 +192,7 @@ def test_thinned_pairs_stay_spread_over_questions_and_answers():
         chosen, rejected = zip(*((p.chosen, p.rejected) for p in [*group][:3]), strict=True)
         assert len({*chosen}) == len({*rejected}) == 3
     assert found.left_out == {
-        "for config.pairs.correctness_share": 60,
+        "of correctness, for config.pairs.correctness_share": 60,
         "more of a question than config.pairs allows": 20,
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -60,9 +60,7 @@ def _preference(record: Any) -> Preference:
             reasons.append(f"{key}: got {value!r:.60}, wanted a finite number or null")
     if reasons:
         raise ValueError("; ".join(reasons))
-    extra = {key: record.get(key) or "" for key in NAMES} | _rewards(record)
+    extra: dict[str, Any] = {key: record.get(key) or "" for key in NAMES}
+    for key in REWARDS:
+        extra[key] = None if record.get(key) is None else float(record[key])
     return Preference(question, record["chosen"], record["rejected"], **extra)
-
-
-def _rewards(record: Mapping[str, Any]) -> dict[str, float | None]:
-    return {key: None if (v := record.get(key)) is None else float(v) for key in REWARDS}

@@ -7,13 +7,13 @@ the one with the higher reward (``coherence.scored``).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from waltzjax.data.text import has_lone_surrogate
-from waltzjax.rewards.coherence import scored
+from waltzjax.rewards.coherence import answer_value, scored
 from waltzjax.rewards.pair_mix import Pair, in_turn, mixed, thinned
 from waltzjax.types import COHERENCE, CORRECTNESS, Collected, Preference, Trajectory
 
@@ -23,7 +23,7 @@ NOT_ASKED_FOR = "all its pairs are of a type that config.pairs has 0 of"
 AGAIN = "its pairs are those of the same question before"
 THINNED = "its pairs were left out for the share of the types, or the number of pairs"
 OVER_CAP = "more of a question than config.pairs allows"
-OVER_SHARE = "for config.pairs.correctness_share"
+OVER_SHARE = {kind: f"of {kind}, for config.pairs.correctness_share" for kind in KINDS}
 OVER_MOST = "for config.pairs.most"
 
 
@@ -65,7 +65,7 @@ def make_pairs(
     """
     caps = dict(zip(KINDS, (correctness_per_question, coherence_per_question), strict=True))
     taken: dict[str, list[list[Preference]]] = {kind: [] for kind in KINDS}  # of each question
-    whys, left_out = [], Counter[str]()
+    whys, left_out = [], {OVER_CAP: 0}
     seen: set[tuple[str, frozenset[str]]] = set()
     for question in questions:
         rng = np.random.default_rng([seed, 0, question.problem.id])
@@ -79,27 +79,32 @@ def make_pairs(
             taken[kind].append([_preference(question, p, kind, possible.rewards) for p in kept])
             why = why or (AGAIN if pairs and not new else "")
         whys.append(why or NOT_ASKED_FOR)
-    counts = [sum(map(len, taken[kind])) for kind in KINDS]
-    at_share = mixed(*counts, correctness_share, 0)
-    keep = mixed(*counts, correctness_share, most)
-    left_out[OVER_SHARE], left_out[OVER_MOST] = (
-        sum(counts) - sum(at_share),
-        sum(at_share) - sum(keep),
-    )
-    rng = np.random.default_rng([seed, 1])
-    of_kind = []
-    for kind, number in zip(KINDS, keep, strict=True):
-        kept_of = thinned([len(pairs) for pairs in taken[kind]], number, rng)
-        of_kind.append([p[:n] for p, n in zip(taken[kind], kept_of, strict=True)])
-    of_question = [[*a, *b] for a, b in zip(*of_kind, strict=True)]
+    stay, thinned_out = _thinned(taken, correctness_share, most, seed)
     had = [any(of) for of in zip(*taken.values(), strict=True)]
-    without = Counter(
-        THINNED if had[i] else whys[i] for i, pairs in enumerate(of_question) if not pairs
-    )
+    without = Counter(THINNED if had[i] else whys[i] for i, of in enumerate(stay) if not of)
     return Paired(
-        [pair for pairs in of_question for pair in pairs], dict(without.most_common()),
-        {why: n for why, n in left_out.items() if n},
+        [pair for of in stay for pair in of], dict(without.most_common()),
+        {why: n for why, n in (left_out | thinned_out).items() if n},
     )  # fmt: skip
+
+
+def _thinned(
+    taken: Mapping[str, Sequence[Sequence[Preference]]], share: float, most: int, seed: int
+) -> tuple[list[list[Preference]], dict[str, int]]:
+    """Each question's pairs of both types that stay, and how many were left out, by why."""
+    right, coherent = (sum(map(len, taken[kind])) for kind in KINDS)
+    at_share, keep = mixed(right, coherent, share, 0), mixed(right, coherent, share, most)
+    rng = np.random.default_rng([seed, 1])
+    kept = []
+    for kind, number in zip(KINDS, keep, strict=True):
+        first = thinned([len(of) for of in taken[kind]], number, rng)
+        kept.append([of[:n] for of, n in zip(taken[kind], first, strict=True)])
+    left_out = {
+        OVER_SHARE[CORRECTNESS]: right - at_share[0],
+        OVER_SHARE[COHERENCE]: coherent - at_share[1],
+        OVER_MOST: sum(at_share) - sum(keep),
+    }
+    return [[*a, *b] for a, b in zip(*kept, strict=True)], left_out
 
 
 def _possible(question: Collected, least_difference: float) -> _Possible:
@@ -149,7 +154,7 @@ def _texts(found: Sequence[Trajectory]) -> list[int]:
 
 def _whole(t: Trajectory) -> bool:
     """It ended by itself, and names an answer."""
-    return t.finish_reason == "stop" and bool(t.answer and t.answer.strip())
+    return t.finish_reason == "stop" and answer_value(t.answer) is not None
 
 
 def _same(question: Collected, pair: Pair) -> tuple[str, frozenset[str]]:

@@ -1,0 +1,76 @@
+"""The report of preference pairs: what the scores are, which pairs there are, and why no more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from waltzjax.report.curves import NAMES, Drawn
+from waltzjax.report.pages import inline_svg, write_page
+
+Table = tuple[Sequence[str], Sequence[Sequence[object]]]  # header, rows of as many cells
+SCORES = {  # what a histogram is of: heading, what is counted
+    "s_end": ("s_end: the same answer", "questions"),
+    "s_path": ("s_path: lengths and words alike", "questions"),
+    "s_cf": ("s_cf: the counterfactual agrees", "questions"),
+    "quality": ("Quality: concise, and like the probes", "answers"),
+    "reward": ("Reward", "answers"),
+}
+SIDES = {"chosen": (NAMES[1], "-"), "rejected": (NAMES[2], "--")}  # colour, line
+
+
+def write_preferences_report(
+    path: Path, *, title: str, summary: Mapping[str, Any], warnings: Sequence[str],
+    tables: Mapping[str, Table], examples: Mapping[str, Sequence[Any]], config_text: str,
+) -> None:  # fmt: skip
+    """Write the report to ``path``, whole or not at all.
+
+    ``summary``: as ``pair_summary.summary`` gives it; ``tables``: by title; ``examples``: some
+    ``Preference`` records by type. All of it is escaped.
+    """
+    panels = [
+        Drawn(heading, [name], _histogram(name, found, SCORES[name][1]))
+        for name, (heading, _) in SCORES.items()
+        if (found := summary["scores"].get(name))
+    ]
+    panels += [
+        Drawn(f"Words, {kind} pairs", [*SIDES], _sides(kind, of))
+        for kind, of in summary["words"].items()
+    ]
+    write_page(
+        path, "preferences.html", title=title, summary=summary, warnings=warnings, tables=tables,
+        panels=panels, examples=examples, config_text=config_text,
+        summary_text=json.dumps(summary, indent=2),
+    )  # fmt: skip
+
+
+def _histogram(name: str, found: Mapping[str, Any], what: str) -> str:
+    """Inline SVG: bars, and a line at the mean."""
+    axes = (figure := Figure(figsize=(4.6, 2.6), layout="constrained")).subplots()
+    edges, counts = (np.array(found["histogram"][key]) for key in ("edges", "counts"))
+    axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=NAMES[3], edgecolor="white")
+    axes.axvline(found["mean"], color="#1c1e21", lw=1.2, ls="--")
+    axes.set(xlabel=f"{name}; dashed: the mean, {found['mean']:.3f}", ylabel=what)
+    return _finished(figure, axes, name)
+
+
+def _sides(kind: str, of: Mapping[str, Any]) -> str:
+    """Inline SVG: outlines of the chosen and the rejected answers' histograms."""
+    axes = (figure := Figure(figsize=(4.6, 2.6), layout="constrained")).subplots()
+    for side, (color, line) in SIDES.items():
+        found = of[side]["histogram"]
+        axes.stairs(found["counts"], found["edges"], color=color, lw=1.6, ls=line, label=side)
+    axes.set(xlabel="words of an answer", ylabel="pairs")
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    return _finished(figure, axes, f"words-{kind}")
+
+
+def _finished(figure: Figure, axes: Any, salt: str) -> str:
+    axes.set_ylim(bottom=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    return inline_svg(figure, salt)
