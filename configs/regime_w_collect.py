@@ -8,6 +8,7 @@ sources'; the personas' wording is ours. Commands:
   full size   python -m waltzjax.collect --config=configs/regime_w_collect.py
               --workdir=runs/regime_w_collect
   answers     the same with --task=trajectories, or --task=preferences to make pairs of them anew
+  one GPU     the same with --config.rollout.slots=64 --config.rollout.cache_tokens=65536
   laptop      python -m waltzjax.collect --config=configs/regime_w_collect.py:tiny --workdir=runs/w
               (builds its problems and its base model first)
 Data: GSM8K's files (arXiv 2110.14168; JSON Lines of `question` and `answer`) in data/gsm8k.

@@ -8,18 +8,20 @@ import re
 import signal
 from runpy import run_path
 
+import forked
 import pytest
 from support import REPO, mesh_of
 
 from waltzjax import asking, collecting
 from waltzjax.collect import collect
 from waltzjax.collected import FILE, read_collected
-from waltzjax.config import EMBEDDED
+from waltzjax.config import ARMS as ALL_ARMS
+from waltzjax.data.chat import PROMPTS, read_agent_prompt
 from waltzjax.interrupts import Stopped
 from waltzjax.maths_problems import training_problems
 from waltzjax.model import hf
 from waltzjax.rewards.verifier import Verifier
-from waltzjax.rollout.requests import Sampling
+from waltzjax.rollout.requests import Event, Sampling, Tokens
 from waltzjax.runtime import make_runtime
 from waltzjax.types import COUNTERFACTUAL, POLICY, PROBE, VARIANCE, Arm, Completion, Problem
 
@@ -223,6 +225,31 @@ def test_no_more_is_asked_than_keeps_the_slots_busy(finished, config):
     assert config.rollout.slots < most < asking.AHEAD * config.rollout.slots + len(ARMS)
 
 
+class Backwards:
+    """A session in which the last request ends first; its answer is a token that tells its seed."""
+
+    def __init__(self):
+        self._waiting = []
+
+    def submit(self, request):
+        self._waiting.append(request)
+
+    def stream(self):
+        while self._waiting:
+            request = self._waiting.pop()
+            yield Event(request.id, (), Tokens((request.seed % 256,), (0.0,), "stop"))
+
+
+def test_answers_are_in_the_arms_order_whichever_ends_first(finished, config):
+    runtime = make_runtime(config, finished / "base", mesh_of(1, 1, 1))
+    questions = training_problems(config)[:5]
+    found = asking.answers(config, runtime, Backwards(), questions, lambda more: None)
+    told = {p.text: [a.token_ids for a in said] for p, said in found}
+    assert told == {
+        p.text: [(asking.request_seed(arm[3], p.text) % 256,) for arm in ARMS] for p in questions
+    }
+
+
 def test_what_is_right_is_verified(tmp_path):
     """By hand: GSM8K's form, the prompts' form, a wrong one, none; as written."""
     texts = ["so\n#### 1,200", "Answer: $1200.00", "Answer: 12", "1200", "\\boxed{"]
@@ -287,7 +314,9 @@ def test_a_question_too_long_is_named_with_its_persona(config, tmp_path):
     persona = tmp_path / "long.txt"
     persona.write_text("---\n" + "Think it over. " * 30 + "{problem}")
     config.collect.arms = (ARMS[0], ("long", str(persona), 0.0, 1, PROBE))
-    with pytest.raises(ValueError, match=r"as .*long\.txt shows them: .*max_tokens: got 52, but"):
+    with pytest.raises(
+        ValueError, match=r"as .*long\.txt shows them: .*got 52, but 9 .* number \d+"
+    ):
         collect(config, tmp_path / "run", "trajectories")
     assert not (tmp_path / "run").exists()
 
@@ -296,4 +325,32 @@ def test_preferences_need_what_was_collected(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"collected\.jsonl is not there; run --task=traj"):
         collect(smallest(), tmp_path / "run", "preferences")
     assert not (tmp_path / "run").exists()
-    assert smallest().model.base == EMBEDDED
+
+
+def test_the_command(finished, tmp_path):
+    """All eleven arms; then another config in the same directory."""
+    arguments = [
+        "--config=configs/regime_w_collect.py:tiny", "--config.collect.questions=2",
+        "--config.rollout.slots=8", "--config.rollout.cache_tokens=2048",
+        "--config.rollout.max_new_tokens=8", f"--config.model.base={finished / 'base'}",
+        "--task=trajectories", f"--workdir={tmp_path / 'run'}",
+    ]  # fmt: skip
+    got = forked.run("-m", "waltzjax.collect", *arguments)
+    assert got.returncode == 0, got.stderr
+    assert "2 questions, 22 trajectories" in got.stdout and "maudlin_cf1" in got.stdout
+    assert [len(q.trajectories) for q in read_collected(tmp_path / "run" / FILE)] == [11, 11]
+    got = forked.run("-m", "waltzjax.collect", *arguments, "--config.seed=1")
+    assert got.returncode == 1 and "config.seed: there 0, here 1" in got.stderr
+
+
+def test_the_packages_personas():
+    files = {f"regime_w/{path.name}": path for path in (PROMPTS / "regime_w").iterdir()}
+    assert {*files} == {arm[1] for arm in ALL_ARMS} | {"regime_w/solve.txt"}
+    prompts = {name: read_agent_prompt(path, ["problem"]) for name, path in files.items()}
+    for prompt in prompts.values():
+        assert not prompt.system  # templates of Mistral's models refuse one
+        *_, asked, form, how = prompt.message.splitlines()
+        assert asked.lower().endswith("the last line of your reply must be")
+        assert form == "Answer: <number>" and how.startswith("with the final number alone")
+        assert prompt.message.count("{problem}") == 1
+    assert len({prompt.message for prompt in prompts.values()}) == len(files)

@@ -114,7 +114,7 @@ def test_regime_w_has_the_sources_numbers():
 def test_broken_arms_are_named(arms, says):
     c = load(REPO / "configs/regime_w_collect.py")
     c.collect.arms = arms
-    with pytest.raises(ValueError, match=rf"config\.collect\.arms.*{says}|{says}"):
+    with pytest.raises(ValueError, match=says):
         config_check.validate(c, training=False)
 
 

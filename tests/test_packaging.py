@@ -77,6 +77,8 @@ def test_every_data_file_is_shipped() -> None:
         "prompts/feedback.txt",
         "prompts/tiny/conversation.txt",
         "prompts/tiny/feedback.txt",
+        "prompts/regime_w/wolfram.txt",
+        "prompts/regime_w/solve.txt",
         "templates/report.html",
         "templates/evaluation.html",
         "templates/comparison.html",

@@ -32,15 +32,15 @@ from waltzjax.rewards.verifier import Verifier
 from waltzjax.runtime import Runtime, devices_line, make_runtime, prompt_file
 from waltzjax.types import POLICY, Collected, Problem
 
-TASKS = (TRAJECTORIES, PREFERENCES, ALL) = ("trajectories", "preferences", "all")
+TRAJECTORIES, PREFERENCES, ALL = TASKS = ("trajectories", "preferences", "all")
 
 
 def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
     """One task of ``TASKS`` in ``workdir``; "all" is the two others.
 
     Raises:
-      ValueError, OSError: bad config, personas, problems, model or workdir; found before anything
-        is generated. FileNotFoundError: preferences, of nothing that was collected.
+      ValueError, OSError: bad config, personas, problems, model or workdir, found before anything
+        is generated; or preferences are asked for and there is nothing to make them of.
       Stopped: SIGTERM or Ctrl-C; what had ended is written, and the same call goes on.
     """
     config_check.validate(config, training=False)
