@@ -7,14 +7,16 @@ BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.stamp-run
 DEV_STAMP := $(VENV)/.stamp-dev
 WORKDIR ?= runs/demo
+REGIME_W ?= runs/regime_w
+SEED ?= 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv dev demo rlvr test check slow-test format clean
+.PHONY: help venv dev demo rlvr regime-w-demo test check slow-test format clean
 
 help: ## show these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "  PYTHON=...      the interpreter to build .venv with (now: $(PYTHON)), 3.11 or newer"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo "  PYTHON=...         the interpreter to build .venv with (now: $(PYTHON)), 3.11 or newer"
 
 venv: $(RUN_STAMP) ## create .venv and install waltzjax
 
@@ -25,6 +27,13 @@ demo: $(RUN_STAMP) ## train two small agents end to end (minutes), into runs/dem
 
 rlvr: $(RUN_STAMP) ## train a small policy on verified maths end to end (minutes), into runs/rlvr
 	@$(BIN)/python -m waltzjax.train --config=configs/rlvr_multisignal.py:tiny --workdir=runs/rlvr
+
+regime-w-demo: $(RUN_STAMP) ## collect answers, learn from preferences of them, check (minutes), into runs/regime_w
+	@$(BIN)/python -m waltzjax.collect --config=configs/regime_w_collect.py:tiny --config.seed=$(SEED) --workdir=$(REGIME_W)_collect
+	@$(BIN)/python -m waltzjax.train --config=configs/regime_w_dpo.py:tiny --config.seed=$(SEED) --workdir=$(REGIME_W) \
+	  --config.model.base=$(REGIME_W)_collect/base --config.dpo.data=$(REGIME_W)_collect/pairs.jsonl \
+	  --config.problems.validation=$(REGIME_W)_collect/data/validation.jsonl
+	@$(BIN)/python -m waltzjax.checklist --collected=$(REGIME_W)_collect --run=$(REGIME_W)
 
 test: $(DEV_STAMP) ## format, lint, types, tests: exactly what CI runs
 	@$(BIN)/ruff format --check .

@@ -56,8 +56,10 @@ def collection_checks(config: Mapping[str, Any], questions: Sequence[Collected])
     for name in ("s_cf", "s_path"):
         values = [v for v in (getattr(s, name) for s in scores) if v is not None]
         variance = float(np.var(values)) if values else math.nan
+        absent = bool(scores) and not values  # there are no arms for this score
+        figure = "none: no counterfactual arm, or no probe" if absent else f"{variance:.4g}"
         checks.append(
-            Check(f"variance of {name}", f"{variance:.4g}", "> 0: not a constant", variance > 0)
+            Check(f"variance of {name}", figure, "> 0: not a constant", absent or variance > 0)
         )
     return checks
 
