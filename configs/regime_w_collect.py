@@ -66,8 +66,8 @@ def tiny() -> ConfigDict:
     c.rollout.slots = 128
     c.rollout.cache_tokens = 16_384
     # The base is right under some personas more often than under others: P(right), level 2.
-    rights = {"wolfram": 0.15, "maudlin": 0.85, "standard": 0.3, "rephrase": 0.3,
-              "counterfactual": 0.7}  # fmt: skip
+    rights = {"wolfram": 0.1, "maudlin": 0.9, "standard": 0.3, "rephrase": 0.3,
+              "counterfactual": 0.8}  # fmt: skip
     c.embedded_maths.personas = tuple(
         (f"tiny/regime_w/{name}.txt", right) for name, right in rights.items()
     )

@@ -37,7 +37,8 @@ def get_config(arg: str = "") -> ConfigDict:
         c.problems.validation = "runs/regime_w_collect/data/validation.jsonl"
         c.dpo.max_tokens = 96
         c.dpo.microbatches = 1
-        c.dpo.lr = 2e-4
+        c.dpo.lr = 3e-4
+        c.dpo.sft_weight = 0.3  # without it answers that name no result become likelier
         c.optim.warmup_steps = 5
         c.optim.schedule = "linear"
     return c
