@@ -29,7 +29,7 @@ from waltzjax.training.step import forward_logp, make_update, shardings, whole
 from waltzjax.types import MATRICES
 
 ATOL = 1e-5  # losses of order 1 and gradients, float32 in both
-CURVE_ATOL = 1e-3  # losses over 50 updates
+CURVE_ATOL = 1e-4  # losses over 50 updates; 2e-6 was measured
 METRIC_ATOL = 2e-5  # log-probs of answers near -50
 BETA, STEPS, PAIRS = 0.3, 50, 4  # pairs an update
 CFG = tiny_config(vocab_size=300)
@@ -94,7 +94,9 @@ def moved_by(scale, leaf):
     return leaf + np.float32(scale * np.random.default_rng(leaf.size).normal(size=leaf.shape))
 
 
-def trainer(saved, out, tokenizer, *, adapter="", model="base", ref="", kind=DPOTrainer, **settings):
+def trainer(
+    saved, out, tokenizer, *, adapter="", model="base", ref="", kind=DPOTrainer, **settings
+):
     """TRL's, of a model's directory or of an adapter's beside the base, which is its reference."""
     config = DPOConfig(
         output_dir=str(out), beta=BETA, bf16=False, use_cpu=True, report_to=[], disable_tqdm=True,
@@ -145,7 +147,7 @@ def theirs(one, alone):
     for batch in batches:
         loss = one.compute_loss(one.model, one.data_collator(batch)) / len(batches)
         loss.backward()
-        total += float(loss)
+        total += float(loss.detach())
     trained = {n.replace(".default", ""): p for n, p in one.model.named_parameters()}
     return total, {n: p.grad.numpy() for n, p in trained.items() if p.grad is not None}
 
@@ -216,13 +218,13 @@ class Watched(DPOTrainer):
 
     def compute_loss(self, *args, **kwargs):
         loss = super().compute_loss(*args, **kwargs)
-        self.curve.append(float(loss))
+        self.curve.append(float(loss.detach()))
         return loss
 
     curve: list[float]
 
 
-@pytest.mark.parametrize(("form", "lr", "decay"), [("full", 5e-4, 0.0), ("lora", 5e-3, 0.1)])
+@pytest.mark.parametrize(("form", "lr", "decay"), [("full", 5e-4, 0.0), ("lora", 5e-3, 1.0)])
 def test_fifty_updates_follow_those_of_trl(form, lr, decay, saved, tmp_path, tokenizer):
     """Decay is of the adapter alone: TRL's leaves out norms' scales, ours nothing."""
     mesh = mesh_of(1, 1, 1)

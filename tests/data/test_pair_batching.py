@@ -47,7 +47,9 @@ def test_without_a_reference_its_log_probability_is_zero():
 
 
 def test_a_row_that_is_too_long_is_named():
-    with pytest.raises(ValueError, match=r"may have 4 tokens together, 2 rows .*\(0, 5\), \(1, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"may have 4 tokens together, 2 rows .*\(0, 5\), \(1, 5\)"
+    ):
         pad_pairs(PAIRS, multiple=4, max_length=4)
 
 
