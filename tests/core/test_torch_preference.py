@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from datasets import Dataset
 from peft import LoraConfig, set_peft_model_state_dict
 from safetensors.numpy import load_file
@@ -34,9 +33,23 @@ METRIC_ATOL = 2e-5  # log-probs of answers near -50
 BETA, STEPS, PAIRS = 0.3, 50, 4  # pairs an update
 CFG = tiny_config(vocab_size=300)
 LORA = Lora(4, 8.0, MATRICES)
-WORDS = "the waltz is a dance for two in triple time and they turn left right slow fast".split()
+WORDS = (
+    "the",
+    "waltz",
+    "is",
+    "a",
+    "dance",
+    "for",
+    "two",
+    "in",
+    "time",
+    "they",
+    "turn",
+    "left",
+    "slow",
+)
 OPTIMISER = dict(b1=0.9, b2=0.95, grad_clip=1.0)
-# By our name: our settings, and TRL's for the same; where they are (), those of its defaults.
+# By our name, up to a "+": our settings, and TRL's for the same.
 KINDS = {
     "sigmoid": ({}, dict(loss_type=["sigmoid"])),
     "robust": (dict(label_smoothing=0.2), dict(loss_type=["robust"], label_smoothing=0.2)),
@@ -51,6 +64,11 @@ KINDS = {
     "sigmoid+smoothing": (
         dict(label_smoothing=0.2), dict(loss_type=["aot"], label_smoothing=0.2),
     ),
+}  # fmt: skip
+LOGGED = {
+    "margin": "rewards/margins", "accuracy": "rewards/accuracies",
+    "reward_chosen": "rewards/chosen", "reward_rejected": "rewards/rejected",
+    "logp_chosen": "logps/chosen", "logp_rejected": "logps/rejected",
 }  # fmt: skip
 
 
@@ -204,13 +222,6 @@ def test_losses_and_gradients_equal_those_of_trl(form, saved, tmp_path, tokenize
                 assert float(metrics[ours_name]) == pytest.approx(
                     logged[theirs_name], abs=METRIC_ATOL
                 ), (name, ours_name)
-
-
-LOGGED = {
-    "margin": "rewards/margins", "accuracy": "rewards/accuracies",
-    "reward_chosen": "rewards/chosen", "reward_rejected": "rewards/rejected",
-    "logp_chosen": "logps/chosen", "logp_rejected": "logps/rejected",
-}  # fmt: skip
 
 
 class Watched(DPOTrainer):
