@@ -192,7 +192,7 @@ def default() -> ConfigDict:
     c.dpo.loss = "sigmoid"
     c.dpo.beta = 0.1  # [ours]
     c.dpo.label_smoothing = 0.0  # sigmoid (cDPO), robust: how many of the pairs are the wrong way
-    c.dpo.margin = 0.0  # sigmoid_norm: nats that chosen answers must lead by (SimPO's gamma)
+    c.dpo.margin = 0.0  # sigmoid_norm: reward, beta * nats a token, to lead by (SimPO's gamma)
     c.dpo.sft_weight = 0.0  # of the chosen answers' negative log-likelihood, nats a token
     # What log-probabilities are compared with: cached, those of the policy at the beginning,
     # computed once | live, the same, computed at every step | none.

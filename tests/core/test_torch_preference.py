@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from datasets import Dataset
 from peft import LoraConfig, set_peft_model_state_dict
 from safetensors.numpy import load_file
@@ -29,14 +28,28 @@ from waltzjax.training.step import forward_logp, make_update, shardings, whole
 from waltzjax.types import MATRICES
 
 ATOL = 1e-5  # losses of order 1 and gradients, float32 in both
-CURVE_ATOL = 1e-3  # losses over 50 updates
+CURVE_ATOL = 1e-4  # losses over 50 updates; 2e-6 was measured
 METRIC_ATOL = 2e-5  # log-probs of answers near -50
 BETA, STEPS, PAIRS = 0.3, 50, 4  # pairs an update
 CFG = tiny_config(vocab_size=300)
 LORA = Lora(4, 8.0, MATRICES)
-WORDS = "the waltz is a dance for two in triple time and they turn left right slow fast".split()
+WORDS = (
+    "the",
+    "waltz",
+    "is",
+    "a",
+    "dance",
+    "for",
+    "two",
+    "in",
+    "time",
+    "they",
+    "turn",
+    "left",
+    "slow",
+)
 OPTIMISER = dict(b1=0.9, b2=0.95, grad_clip=1.0)
-# By our name: our settings, and TRL's for the same; where they are (), those of its defaults.
+# By our name, up to a "+": our settings, and TRL's for the same.
 KINDS = {
     "sigmoid": ({}, dict(loss_type=["sigmoid"])),
     "robust": (dict(label_smoothing=0.2), dict(loss_type=["robust"], label_smoothing=0.2)),
@@ -51,6 +64,11 @@ KINDS = {
     "sigmoid+smoothing": (
         dict(label_smoothing=0.2), dict(loss_type=["aot"], label_smoothing=0.2),
     ),
+}  # fmt: skip
+LOGGED = {
+    "margin": "rewards/margins", "pair_accuracy": "rewards/accuracies",
+    "reward_chosen": "rewards/chosen", "reward_rejected": "rewards/rejected",
+    "logp_chosen": "logps/chosen", "logp_rejected": "logps/rejected",
 }  # fmt: skip
 
 
@@ -147,7 +165,7 @@ def theirs(one, alone):
     for batch in batches:
         loss = one.compute_loss(one.model, one.data_collator(batch)) / len(batches)
         loss.backward()
-        total += float(loss)
+        total += float(loss.detach())
     trained = {n.replace(".default", ""): p for n, p in one.model.named_parameters()}
     return total, {n: p.grad.numpy() for n, p in trained.items() if p.grad is not None}
 
@@ -206,25 +224,18 @@ def test_losses_and_gradients_equal_those_of_trl(form, saved, tmp_path, tokenize
                 ), (name, ours_name)
 
 
-LOGGED = {
-    "margin": "rewards/margins", "pair_accuracy": "rewards/accuracies",
-    "reward_chosen": "rewards/chosen", "reward_rejected": "rewards/rejected",
-    "logp_chosen": "logps/chosen", "logp_rejected": "logps/rejected",
-}  # fmt: skip
-
-
 class Watched(DPOTrainer):
     """Keeps each update's loss unrounded."""
 
     def compute_loss(self, *args, **kwargs):
         loss = super().compute_loss(*args, **kwargs)
-        self.curve.append(float(loss))
+        self.curve.append(float(loss.detach()))
         return loss
 
     curve: list[float]
 
 
-@pytest.mark.parametrize(("form", "lr", "decay"), [("full", 5e-4, 0.0), ("lora", 5e-3, 0.1)])
+@pytest.mark.parametrize(("form", "lr", "decay"), [("full", 5e-4, 0.0), ("lora", 5e-3, 1.0)])
 def test_fifty_updates_follow_those_of_trl(form, lr, decay, saved, tmp_path, tokenizer):
     """Decay is of the adapter alone: TRL's leaves out norms' scales, ours nothing."""
     mesh = mesh_of(1, 1, 1)

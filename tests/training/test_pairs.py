@@ -60,7 +60,8 @@ def test_no_device_or_microbatch_has_half_a_pair(count, shape, microbatches):
 
 
 def step(mesh, microbatches):
-    """(gradient, metrics) of five pairs, which padding fills up to as many as divide: the accumulated gradient, read off an SGD step of size one."""
+    """(gradient, metrics) of five pairs, which padding fills up to as many as divide. The gradient
+    is the accumulated one, read off an SGD step of size one."""
     cfg, sgd = over_mesh(CFG, mesh), optax.sgd(1.0)
     params = sharded_params(CFG, mesh)
     state = init_state(params, sgd, mesh)
