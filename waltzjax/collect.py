@@ -25,6 +25,7 @@ from waltzjax.data.chat import SEPARATOR
 from waltzjax.files import own_workdir
 from waltzjax.maths import check_problems, keep_embedded, training_problems
 from waltzjax.model import hf, hf_config, sharding
+from waltzjax.preferring import make_preferences
 from waltzjax.prepare_maths import embedded_maths_base
 from waltzjax.processes import wait, writes, writing
 from waltzjax.rewards.verifier import Verifier
@@ -60,15 +61,14 @@ def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
             gather()
         left = len(collecting.missing(config, questions, path))
         if writes():
-            show(read_collected(path))
+            if gather:
+                show(read_collected(path))
             if left:
                 console.say(
-                    f"\nwarning: {left} of {len(questions)} questions are not collected, and "
+                    f"warning: {left} of {len(questions)} questions are not collected, and "
                     f"preferences are of the others; --task={TRAJECTORIES} goes on"
                 )
             if task != TRAJECTORIES:
-                from waltzjax.preferring import make_preferences
-
                 make_preferences(config, workdir)
 
 
