@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 from runpy import run_path
 
@@ -14,16 +15,28 @@ from support import REPO, mesh_of
 
 from waltzjax import asking, collecting
 from waltzjax.collect import collect
-from waltzjax.collected import FILE, read_collected
+from waltzjax.collected import FILE, append_record, read_collected, record
 from waltzjax.config import ARMS as ALL_ARMS
 from waltzjax.data.chat import PROMPTS, read_agent_prompt
+from waltzjax.data.preferences import read_preferences
 from waltzjax.interrupts import Stopped
 from waltzjax.maths_problems import training_problems
 from waltzjax.model import hf
+from waltzjax.rewards.coherence import scored
 from waltzjax.rewards.verifier import Verifier
 from waltzjax.rollout.requests import Event, Sampling, Tokens
 from waltzjax.runtime import make_runtime
-from waltzjax.types import COUNTERFACTUAL, POLICY, PROBE, VARIANCE, Arm, Completion, Problem
+from waltzjax.types import (
+    COUNTERFACTUAL,
+    POLICY,
+    PROBE,
+    VARIANCE,
+    Arm,
+    Collected,
+    Completion,
+    Problem,
+    Trajectory,
+)
 
 QUESTIONS = 9
 ARMS = (
@@ -154,7 +167,7 @@ def test_killed_and_restarted_equals_uninterrupted(finished, config, tmp_path, m
     assert before.count(b"\n") == 4
     path.write_bytes(before + (finished / FILE).read_bytes()[:50])  # a line that was being written
     collect(config, workdir, "trajectories")
-    assert "its last line was cut off (50 bytes)" in capsys.readouterr().out
+    assert "its last line was cut off; these 50 bytes are dropped" in capsys.readouterr().out
     assert path.read_bytes().startswith(before)
     same(read_collected(path), read_collected(finished / FILE))
 
@@ -325,6 +338,34 @@ def test_preferences_need_what_was_collected(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"collected\.jsonl is not there; run --task=traj"):
         collect(smallest(), tmp_path / "run", "preferences")
     assert not (tmp_path / "run").exists()
+
+
+def test_preferences_of_what_is_there(finished, tmp_path, capsys):
+    """No model is needed; a question that is missing is said, and so is a line that was cut."""
+    path = tmp_path / FILE
+    shutil.copy(finished / "config.json", tmp_path)
+    for q in read_collected(finished / FILE)[1:]:
+        said = [
+            Trajectory(t.arm, t.role, f"{t.arm}\nAnswer: {i}", str(i), i == 2, 5, -1.0, "stop")
+            for i, t in enumerate(q.trajectories)
+        ]
+        made = Collected(q.problem, tuple(said))
+        append_record(path, record(made, scored(made)))
+    path.write_bytes(path.read_bytes() + b'{"id": 1')
+    c = smallest()
+    c.pairs.correctness_share = 0.0
+    collect(c, tmp_path, "preferences")
+    out = capsys.readouterr().out
+    assert "its last line was cut off; these 8 bytes are dropped" in out
+    assert f"warning: 1 of {QUESTIONS} questions are not collected" in out
+    pairs = read_preferences(tmp_path / "pairs.jsonl")
+    assert {p.question for p in pairs} == {q.problem.text for q in read_collected(path)}
+    assert {(p.chosen, p.chosen_arm, p.pair_type) for p in pairs} == {
+        ("probe\nAnswer: 2", "probe", "correctness")
+    }
+    c.pairs.most = 3  # may be another one every time
+    collect(c, tmp_path, "preferences")
+    assert len(read_preferences(tmp_path / "pairs.jsonl")) == 3 < len(pairs)
 
 
 def test_the_command(finished, tmp_path):

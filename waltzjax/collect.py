@@ -65,7 +65,7 @@ def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
                 show(read_collected(path))
             if left:
                 console.say(
-                    f"\nwarning: {left} of {len(questions)} questions are not collected, and "
+                    f"warning: {left} of {len(questions)} questions are not collected, and "
                     f"preferences are of the others; --task={TRAJECTORIES} goes on"
                 )
             if task != TRAJECTORIES:

@@ -47,9 +47,7 @@ def missing(config: ConfigDict, questions: Sequence[Problem], path: Path) -> lis
     left = np.ones(len(questions), bool)
     if writes() and path.exists():
         if dropped := drop_torn_line(path):
-            console.say(
-                f"{path}: its last line was cut off ({dropped} bytes) and is collected anew"
-            )
+            console.say(f"{path}: its last line was cut off; these {dropped} bytes are dropped")
         there = {q.problem: q for q in read_collected(path)} if path.stat().st_size else {}
         known = {*questions}
         arms = [(arm.name, arm.role) for arm in read_arms(config.collect.arms)]

@@ -63,7 +63,7 @@ def preference(logp_BT, batch, kind, beta, label_smoothing=0.0, margin=0.0, sft_
         )
         one = {
             "margin": beta * (ratios[0] - ratios[1]),
-            "accuracy": float(ratios[0] > ratios[1]),
+            "pair_accuracy": float(ratios[0] > ratios[1]),
             "reward_chosen": beta * ratios[0],
             "reward_rejected": beta * ratios[1],
             "logp_chosen": sum(chosen),
