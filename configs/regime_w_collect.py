@@ -71,8 +71,9 @@ def tiny() -> ConfigDict:
     c.embedded_maths.personas = tuple(
         (f"tiny/regime_w/{name}.txt", right) for name, right in rights.items()
     )
+    # Twice as hot as the sources' arms: a small model's answers are too much alike otherwise.
     c.collect.arms = tuple(
-        (name, f"tiny/{persona}", temperature, seed, role)
+        (name, f"tiny/{persona}", 2 * temperature, seed, role)
         for name, persona, temperature, seed, role in config.ARMS
     )
     return c

@@ -43,7 +43,7 @@ def smallest(data):
     e.width, e.mlp_width, e.layers, e.heads, e.kv_heads = 16, 32, 1, 2, 1
     e.card_steps = e.demo_steps = 2
     e.batch = 8
-    c.lora.rank = 2
+    c.lora.rank, c.dpo.sft_weight = 2, 0.0
     c.rollout.slots, c.rollout.cache_tokens, c.rollout.max_new_tokens = 8, 2048, 8
     c.dpo.data, c.dpo.batch, c.dpo.microbatches, c.dpo.epochs = str(data), 4, 2, 2
     c.dpo.lr, c.optim.schedule, c.optim.warmup_steps = 1e-2, "constant", 0
@@ -86,6 +86,10 @@ def test_what_a_run_leaves(finished):
     assert on_disk["accuracy"] == results["accuracy"] and on_disk["base"]["n"] == 7
     low, high = on_disk["interval"]
     assert low <= on_disk["accuracy"] - on_disk["base"]["accuracy"] <= high
+    assert (
+        "11 pairs (8 correctness, 3 coherence); loss by epoch 0."
+        in (workdir / "report.html").read_text()
+    )
     for name in ("report.html", "training_metrics.json", "reference.npz", WEIGHTS):
         assert (workdir / name).stat().st_size > 0
     assert all(check.met for check in adapter_checks(workdir / POLICY))
@@ -145,11 +149,13 @@ def test_without_a_reference_and_without_adapters(finished, tmp_path):
     c, workdir = again(
         finished, tmp_path / "simpo", **{
             "dpo.reference": "none", "dpo.loss": "sigmoid_norm", "dpo.beta": 2.0,
-            "dpo.margin": 1.0, "dpo.sft_weight": 0.5, "lora.rank": 0, "dpo.epochs": 1,
-            "dpo.lr": 1e-3,
+            "dpo.margin": 1.0, "dpo.sft_weight": 0.5, "lora.rank": 0, "dpo.lr": 1e-3,
+            "train.checkpoint_every": 10**6,
         }
     )  # fmt: skip
     train(c, workdir)
+    kept = sorted(int(p.name) for p in (workdir / "checkpoints/dpo").iterdir())
+    assert kept == epoch_ends(c, PAIRS) == [2, 5]  # one each epoch
     first = records(workdir)[0]
     assert first["sft_nll/policy"] > 0 and first["loss/policy"] > 0.5 * first["sft_nll/policy"]
     assert (workdir / "policy/model.safetensors").exists()

@@ -55,6 +55,7 @@ def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: f
         write_maths_report(
             workdir / "report.html",
             title=f"{_method(config)}, seed {config.seed}",
+            note=told(results) if name == DPO else "",
             config_text=config.to_yaml(),
             metrics=metrics,
             results=results,

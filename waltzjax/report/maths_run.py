@@ -45,13 +45,14 @@ def validation_rows(found: Validations) -> list[dict[str, Any]]:
 def write_maths_report(
     path: Path, *, title: str, config_text: str, metrics: Sequence[Mapping[str, Any]],
     results: Mapping[str, Any], validations: Validations, examples: Mapping[str, Mapping[str, Any]],
+    note: str = "",
 ) -> None:  # fmt: skip
     """Write the report to ``path``, whole or not at all.
 
     ``metrics``: "stage", "step" and the step's figures; ``results``: the last evaluation's result,
     with "base" in it that of the beginning (or none); ``validations``: all evaluations, as
     ``evaluations.validations`` gives them; ``examples``: by title, as ``maths_pairs.side_by_side``
-    gives them. All of it is escaped.
+    gives them; ``note``: a line below the title. All of it is escaped.
     """
     panels, left_out, _ = draw([*metrics, *validation_rows(validations)], PANELS)
     before = results.get("base")
@@ -74,7 +75,8 @@ def write_maths_report(
         for stage, step, of in validations
     ]
     write_page(
-        path, "maths_run.html", title=title, results=results, columns=[*columns], table=table,
+        path, "maths_run.html", title=title, note=note, results=results,
+        columns=[*columns], table=table,
         parts_of={what: rows for what, rows in parts.items() if rows}, evaluated=evaluated,
         measures=[m for key in COLUMNS for m in MATHS if m.key == key], panels=panels,
         left_out=left_out, steps=len({(m["stage"], m["step"]) for m in metrics}),
