@@ -31,23 +31,9 @@ ATOL = 1e-5  # losses of order 1 and gradients, float32 in both
 CURVE_ATOL = 1e-4  # losses over 50 updates; 2e-6 was measured
 METRIC_ATOL = 2e-5  # log-probs of answers near -50
 BETA, STEPS, PAIRS = 0.3, 50, 4  # pairs an update
-CFG = tiny_config(vocab_size=300)
+CFG = tiny_config(vocab_size=300, init_scale=0.2)  # gradients of order 1
 LORA = Lora(4, 8.0, MATRICES)
-WORDS = (
-    "the",
-    "waltz",
-    "is",
-    "a",
-    "dance",
-    "for",
-    "two",
-    "in",
-    "time",
-    "they",
-    "turn",
-    "left",
-    "slow",
-)
+WORDS = ("the", "waltz", "is", "a", "dance", "for", "two", "in", "time", "they", "turn", "left")
 OPTIMISER = dict(b1=0.9, b2=0.95, grad_clip=1.0)
 # By our name, up to a "+": our settings, and TRL's for the same.
 KINDS = {

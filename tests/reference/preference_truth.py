@@ -17,7 +17,7 @@ def pair_loss(
 ):
     """One pair's loss; ``chosen`` and ``rejected`` are log(pi / pi_ref) of whole answers.
 
-    Equations: sigmoid 2305.18290 (7), and with smoothing Mitchell's note on cDPO, eq. (3); robust
+    Equations: sigmoid 2305.18290 (7), and with smoothing Mitchell's note on cDPO; robust
     2403.00409; ipo 2310.12036 (17), of sums or averages; hinge 2305.10425 in the form of 2309.06657
     (margin 1 / beta, all times beta); apo_zero 2408.06266 (7), plus 1; sigmoid_norm 2405.14734 (6).
     """

@@ -41,7 +41,7 @@ def sigmoid(r: Ratios, beta: float, label_smoothing: float = 0.0) -> jax.Array:
 
     label_smoothing e: -(1 - e) log sigmoid(beta h) - e log sigmoid(-beta h), conservative DPO
     (E. Mitchell, "A note on DPO with noisy preferences"). Without a reference it is CPO's
-    preference term (arXiv 2401.08417, eq. 4).
+    preference term (arXiv 2401.08417).
     """
     of_pair_N, of_swapped_N = _both_ways(beta * r.lead_N)
     return (1 - label_smoothing) * of_pair_N + label_smoothing * of_swapped_N
@@ -70,9 +70,9 @@ def ipo(r: Ratios, beta: float) -> jax.Array:
 
 
 def hinge(r: Ratios, beta: float) -> jax.Array:
-    """max(0, 1 - beta h): SLiC (arXiv 2309.06657, section 4.1), its margin 1 / beta nats.
+    """max(0, 1 - beta h): the hinge loss of arXiv 2309.06657, its margin 1 / beta nats.
 
-    Without a reference that is SLiC-HF's calibration loss (arXiv 2305.10425, eq. 2) with
+    Without a reference that is SLiC-HF's calibration loss (arXiv 2305.10425) with
     delta = 1 / beta, times beta. Differs from that paper: the reference, and no regularisation but
     ``sft_weight``.
     """
