@@ -16,10 +16,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from waltzjax.rewards.coherence import scored
+from waltzjax.rewards.pair_warnings import USUAL
 from waltzjax.types import CORRECTNESS, Collected, Preference
 
 LEAST_FORMAT = 0.9  # of all answers, that name a final answer [ours]
-SHARE = (0.7, 0.8)  # of pairs that are of correctness [source]
 PAIRS = 1.0  # a question, at least [ours; the sources tell of 6 to 10]
 FIRST_LOSS = 0.7  # of DPO at most, in the first epoch [source]: it begins at ln 2
 NORMS = ("grad_norm", "change_norm")  # of a step
@@ -68,7 +68,7 @@ def pair_checks(pairs: Sequence[Preference], questions: int) -> list[Check]:
     """Of the pairs that were made of so many questions."""
     count = Counter(pair.pair_type for pair in pairs)
     share = count[CORRECTNESS] / max(len(pairs), 1)
-    low, high = SHARE
+    low, high = USUAL
     equal = sum(pair.chosen.strip() == pair.rejected.strip() for pair in pairs)
     mix = ", ".join(f"{n:,} {name}" for name, n in count.most_common())
     return [

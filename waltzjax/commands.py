@@ -28,10 +28,10 @@ EXPECTED = (
     ValueError, OSError, FloatingPointError, MemoryError, ImportError, JudgeError, VerifierError,
 )  # fmt: skip
 OUT_OF_MEMORY = (
-    "A device's memory is full: more config.rl.microbatches, a smaller rollout.max_new_tokens, "
-    "rollout.slots or rollout.cache_tokens, :lora or more devices need less; waltzjax.plan says "
-    "how much. Of a GPU's memory 0.92 is taken, unless XLA_CLIENT_MEM_FRACTION says "
-    "otherwise."
+    "A device's memory is full: more config.rl.microbatches (sft's, dpo's), a smaller "
+    "rollout.max_new_tokens, rollout.slots or rollout.cache_tokens, :lora or more devices need "
+    "less; waltzjax.plan says how much. Of a GPU's memory 0.92 is taken, unless "
+    "XLA_CLIENT_MEM_FRACTION says otherwise."
 )
 
 
