@@ -14,8 +14,10 @@ from waltzjax import config, dpo
 from waltzjax.checks import adapter_checks, training_checks
 from waltzjax.data.pair_batching import PairTokens
 from waltzjax.data.preferences import write_preferences
-from waltzjax.dpo import NotLearning, check_learning, epoch_ends
+from waltzjax.dpo import NotLearning, check_learning, epoch_ends, pair_tokens
 from waltzjax.dpo_outcome import dpo_outcome
+from waltzjax.model import sharding
+from waltzjax.runtime import make_runtime
 from waltzjax.train import train
 from waltzjax.training.metrics import read_metrics
 from waltzjax.types import COHERENCE, CORRECTNESS, POLICY, Preference
@@ -106,6 +108,16 @@ def test_training_begins_at_the_reference_and_tells_pairs_apart(finished):
     assert got[-1]["loss/policy"] < got[0]["loss/policy"]
     assert got[-1]["margin/policy"] > 0 and got[-1]["pair_accuracy/policy"] == 1
     assert min(m["grad_norm/policy"] for m in got) > 0
+
+
+def test_pairs_are_tokens_as_a_rollout_has_them(finished):
+    c = finished[2]
+    runtime = make_runtime(c, finished[0] / "base", sharding.make_mesh((1, 1, 1)))
+    chat = runtime.chat
+    for pair, tokens in zip(pairs(), pair_tokens(c, runtime, pairs()), strict=True):
+        assert [tokens.prompt_ids] == chat.encode([chat.problem_text(pair.question)])
+        for text, ids in ((pair.chosen, tokens.chosen_ids), (pair.rejected, tokens.rejected_ids)):
+            assert [ids[:-1]] == chat.encode([text]) and ids[-1] in runtime.engine.stop_ids
 
 
 class Killed(BaseException):

@@ -13,9 +13,11 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from waltzjax import console
 from waltzjax.cached_reference import cached_reference
 from waltzjax.config import DPO
 from waltzjax.core.preference import preference_loss
+from waltzjax.data.packing import chat_tokens
 from waltzjax.data.pair_batching import PairTokens
 from waltzjax.data.preferences import read_preferences
 from waltzjax.data.source import Batches, steps_per_run
@@ -51,24 +53,25 @@ def training_pairs(config: ConfigDict) -> list[Preference]:
 def pair_tokens(
     config: ConfigDict, runtime: Runtime, pairs: Sequence[Preference]
 ) -> list[PairTokens]:
-    """The pairs as the policy is shown questions and draws answers, each with the token that ends
-    a turn.
+    """The pairs as the policy is shown questions and draws answers, up to the token that ends its
+    turn in the chat template (``data.packing.chat_tokens``).
 
     Raises:
-      ValueError: some are longer than ``config.dpo.max_tokens``, or than the model's positions.
+      ValueError: some are longer than ``config.dpo.max_tokens``, or than the model's positions; or
+        the template ends no turn.
     """
-    chat, end = runtime.chat, (runtime.chat.tokenizer.eos_token_id,)
-    shown = chat.encode([chat.problem_text(pair.question) for pair in pairs])
-    chosen, rejected = (
-        [ids + end for ids in chat.encode([getattr(pair, name) for pair in pairs])]
-        for name in ("chosen", "rejected")
-    )
-    found = [PairTokens(*ids) for ids in zip(shown, chosen, rejected, strict=True)]
     most, room = config.dpo.max_tokens, runtime.cfg.max_positions
     if most > room:
         raise ValueError(
             f"config.dpo.max_tokens: got {most}, allowed is <= {room}, the model's positions"
         )
+    with console.phase(f"reading {len(pairs)} pairs"):
+        found = [
+            PairTokens(
+                *_said(runtime, p.question, p.chosen), _said(runtime, p.question, p.rejected)[1]
+            )
+            for p in pairs
+        ]
     if long := [i for i, pair in enumerate(found) if longest(pair) > most]:
         raise ValueError(
             f"config.dpo.max_tokens: got {most}, but {len(long)} of the {len(found)} pairs of "
@@ -77,6 +80,16 @@ def pair_tokens(
             "them out"
         )
     return found
+
+
+def _said(runtime: Runtime, question: str, answer: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The tokens of a question as it is shown, and of an answer."""
+    said = {"role": "assistant", "content": answer}
+    chat = chat_tokens(
+        runtime.chat, [*runtime.chat.problem_messages(question), said], runtime.engine.stop_ids
+    )
+    start, end = chat.trained.index(True), len(chat.trained) - chat.trained[::-1].index(True)
+    return chat.token_ids[:start], chat.token_ids[start:end]
 
 
 def longest(pair: PairTokens) -> int:

@@ -44,13 +44,14 @@ Material = Sequence[Any]  # what is learned from: problems, or preferences
 class Way(NamedTuple):
     """How a stage learns.
 
-    material: config -> what it learns from.
-    check: (config, runtime, material) -> ValueError unless all of it fits the model.
+    material: config -> what it learns from, as it was read.
+    prepare: (config, runtime, material) -> the same as ``stage`` takes it; ValueError unless all of
+      it fits the model.
     steps: (config, how much of it) -> optimiser steps; ValueError where there is none.
     """
 
     material: Callable[[ConfigDict], Material]
-    check: Callable[[ConfigDict, Runtime, Material], Any]
+    prepare: Callable[[ConfigDict, Runtime, Material], Material]
     steps: Callable[[ConfigDict, int], int]
 
 
@@ -67,11 +68,10 @@ def maths(config: ConfigDict, workdir: Path, mesh: Mesh) -> Task:
     base = workdir / "base" if embedded else hf_config.resolve(config.model.base)
     material, held_out = way.material(config), validation_problems(config)
 
-    def made() -> Runtime:
+    def made() -> tuple[Runtime, Material]:
         runtime = make_runtime(config, base, mesh)
-        way.check(config, runtime, material)
         check_problems(config, runtime, held_out)
-        return runtime
+        return runtime, way.prepare(config, runtime, material)
 
     ready = None if embedded else made()
     texts = {POLICY: prompt_file(config, "maths").read_text(encoding="utf-8")}
@@ -80,19 +80,21 @@ def maths(config: ConfigDict, workdir: Path, mesh: Mesh) -> Task:
         if embedded:
             embedded_maths_base(config, mesh, base)
         keep_embedded(config, workdir)
+        _say_seen(material, held_out)
         with Verifier(config.verify.workers, config.verify.timeout_s) as verifier:
-            return _run(config, workdir, ready or made(), base, material, held_out, verifier)
+            _run(config, workdir, *(ready or made()), base, held_out, verifier)
+        return maths_outcome.collect(config, workdir, material)
 
     return Task(texts, run, partial(maths_outcome.write, config, workdir))
 
 
 def _run(
-    config: ConfigDict, workdir: Path, runtime: Runtime, base: Path, material: Material,
+    config: ConfigDict, workdir: Path, runtime: Runtime, material: Material, base: Path,
     held_out: Sequence[Problem], verifier: Verifier,
-) -> dict[str, Any]:  # fmt: skip
+) -> None:  # fmt: skip
+    """Train, and evaluate before, meanwhile and after; ``material`` is prepared."""
     [name] = config.stages
     WAYS[name].steps(config, len(material))
-    _say_seen(material, held_out)
     with console.phase(f"loading {base}"):
         params = hf.load_params(base, runtime.cfg, runtime.mesh)
         tuning = make_tuning(config, runtime, base)
@@ -130,7 +132,6 @@ def _run(
         tuning.save(directory, trained[POLICY])
     measure(name, "the trained policy", trained)
     wait("evaluations")
-    return maths_outcome.collect(config, workdir, material)
 
 
 def _stage(
@@ -138,8 +139,7 @@ def _stage(
     start: Mapping[str, Any], material: Material, verifier: Verifier,
 ) -> Stage:  # fmt: skip
     if DPO in config.stages:
-        pairs = pair_tokens(config, runtime, material)
-        return dpo(config, runtime, tuning, base, start, pairs, workdir)
+        return dpo(config, runtime, tuning, base, start, material, workdir)
     recipe = RECIPES[RLVR](config)
     return reinforce(
         config, RLVR, recipe, runtime, tuning, base, start, material,

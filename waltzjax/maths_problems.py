@@ -53,9 +53,9 @@ def _instructed(config: ConfigDict, problems: Sequence[Problem]) -> list[Problem
 def check_problems(
     config: ConfigDict, runtime: Runtime, problems: Sequence[Problem],
     prompt: AgentPrompt | None = None,
-) -> None:  # fmt: skip
-    """Raise ValueError unless every problem is as short as it must be, and leaves room for an
-    answer; shown by ``prompt`` if one is given."""
+) -> Sequence[Problem]:  # fmt: skip
+    """The problems; ValueError unless every one is as short as it must be, and leaves room for an
+    answer, shown by ``prompt`` if one is given."""
     most, new = config.problems.max_tokens, config.rollout.max_new_tokens
     rows = runtime.chat.encode([runtime.chat.problem_text(p.text, prompt) for p in problems])
     longest, problem = max((len(row), p.id) for row, p in zip(rows, problems, strict=True))
@@ -73,3 +73,4 @@ def check_problems(
             "device's part of config.rollout.cache_tokens is "
             f"{runtime.engine.pages * runtime.engine.page_size}"
         )
+    return problems

@@ -110,10 +110,15 @@ class Chat:
 
     def problem_text(self, problem: str, prompt: AgentPrompt | None = None) -> str:
         """A problem as the policy is shown it, by another ``prompt`` if one is given."""
+        return self.render(self.problem_messages(problem, prompt))
+
+    def problem_messages(
+        self, problem: str, prompt: AgentPrompt | None = None
+    ) -> list[dict[str, str]]:
+        """The same before the template writes it."""
         prompt = prompt or self.maths
         shown = {"role": "user", "content": fill(prompt.message, problem=problem)}
-        system = [{"role": "system", "content": prompt.system}] if prompt.system else []
-        return self.render([*system, shown])
+        return [*([{"role": "system", "content": prompt.system}] if prompt.system else []), shown]
 
     def encode(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Token ids of rendered texts; nothing is added to them."""
