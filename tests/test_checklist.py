@@ -54,6 +54,9 @@ def failed(checks):
         (CONFIG, [answers(n, last=None) for n in range(4)],
          ["format rate", "variance of s_cf", "variance of s_path"]),
         (CONFIG, [answers(n) for n in range(4)], ["variance of s_cf", "variance of s_path"]),
+        # Of ten equal numbers the variance may come out above 0.
+        ({"collect": {"arms": ARMS, "questions": 10}}, [answers(n) for n in range(10)],
+         ["variance of s_cf", "variance of s_path"]),
     ],
 )  # fmt: skip
 def test_checks_of_a_collection(config, questions, names):
@@ -124,6 +127,7 @@ def test_the_command(tmp_path, low):
     (run / "final_validation_results.json").write_text(json.dumps(results))
     steps = {"stage": "dpo", "step": 1, "grad_norm/policy": 0.5, "change_norm/policy": 0.1}
     (run / "metrics.jsonl").write_text(json.dumps(steps) + "\n")
+    (run / "config.json").write_text(json.dumps({"dpo": {"loss": "sigmoid"}}))
     got = forked.run("-m", "waltzjax.checklist", f"--collected={collected}", f"--run={run}",
                      f"--json={tmp_path / 'checks.json'}")  # fmt: skip
     assert got.returncode == (low <= 0), got.stderr

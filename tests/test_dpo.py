@@ -186,6 +186,7 @@ def test_a_step_too_small_stops_the_run(finished, tmp_path):
         ({}, "sigmoid", None),
         ({"change_norm": 0.0}, "sigmoid", r"config\.dpo\.lr"),
         ({"change_norm": 0.0, "grad_norm": 0.0}, "sigmoid", "frozen target"),
+        ({"grad_norm": 0.0}, "sigmoid", "frozen target"),  # a momentum moves on
         ({"change_norm": 0.0, "grad_norm": 0.0, "logp_chosen": 0.0, "logp_rejected": 0.0},
          "sigmoid", "a mask is wrong"),
         ({"change_norm": 0.0, "grad_norm": 0.0, "loss": 0.0}, "hinge", None),
@@ -282,8 +283,14 @@ def step(**changes):
 def test_checks_of_training(results, metrics, failed):
     good = {"epoch_losses": [0.6, 0.4], "accuracy": 60.0, "base": {"accuracy": 50.0},
             "interval": [2.0, 18.0]}  # fmt: skip
-    checks = training_checks(good | results, metrics, "dpo", "policy")
+    checks = training_checks(good | results, metrics, "dpo", "policy", "sigmoid")
     assert [c.name for c in checks if not c.met] == failed
+
+
+def test_other_losses_begin_elsewhere():
+    results = {"epoch_losses": [25.0, 20.0], "interval": [1.0, 2.0]}
+    [loss, *_] = training_checks(results, [step()], "dpo", "policy", "ipo")
+    assert loss.met and loss.wanted == "falls"
 
 
 def test_checks_of_adapters(finished, tmp_path):

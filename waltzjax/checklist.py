@@ -43,11 +43,12 @@ def checklist(collected: Path, run: Path) -> list[Check]:
     questions = read_collected(collected / FILE)
     pairs = read_preferences(collected / PAIRS)
     results = _object(run / RESULTS, "--run")
+    trained = _object(run / "config.json", "--run")
     metrics = read_metrics(run / "metrics.jsonl")
     return [
         *collection_checks(config, questions),
         *pair_checks(pairs, len(questions)),
-        *training_checks(results, metrics, DPO, POLICY),
+        *training_checks(results, metrics, DPO, POLICY, trained["dpo"]["loss"]),
         *adapter_checks(run / POLICY),
     ]
 

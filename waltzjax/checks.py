@@ -21,7 +21,8 @@ from waltzjax.types import CORRECTNESS, Collected, Preference
 
 LEAST_FORMAT = 0.9  # of all answers, that name a final answer [ours]
 PAIRS = 1.0  # a question, at least [ours; the sources tell of 6 to 10]
-FIRST_LOSS = 0.7  # of DPO at most, in the first epoch [source]: it begins at ln 2
+FIRST_LOSS = {"sigmoid": 0.7}  # at most, of the first epoch [source]: DPO begins at ln 2
+ROUNDING = 1e-12  # the variance of equal numbers may be so much
 NORMS = ("grad_norm", "change_norm")  # of a step
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 
@@ -59,7 +60,9 @@ def collection_checks(config: Mapping[str, Any], questions: Sequence[Collected])
         absent = bool(scores) and not values  # there are no arms for this score
         figure = "none: no counterfactual arm, or no probe" if absent else f"{variance:.4g}"
         checks.append(
-            Check(f"variance of {name}", figure, "> 0: not a constant", absent or variance > 0)
+            Check(
+                f"variance of {name}", figure, "> 0: not a constant", absent or variance > ROUNDING
+            )
         )
     return checks
 
@@ -81,9 +84,11 @@ def pair_checks(pairs: Sequence[Preference], questions: int) -> list[Check]:
 
 
 def training_checks(
-    results: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]], stage: str, role: str
-) -> list[Check]:
-    """Of a run's results and of its records of steps."""
+    results: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]], stage: str, role: str,
+    loss: str,
+) -> list[Check]:  # fmt: skip
+    """Of a run's results and of its records of steps; ``loss`` is the kind it was trained with."""
+    first = FIRST_LOSS.get(loss, math.inf)
     steps = [m for m in metrics if m["stage"] == stage]
     losses = results.get("epoch_losses", [])
     falls = all(later < earlier for earlier, later in itertools.pairwise(losses))
@@ -92,8 +97,8 @@ def training_checks(
     low, high = results.get("interval", (math.nan, math.nan))
     return [
         Check("loss by epoch", ", ".join(f"{loss:.3f}" for loss in losses) or "none",
-              f"falls, from at most {FIRST_LOSS:g}",
-              bool(losses) and falls and losses[0] <= FIRST_LOSS),
+              f"falls, from at most {first:g}" if loss in FIRST_LOSS else "falls",
+              bool(losses) and falls and losses[0] <= first),
         Check("least gradient norm", f"{norms[0]:.3g}", "> 0", norms[0] > 0),
         Check("least change of a step", f"{norms[1]:.3g}", "> 0", norms[1] > 0),
         Check("accuracy", f"{base:.2f} to {results.get('accuracy', math.nan):.2f} %, "
@@ -108,9 +113,9 @@ def adapter_checks(directory: Path) -> list[Check]:
     if missing:
         return [Check("adapter files", f"no {', '.join(missing)}", ", ".join(ADAPTER), False)]
     try:
-        rank = json.loads((directory / ADAPTER[0]).read_bytes()).get("r")
+        rank = dict(json.loads((directory / ADAPTER[0]).read_bytes())).get("r")
         sizes, largest = _second_factors(directory / ADAPTER[1])
-    except (ValueError, SafetensorError) as error:
+    except (ValueError, TypeError, SafetensorError) as error:
         return [Check("adapter files", f"{error}", "files that can be read", False)]
     return [
         Check("adapter files", f"rank {rank}, {sizes:,} numbers", ", ".join(ADAPTER), sizes > 0),

@@ -193,12 +193,14 @@ def epoch_ends(config: ConfigDict, pairs: int) -> list[int]:
 
 
 def check_learning(config: ConfigDict, step: int, metrics: Mapping[str, float]) -> None:
-    """Raise NotLearning where an update has changed nothing, for no good reason.
+    """Raise NotLearning where an update has no gradient or has changed nothing, for no good reason.
 
     A hinge loss of zero is one: every pair of the step is told apart by more than its margin.
     """
-    if metrics["change_norm"] > 0 or not np.isfinite(metrics["grad_norm"]):
-        return  # what is not finite the loop stops at
+    # A momentum moves weights without a gradient. What is not finite the loop stops at.
+    still = metrics["change_norm"] == 0 or metrics["grad_norm"] == 0
+    if not still or not np.isfinite(metrics["grad_norm"]):
+        return
     if metrics["grad_norm"] > 0:
         cause = (
             f"the gradient has norm {metrics['grad_norm']:.3g}, but nothing of what is trained has "
