@@ -54,7 +54,8 @@ def named_prompts(given: str, key: str) -> Path:
 
 def prompt_file(config: ConfigDict, name: str) -> Path:
     """``named_prompts`` of ``config.prompts.NAME``, where "" is the package's own."""
-    return named_prompts(config.prompts[name] or f"{name}.txt", f"config.prompts.{name}")
+    given = config.prompts[name]
+    return named_prompts(given, f"config.prompts.{name}") if given else PROMPTS / f"{name}.txt"
 
 
 def prompt_files(config: ConfigDict) -> tuple[Path, Path]:
