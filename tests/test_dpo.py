@@ -82,7 +82,7 @@ def test_what_a_run_leaves(finished):
     workdir, results, c = finished
     on_disk = json.loads((workdir / RESULTS).read_text())
     assert (on_disk["pairs"], on_disk["pair_types"]) == (11, {"correctness": 8, "coherence": 3})
-    losses = [m["loss/policy"] for m in read_metrics(workdir / "metrics.jsonl")]
+    losses = [m["pair_loss/policy"] for m in read_metrics(workdir / "metrics.jsonl")]
     assert len(losses) == STEPS and epoch_ends(c, PAIRS) == [2, 5]
     assert on_disk["epoch_losses"] == pytest.approx([sum(losses[:2]) / 2, sum(losses[2:]) / 3])
     assert on_disk["accuracy"] == results["accuracy"] and on_disk["base"]["n"] == 7
@@ -169,7 +169,9 @@ def test_without_a_reference_and_without_adapters(finished, tmp_path):
     kept = sorted(int(p.name) for p in (workdir / "checkpoints/dpo").iterdir())
     assert kept == epoch_ends(c, PAIRS) == [2, 5]  # one each epoch
     first = records(workdir)[0]
-    assert first["sft_nll/policy"] > 0 and first["loss/policy"] > 0.5 * first["sft_nll/policy"]
+    assert first["sft_nll/policy"] > 0
+    whole = first["pair_loss/policy"] + 0.5 * first["sft_nll/policy"]
+    assert first["loss/policy"] == pytest.approx(whole, rel=1e-6)
     assert (workdir / "policy/model.safetensors").exists()
 
 
@@ -258,9 +260,11 @@ def test_epochs_by_hand():
     c = config.default()
     c.dpo.batch, c.dpo.epochs = 4, 3
     losses = [0.7, 0.6, 0.5, 0.5, 0.5, 0.4, 0.3, 0.2]
-    metrics = [{"stage": "dpo", "step": n, "loss/policy": x} for n, x in enumerate(losses, 1)]
+    metrics = [{"stage": "dpo", "step": n, "pair_loss/policy": x} for n, x in enumerate(losses, 1)]
     found = dpo_outcome(c, pairs(), metrics)
     assert found["epoch_losses"] == pytest.approx([0.65, 0.5, 0.3])
+    later = dpo_outcome(c, pairs(), metrics[5:])  # begun at another run's checkpoint
+    assert later["epoch_losses"] == pytest.approx([math.nan, math.nan, 0.3], nan_ok=True)
 
 
 def step(**changes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,8 +20,9 @@ def dpo_outcome(
     config: ConfigDict, pairs: Sequence[Preference], metrics: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """``pairs``: how many; ``pair_types``: of each type; ``epoch_losses``: the mean loss of the
-    steps of each epoch, every pair before the policy has learned from it in that epoch."""
-    loss = {m["step"]: m[f"loss/{POLICY}"] for m in metrics if m["stage"] == DPO}
+    steps of each epoch, every pair before the policy has learned from it in that epoch, without the
+    likelihood term; NaN: of an epoch there are no records, another run has trained it."""
+    loss = {m["step"]: m[f"pair_loss/{POLICY}"] for m in metrics if m["stage"] == DPO}
     ends = [0, *epoch_ends(config, len(pairs))]
     epochs = [
         [loss[step] for step in range(first + 1, last + 1) if step in loss]
@@ -29,7 +31,7 @@ def dpo_outcome(
     return {
         "pairs": len(pairs),
         "pair_types": dict(Counter(pair.pair_type for pair in pairs).most_common()),
-        "epoch_losses": [float(np.mean(of)) for of in epochs if of],
+        "epoch_losses": [float(np.mean(of)) if of else math.nan for of in epochs],
     }
 
 

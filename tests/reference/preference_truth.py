@@ -62,6 +62,7 @@ def preference(logp_BT, batch, kind, beta, label_smoothing=0.0, margin=0.0, sft_
             pair_loss(kind, *ratios, len(chosen), len(rejected), beta, label_smoothing, margin)
         )
         one = {
+            "pair_loss": losses[-1],
             "margin": beta * (ratios[0] - ratios[1]),
             "pair_accuracy": float(ratios[0] > ratios[1]),
             "reward_chosen": beta * ratios[0],

@@ -125,7 +125,8 @@ def preference_loss(
       sft_weight: >= 0.
 
     Returns:
-      The loss, and metrics, means over pairs: "reward_chosen" and "reward_rejected", the implicit
+      The loss, and metrics, means over pairs: "pair_loss", the loss without the likelihood term,
+      "reward_chosen" and "reward_rejected", the implicit
       reward beta (log pi - log pi_ref) of whole answers whatever the kind (as TRL logs it),
       "margin" between the two, "pair_accuracy", the share of pairs where it is above 0,
       "logp_chosen" and "logp_rejected", nats an answer; with ``sft_weight`` "sft_nll", nats a
@@ -154,6 +155,7 @@ def preference_loss(
 
     loss = mean(PAIR_LOSSES[kind](ratios, beta, **{k: v for k, v in options.items() if v}))
     metrics = {
+        "pair_loss": loss,
         "margin": mean(beta * ratios.lead_N),
         "pair_accuracy": mean(ratios.lead_N > 0),
         "reward_chosen": mean(beta * ratios.chosen_N),

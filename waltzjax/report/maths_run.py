@@ -21,6 +21,7 @@ PANELS: tuple[Panel, ...] = (
     Panel("Format rate", "% of samples", ("format_rate",), "per cent"),
     Panel("No answer to verify", "% of samples", ("unparsed", "timed_out", "cut_off"), "per cent"),
     Panel("Length of an answer", "tokens", ("tokens_mean",), ""),
+    Panel("Loss of pairs, without the likelihood term", "loss", ("pair_loss",), ""),
     Panel("Pairs told apart", "share of pairs", ("pair_accuracy",), ""),
     Panel("Rewards of a pair", "nats", ("margin", "reward_chosen", "reward_rejected"),
           "zero line"),
