@@ -27,12 +27,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
 def variant(arg: str) -> ConfigDict:
     """What stands after the colon: nothing or ``tiny``."""
-    variants = {"": full, "tiny": tiny}
-    if arg not in variants:
-        raise ValueError(
-            f"config argument: got {arg!r}, allowed are {', '.join(map(repr, variants))}"
-        )
-    return variants[arg]()
+    return config.choose({"": full, "tiny": tiny}, arg)
 
 
 def full() -> ConfigDict:

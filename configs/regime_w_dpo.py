@@ -7,6 +7,8 @@ greedily, before and after; --config.problems.validation=FILE takes GSM8K Platin
   pairs       python -m waltzjax.collect --config=configs/regime_w_collect.py
               --workdir=runs/regime_w_collect
   full size   python -m waltzjax.train --config=configs/regime_w_dpo.py --workdir=runs/regime_w
+  one GPU     the same with --config.dpo.microbatches=16, and --config.rollout.slots=64
+              --config.rollout.cache_tokens=65536
   laptop      make regime-w-demo
               (collects, makes pairs, trains with :tiny, evaluates, checks)
   checks      python -m waltzjax.checklist --collected=runs/regime_w_collect --run=runs/regime_w

@@ -29,12 +29,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
 def variant(arg: str) -> ConfigDict:
     """What stands after the colon: nothing, ``quick`` or ``tiny``."""
-    variants = {"": full, "quick": quick, "tiny": tiny}
-    if arg not in variants:
-        raise ValueError(
-            f"config argument: got {arg!r}, allowed are {', '.join(map(repr, variants))}"
-        )
-    return variants[arg]()
+    return config.choose({"": full, "quick": quick, "tiny": tiny}, arg)
 
 
 def full() -> ConfigDict:

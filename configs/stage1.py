@@ -21,12 +21,7 @@ def get_config(arg: str = "") -> ConfigDict:
 
 def variant(arg: str) -> ConfigDict:
     """What stands after the colon: nothing, ``lora``, ``tiny`` or ``coded``."""
-    variants = {"": config.default, "lora": lora, "tiny": tiny, "coded": coded}
-    if arg not in variants:
-        raise ValueError(
-            f"config argument: got {arg!r}, allowed are {', '.join(map(repr, variants))}"
-        )
-    return variants[arg]()
+    return config.choose({"": config.default, "lora": lora, "tiny": tiny, "coded": coded}, arg)
 
 
 def lora() -> ConfigDict:

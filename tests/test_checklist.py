@@ -11,7 +11,7 @@ from trajectories import question, said
 
 from waltzjax.checks import adapter_checks, collection_checks, pair_checks
 from waltzjax.collected import append_record, record
-from waltzjax.data.preferences import write_preferences
+from waltzjax.data.preferences import digest, write_preferences
 from waltzjax.rewards.coherence import scored
 from waltzjax.types import COHERENCE, CORRECTNESS, COUNTERFACTUAL, PROBE, Preference
 
@@ -20,7 +20,13 @@ ARMS = (
     ("b", "f", 0.2, 2, PROBE),
     ("c", "f", 0.2, 3, COUNTERFACTUAL),
 )
-CONFIG = {"collect": {"arms": ARMS, "questions": 4}}
+
+
+def collected_by(arms=ARMS, drawn=4):
+    return {"collect": {"arms": arms}, "questions_drawn": drawn}
+
+
+CONFIG = collected_by()
 
 
 def answers(number, *, last="8", texts=("one two", "one two", "one two three"), **changes):
@@ -45,17 +51,18 @@ def failed(checks):
     ("config", "questions", "names"),
     [
         (CONFIG, sound(), []),
-        ({"collect": {"arms": ARMS, "questions": 0}}, sound(), []),  # all there are
+        (collected_by(drawn=3), sound()[:3], []),  # a file of three, whatever was asked for
+        (collected_by(drawn=7473), sound(), ["questions"]),  # all were asked for, and it stopped
         (CONFIG, sound()[:3], ["questions"]),
         (CONFIG, [], ["questions", "trajectories", "arms", "format rate", "variance of s_cf",
                       "variance of s_path"]),
-        ({"collect": {"arms": ARMS[:2], "questions": 4}}, sound(), ["trajectories", "arms"]),
-        ({"collect": {"arms": ARMS[::-1], "questions": 4}}, sound(), ["arms"]),
+        (collected_by(ARMS[:2]), sound(), ["trajectories", "arms"]),
+        (collected_by(ARMS[::-1]), sound(), ["arms"]),
         (CONFIG, [answers(n, last=None) for n in range(4)],
          ["format rate", "variance of s_cf", "variance of s_path"]),
         (CONFIG, [answers(n) for n in range(4)], ["variance of s_cf", "variance of s_path"]),
         # Of ten equal numbers the variance may come out above 0.
-        ({"collect": {"arms": ARMS, "questions": 10}}, [answers(n) for n in range(10)],
+        (collected_by(drawn=10), [answers(n) for n in range(10)],
          ["variance of s_cf", "variance of s_path"]),
     ],
 )  # fmt: skip
@@ -66,7 +73,7 @@ def test_checks_of_a_collection(config, questions, names):
 def test_without_a_counterfactual_its_score_is_not_checked_for_nothing():
     arms = ARMS[:2]
     found = [question(*q.trajectories[:2], number=n) for n, q in enumerate(sound())]
-    checks = collection_checks({"collect": {"arms": arms, "questions": 4}}, found)
+    checks = collection_checks(collected_by(arms), found)
     [of_cf] = [c for c in checks if c.name == "variance of s_cf"]
     assert of_cf.met and "no counterfactual" in of_cf.figure
 
@@ -104,7 +111,10 @@ def adapter(directory, b):
     )
 
 
-@pytest.mark.parametrize(("b", "names"), [([[0.0, -0.5]], []), ([[0.0]], ["adapter's change"])])
+@pytest.mark.parametrize(
+    ("b", "names"),
+    [([[0.0, -0.5]], []), ([[0.0]], ["adapter's change"]), ([[np.nan]], ["adapter's change"])],
+)
 def test_an_adapter_that_changes_nothing_is_seen(tmp_path, b, names):
     adapter(tmp_path / "policy", b)
     checks = adapter_checks(tmp_path / "policy")
@@ -112,34 +122,43 @@ def test_an_adapter_that_changes_nothing_is_seen(tmp_path, b, names):
     assert f"{8 + np.size(b)} numbers" in checks[0].figure
 
 
-@pytest.mark.parametrize("low", [1.5, -0.5])
-def test_the_command(tmp_path, low):
-    """A sound regime passes with status 0; one whose accuracy may not have risen fails with 1."""
+@pytest.mark.parametrize(
+    ("low", "shift", "wrong"),
+    [(1.5, 0, []), (-0.5, 0, ["accuracy"]), (1.5, 1, ["pairs trained on"])],
+)
+def test_the_command(tmp_path, low, shift, wrong):
+    """A sound regime passes with status 0; one whose accuracy may not have risen fails with 1, and
+    so does one that learned from other pairs, even as many of each type."""
     collected, run = tmp_path / "collected", tmp_path / "run"
     collected.mkdir()
     (collected / "config.json").write_text(json.dumps(CONFIG))
     for q in sound():
         append_record(collected / "collected.jsonl", record(q, scored(q)))
-    write_preferences(collected / "pairs.jsonl", preferences(3, 1))
+    pairs = preferences(3, 1)
+    write_preferences(collected / "pairs.jsonl", pairs)
+    learned = [*pairs[shift:], *pairs[:shift]]
     adapter(run / "policy", [[0.5]])
-    results = {"accuracy": 52.0, "base": {"accuracy": 49.0}, "interval": [low, 6.0],
+    config = {"dpo": {"loss": "sigmoid", "reference": "cached"},
+              "prompt_texts": {"pairs": digest(learned)}}  # fmt: skip
+    results = {"pairs": 4, "accuracy": 52.0, "base": {"accuracy": 49.0}, "interval": [low, 6.0],
                "epoch_losses": [0.65, 0.6]}  # fmt: skip
     (run / "final_validation_results.json").write_text(json.dumps(results))
     steps = {"stage": "dpo", "step": 1, "grad_norm/policy": 0.5, "change_norm/policy": 0.1}
     (run / "metrics.jsonl").write_text(json.dumps(steps) + "\n")
-    (run / "config.json").write_text(json.dumps({"dpo": {"loss": "sigmoid"}}))
+    (run / "config.json").write_text(json.dumps(config))
     got = forked.run("-m", "waltzjax.checklist", f"--collected={collected}", f"--run={run}",
                      f"--json={tmp_path / 'checks.json'}")  # fmt: skip
-    assert got.returncode == (low <= 0), got.stderr
+    assert got.returncode == bool(wrong), got.stderr
     said = json.loads((tmp_path / "checks.json").read_text())
-    assert failed_names(said) == ([] if low > 0 else ["accuracy"])
+    assert [check["name"] for check in said if not check["met"]] == wrong
     last = got.stdout.strip().splitlines()[-1]
-    assert last == ("all 15 checks are met" if low > 0 else "1 of 15 checks failed: accuracy")
+    assert (
+        last
+        == ("all 16 checks are met", f"1 of 16 checks failed: {wrong[0]}" if wrong else "")[
+            bool(wrong)
+        ]
+    )
     (run / "final_validation_results.json").unlink()
     got = forked.run("-m", "waltzjax.checklist", f"--collected={collected}", f"--run={run}")
     assert got.returncode == 1 and "--run: no file" in got.stderr
     assert "Traceback" not in got.stderr
-
-
-def failed_names(checks):
-    return [check["name"] for check in checks if not check["met"]]

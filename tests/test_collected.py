@@ -68,13 +68,15 @@ def test_a_torn_last_line_is_dropped_wherever_the_kill_was(tmp_path):
     path = written(tmp_path / "a.jsonl", questions())
     whole = path.read_bytes()
     first = whole.index(b"\n") + 1
-    for length in (first + 1, first + 40, len(whole) - 1):
+    for length in (first + 1, first + 40, len(whole) - 2):
         path.write_bytes(whole[:length])
         assert drop_torn_line(path) == length - first
         assert path.read_bytes() == whole[:first]
     for length in (first, len(whole)):  # whole lines stay
         path.write_bytes(whole[:length])
         assert drop_torn_line(path) == 0 and path.read_bytes() == whole[:length]
+    path.write_bytes(whole[:-1])  # only the end of its line is missing
+    assert drop_torn_line(path) == 0 and path.read_bytes() == whole
     path.write_bytes(whole[:9])  # not even one
     assert drop_torn_line(path) == 9 and path.read_bytes() == b""
     append_record(path, record(questions()[1], scores()))

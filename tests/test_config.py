@@ -103,6 +103,8 @@ def test_regime_w_has_the_sources_numbers():
         ((), "there is none"),
         ((("a", "f", 0.2, 1),), r"arms\[0\]: got .*allowed are name, persona, temp"),
         ((("", "f", 0.2, 1, "probe"),), r"arms\[0\]\.name: got ''"),
+        ((1, 2), r"arms\[0\]: got 1, allowed are name"),
+        ((("a", "f", float("inf"), 1, "probe"),), r"arms\[0\]\.temperature: got inf"),
         ((("a", "f", -0.2, 1, "probe"),), r"arms\[0\]\.temperature: got -0\.2"),
         ((("a", "f", 0.2, 1.5, "probe"),), r"arms\[0\]\.seed: got 1\.5"),
         ((("a", "f", 0.2, 1, "probes"),), r"arms\[0\]\.role: got 'probes'"),
@@ -115,6 +117,14 @@ def test_broken_arms_are_named(arms, says):
     c = load(REPO / "configs/regime_w_collect.py")
     c.collect.arms = arms
     with pytest.raises(ValueError, match=says):
+        config_check.validate(c, training=False)
+
+
+@pytest.mark.parametrize("persona", [("x", "y"), ("x", 1.5), ("x",), 3, (3, 0.5)])
+def test_a_broken_persona_is_named(persona):
+    c = load(REPO / "configs/regime_w_collect.py")
+    c.embedded_maths.personas = (("tiny/maths.txt", 0.5), persona)
+    with pytest.raises(ValueError, match=r"config\.embedded_maths\.personas: got .*P\(right\)"):
         config_check.validate(c, training=False)
 
 

@@ -1,5 +1,6 @@
 """The stage of preferences at its smallest: what a run leaves, what it refuses, how it resumes."""
 
+import dataclasses
 import json
 import math
 import shutil
@@ -13,7 +14,7 @@ from waltzjax import cached_reference as cache
 from waltzjax import config, dpo
 from waltzjax.checks import adapter_checks, training_checks
 from waltzjax.data.pair_batching import PairTokens
-from waltzjax.data.preferences import write_preferences
+from waltzjax.data.preferences import digest, write_preferences
 from waltzjax.dpo import NotLearning, check_learning, epoch_ends, pair_tokens
 from waltzjax.dpo_outcome import dpo_outcome
 from waltzjax.model import sharding
@@ -118,6 +119,15 @@ def test_pairs_are_tokens_as_a_rollout_has_them(finished):
         assert [tokens.prompt_ids] == chat.encode([chat.problem_text(pair.question)])
         for text, ids in ((pair.chosen, tokens.chosen_ids), (pair.rejected, tokens.rejected_ids)):
             assert [ids[:-1]] == chat.encode([text]) and ids[-1] in runtime.engine.stop_ids
+    cut = dataclasses.replace(pairs()[0], rejected_cut_off=True)
+    [tokens], [whole] = (pair_tokens(c, runtime, [pair]) for pair in (cut, pairs()[0]))
+    assert tokens == dataclasses.replace(whole, rejected_ids=whole.rejected_ids[:-1])
+    c = c.copy_and_resolve_references()
+    c.problems.instruction = "Be brief."
+    [tokens] = pair_tokens(c, runtime, [cut])
+    assert runtime.chat.decode(tokens.prompt_ids).count("Be brief.") == 1
+    asked = dataclasses.replace(cut, question=f"{cut.question} Be brief.")
+    assert pair_tokens(c, runtime, [asked]) == [tokens]  # it ends in it already
 
 
 class Killed(BaseException):
@@ -173,6 +183,27 @@ def test_without_a_reference_and_without_adapters(finished, tmp_path):
     whole = first["pair_loss/policy"] + 0.5 * first["sft_nll/policy"]
     assert first["loss/policy"] == pytest.approx(whole, rel=1e-6)
     assert (workdir / "policy/model.safetensors").exists()
+
+
+def test_pairs_that_were_made_anew_are_another_runs(finished, tmp_path):
+    c, workdir = again(finished, tmp_path / "run", **{"dpo.data": str(tmp_path / "pairs.jsonl")})
+    write_preferences(tmp_path / "pairs.jsonl", pairs())
+    train(c, workdir)
+    before = (workdir / RESULTS).read_bytes()
+    write_preferences(tmp_path / "pairs.jsonl", pairs()[:-1])
+    with pytest.raises(ValueError, match=r"another run's config \(config\.prompt_texts\.pairs"):
+        train(c, workdir)
+    assert (workdir / RESULTS).read_bytes() == before
+
+
+def test_what_is_not_finite_names_the_stages_own_keys(finished, tmp_path):
+    c, workdir = again(finished, tmp_path / "wild", **{"dpo.lr": 1e30, "optim.grad_clip": 1e30})
+    with pytest.raises(FloatingPointError, match=r"lower config\.dpo\.lr or raise config\.dpo\.be"):
+        train(c, workdir)
+    c, workdir = again(finished, tmp_path / "short", **{
+        "train.resume": str(finished[0]), "dpo.epochs": 1})  # fmt: skip
+    with pytest.raises(ValueError, match=r"config\.dpo\.epochs: got 2 steps, but .* of step 5"):
+        train(c, workdir)
 
 
 def test_a_step_too_small_stops_the_run(finished, tmp_path):
@@ -243,11 +274,15 @@ def test_the_cache_is_of_these_pairs_and_whole(tmp_path):
     found = cache.cached_reference(path, some, names, 2, logps)
     assert [(p.ref_chosen, p.ref_rejected) for p in found] == [(-n, -10) for n in range(2, 7)]
     assert [p.chosen_ids for p in found] == [p.chosen_ids for p in some] and calls == [2, 2, 1]
-    assert cache.cached_reference(path, some, names, 2, logps) == found and len(calls) == 3
+    calls.clear()
+    assert cache.cached_reference(path, some, names, 2, logps) == found and calls == [2]
     path.write_bytes(path.read_bytes()[:50])  # cut off
-    assert cache.cached_reference(path, some, names, 2, logps) == found and len(calls) == 6
+    assert cache.cached_reference(path, some, names, 2, logps) == found and calls == [2, 2, 2, 1]
     others = cache.cached_reference(path, some[1:], names[1:], 2, logps)
-    assert [p.ref_chosen for p in others] == [-3, -4, -5, -6] and len(calls) == 8
+    assert [p.ref_chosen for p in others] == [-3, -4, -5, -6]
+    calls.clear()  # another base, in the place of the first
+    other = cache.cached_reference(path, some[1:], names[1:], 2, lambda b: 2 * logps(b))
+    assert [p.ref_chosen for p in other] == [-6, -8, -10, -12] and calls == [2, 2, 2]
     with pytest.raises(FloatingPointError, match="not finite"):
         cache.cached_reference(
             tmp_path / "b.npz", some, names, 2, lambda b: np.full((len(b), 2), np.nan)
@@ -272,29 +307,47 @@ def step(**changes):
 
 
 @pytest.mark.parametrize(
-    ("results", "metrics", "failed"),
+    ("results", "metrics", "names"),
     [
         ({}, [step()], []),
         ({"epoch_losses": [0.6, 0.6]}, [step()], ["loss by epoch"]),
         ({"epoch_losses": [0.75, 0.5]}, [step()], ["loss by epoch"]),
         ({"epoch_losses": []}, [step()], ["loss by epoch"]),
+        ({"epoch_losses": [None, 0.4]}, [step()], ["loss by epoch"]),  # another run's epoch
         ({"interval": [0.0, 9.0]}, [step()], ["accuracy"]),
         ({}, [step(), step(**{"grad_norm/policy": 0.0})], ["least gradient norm"]),
         ({}, [step(**{"change_norm/policy": 0.0})], ["least change of a step"]),
         ({}, [], ["least gradient norm", "least change of a step"]),
     ],
 )
-def test_checks_of_training(results, metrics, failed):
+def test_checks_of_training(results, metrics, names):
+    assert failed(training(results, metrics)) == names
+
+
+def training(results, metrics, **of_dpo):
     good = {"epoch_losses": [0.6, 0.4], "accuracy": 60.0, "base": {"accuracy": 50.0},
             "interval": [2.0, 18.0]}  # fmt: skip
-    checks = training_checks(good | results, metrics, "dpo", "policy", "sigmoid")
-    assert [c.name for c in checks if not c.met] == failed
+    trained = {"dpo": {"loss": "sigmoid", "reference": "cached"} | of_dpo,
+               "prompt_texts": {"pairs": digest(pairs())}}  # fmt: skip
+    return training_checks(trained, good | results, metrics, pairs(), "dpo", "policy")
 
 
-def test_other_losses_begin_elsewhere():
-    results = {"epoch_losses": [25.0, 20.0], "interval": [1.0, 2.0]}
-    [loss, *_] = training_checks(results, [step()], "dpo", "policy", "ipo")
-    assert loss.met and loss.wanted == "falls"
+def failed(checks):
+    return [check.name for check in checks if not check.met]
+
+
+@pytest.mark.parametrize("of_dpo", [{"loss": "ipo"}, {"reference": "none"}])
+def test_other_losses_begin_elsewhere(of_dpo):
+    assert failed(training({"epoch_losses": [25.0, 20.0]}, [step()], **of_dpo)) == []
+    assert failed(training({"epoch_losses": [20.0, 25.0]}, [step()], **of_dpo)) == ["loss by epoch"]
+
+
+def test_a_hinge_may_have_nothing_left_to_learn():
+    still = step(**{"grad_norm/policy": 0.0, "change_norm/policy": 0.0})
+    assert failed(training({}, [step(), still], loss="hinge")) == []
+    assert failed(training({}, [], loss="hinge")) == [
+        "least gradient norm", "least change of a step"
+    ]  # fmt: skip
 
 
 def test_checks_of_adapters(finished, tmp_path):

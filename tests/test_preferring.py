@@ -82,6 +82,10 @@ def test_no_pair_is_an_error_that_says_why(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match=r"its 3 questions \(3 questions: no answer is right\); "):
         make(monkeypatch, tmp_path, questions)
     assert written(tmp_path) == set()
+    make(monkeypatch, tmp_path, collected(9))
+    with pytest.raises(ValueError, match="no answer is right"):
+        make(monkeypatch, tmp_path, questions)
+    assert not (tmp_path / "pairs.jsonl").exists()  # those of before would pass for new ones
 
 
 def test_nothing_collected_is_an_error(tmp_path):

@@ -48,7 +48,7 @@ def checklist(collected: Path, run: Path) -> list[Check]:
     return [
         *collection_checks(config, questions),
         *pair_checks(pairs, len(questions)),
-        *training_checks(results, metrics, DPO, POLICY, trained["dpo"]["loss"]),
+        *training_checks(trained, results, metrics, pairs, DPO, POLICY),
         *adapter_checks(run / POLICY),
     ]
 

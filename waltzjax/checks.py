@@ -15,6 +15,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from waltzjax.data.preferences import digest
 from waltzjax.rewards.coherence import scored
 from waltzjax.rewards.pair_warnings import USUAL
 from waltzjax.types import CORRECTNESS, Collected, Preference
@@ -23,7 +24,6 @@ LEAST_FORMAT = 0.9  # of all answers, that name a final answer [ours]
 PAIRS = 1.0  # a question, at least [ours; the sources tell of 6 to 10]
 FIRST_LOSS = {"sigmoid": 0.7}  # at most, of the first epoch [source]: DPO begins at ln 2
 ROUNDING = 1e-12  # the variance of equal numbers may be so much
-NORMS = ("grad_norm", "change_norm")  # of a step
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 
 
@@ -37,16 +37,15 @@ class Check(NamedTuple):
 
 
 def collection_checks(config: Mapping[str, Any], questions: Sequence[Collected]) -> list[Check]:
-    """Of what was collected by a run with ``config``, whose section ``collect`` says how much."""
+    """Of what was collected by a run of ``waltzjax.collect`` that left ``config``."""
     arms = [arm[0] for arm in config["collect"]["arms"]]
-    wanted = config["collect"]["questions"]
+    wanted = config["questions_drawn"]
     answers = [t for q in questions for t in q.trajectories]
     whole = sum([t.arm for t in q.trajectories] == arms for q in questions)
     named = sum(t.answer is not None for t in answers) / max(len(answers), 1)
     scores = [scored(q) for q in questions]
     checks = [
-        Check("questions", f"{len(questions):,}", f"{wanted or 'all'}",
-              len(questions) == (wanted or len(questions)) > 0),
+        Check("questions", f"{len(questions):,}", f"{wanted:,}", len(questions) == wanted > 0),
         Check("trajectories", f"{len(answers):,}", f"{len(arms)} a question",
               len(answers) == len(arms) * len(questions) > 0),
         Check("arms", f"{whole:,} questions with all {len(arms)}, in order",
@@ -84,26 +83,35 @@ def pair_checks(pairs: Sequence[Preference], questions: int) -> list[Check]:
 
 
 def training_checks(
-    results: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]], stage: str, role: str,
-    loss: str,
+    trained: Mapping[str, Any], results: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]],
+    pairs: Sequence[Preference], stage: str, role: str,
 ) -> list[Check]:  # fmt: skip
-    """Of a run's results and of its records of steps; ``loss`` is the kind it was trained with."""
-    first = FIRST_LOSS.get(loss, math.inf)
+    """Of a run's config, results and records of steps, which was to learn from ``pairs``."""
+    d = trained["dpo"]
+    first = FIRST_LOSS.get(d["loss"], math.inf) if d["reference"] != "none" else math.inf
     steps = [m for m in metrics if m["stage"] == stage]
-    losses = results.get("epoch_losses", [])
+    losses = [math.nan if x is None else x for x in results.get("epoch_losses", [])]
     falls = all(later < earlier for earlier, later in itertools.pairwise(losses))
-    norms = [min((m[f"{n}/{role}"] for m in steps), default=0.0) for n in NORMS]
-    base = results.get("base", {}).get("accuracy", math.nan)
+    gradient, change = (
+        min((m[f"{n}/{role}"] for m in steps), default=math.nan)
+        for n in ("grad_norm", "change_norm")
+    )
+    # Where a hinge tells all pairs apart there is nothing left to learn.
+    least, sign = (0.0, ">=") if d["loss"] == "hinge" else (math.ulp(0.0), ">")
+    same = trained["prompt_texts"].get("pairs") == digest(pairs)
+    after, before = results.get("accuracy"), results.get("base", {}).get("accuracy")
+    after, before = (math.nan if x is None else x for x in (after, before))
     low, high = results.get("interval", (math.nan, math.nan))
     return [
+        Check("pairs trained on", f"{results.get('pairs', 0):,}, {'these' if same else 'others'}",
+              "these", same),
         Check("loss by epoch", ", ".join(f"{loss:.3f}" for loss in losses) or "none",
-              f"falls, from at most {first:g}" if loss in FIRST_LOSS else "falls",
+              "falls" if first == math.inf else f"falls, from at most {first:g}",
               bool(losses) and falls and losses[0] <= first),
-        Check("least gradient norm", f"{norms[0]:.3g}", "> 0", norms[0] > 0),
-        Check("least change of a step", f"{norms[1]:.3g}", "> 0", norms[1] > 0),
-        Check("accuracy", f"{base:.2f} to {results.get('accuracy', math.nan):.2f} %, "
-              f"{results.get('accuracy', math.nan) - base:+.2f} ({low:.2f} to {high:.2f})",
-              "higher, the interval above 0", low > 0),
+        Check("least gradient norm", f"{gradient:.3g}", f"{sign} 0", gradient >= least),
+        Check("least change of a step", f"{change:.3g}", f"{sign} 0", change >= least),
+        Check("accuracy", f"{before:.2f} to {after:.2f} %, {after - before:+.2f} "
+              f"({low:.2f} to {high:.2f})", "higher, the interval above 0", low > 0),
     ]  # fmt: skip
 
 
@@ -129,5 +137,6 @@ def _second_factors(path: Path) -> tuple[int, float]:
     for name, values in load_file(path).items():
         numbers += values.size
         if ".lora_B." in name:
-            largest = max(largest, float(np.abs(values.astype(np.float32)).max(initial=0)))
+            of_this = np.abs(values.astype(np.float32)).max(initial=0)
+            largest = float(np.maximum(largest, of_this))  # NaN stays
     return numbers, largest

@@ -30,7 +30,7 @@ from waltzjax.prepare_maths import embedded_maths_base
 from waltzjax.processes import wait, writes, writing
 from waltzjax.rewards.verifier import Verifier
 from waltzjax.runtime import Runtime, devices_line, make_runtime, prompt_file
-from waltzjax.types import POLICY, Collected, Problem
+from waltzjax.types import Collected, Problem
 
 TRAJECTORIES, PREFERENCES, ALL = TASKS = ("trajectories", "preferences", "all")
 
@@ -44,8 +44,7 @@ def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
       Stopped: SIGTERM or Ctrl-C; what had ended is written, and the same call goes on.
     """
     config_check.validate(config, training=False)
-    texts = {POLICY: prompt_file(config, "maths").read_text(encoding="utf-8")}
-    texts |= {name: f"{p.system}{SEPARATOR}{p.message}" for name, p in personas(config).items()}
+    texts = {name: f"{p.system}{SEPARATOR}{p.message}" for name, p in personas(config).items()}
     questions = collecting.drawn(training_problems(config), config.collect.questions, config.seed)
     path = workdir / FILE
     if task == PREFERENCES and not path.exists():
@@ -53,7 +52,9 @@ def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
             f"--task={PREFERENCES}: {path} is not there; run --task={TRAJECTORIES} first"
         )
     gather = None if task == PREFERENCES else _gathering(config, workdir, questions)
-    record = {**config.to_dict(), "prompt_texts": texts}
+    if config.model.base == EMBEDDED:  # its base learns to answer this one
+        texts["embedded base"] = prompt_file(config, "maths").read_text(encoding="utf-8")
+    record = {**config.to_dict(), "prompt_texts": texts, "questions_drawn": len(questions)}
     may_change = [f"config.pairs.{key}" for key in config.pairs]
     with writing(lambda: own_workdir(workdir, record, may_change)):
         wait("run directory")

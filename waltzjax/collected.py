@@ -58,15 +58,28 @@ def append_record(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def drop_torn_line(path: Path) -> int:
-    """Cut off what a kill left of a last line, if anything; how many bytes that was."""
+    """Cut off what a kill left of a last line, if anything; how many bytes that was. A record that
+    lacks only the end of its line is given that."""
     if not path.exists():
         return 0
     with path.open("rb+") as file:
         found = file.read()
         whole = found.rfind(b"\n") + 1
-        file.truncate(whole)
+        if _is_json(found[whole:]):
+            file.write(b"\n")
+            whole = len(found)
+        else:
+            file.truncate(whole)
         os.fsync(file.fileno())
     return len(found) - whole
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def read_collected(path: Path) -> list[Collected]:

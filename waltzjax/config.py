@@ -6,6 +6,8 @@ Stages "stage1", "stage2", "single" and "sft" are of WaltzRL's game, "rlvr" and 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from ml_collections import ConfigDict
 
 from waltzjax.types import COUNTERFACTUAL, MATRICES, PROBE, VARIANCE
@@ -234,6 +236,16 @@ def default() -> ConfigDict:
     c.embedded = embedded()
     c.embedded_maths = embedded_maths()
     return c
+
+
+def choose(variants: Mapping[str, Callable[[], ConfigDict]], arg: str) -> ConfigDict:
+    """The variant of a config that its argument, what stands after the colon, names; ValueError
+    with the ones there are: ml_collections would take any."""
+    if arg not in variants:
+        raise ValueError(
+            f"config argument: got {arg!r}, allowed are {', '.join(map(repr, variants))}"
+        )
+    return variants[arg]()
 
 
 def embedded() -> ConfigDict:

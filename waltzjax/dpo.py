@@ -20,6 +20,7 @@ from waltzjax.core.preference import preference_loss
 from waltzjax.data.packing import chat_tokens
 from waltzjax.data.pair_batching import PairTokens
 from waltzjax.data.preferences import read_preferences
+from waltzjax.data.problems import with_instruction
 from waltzjax.data.source import Batches, steps_per_run
 from waltzjax.iteration import agent_optimizer
 from waltzjax.model import sharding
@@ -53,8 +54,9 @@ def training_pairs(config: ConfigDict) -> list[Preference]:
 def pair_tokens(
     config: ConfigDict, runtime: Runtime, pairs: Sequence[Preference]
 ) -> list[PairTokens]:
-    """The pairs as the policy is shown questions and draws answers, up to the token that ends its
-    turn in the chat template (``data.packing.chat_tokens``).
+    """The pairs as the policy is shown questions, each with ``config.problems.instruction``, and
+    draws answers, up to the token that ends its turn in the chat template
+    (``data.packing.chat_tokens``); without that where an answer was cut off.
 
     Raises:
       ValueError: some are longer than ``config.dpo.max_tokens``, or than the model's positions; or
@@ -66,12 +68,7 @@ def pair_tokens(
             f"config.dpo.max_tokens: got {most}, allowed is <= {room}, the model's positions"
         )
     with console.phase(f"reading {len(pairs)} pairs"):
-        found = [
-            PairTokens(
-                *_said(runtime, p.question, p.chosen), _said(runtime, p.question, p.rejected)[1]
-            )
-            for p in pairs
-        ]
+        found = [_tokens(config, runtime, pair) for pair in pairs]
     if long := [i for i, pair in enumerate(found) if longest(pair) > most]:
         raise ValueError(
             f"config.dpo.max_tokens: got {most}, but {len(long)} of the {len(found)} pairs of "
@@ -80,6 +77,13 @@ def pair_tokens(
             "them out"
         )
     return found
+
+
+def _tokens(config: ConfigDict, runtime: Runtime, pair: Preference) -> PairTokens:
+    question = with_instruction(pair.question, config.problems.instruction)
+    shown, chosen = _said(runtime, question, pair.chosen)
+    rejected = _said(runtime, question, pair.rejected)[1]
+    return PairTokens(shown, chosen, rejected[:-1] if pair.rejected_cut_off else rejected)
 
 
 def _said(runtime: Runtime, question: str, answer: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -172,6 +176,8 @@ def dpo(
         ),
         optimizers={POLICY: optimizer},
         beta=0.0,
+        steps_key="config.dpo.epochs",
+        calmer="lower config.dpo.lr or raise config.dpo.beta",
         step=step,
     )
 

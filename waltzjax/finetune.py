@@ -159,5 +159,7 @@ def supervise(
         ),
         optimizers={s.role: optimizer},
         beta=0.0,
+        steps_key="config.sft.epochs",
+        calmer="lower config.sft.lr",
         step=step,
     )  # fmt: skip

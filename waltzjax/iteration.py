@@ -85,6 +85,8 @@ def reinforce(
         batches=batches,
         optimizers=optimizers,
         beta=recipe.beta,
+        steps_key=f"config.train.steps.{name}",
+        calmer="lower config.optim.lr or raise config.rl.beta",
         step=step,
     )
 

@@ -67,7 +67,7 @@ def run_stage(
         console.say(f"{name}: resumed after step {step}{of}")
         if step > total:
             raise ValueError(
-                f"config.train.steps.{name}: got {total}, but the checkpoint{of} is of step {step}"
+                f"{stage.steps_key}: got {total} steps, but the checkpoint{of} is of step {step}"
             )
     else:
         agents = {
@@ -119,7 +119,7 @@ def run_stage(
                         agents, next(batches), step, partial(_watch, bar, step, counted)
                     )
             step += 1
-            _check_finite(name, step, metrics)
+            _check_finite(stage, step, metrics)
             if writer:
                 writer.write_scalars(step, metrics)
             counted = {k: v for k, v in metrics.items() if k in SHOWN and math.isfinite(v)}
@@ -138,12 +138,12 @@ def run_stage(
     return now()
 
 
-def _check_finite(stage: str, step: int, metrics: Mapping[str, float]) -> None:
+def _check_finite(stage: Stage, step: int, metrics: Mapping[str, float]) -> None:
     bad = [k for k, v in metrics.items() if k.startswith(MUST_BE_FINITE) and not math.isfinite(v)]
     if bad:
         raise FloatingPointError(
-            f"{stage}, step {step}: {', '.join(bad)} not finite; nothing of this step is saved, "
-            "earlier checkpoints stay; lower config.optim.lr or raise config.rl.beta"
+            f"{stage.name}, step {step}: {', '.join(bad)} not finite; nothing of this step is "
+            f"saved, earlier checkpoints stay; {stage.calmer}"
         )
 
 

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from waltzjax import console, maths_outcome
 from waltzjax.config import DPO, EMBEDDED, RLVR
+from waltzjax.data.preferences import digest
 from waltzjax.dpo import dpo, dpo_steps, pair_tokens, training_pairs
 from waltzjax.files import write_json
 from waltzjax.iteration import reinforce, stage_steps
@@ -75,6 +76,8 @@ def maths(config: ConfigDict, workdir: Path, mesh: Mesh) -> Task:
 
     ready = None if embedded else made()
     texts = {POLICY: prompt_file(config, "maths").read_text(encoding="utf-8")}
+    if name == DPO:  # pairs that were made anew are another run's
+        texts["pairs"] = digest(material)
 
     def run() -> dict[str, Any]:
         if embedded:

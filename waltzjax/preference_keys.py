@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,14 +24,18 @@ def read_arms(arms: Any) -> tuple[Arm, ...]:
     broken, found = [], []
     for number, given in enumerate(arms):
         where = f"config.collect.arms[{number}]"
-        if len(given) != len(Arm._fields):
+        if not isinstance(given, list | tuple) or len(given) != len(Arm._fields):
             broken.append(f"{where}: got {given!r}, allowed are {', '.join(Arm._fields)}")
             continue
         found.append(arm := Arm(*given))
         allowed: dict[str, tuple[Any, Callable[[Any], bool], str]] = {
             "name": (str, lambda v: v.strip() != "", "a text that is not empty"),
             "persona": (str, lambda v: v.strip() != "", "the name of a file of prompts"),
-            "temperature": ((int, float), lambda v: v == 0 or v >= COLDEST, f"0 or >= {COLDEST}"),
+            "temperature": (
+                (int, float),
+                lambda v: v == 0 or COLDEST <= v < math.inf,
+                f"0 or >= {COLDEST}",
+            ),
             "seed": (int, lambda v: 0 <= v < 2**32, "a whole number in [0, 2^32)"),
             "role": (str, lambda v: v in ROLES, f"one of {', '.join(ROLES)}"),
         }

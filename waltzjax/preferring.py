@@ -36,6 +36,8 @@ def make_preferences(config: ConfigDict, workdir: Path) -> dict[str, Any]:
 
     Returns the summary (``pair_summary.summary``), with the ``warnings``.
 
+    Pairs that were made before are removed first.
+
     Raises:
       ValueError: there is no pair, with why and what to do; nothing is written then.
       FileNotFoundError: there are no collected answers. DatasetError: or they cannot be read.
@@ -49,6 +51,8 @@ def make_preferences(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     settings = config.pairs.to_dict()
     with console.phase("making pairs"):
         paired = make_pairs(questions, **settings, seed=config.seed)
+    # Pairs of other settings would look like these ones, were this stopped; the new come last.
+    (workdir / PAIRS).unlink(missing_ok=True)
     if not paired.pairs:
         raise ValueError(_none(path, questions, paired))
     scores = [scored(question) for question in questions]

@@ -57,8 +57,10 @@ def broken_maths_rules(c: Any) -> Iterator[str]:
     if not c.train.resume:
         yield "config.train.resume: got '', allowed are auto, off and a run's directory"
     for persona in c.embedded_maths.personas:
-        if len(persona) != 2 or not isinstance(persona[0], str) or not 0 <= persona[1] <= 1:
-            yield (
-                f"config.embedded_maths.personas: got {persona!r}, allowed is (file of prompts, "
-                "P(right) in [0, 1])"
-            )
+        match persona:
+            case (str(), int() | float() as right) if 0 <= right <= 1:
+                continue
+        yield (
+            f"config.embedded_maths.personas: got {persona!r}, allowed is (file of prompts, "
+            "P(right) in [0, 1])"
+        )

@@ -18,6 +18,8 @@ class Stage(NamedTuple):
     batches: what each step is given; knows its position.
     optimizers: of each role that is trained.
     beta: the KL coefficient that agents begin with.
+    steps_key: of the config, which says how many steps there are.
+    calmer: what to change of the config where losses are not finite.
     step: (agents, batch, number of the step, watch) -> agents after it, and its metrics; ``watch``
       is told how generation goes.
     """
@@ -28,4 +30,6 @@ class Stage(NamedTuple):
     batches: Batches
     optimizers: Mapping[str, optax.GradientTransformation]
     beta: float
+    steps_key: str
+    calmer: str
     step: Callable[..., tuple[dict[str, AgentState], dict[str, float]]]

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 class Task(NamedTuple):
     """A run whose inputs were found to be good.
 
-    prompt_texts: what agents and judge are shown, by whom; the run's directory remembers it.
+    prompt_texts: what agents and judge are shown, by whom, and which pairs a policy learns from;
+      the run's directory remembers it.
     run: -> the final results; within the run's directory.
     write: (results, seconds) -> None; the results, for people and programs.
     """

@@ -177,7 +177,8 @@ class Collected:
 class Preference:
     """Two answers to a question, of which the first is the better one.
 
-    The question is as a dataset has it, without any arm's prompt. Rewards and arms are for people:
+    The question is as a dataset has it, without any arm's prompt. ``rejected_cut_off``: that answer
+    did not end by itself, so no end of a turn is learned from it. Rewards and arms are for people:
     training does not read them.
     """
 
@@ -189,6 +190,7 @@ class Preference:
     rejected_reward: float | None = None
     chosen_arm: str = ""
     rejected_arm: str = ""
+    rejected_cut_off: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

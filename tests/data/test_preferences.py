@@ -20,7 +20,9 @@ def write(tmp_path, *lines):
 
 def test_pairs_come_back(tmp_path):
     pairs = [
-        Preference("Why?\u2028", "So.\n\n= 2 \U0001f3b6", "No.", "coherence", 1.1, 0.25, "a", "b"),
+        Preference(
+            "Why?\u2028", "So.\n\n= 2 \U0001f3b6", "No.", "coherence", 1.1, 0.25, "a", "b", True
+        ),
         Preference("Why?", "x", "y", "correctness"),
     ]  # fmt: skip
     path = tmp_path / "pairs.jsonl"
@@ -31,7 +33,7 @@ def test_pairs_come_back(tmp_path):
     first = json.loads(path.read_bytes().splitlines()[0])
     assert list(first) == [
         "question", "chosen", "rejected", "pair_type", "chosen_reward", "rejected_reward",
-        "chosen_arm", "rejected_arm",
+        "chosen_arm", "rejected_arm", "rejected_cut_off",
     ]  # fmt: skip
 
 
@@ -72,6 +74,7 @@ BAD = {
     "reward": ({**PAIR, "chosen_reward": "1"}, "chosen_reward: got '1', wanted a finite number"),
     "true": ({**PAIR, "chosen_reward": True}, "chosen_reward: got True, wanted a finite number"),
     "too large": ({**PAIR, "chosen_reward": 10**400}, "chosen_reward: got 1000"),
+    "a number for a yes": ({**PAIR, "rejected_cut_off": 1}, "rejected_cut_off: got 1, wanted true"),
     "NaN": ({**PAIR, "rejected_reward": float("nan")}, "rejected_reward: got nan, wanted"),
 }  # fmt: skip
 

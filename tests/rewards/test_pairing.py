@@ -94,6 +94,9 @@ def test_only_whole_answers_are_chosen():
     found = told(pairs_of(question(cut, silent, bad, good, long)))
     # What is cut off may be rejected, for its reward too.
     assert found == [(COHERENCE, "good", "long"), (CORRECTNESS, "good", "bad")]
+    ended = said("wrong", "9", False)
+    pairs = pairs_of(question(good, bad, ended)).pairs
+    assert {p.rejected: p.rejected_cut_off for p in pairs} == {"bad": True, "wrong": False}
 
 
 def test_equal_and_empty_texts_are_in_no_pair():

@@ -165,5 +165,5 @@ def _preference(question: Collected, pair: Pair, kind: str, rewards: Sequence[fl
     chosen, rejected = (question.trajectories[i] for i in pair)
     return Preference(
         question.problem.text, chosen.text, rejected.text, kind, rewards[pair[0]],
-        rewards[pair[1]], chosen.arm, rejected.arm,
+        rewards[pair[1]], chosen.arm, rejected.arm, rejected.finish_reason == "length",
     )  # fmt: skip
