@@ -182,7 +182,10 @@ def counting(fails_at, error):
         }
 
     batches = Batches(range(8), [*"abcdefgh"], batch_size=2, seed=0, epochs=None)
-    return Stage("stage1", 10, (), batches, {"feedback": optax.sgd(0.1)}, 0.0, step)
+    return Stage(
+        "stage1", 10, (), batches, {"feedback": optax.sgd(0.1)}, 0.0, steps_key="", calmer="",
+        step=step,
+    )  # fmt: skip
 
 
 def run_counting(stage, workdir, validate=lambda step, now: None):
