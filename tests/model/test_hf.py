@@ -246,6 +246,12 @@ def test_loading_holds_few_tensors(tmp_path, tokenizer, mesh, monkeypatch):
     assert peaks[tensor] < FEW * tensor < cfg.layers * tensor < peaks[10**9]
 
 
+def test_weights_may_be_read_by_whoever_may_read_the_rest(saved):
+    """``safetensors`` alone leaves files of mode 0600."""
+    modes = {path.name: path.stat().st_mode for path in saved.iterdir()}
+    assert modes["model.safetensors"] == modes["config.json"]
+
+
 def test_save_is_whole_or_not_at_all(tmp_path, params, tokenizer, monkeypatch):
     taken = tmp_path / "taken"
     taken.mkdir()
@@ -255,7 +261,7 @@ def test_save_is_whole_or_not_at_all(tmp_path, params, tokenizer, monkeypatch):
     def full(*args, **kwargs):
         raise OSError("disk full")
 
-    monkeypatch.setattr(hf, "save_file", full)
+    monkeypatch.setattr(hf, "write_tensors", full)
     with pytest.raises(OSError, match="disk full"):
         hf.save(tmp_path / "half", CFG, params, tokenizer, generation={})
     assert list(tmp_path.iterdir()) == [taken] and not list(taken.iterdir())

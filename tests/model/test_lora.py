@@ -220,6 +220,10 @@ def test_there_and_back(saved, adapter, exported):
     assert again["layers"]["q"]["lora_a"].addressable_shards[0].data.shape == (3, 16, 4)
 
 
+def test_weights_may_be_read_by_whoever_may_read_the_rest(saved):
+    assert (saved / peft.WEIGHTS).stat().st_mode == (saved / peft.CONFIG).stat().st_mode
+
+
 def test_targets_in_any_order_are_read_back(tmp_path):
     """As a run does that goes on after a stage."""
     c = default()

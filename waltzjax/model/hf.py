@@ -14,12 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
-from safetensors.numpy import save_file
 
 from waltzjax.files import new_directory
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.hf_config import config_json
-from waltzjax.model.hf_files import INDEX, open_tensors, same_tensor
+from waltzjax.model.hf_files import INDEX, open_tensors, same_tensor, write_tensors
 from waltzjax.model.sharding import params_sharding, path_name
 from waltzjax.model.transformer import init_params
 from waltzjax.processes import fetch, wait, writing
@@ -138,7 +137,7 @@ def _save_weights(directory: Path | None, params: Any) -> None:
             if directory:
                 arrays[name] = array
         if directory:
-            save_file(arrays, directory / f"model{part}.safetensors", metadata={"format": "pt"})
+            write_tensors(directory / f"model{part}.safetensors", arrays)
     if directory and len(files) > 1:
         index = {"metadata": {"total_size": total}, "weight_map": where}
         (directory / INDEX).write_text(json.dumps(index, indent=2))

@@ -1,4 +1,4 @@
-"""The safetensors files of a model's directory, read a part at a time."""
+"""The safetensors files of a model's directory: written, and read a part at a time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,21 @@ from typing import Any
 
 import numpy as np
 import safetensors
+from safetensors.numpy import save_file
 
 from waltzjax.model.hf_config import read_json
 
 INDEX = "model.safetensors.index.json"
 COMPARED_BYTES = 100_000_000  # of each of two tensors held at once
+
+
+def write_tensors(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """A file of PyTorch's kind, as readable by others as any new file is: ``save_file`` alone
+    leaves one that only its owner may read, which no other account could serve."""
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(arrays, path, metadata={"format": "pt"})
+    path.chmod(mode)
 
 
 def open_tensors(directory: Path, stack: contextlib.ExitStack) -> dict[str, Any]:

@@ -11,12 +11,12 @@ import jax
 import numpy as np
 import safetensors.numpy
 from jax.sharding import Mesh
-from safetensors.numpy import save_file
 
 from waltzjax.files import new_directory
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.hf import LAYER
 from waltzjax.model.hf_config import read_json, resolve
+from waltzjax.model.hf_files import write_tensors
 from waltzjax.model.lora import Lora, init_adapter
 from waltzjax.model.sharding import params_sharding, place
 from waltzjax.processes import fetch, wait, writing
@@ -123,7 +123,7 @@ def save_adapter(directory: Path, adapter: Any, lora: Lora, base: str, *, dropou
     with writing(lambda: new_directory(Path(directory))) as temporary:
         if temporary:
             (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-            save_file(arrays, temporary / WEIGHTS, metadata={"format": "pt"})
+            write_tensors(temporary / WEIGHTS, arrays)
     wait(f"saved {directory}")
 
 
