@@ -33,10 +33,15 @@ commands.run(main)
             "error: RESOURCE_EXHAUSTED: out of memory\nA device's memory is full: ",
             False,
         ),
+        (
+            "OSError(28, 'No space left on device')",
+            "error: [Errno 28] No space left on device\nThe disk is full, ",
+            False,
+        ),
         ("jax.errors.JaxRuntimeError('INTERNAL: NCCL')", "INTERNAL: NCCL", True),
         ("KeyError('x')", "KeyError: 'x'", True),
     ],
-    ids=["value", "host memory", "judge", "package", "device memory", "device", "bug"],
+    ids=["value", "host memory", "judge", "package", "device memory", "disk", "device", "bug"],
 )
 def test_an_error_is_said_and_ends_it(error, says, traceback):
     done = forked.run("-c", END.format(error=error))

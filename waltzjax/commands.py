@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import logging
 import os
 import sys
@@ -27,6 +28,11 @@ M_MMAP_THRESHOLD, M_ARENA_MAX, LARGE_BLOCK = -3, -8, 2**22  # of glibc's mallopt
 EXPECTED = (
     ValueError, OSError, FloatingPointError, MemoryError, ImportError, JudgeError, VerifierError,
 )  # fmt: skip
+FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT))
+DISK_FULL = (
+    "The disk is full, or your share of it: free some and give the same command again; it goes on "
+    "from what is saved."
+)
 OUT_OF_MEMORY = (
     "A device's memory is full: more config.rl.microbatches (sft's, dpo's), a smaller "
     "rollout.max_new_tokens, rollout.slots or rollout.cache_tokens, :lora or more devices need "
@@ -68,7 +74,8 @@ def _run(main: Callable[[], object], stack: contextlib.ExitStack) -> None:
         console.say("interrupted; the same command goes on from what is saved")
         sys.exit(EXIT_INTERRUPTED)
     except EXPECTED as error:
-        _fail(f"error: {error}")
+        full = any(text in str(error) for text in FULL)
+        _fail(f"error: {error}" + (f"\n{DISK_FULL}" if full else ""))
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             _fail(traceback.format_exc())

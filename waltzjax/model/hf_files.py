@@ -18,10 +18,13 @@ COMPARED_BYTES = 100_000_000  # of each of two tensors held at once
 
 def write_tensors(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """A file of PyTorch's kind, as readable by others as any new file is: ``save_file`` alone
-    leaves one that only its owner may read, which no other account could serve."""
+    leaves one that only its owner may read, which no other account could serve. Raises OSError."""
     path.touch()
     mode = path.stat().st_mode
-    save_file(arrays, path, metadata={"format": "pt"})
+    try:
+        save_file(arrays, path, metadata={"format": "pt"})
+    except safetensors.SafetensorError as error:
+        raise OSError(f"{path}: {error}") from error
     path.chmod(mode)
 
 
