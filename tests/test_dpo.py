@@ -13,7 +13,7 @@ from support import REPO
 from waltzjax import cached_reference as cache
 from waltzjax import config, dpo
 from waltzjax.checks import adapter_checks, training_checks
-from waltzjax.data.pair_batching import PairTokens
+from waltzjax.data.pair_batching import PairTokens, pad_pairs
 from waltzjax.data.preferences import digest, write_preferences
 from waltzjax.dpo import NotLearning, check_learning, epoch_ends, pair_tokens
 from waltzjax.dpo_outcome import dpo_outcome
@@ -185,6 +185,25 @@ def test_without_a_reference_and_without_adapters(finished, tmp_path):
     assert (workdir / "policy/model.safetensors").exists()
 
 
+@pytest.mark.parametrize(
+    ("of_dpo", "wanted"),
+    [
+        # h' = -0.5 + 3 a token; log(1 + exp(-(2 h' - 1))), and 0.5 nats a token of the chosen one
+        ({"loss": "sigmoid_norm", "beta": 2.0, "margin": 1.0, "sft_weight": 0.4}, 0.0181499 + 0.2),
+        # h = -1 + 3; 0.9 log(1 + exp(-h / 2)) + 0.1 log(1 + exp(h / 2))
+        ({"loss": "sigmoid", "beta": 0.5, "label_smoothing": 0.1}, 0.9 * 0.3132617 + 0.1313262),
+    ],
+)
+def test_the_loss_is_the_configs(of_dpo, wanted, monkeypatch):
+    c = config.default()
+    c.dpo.update(of_dpo)
+    monkeypatch.setattr(dpo, "make_update", lambda cfg, loss, *_, **__: loss)
+    batch = pad_pairs([PairTokens((1,), (2, 3), (4,))], multiple=4, max_length=4)
+    logp_BT = np.where(batch.action_BT, [[-0.5], [-3.0]], 0.0)
+    loss, _ = dpo.dpo_update(c, None, None, None, None)(logp_BT, batch)
+    assert float(loss) == pytest.approx(wanted, abs=1e-6)
+
+
 def test_pairs_that_were_made_anew_are_another_runs(finished, tmp_path):
     c, workdir = again(finished, tmp_path / "run", **{"dpo.data": str(tmp_path / "pairs.jsonl")})
     write_preferences(tmp_path / "pairs.jsonl", pairs())
@@ -283,6 +302,11 @@ def test_the_cache_is_of_these_pairs_and_whole(tmp_path):
     calls.clear()  # another base, in the place of the first
     other = cache.cached_reference(path, some[1:], names[1:], 2, lambda b: 2 * logps(b))
     assert [p.ref_chosen for p in other] == [-6, -8, -10, -12] and calls == [2, 2, 2]
+    swapped = [*some[1:3], some[4], some[3]]  # after the first batch, which tells references apart
+    cache.cached_reference(tmp_path / "c.npz", some[1:], names[1:], 2, logps)
+    theirs = [repr(p) for p in swapped]
+    found = cache.cached_reference(tmp_path / "c.npz", swapped, theirs, 2, logps)
+    assert [p.ref_chosen for p in found] == [-3, -4, -6, -5]
     with pytest.raises(FloatingPointError, match="not finite"):
         cache.cached_reference(
             tmp_path / "b.npz", some, names, 2, lambda b: np.full((len(b), 2), np.nan)

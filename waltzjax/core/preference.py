@@ -126,11 +126,10 @@ def preference_loss(
 
     Returns:
       The loss, and metrics, means over pairs: "pair_loss", the loss without the likelihood term,
-      "reward_chosen" and "reward_rejected", the implicit
-      reward beta (log pi - log pi_ref) of whole answers whatever the kind (as TRL logs it),
-      "margin" between the two, "pair_accuracy", the share of pairs where it is above 0,
-      "logp_chosen" and "logp_rejected", nats an answer; with ``sft_weight`` "sft_nll", nats a
-      token.
+      "reward_chosen" and "reward_rejected", the implicit reward beta (log pi - log pi_ref) of whole
+      answers whatever the kind (as TRL logs it), "margin" between the two, "pair_accuracy", the
+      share of pairs where it is above 0, "logp_chosen" and "logp_rejected", nats an answer; with
+      ``sft_weight`` "sft_nll", nats a token.
 
     Raises:
       ValueError: another kind; an odd number of rows, so that a pair was split.
