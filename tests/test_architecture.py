@@ -25,6 +25,7 @@ LEVEL = {
     "judge_keys": 1,
     "rlvr_keys": 1.5,
     "preference_keys": 1.5,
+    "config_bounds": 1.7,
     "config_check": 2,
     "model": 2,
     "data": 2,
@@ -88,7 +89,7 @@ LEVEL = {
 }
 COMMAND_LEVEL = 5  # the commands and the parts they are made of
 # With the commands, these may see a ConfigDict.
-CONFIG_ROOMS = {"config", "config_check", "recipes", "runtime"}
+CONFIG_ROOMS = {"config", "config_bounds", "config_check", "recipes", "runtime"}
 LEAVES = {"console", "interrupts", "report"}  # import no room; only commands import them
 TEXT_ROOMS = {"data", "rewards"}
 NO_JAX = TEXT_ROOMS | {"files", "types"}  # these too: the text rooms import them

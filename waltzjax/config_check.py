@@ -9,16 +9,11 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from waltzjax.config import ALONE, DPO, EMBEDDED, RLVR, SFT, default
+from waltzjax.config_bounds import broken_bounds, value_at
 from waltzjax.judge_keys import USED, broken_judge_rules
 from waltzjax.preference_keys import broken_preference_rules
-from waltzjax.rlvr_keys import (
-    ALGORITHMS,
-    OF_MATHS,
-    OF_RLVR,
-    broken_maths_rules,
-    broken_rlvr_rules,
-)
-from waltzjax.types import BOXED, LINE, MATRICES
+from waltzjax.rlvr_keys import OF_MATHS, OF_RLVR, broken_maths_rules, broken_rlvr_rules
+from waltzjax.types import MATRICES
 
 # In the order they run; the last two each alone.
 STAGES = (SFT, "stage1", "stage2", "single", RLVR, DPO)
@@ -92,15 +87,6 @@ def _same_type(a: Any, b: Any) -> bool:
 
 
 def _broken_rules(c: ConfigDict) -> Iterator[str]:
-    def at_least(path: str, low: float, *, above: bool = False) -> Iterator[str]:
-        value = _get(c, path)
-        if value < low or (above and value == low):
-            yield f"config.{path}: got {value}, allowed is {'>' if above else '>='} {low}"
-
-    def one_of(path: str, allowed: tuple) -> Iterator[str]:
-        if _get(c, path) not in allowed:
-            yield f"config.{path}: got {_get(c, path)!r}, allowed are {', '.join(allowed)}"
-
     if not c.stages or any(s not in STAGES for s in c.stages) or len(set(c.stages)) < len(c.stages):
         yield f"config.stages: got {tuple(c.stages)}, allowed are some of {STAGES}, once each"
     elif tuple(c.stages) != tuple(s for s in STAGES if s in c.stages):
@@ -111,96 +97,24 @@ def _broken_rules(c: ConfigDict) -> Iterator[str]:
         usual = default()
         for paths, stages in ((OF_RLVR, (RLVR,)), (OF_MATHS, ALONE)):
             for path in () if c.stages[0] in stages else paths:
-                if _get(c, path) != (value := _get(usual, path)):
+                if value_at(c, path) != (value := value_at(usual, path)):
                     yield (
-                        f"config.{path}: got {_get(c, path)!r}, allowed is {value!r} but for the "
-                        f"stage {' or '.join(map(repr, stages))}"
+                        f"config.{path}: got {value_at(c, path)!r}, allowed is {value!r} but "
+                        f"for the stage {' or '.join(map(repr, stages))}"
                     )
     if {*c.stages} & {*ALONE}:
         yield from broken_maths_rules(c)
     if RLVR in c.stages:
         yield from broken_rlvr_rules(c)
     yield from broken_preference_rules(c)
-    for path, allowed in (
-        ("rl.algorithm", ALGORITHMS),
-        ("problems.form", (BOXED, LINE)),
-        ("reward.order", ("sum", "normalise")),
-        ("model.dtype", ("float32", "bfloat16")),
-        ("model.param_dtype", ("float32", "bfloat16")),
-        ("rollout.variant", ("waltz", "oracle", "safeguard")),
-        ("sft.role", ("conversation", "feedback")),
-        ("rl.kl_estimator", ("k1", "k2", "k3")),
-        ("rl.kl_in", ("reward", "loss")),
-        ("rl.weights", ("auto", "sequence", "token", "constant")),
-        ("judge.name", tuple(USED)),
-        ("model.attention", ("auto", "xla", "cudnn")),
-        ("model.remat", ("none", "full", "dots")),
-        ("optim.schedule", ("constant", "linear")),
-        ("embedded.held_out", ("validation", "development")),
-        ("embedded_maths.held_out", ("validation", "development")),
-    ):
-        yield from one_of(path, allowed)
-    for path in (
-        "dpo.max_tokens", "dpo.batch", "dpo.microbatches", "dpo.epochs",
-        "rollout.batch", "rollout.max_new_tokens", "rollout.length_multiple", "rl.microbatches",
-        "rl.updates_per_rollout", "train.epochs", "judge.max_tokens", "judge.concurrency",
-        "sft.length", "sft.batch", "sft.microbatches", "sft.epochs",
-        "train.checkpoint_every", "rollout.slots", "rollout.group", "eval.samples",
-        "verify.workers", "problems.max_tokens",
-        "model.vocab_block", "train.keep_checkpoints", "embedded.layers", "embedded.batch",
-        "embedded.card_steps", "embedded.demo_steps", "embedded.kv_heads", "embedded.heads",
-        "embedded.width", "embedded.mlp_width",
-        "embedded_maths.layers", "embedded_maths.batch", "embedded_maths.card_steps",
-        "embedded_maths.demo_steps", "embedded_maths.kv_heads", "embedded_maths.heads",
-        "embedded_maths.width", "embedded_maths.mlp_width", "embedded_maths.max_positions",
-    ):  # fmt: skip
-        yield from at_least(path, 1)
-    for path in (
-        "seed", "lora.rank", "sft.examples", "judge.patience_s",
-        "rollout.t_max", "rollout.top_k", "reward.alpha", "reward.gamma", "rl.clip_low",
-        "rl.clip_high", "rl.is_cap",
-        "rl.kl_target", "rl.kl_gain", "optim.warmup_steps", "optim.weight_decay", "eval.prompts",
-        "rl.beta.stage1", "rl.beta.stage2", "rl.beta.single", "rl.beta.rlvr", "rl.refills",
-        "rl.token_budget", "rl.entropy_bonus", "train.steps.single", "train.steps.rlvr",
-        "reward.signals.verify", "reward.signals.format", "reward.signals.reflect",
-        "reward.signals.overlong", "reward.overlong_buffer",
-        "reward.lam.stage1", "reward.lam.stage2", "train.steps.stage1", "train.steps.stage2",
-        "collect.questions", "pairs.correctness_per_question", "pairs.coherence_per_question",
-        "pairs.least_difference", "pairs.most", "dpo.margin", "dpo.sft_weight",
-        "train.validate_every", "embedded.data_seed", "embedded_maths.data_seed",
-    ):  # fmt: skip
-        yield from at_least(path, 0)
-    for path in ("rollout.cache_tokens", "rl.reward_clip",
-                 "optim.grad_clip", "optim.eps",
-                 "optim.lr.conversation", "optim.lr.feedback", "optim.lr.policy", "embedded.lr",
-                 "verify.timeout_s", "dpo.beta", "dpo.lr",
-                 "lora.alpha", "judge.timeout_s", "sft.lr", "embedded.card_loss",
-                 "embedded.card_lr",
-                 "embedded.init_scale", "embedded_maths.lr", "embedded_maths.card_loss",
-                 "embedded_maths.card_lr", "embedded_maths.init_scale"):  # fmt: skip
-        yield from at_least(path, 0, above=True)
-    for name in ("b1", "b2"):
-        if not 0 <= c.optim[name] < 1:
-            yield f"config.optim.{name}: got {c.optim[name]}, allowed is [0, 1)"
-    for path in ("rollout.p_first", "rollout.min_p", "judge.max_unparsed", "embedded.coded"):
-        if not 0 <= (value := _get(c, path)) <= 1:
-            yield f"config.{path}: got {value}, allowed is [0, 1]"
-    for path, zero in (("rollout.temperature", False), ("eval.temperature", True)):
-        if not (value := _get(c, path)) >= 1e-3 and not (zero and value == 0):
-            yield f"config.{path}: got {value}, allowed is {'0 or ' * zero}>= 0.001"
+    yield from broken_bounds(c)
     if c.rollout.variant != "waltz" and c.rollout.t_max < 1:
         yield (
             f"config.rollout.t_max: got {c.rollout.t_max}, config.rollout.variant="
             f"{c.rollout.variant} needs >= 1: without a round it is the plain answer"
         )
-    if not 1e-6 <= c.rollout.top_p <= 1:
-        yield f"config.rollout.top_p: got {c.rollout.top_p}, allowed is 0.000001 to 1"
-    if c.rl.clip_low >= 1:
-        yield f"config.rl.clip_low: got {c.rl.clip_low}, allowed is [0, 1)"
     if c.rl.dual_clip and c.rl.dual_clip <= 1:
         yield f"config.rl.dual_clip: got {c.rl.dual_clip}, allowed are 0 (off) and > 1"
-    if not 0 <= c.lora.dropout < 1:
-        yield f"config.lora.dropout: got {c.lora.dropout}, allowed is [0, 1)"
     targets = tuple(c.lora.targets)
     if not targets or not {*targets} <= {*MATRICES} or len({*targets}) < len(targets):
         yield f"config.lora.targets: got {targets}, allowed are some of {MATRICES}, once each"
@@ -239,9 +153,3 @@ def _broken_embedded_rules(c: ConfigDict, section: str) -> Iterator[str]:
         yield f"{path}.width: got {e.width}, must be a multiple of 2 * {e.heads} heads"
     if e.vocab_size < MIN_VOCABULARY:
         yield f"{path}.vocab_size: got {e.vocab_size}, allowed is >= {MIN_VOCABULARY}"
-
-
-def _get(c: ConfigDict, path: str) -> Any:
-    for key in path.split("."):
-        c = c[key]
-    return c

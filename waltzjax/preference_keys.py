@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from waltzjax.types import COUNTERFACTUAL, PROBE, VARIANCE, Arm
+from waltzjax.types import COLDEST, COUNTERFACTUAL, PROBE, VARIANCE, Arm
 
 LOSSES = ("sigmoid", "robust", "ipo", "ipo_sum", "hinge", "apo_zero", "sigmoid_norm")
 WITHOUT_REFERENCE = ("sigmoid", "hinge", "sigmoid_norm")  # CPO, SLiC-HF, SimPO
 REFERENCES = ("cached", "live", "none")
 ROLES = (VARIANCE, PROBE, COUNTERFACTUAL)
-COLDEST = 1e-3  # temperature, but for 0: greedy
 
 
 def read_arms(arms: Any) -> tuple[Arm, ...]:

@@ -23,6 +23,8 @@ POLICY = "policy"
 BOXED, LINE = "boxed", "line"  # how an answer names its result: \\boxed{39}, a last line Answer: 39
 VARIANCE, PROBE, COUNTERFACTUAL = "variance", "probe", "counterfactual"  # what an arm is for
 CORRECTNESS, COHERENCE = "correctness", "coherence"  # why an answer is preferred to another
+COLDEST = 1e-3  # temperature that is not 0 (greedy); below it float32 runs out of range
+LEAST_MASS = 1e-6  # of top-p; likewise
 MATRICES = ("q", "k", "v", "o", "gate", "up", "down")  # of a layer; what adapters may stand beside
 
 

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from waltzjax.types import COLDEST, LEAST_MASS
+
 MAX_STOP_IDS = 16  # a request; an array of them goes to the device with every row
-COLDEST, LEAST_MASS = 1e-3, 1e-6  # below them float32 runs out of range
 
 
 def _all(kind: type) -> Callable[[Any], bool]:
