@@ -15,8 +15,9 @@ from waltzjax import config, dpo
 from waltzjax.checks import adapter_checks, training_checks
 from waltzjax.data.pair_batching import PairTokens, pad_pairs
 from waltzjax.data.preferences import digest, write_preferences
-from waltzjax.dpo import NotLearning, check_learning, epoch_ends, pair_tokens
+from waltzjax.dpo import NotLearning, check_learning, epoch_ends
 from waltzjax.dpo_outcome import dpo_outcome
+from waltzjax.dpo_pairs import pair_tokens
 from waltzjax.model import sharding
 from waltzjax.runtime import make_runtime
 from waltzjax.train import train

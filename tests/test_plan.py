@@ -7,10 +7,10 @@ import forked
 import pytest
 from support import REPO, mesh_of
 
-from waltzjax import plan as planning
+from waltzjax import planning
 from waltzjax.compiled import Program
-from waltzjax.plan import make_plan
 from waltzjax.plan_tables import show
+from waltzjax.planning import make_plan
 
 SHAPE = {
     "model_type": "llama", "vocab_size": 512, "hidden_size": 64, "intermediate_size": 128,

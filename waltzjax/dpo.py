@@ -13,14 +13,10 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from waltzjax import console
 from waltzjax.cached_reference import cached_reference
 from waltzjax.config import DPO
 from waltzjax.core.preference import preference_loss
-from waltzjax.data.packing import chat_tokens
 from waltzjax.data.pair_batching import PairTokens
-from waltzjax.data.preferences import read_preferences
-from waltzjax.data.problems import with_instruction
 from waltzjax.data.source import Batches, steps_per_run
 from waltzjax.iteration import agent_optimizer
 from waltzjax.model import sharding
@@ -31,74 +27,13 @@ from waltzjax.stage import Stage
 from waltzjax.training.pairs import device_pairs, make_answer_logp
 from waltzjax.training.step import Join, make_update, shardings
 from waltzjax.tuning import Tuning, joined
-from waltzjax.types import POLICY, AgentState, PairBatch, Preference
+from waltzjax.types import POLICY, AgentState, PairBatch
 
 STREAM = 7  # apart from the random streams of other stages and of evaluation
 
 
 class NotLearning(ValueError):
     """A step that changed nothing, with the likely cause."""
-
-
-def training_pairs(config: ConfigDict) -> list[Preference]:
-    """Those of ``config.dpo.data``; FileNotFoundError and DatasetError name it."""
-    path = Path(config.dpo.data)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"config.dpo.data: no file {path}; python -m waltzjax.collect makes one, and any JSON "
-            "Lines of question, chosen and rejected will do"
-        )
-    return read_preferences(path)
-
-
-def pair_tokens(
-    config: ConfigDict, runtime: Runtime, pairs: Sequence[Preference]
-) -> list[PairTokens]:
-    """The pairs as the policy is shown questions, each with ``config.problems.instruction``, and
-    draws answers, up to the token that ends its turn in the chat template
-    (``data.packing.chat_tokens``); without that where an answer was cut off.
-
-    Raises:
-      ValueError: some are longer than ``config.dpo.max_tokens``, or than the model's positions; or
-        the template ends no turn.
-    """
-    most, room = config.dpo.max_tokens, runtime.cfg.max_positions
-    if most > room:
-        raise ValueError(
-            f"config.dpo.max_tokens: got {most}, allowed is <= {room}, the model's positions"
-        )
-    with console.phase(f"reading {len(pairs)} pairs"):
-        found = [_tokens(config, runtime, pair) for pair in pairs]
-    if long := [i for i, pair in enumerate(found) if longest(pair) > most]:
-        raise ValueError(
-            f"config.dpo.max_tokens: got {most}, but {len(long)} of the {len(found)} pairs of "
-            f"{config.dpo.data} are longer, the first ones "
-            f"{[(i + 1, longest(found[i])) for i in long[:5]]} (number, tokens): raise it or leave "
-            "them out"
-        )
-    return found
-
-
-def _tokens(config: ConfigDict, runtime: Runtime, pair: Preference) -> PairTokens:
-    question = with_instruction(pair.question, config.problems.instruction)
-    shown, chosen = _said(runtime, question, pair.chosen)
-    rejected = _said(runtime, question, pair.rejected)[1]
-    return PairTokens(shown, chosen, rejected[:-1] if pair.rejected_cut_off else rejected)
-
-
-def _said(runtime: Runtime, question: str, answer: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The tokens of a question as it is shown, and of an answer."""
-    said = {"role": "assistant", "content": answer}
-    chat = chat_tokens(
-        runtime.chat, [*runtime.chat.problem_messages(question), said], runtime.engine.stop_ids
-    )
-    start, end = chat.trained.index(True), len(chat.trained) - chat.trained[::-1].index(True)
-    return chat.token_ids[:start], chat.token_ids[start:end]
-
-
-def longest(pair: PairTokens) -> int:
-    """Tokens of the longer of its two rows."""
-    return len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids))
 
 
 def place_pairs(config: ConfigDict, mesh: Mesh, pairs: Sequence[PairTokens]) -> PairBatch:

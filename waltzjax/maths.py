@@ -15,7 +15,8 @@ from ml_collections import ConfigDict
 from waltzjax import console, maths_outcome
 from waltzjax.config import DPO, EMBEDDED, RLVR
 from waltzjax.data.preferences import digest
-from waltzjax.dpo import dpo, dpo_steps, pair_tokens, training_pairs
+from waltzjax.dpo import dpo, dpo_steps
+from waltzjax.dpo_pairs import pair_tokens, training_pairs
 from waltzjax.files import write_json
 from waltzjax.iteration import reinforce, stage_steps
 from waltzjax.loop import run_stage
