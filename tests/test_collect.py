@@ -19,6 +19,7 @@ from waltzjax.collected import FILE, append_record, read_collected, record
 from waltzjax.config import ARMS as ALL_ARMS
 from waltzjax.data.chat import PROMPTS, read_agent_prompt
 from waltzjax.data.preferences import read_preferences
+from waltzjax.data.source import drawn
 from waltzjax.interrupts import Stopped
 from waltzjax.maths_problems import training_problems
 from waltzjax.model import hf
@@ -102,13 +103,16 @@ def test_every_question_once_by_all_arms_in_order(finished):
 
 
 def test_questions_are_drawn_in_the_files_order():
-    problems = [Problem(i, f"What is {i % 30}?", "1") for i in range(40)]
-    ids = [p.id for p in collecting.drawn(problems, 12, 0)]
+    ids = drawn(range(30), 12, 0)
     assert len(ids) == 12 and ids == sorted(set(ids)) and ids != list(range(12))
-    assert ids != [p.id for p in collecting.drawn(problems, 12, 1)]
-    assert ids == [p.id for p in collecting.drawn(problems, 12, 0)]
-    for everything in (0, 30, 99):  # a text that is there twice is asked once
-        assert collecting.drawn(problems, everything, 0) == problems[:30]
+    assert ids != drawn(range(30), 12, 1) and ids == drawn(range(30), 12, 0)
+    for everything in (0, 30, 99):
+        assert drawn(range(30), everything, 0) == [*range(30)]
+
+
+def test_a_text_that_is_there_twice_is_asked_once():
+    problems = [Problem(i, f"What is {i % 30}?", "1") for i in range(40)]
+    assert collecting.different(problems) == problems[:30]
 
 
 def test_a_finished_run_collects_nothing_again_and_shows_the_arms(finished, capsys):

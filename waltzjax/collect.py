@@ -22,6 +22,7 @@ from waltzjax.asking import personas
 from waltzjax.collected import FILE, read_collected
 from waltzjax.config import EMBEDDED
 from waltzjax.data.chat import SEPARATOR
+from waltzjax.data.source import drawn
 from waltzjax.files import own_workdir
 from waltzjax.maths_problems import check_problems, keep_embedded, training_problems
 from waltzjax.model import hf, hf_config, sharding
@@ -45,7 +46,8 @@ def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
     """
     config_check.validate(config, training=False)
     texts = {name: f"{p.system}{SEPARATOR}{p.message}" for name, p in personas(config).items()}
-    questions = collecting.drawn(training_problems(config), config.collect.questions, config.seed)
+    problems = collecting.different(training_problems(config))
+    questions = drawn(problems, config.collect.questions, config.seed)
     path = workdir / FILE
     if task == PREFERENCES and not path.exists():
         raise FileNotFoundError(

@@ -26,15 +26,12 @@ from waltzjax.types import POLICY, Arm, Collected, Completion, Problem, Trajecto
 UNVERIFIED = 64  # questions that may wait for the verifier before generation waits, too
 
 
-def drawn(problems: Sequence[Problem], count: int, seed: int) -> list[Problem]:
-    """Up to ``count`` of the problems (0: all), at random, in their order; of those with the same
-    text, to which an arm says the same, the first alone."""
+def different(problems: Sequence[Problem]) -> list[Problem]:
+    """Of those with the same text, to which an arm says the same, the first alone."""
     first: dict[str, Problem] = {}
     for problem in problems:
         first.setdefault(problem.text, problem)
-    different = list(first.values())
-    order = np.random.default_rng(seed).permutation(len(different))
-    return [different[i] for i in sorted(order[: count or None])]
+    return list(first.values())
 
 
 def missing(config: ConfigDict, questions: Sequence[Problem], path: Path) -> list[Problem]:

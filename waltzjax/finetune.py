@@ -18,7 +18,7 @@ from waltzjax.data.chat_examples import Shown, shown_prompts
 from waltzjax.data.chat_sets import MANIFEST, verify_chats
 from waltzjax.data.chats import Messages, read_chats
 from waltzjax.data.dataset_check import DatasetError
-from waltzjax.data.source import Batches, steps_per_run
+from waltzjax.data.source import Batches, drawn, steps_per_run
 from waltzjax.data.splits import SPLITS
 from waltzjax.data.text import normalised
 from waltzjax.iteration import agent_optimizer
@@ -52,11 +52,7 @@ def sft_chats(config: ConfigDict) -> dict[str, list[Messages]]:
                 f"config.sft.data: no file {path}; scripts/make_sft_data.py writes such"
             )
         chats[split] = read_chats(path)
-    if s.examples:
-        everything = chats["train"]
-        chosen = np.random.default_rng(config.seed).permutation(len(everything))[: s.examples]
-        chats["train"] = [everything[i] for i in sorted(chosen)]
-    return chats
+    return chats | {"train": drawn(chats["train"], s.examples, config.seed)}
 
 
 def _check_world(config: ConfigDict, source: Mapping[str, Any]) -> None:

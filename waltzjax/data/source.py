@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import grain
+import numpy as np
 
 from waltzjax.types import Problem, Prompt
+
+Item = TypeVar("Item")
 
 
 def steps_per_run(n_prompts: int, batch_size: int, epochs: int) -> int:
     """Batches in a run of ``epochs`` passes: only the very last partial batch is dropped."""
     return n_prompts * epochs // batch_size
+
+
+def drawn(items: Sequence[Item], count: int, seed: int) -> list[Item]:
+    """Up to ``count`` of the items (0: all), at random, in their order."""
+    order = np.random.default_rng(seed).permutation(len(items))
+    return [items[i] for i in sorted(order[: count or None])]
 
 
 class Batches(Iterator[list[Any]]):
