@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from support import REPO
+from workdirs import records
 
 from waltzjax.train import train
 
@@ -74,11 +75,6 @@ def ended(processes):
         for process in processes:
             process.kill()
     return [p.returncode for p in processes], [out for out, _ in said], [err for _, err in said]
-
-
-def records(workdir):
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in r.items() if not k.endswith("_s")} for r in lines]
 
 
 def test_stopped_through_one_resumed_and_equal_to_one_process(alone, tmp_path):

@@ -9,6 +9,7 @@ from runpy import run_path
 import numpy as np
 import pytest
 from support import REPO
+from workdirs import records
 
 from waltzjax import cached_reference as cache
 from waltzjax import config, dpo
@@ -71,13 +72,6 @@ def again(finished, workdir, **changes):
     c.model.base, c.train.validate_first = str(finished[0] / "base"), False
     c.update_from_flattened_dict(changes)
     return c, workdir
-
-
-def records(workdir):
-    return [
-        {k: v for k, v in m.items() if not k.endswith("_s")}
-        for m in read_metrics(workdir / "metrics.jsonl")
-    ]
 
 
 def test_what_a_run_leaves(finished):

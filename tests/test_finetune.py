@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from support import FACTORISATIONS, REPO, mesh_of, sharded_params, small_data, tiny_config
+from workdirs import records
 
 from waltzjax import finetune
 from waltzjax.core.losses import nll
@@ -122,11 +123,6 @@ def finished(tmp_path_factory):
     parent = tmp_path_factory.mktemp("runs")
     c = smallest(write_chats(parent / "chats"))
     return parent / "whole", c, train(c, parent / "whole")
-
-
-def records(workdir):
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in r.items() if not k.endswith("_s")} for r in lines]
 
 
 def test_a_run_learns_the_chats(finished):

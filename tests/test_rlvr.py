@@ -3,13 +3,14 @@
 import json
 import os
 import re
-import shutil
 import signal
 from runpy import run_path
 
 import forked
 import pytest
+import workdirs
 from support import REPO
+from workdirs import prepared, records
 
 from waltzjax import resume, rolling
 from waltzjax.config import RLVR
@@ -53,25 +54,8 @@ def with_base_of(finished, c):
     return c
 
 
-def prepared(finished, workdir):
-    """A fresh run directory that has its base model already."""
-    for part in ("base", "evaluations/base.json"):
-        source, target = finished[0] / part, workdir / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
-    shutil.copy(finished[0] / "config.json", workdir)
-    return workdir
-
-
-def records(workdir):
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in r.items() if not k.endswith("_s")} for r in lines]
-
-
 def same_end(a, b):
-    assert (a / WEIGHTS).read_bytes() == (b / WEIGHTS).read_bytes()
-    assert records(a) == records(b)
-    assert (a / RESULTS).read_text() == (b / RESULTS).read_text()
+    workdirs.same_end(a, b, WEIGHTS)
 
 
 def test_what_a_run_leaves(finished):
@@ -135,7 +119,7 @@ def killed():
 
 @pytest.mark.parametrize("after", [1, 3])
 def test_killed_and_restarted_equals_uninterrupted(finished, tmp_path, monkeypatch, after):
-    workdir = prepared(finished, tmp_path / "run")
+    workdir = prepared(finished[0], tmp_path / "run")
     at_step(monkeypatch, after, killed)
     with pytest.raises(Killed):
         train(smallest(), workdir)

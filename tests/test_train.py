@@ -9,7 +9,9 @@ from runpy import run_path
 
 import forked
 import pytest
+import workdirs
 from support import REPO, small_data
+from workdirs import prepared, records
 
 from waltzjax import iteration, rolling
 from waltzjax.config import default
@@ -53,28 +55,9 @@ def with_base_of(finished, c):
     return c
 
 
-def prepared(finished, workdir):
-    """A fresh run directory that has its base model already."""
-    for part in ("base", "evaluations/base.json"):
-        source, target = finished[0] / part, workdir / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
-    shutil.copy(finished[0] / "config.json", workdir)
-    return workdir
-
-
-def records(workdir):
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in r.items() if not k.endswith("_s")} for r in lines]
-
-
 def same_end(a, b):
-    for role in ("stage1/feedback", "conversation", "feedback"):
-        name = f"{role}/model.safetensors"
-        assert (a / name).read_bytes() == (b / name).read_bytes(), role
-    assert records(a) == records(b)
-    name = "final_validation_results.json"
-    assert (a / name).read_text() == (b / name).read_text()
+    agents = ("stage1/feedback", "conversation", "feedback")
+    workdirs.same_end(a, b, *(f"{agent}/model.safetensors" for agent in agents))
 
 
 def test_what_a_run_leaves(finished):
@@ -217,7 +200,7 @@ def train_until_killed(workdir, monkeypatch, stage, after):
 
 @pytest.mark.parametrize(("stage", "after"), [("stage1", 3), ("stage2", 1), ("stage2", 3)])
 def test_killed_and_restarted_equals_uninterrupted(finished, tmp_path, monkeypatch, stage, after):
-    workdir = prepared(finished, tmp_path / "run")
+    workdir = prepared(finished[0], tmp_path / "run")
     train_until_killed(workdir, monkeypatch, stage, after)
     train(smallest(), workdir)
     same_end(finished[0], workdir)
@@ -230,7 +213,7 @@ def zero_half(checkpoint):
 
 
 def test_a_damaged_checkpoint_is_passed_over(finished, tmp_path, monkeypatch, capsys):
-    workdir = prepared(finished, tmp_path / "run")
+    workdir = prepared(finished[0], tmp_path / "run")
     train_until_killed(workdir, monkeypatch, "stage2", 0)
     shutil.rmtree(workdir / "stage1")  # the export is gone, the checkpoints are not
     checkpoints = workdir / "checkpoints/stage1"
@@ -242,7 +225,7 @@ def test_a_damaged_checkpoint_is_passed_over(finished, tmp_path, monkeypatch, ca
 
 
 def test_only_damaged_checkpoints_are_an_error_and_stay(finished, tmp_path, monkeypatch):
-    workdir = prepared(finished, tmp_path / "run")
+    workdir = prepared(finished[0], tmp_path / "run")
     train_until_killed(workdir, monkeypatch, "stage2", 0)
     shutil.rmtree(workdir / "stage1")
     checkpoints = workdir / "checkpoints/stage1"
@@ -262,7 +245,7 @@ def test_validation_on_the_way(finished, tmp_path, monkeypatch):
     names = {p.stem for p in (finished[0] / "evaluations").iterdir()}
     assert names == {"base", "stage1", "stage1_3", "stage2", "stage2_3"}
     # Stopped before the one of stage 1 was done: it is made up for.
-    workdir = prepared(finished, tmp_path / "run")
+    workdir = prepared(finished[0], tmp_path / "run")
     train_until_killed(workdir, monkeypatch, "stage1", 3)
     (workdir / "evaluations/stage1_3.json").unlink()
     train(smallest(), workdir)
@@ -273,7 +256,7 @@ def test_validation_on_the_way(finished, tmp_path, monkeypatch):
 def test_a_loss_that_is_not_finite_ends_the_run_and_saves_nothing_of_it(
     finished, tmp_path, monkeypatch
 ):
-    workdir = prepared(finished, tmp_path / "run")
+    workdir = prepared(finished[0], tmp_path / "run")
     real = iteration.Learner.learn
 
     def diverges(self, state, *rest):
@@ -402,7 +385,7 @@ def test_two_at_once(finished):
 
 
 def test_sigterm_checkpoints_and_a_restart_goes_on(finished, tmp_path, monkeypatch):
-    workdir = prepared(finished, tmp_path / "run")
+    workdir = prepared(finished[0], tmp_path / "run")
     real = rolling.Agents
 
     def terminated(*args, **kwargs):

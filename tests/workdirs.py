@@ -1,0 +1,33 @@
+"""Directories of runs, for tests that resume and compare them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+
+def records(workdir: Path) -> list[dict[str, Any]]:
+    """Those of metrics.jsonl, but for what depends on the clock."""
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in r.items() if not k.endswith("_s")} for r in lines]
+
+
+def same_end(a: Path, b: Path, *weights: str) -> None:
+    """Both left the same, to the bit."""
+    for name in weights:
+        assert (a / name).read_bytes() == (b / name).read_bytes(), name
+    assert records(a) == records(b)
+    name = "final_validation_results.json"
+    assert (a / name).read_text() == (b / name).read_text()
+
+
+def prepared(finished: Path, workdir: Path) -> Path:
+    """A fresh run directory that has its base model already, and what that was measured as."""
+    for part in ("base", "evaluations/base.json"):
+        source, target = finished / part, workdir / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    shutil.copy(finished / "config.json", workdir)
+    return workdir
