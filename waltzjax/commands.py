@@ -30,8 +30,8 @@ EXPECTED = (
 )  # fmt: skip
 FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT))
 DISK_FULL = (
-    "The disk is full, or your share of it: free some and give the same command again; it goes on "
-    "from what is saved."
+    "The disk is full, or your share of it: free some and give the same command again; what was "
+    "saved before stays, and a run goes on from it."
 )
 OUT_OF_MEMORY = (
     "A device's memory is full: more config.rl.microbatches (sft's, dpo's), a smaller "

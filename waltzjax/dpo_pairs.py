@@ -45,12 +45,12 @@ def pair_tokens(
         )
     with console.phase(f"reading {len(pairs)} pairs"):
         found = [_tokens(config, runtime, pair) for pair in pairs]
-    if long := [i for i, pair in enumerate(found) if longest(pair) > most]:
+    if long := [i for i, pair in enumerate(found) if _longest(pair) > most]:
         raise ValueError(
             f"config.dpo.max_tokens: got {most}, but {len(long)} of the {len(found)} pairs of "
             f"{config.dpo.data} are longer, the first ones "
-            f"{[(i + 1, longest(found[i])) for i in long[:5]]} (number, tokens): raise it or leave "
-            "them out"
+            f"{[(i + 1, _longest(found[i])) for i in long[:5]]} (number, tokens): raise it or "
+            "leave them out"
         )
     return found
 
@@ -72,6 +72,6 @@ def _said(runtime: Runtime, question: str, answer: str) -> tuple[tuple[int, ...]
     return chat.token_ids[:start], chat.token_ids[start:end]
 
 
-def longest(pair: PairTokens) -> int:
+def _longest(pair: PairTokens) -> int:
     """Tokens of the longer of its two rows."""
     return len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids))

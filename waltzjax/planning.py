@@ -45,8 +45,8 @@ from waltzjax.tuning import adapter_form, adapter_join
 from waltzjax.types import CONVERSATION, FEEDBACK, POLICY, AgentState, PairBatch
 
 
-class Learner(NamedTuple):
-    """An agent that is trained, as shapes and shardings.
+class _Trained(NamedTuple):
+    """An agent that is trained, as shapes and shardings (``training.learner`` has its steps).
 
     frozen: what its forward pass takes besides ``state.params``; None: nothing.
     params: those of a forward pass.
@@ -65,31 +65,31 @@ def make_plan(
 ) -> Plan:  # fmt: skip
     """The last stage of ``config`` for the architecture in ``directory``; no weights are read.
     ``device``, ``prompts``: see ``forecast.predict``."""
-    plain, stage = generator_config(config, directory), config.stages[-1]
+    plain, stage = _generator_config(config, directory), config.stages[-1]
     cfg, roles = over_mesh(plain, mesh), trained_roles(config, stage)
     forecast = predict(config, plain, mesh, prompt_tokens, device, prompts)
-    judge, left_out = judge_config(config)
+    judge, left_out = _judge_config(config)
     engine_of = partial(make_engine, config, mesh=mesh, stops=(0,), chat=None)
 
-    base = weights(cfg, mesh)
-    agent = learner(config, cfg, mesh, base, roles[0])
-    resident = {"base and reference": device_bytes(base), **agents_bytes(config, roles, agent)}
-    lowered = learning_programs(config, cfg, mesh, agent, prompt_tokens)
+    base = _weights(cfg, mesh)
+    agent = _trained(config, cfg, mesh, base, roles[0])
+    resident = {"base and reference": device_bytes(base), **_agents_bytes(config, roles, agent)}
+    lowered = _learning_programs(config, cfg, mesh, agent, prompt_tokens)
 
     # One agent of the form ``agent.params``, and of the other one what it does not share.
     models = (
         ("the policy's", agent.params) if stage in ALONE
         else ("both agents'", agent.params, agent.state.params)
     )  # fmt: skip
-    generating = generation_bytes(engine_of(plain), *models)
-    drawing = engine_of(in_float32(plain)).lower(agent.params)
+    generating = _generation_bytes(engine_of(plain), *models)
+    drawing = engine_of(_in_float32(plain)).lower(agent.params)
     session = dict.fromkeys(drawing, sum(generating.values()))
     judging: dict[str, int] = {}
     if judge:
-        judges = weights(judge, mesh)
+        judges = _weights(judge, mesh)
         resident[f"judge {config.judge.model}"] = device_bytes(judges)
-        judging = generation_bytes(engine_of(judge), "the judge's", judges)
-        for name, program in engine_of(in_float32(judge)).lower(judges).items():
+        judging = _generation_bytes(engine_of(judge), "the judge's", judges)
+        for name, program in engine_of(_in_float32(judge)).lower(judges).items():
             drawing[f"judge's {name}"] = program
             session[f"judge's {name}"] = sum(judging.values())
     lowered |= drawing
@@ -112,7 +112,7 @@ def make_plan(
     return Plan(resident, generating, judging, programs, peak, left_out, stored, forecast)
 
 
-def weights(cfg: ModelConfig, mesh: Mesh) -> Any:
+def _weights(cfg: ModelConfig, mesh: Mesh) -> Any:
     """A whole model's parameters, abstract."""
     return _placed(jax.eval_shape(partial(init_params, cfg), jax.random.key(0)), mesh)
 
@@ -121,7 +121,7 @@ def _placed(shapes: Any, mesh: Mesh) -> Any:
     return abstract(shapes, sharding.params_sharding(mesh, shapes))
 
 
-def learner(config: ConfigDict, cfg: ModelConfig, mesh: Mesh, base: Any, role: str) -> Learner:
+def _trained(config: ConfigDict, cfg: ModelConfig, mesh: Mesh, base: Any, role: str) -> _Trained:
     """The agent ``role``, of which all is trained, or adapters beside ``base``."""
     join: Join = whole
     trained, frozen = base, None
@@ -131,10 +131,10 @@ def learner(config: ConfigDict, cfg: ModelConfig, mesh: Mesh, base: Any, role: s
         trained, join, frozen = _placed(shapes, mesh), adapter_join(form), base
     params = _placed(jax.eval_shape(join, frozen, trained), mesh)
     optimizer = agent_optimizer(config, config.optim.lr[role], updates=1)
-    return Learner(optimizer, join, abstract_state(trained, optimizer, mesh), frozen, params)
+    return _Trained(optimizer, join, abstract_state(trained, optimizer, mesh), frozen, params)
 
 
-def agents_bytes(config: ConfigDict, roles: Sequence[str], agent: Learner) -> dict[str, int]:
+def _agents_bytes(config: ConfigDict, roles: Sequence[str], agent: _Trained) -> dict[str, int]:
     """What stays of the agents beside the base: where they begin, unless that is the base, and what
     is trained of each of ``roles``."""
     state, alone = agent.state, config.stages[-1] in ALONE
@@ -151,8 +151,8 @@ def agents_bytes(config: ConfigDict, roles: Sequence[str], agent: Learner) -> di
     return found
 
 
-def learning_programs(
-    config: ConfigDict, cfg: ModelConfig, mesh: Mesh, agent: Learner, prompt_tokens: int
+def _learning_programs(
+    config: ConfigDict, cfg: ModelConfig, mesh: Mesh, agent: _Trained, prompt_tokens: int
 ) -> dict[str, Any]:
     """The last stage's programs of an update, lowered."""
     stage, (optimizer, join, state, frozen, params) = config.stages[-1], agent
@@ -175,25 +175,25 @@ def learning_programs(
     )
 
 
-def generator_config(config: ConfigDict, directory: Path) -> ModelConfig:
+def _generator_config(config: ConfigDict, directory: Path) -> ModelConfig:
     return dataclasses.replace(
         read_model_config(config, directory), page_visit=choose_visit("gpu"),
         query_block=choose_queries("gpu"),
     )  # fmt: skip
 
 
-def in_float32(cfg: ModelConfig) -> ModelConfig:
+def _in_float32(cfg: ModelConfig) -> ModelConfig:
     return dataclasses.replace(cfg, dtype=jnp.dtype("float32"))
 
 
-def judge_config(config: ConfigDict) -> tuple[ModelConfig | None, str]:
+def _judge_config(config: ConfigDict) -> tuple[ModelConfig | None, str]:
     """The architecture of a judge on the run's own devices (see ``judging.local_wildguard``), or
     what is left out because it is not at hand."""
     j = config.judge
     if j.name != "wildguard" or j.url:
         return None, ""
     try:
-        return generator_config(config, hf_config.resolve(j.model)), ""
+        return _generator_config(config, hf_config.resolve(j.model)), ""
     except hf_config.ModelNotFound:
         return None, (
             f"the judge {j.model}, whose weights stay on the devices too: it is not at hand; "
@@ -201,7 +201,7 @@ def judge_config(config: ConfigDict) -> tuple[ModelConfig | None, str]:
         )
 
 
-def generation_bytes(engine: Engine, whose: str, *models: Any) -> dict[str, int]:
+def _generation_bytes(engine: Engine, whose: str, *models: Any) -> dict[str, int]:
     """What a session of the engine holds on each device."""
     weights = sum(device_bytes(engine.generation_shapes(model)) for model in models)
     return {

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from waltzjax.data.tokenizer import train_tokenizer
-from waltzjax.model import hf, hf_config, sharding, transformer
+from waltzjax.model import hf, hf_config, hf_files, sharding, transformer
 from waltzjax.model.architecture import ModelConfig, RopeScaling
 
 LLAMA3 = {
@@ -265,6 +265,18 @@ def test_save_is_whole_or_not_at_all(tmp_path, params, tokenizer, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         hf.save(tmp_path / "half", CFG, params, tokenizer, generation={})
     assert list(tmp_path.iterdir()) == [taken] and not list(taken.iterdir())
+
+
+def test_what_safetensors_cannot_write_is_an_error_of_the_file(
+    tmp_path, params, tokenizer, monkeypatch
+):
+    def full(*args, **kwargs):
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr(hf_files, "save_file", full)
+    with pytest.raises(OSError, match=r"model\.safetensors: I/O error: No space left"):
+        hf.save(tmp_path / "half", CFG, params, tokenizer, generation={})
+    assert not list(tmp_path.iterdir())
 
 
 def test_resolve(tmp_path, monkeypatch):
