@@ -1,0 +1,32 @@
+"""A thinking model's thought, and the answer behind it."""
+
+from __future__ import annotations
+
+import re
+
+# What models put around their thoughts: R1, Qwen3 and most others; some fine-tunes; Magistral.
+_OPENER = r"<\s*(?:think|thinking|thought|reasoning)\s*>|\[THINK\]"
+_CLOSER = r"<\s*/\s*(?:think|thinking|thought|reasoning)\s*>|\[/THINK\]"
+_THOUGHT = re.compile(rf"(?:{_OPENER})(?:(?!{_OPENER}|{_CLOSER}).)*(?:{_CLOSER})", re.I | re.S)
+_OPENED = re.compile(rf"^\s*(?:{_OPENER})", re.I | re.M)
+_CLOSED = re.compile(_CLOSER, re.I)
+
+
+def without_thought(text: str, *, opened: bool = False) -> str | None:
+    """What ``text`` says behind its thoughts, stripped; None: a thought never ended, so there is no
+    answer.
+
+    A thought stands between ``<think>`` and ``</think>`` (or another of such pairs). A template may
+    have opened it already, in the prompt: a text that begins inside ends it with the last closing
+    tag. An opening tag within a line that nothing closes is taken as a word of the answer.
+
+    Args:
+      opened: the prompt ended within a thought, so that a text that closes none is all thought.
+    """
+    if opened and not _CLOSED.search(text):
+        return None
+    while (shorter := _THOUGHT.sub("", text)) != text:  # thoughts within thoughts
+        text = shorter
+    if closed := [*_CLOSED.finditer(text)]:
+        text = text[closed[-1].end() :]
+    return None if _OPENED.search(text) else text.strip()
