@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from waltzjax.core.advantages import equal_but_for_rounding
+
 GRPO_EPSILON = 1e-6  # beside the standard deviation, as in TRL and verl
 
 
@@ -70,5 +72,5 @@ def weighted(value_PKR: jax.Array, weight_R: Sequence[float]) -> jax.Array:
 
 
 def same_reward(reward_PK: jax.Array) -> jax.Array:
-    """Which groups [P] have no variance, and so no gradient but that of a penalty."""
-    return reward_PK.max(1) == reward_PK.min(1)
+    """Which groups [P] have no variance but rounding's, and so no gradient but that of a penalty."""
+    return equal_but_for_rounding(reward_PK, axis=1)
