@@ -222,6 +222,20 @@ def test_rewarded_text_becomes_likelier_and_the_reference_stays():
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 2, 2)])
+@pytest.mark.parametrize("reward", [0.1, 0.35, 1 / 3])
+def test_equal_rewards_change_no_parameter(shape, reward):
+    mesh = mesh_of(*shape)
+    params = sharded_params(CFG, mesh)
+    rows = [row._replace(reward=reward) for row in samples()]
+    state, metrics = learner(mesh).learn(
+        init_state(params, optimizer(), mesh), None, params, batch(mesh, 2, rows=rows)
+    )
+    assert float(metrics["grad_norm"]) == float(metrics["change_norm"]) == 0
+    for after, before in zip(jax.tree.leaves(state.params), jax.tree.leaves(params), strict=True):
+        np.testing.assert_array_equal(after, before)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 2, 2)])
 def test_a_second_step_compiles_nothing(shape):
     mesh = mesh_of(*shape)
     params = sharded_params(CFG, mesh)

@@ -29,7 +29,9 @@ def masked_z_score(x_BT: jax.Array, mask_BT: jax.Array) -> jax.Array:
     own size, as Adam does, would make whole steps of what is left of them.
     """
     count = jnp.maximum(mask_BT.sum(), 1)
-    centred = jnp.where(mask_BT, x_BT - jnp.where(mask_BT, x_BT, 0).sum() / count, 0)
+    # From the least entry on: a sum of large rewards would round their small differences away.
+    above = jnp.where(mask_BT, x_BT - jnp.min(x_BT, where=mask_BT, initial=jnp.inf), 0)
+    centred = jnp.where(mask_BT, above - above.sum() / count, 0)
     centred = jnp.where(equal_but_for_rounding(x_BT, where=mask_BT), 0, centred)
     variance = jnp.square(centred).sum() / count
     return centred * jax.lax.rsqrt(jnp.maximum(variance, VARIANCE_FLOOR))

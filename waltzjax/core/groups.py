@@ -61,7 +61,10 @@ def combine(signal_PKR: jax.Array, weight_R: Sequence[float], kind: str, order: 
         return group_advantage(weighted(signal_PKR, weight_R), kind)
     if order == "normalise":
         each = [group_advantage(signal_PKR[..., r], kind) for r in range(len(weight_R))]
-        return weighted(jnp.stack(each, axis=-1), weight_R)
+        total_PK = weighted(jnp.stack(each, axis=-1), weight_R)
+        # Signals that cancel leave rounding; without a baseline equal ones are a reward all the same.
+        cancelled_P1 = same_reward(total_PK)[:, None] & (kind != "none")
+        return jnp.where(cancelled_P1, 0, total_PK)
     raise ValueError(f"order of signals: got {order!r}, allowed are 'sum', 'normalise'")
 
 
