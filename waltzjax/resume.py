@@ -59,7 +59,7 @@ def dated(config: ConfigDict, workdir: Path | None = None, base: Path | None = N
     one of the run in ``workdir``, if there is one, else today. So a run that is continued on
     another day shows the same prompts. ``base``: a directory with the tokenizer; None: that of
     ``config.model.base``."""
-    config = ConfigDict(config)
+    config = config.copy_and_resolve_references()
     if config.model.template_date or (base is None and config.model.base == EMBEDDED):
         return config
     tokenizer = load_tokenizer(base or hf_config.resolve(config.model.base))
