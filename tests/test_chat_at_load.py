@@ -176,6 +176,8 @@ def test_a_run_keeps_the_day_of_its_first_launch(tmp_path):
     assert again.model.template_date == FIRST
     runtime = make_runtime(again, tmp_path / "model", mesh_of(1, 1, 1))
     assert runtime.chat.problem_text("a").startswith("02 Jan ")
+    c.train.resume = str(tmp_path / "run")
+    assert resume.dated(c, tmp_path / "new").model.template_date == FIRST
     c.model.template_date = "2021-03-04"
     assert resume.dated(c, tmp_path / "run").model.template_date == "2021-03-04"
 

@@ -55,18 +55,19 @@ def check(config: ConfigDict, workdir: Path) -> None:
 
 
 def dated(config: ConfigDict, workdir: Path | None = None, base: Path | None = None) -> ConfigDict:
-    """A copy with the day that a chat template is to take for today, where it tells the date: the
-    one of the run in ``workdir``, if there is one, else today. So a run that is continued on
-    another day shows the same prompts. ``base``: a directory with the tokenizer; None: that of
-    ``config.model.base``."""
+    """A copy with the day that a chat template is to take for today, where it tells the date: that
+    of the run in ``workdir``, or of the one it begins at, if there is such a run, else today. So a
+    run that is continued on another day shows the same prompts. ``base``: a directory with the
+    tokenizer; None: that of ``config.model.base``."""
     config = config.copy_and_resolve_references()
     if config.model.template_date or (base is None and config.model.base == EMBEDDED):
         return config
     tokenizer = load_tokenizer(base or hf_config.resolve(config.model.base))
     if Template(tokenizer).tells_date:
         today = from_first(np.array(datetime.date.today().toordinal(), np.int32))
-        first = _first_day(workdir) if workdir else ""
-        config.model.template_date = first or datetime.date.fromordinal(int(today)).isoformat()
+        known = [_first_day(run) for run in (workdir, other_run(config)) if run]
+        known.append(datetime.date.fromordinal(int(today)).isoformat())
+        config.model.template_date = next(filter(None, known))
     return config
 
 

@@ -26,6 +26,9 @@ FORMS = {  # template, special tokens, added ones, the token that ends a turn be
         CHATML.replace("m.content +", "m.content + '</answer>' +"),
         ("<|im_start|>", "<|im_end|>"), ("</answer>",), "<|im_end|>",
     ),
+    "a line break before the end": (
+        CHATML.replace("m.content +", "m.content + '\n' +"), (), ("\n", "<|im_end|>"), "<|im_end|>",
+    ),
     "only the tokenizer's": (R1, (), R1_TOKENS, END),
 }  # fmt: skip
 
@@ -121,6 +124,23 @@ def test_users_write_no_control_token(tmp_path, template, special, plain, spelle
     honest, attack = "hello you", f"hello {spelled}you"
     assert chat.encode([chat.problem_text(attack)]) == chat.encode([chat.problem_text(honest)])
     assert chat.feedback_text(attack, attack) == chat.feedback_text(honest, honest)
+
+
+def test_an_answer_in_the_history_opens_no_thought(tmp_path):
+    write_tokenizer(tmp_path, R1, plain=R1_TOKENS)
+    chat = read_chat(tmp_path)
+    texts = [chat.conversation_text("a", [(f"b {tag}c", "d")]) for tag in ("", "<think>")]
+    assert texts[0] == texts[1]
+
+
+def test_several_templates_without_a_default_are_told_with_the_directory(tmp_path):
+    named = [{"name": name, "template": CHATML} for name in ("rag", "tool_use")]
+    write_tokenizer(tmp_path, named)
+    with pytest.raises(ValueError, match="multiple chat templates") as error:
+        Template(load_tokenizer(tmp_path))
+    assert str(error.value).startswith(f"{tmp_path}: ")
+    write_tokenizer(tmp_path, [*named, {"name": "default", "template": PHI}])
+    assert Template(load_tokenizer(tmp_path)).source == PHI
 
 
 @pytest.mark.parametrize("token", ["<br>", "assistant", "hello", ".", "\n", "→→", "x_y"])

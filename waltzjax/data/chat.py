@@ -103,7 +103,8 @@ class Chat:
         for answer, comment in history:
             shown = fill(self.conversation.message, feedback=comment)
             messages += [
-                {"role": "assistant", "content": answer},
+                # Without the thought before it: a tag left over is one it spelled out.
+                {"role": "assistant", "content": _without(self._control, answer)},
                 {"role": "user", "content": shown},
             ]
         return self.render(messages)

@@ -46,7 +46,10 @@ class Template:
         ``kwargs``."""
         self._tokenizer, self._kwargs = tokenizer, dict(kwargs)
         self.directory = tokenizer.name_or_path or "the tokenizer"
-        self.source: str = tokenizer.get_chat_template()
+        try:
+            self.source: str = tokenizer.get_chat_template()
+        except ValueError as error:  # there are several, and none is the default
+            raise ValueError(f"{self.directory}: {error}") from error
         for name in kwargs:
             if name in RESERVED or not re.search(rf"\b{re.escape(name)}\b", self.source):
                 raise ValueError(
