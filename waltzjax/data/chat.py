@@ -26,7 +26,7 @@ class AgentPrompt:
 
 PLAIN = AgentPrompt("", "{problem}")
 MATHS_FIELDS = ("problem",)
-TAG_TOKENS = 16  # a thought's opening tag, with the white space behind it, is no more
+TAG_TOKENS = 32  # a thought's opening tag, with the white space behind it, is no more
 
 
 def read_agent_prompt(path: Path, fields: Sequence[str]) -> AgentPrompt:

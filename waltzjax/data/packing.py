@@ -45,10 +45,10 @@ def chat_tokens(
         before, through = chat.render(shown[:-1]), chat.render(shown, to_speak=False)
         if opens_thought(before) and not through.startswith(before):
             raise ValueError(
-                "the chat template opens a thought where the assistant is to speak, and not before "
-                "what it said, so that nothing can be trained as it is drawn: have it open none "
-                "(config.model.template_kwargs, where it reads some such as enable_thinking), or "
-                f"write its tag, the last of {before[-30:]!r}, before what was said too"
+                f"{chat.template.directory}: the chat template opens a thought where the assistant "
+                f"is to speak, {before[-30:]!r}, and not before what it said, so that nothing can "
+                "be trained as it is drawn: have it open none (config.model.template_kwargs, where "
+                "it reads one such as enable_thinking), or write the tag in both places"
             )
         if not (before.startswith(seen) and through.startswith(before)):
             raise ValueError(
