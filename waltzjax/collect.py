@@ -45,6 +45,7 @@ def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
       Stopped: SIGTERM or Ctrl-C; what had ended is written, and the same call goes on.
     """
     config_check.validate(config, training=False)
+    config = resume.dated(config, workdir)
     texts = {name: f"{p.system}{SEPARATOR}{p.message}" for name, p in personas(config).items()}
     problems = collecting.different(training_problems(config))
     questions = drawn(problems, config.collect.questions, config.seed)

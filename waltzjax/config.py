@@ -42,6 +42,10 @@ def default() -> ConfigDict:
     # Where an agent begins, of an earlier stage or run: with adapters theirs; "" is the base.
     c.model.conversation = ""
     c.model.feedback = ""
+    # What the chat template reads besides the messages, such as {"enable_thinking": False}; and the
+    # day, YYYY-MM-DD, that it takes for today where it tells the date: "" is the run's first.
+    c.model.template_kwargs = ConfigDict()
+    c.model.template_date = ""
     c.model.dtype = "bfloat16"  # compute: float32 | bfloat16
     c.model.param_dtype = "float32"  # master weights: float32 | bfloat16
     # What of a layer the backward pass computes anew: none | full, all of it | dots, all but the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,6 +72,11 @@ def broken_bounds(c: ConfigDict) -> Iterator[str]:
     for path, allowed in ONE_OF.items():
         if value_at(c, path) not in allowed:
             yield f"config.{path}: got {value_at(c, path)!r}, allowed are {', '.join(allowed)}"
+    if c.model.template_date and not _is_day(c.model.template_date):
+        yield (
+            f"config.model.template_date: got {c.model.template_date!r}, allowed are '' and a day, "
+            "YYYY-MM-DD"
+        )
     for paths, fits, what in (
         (AT_LEAST_1, lambda v: v >= 1, ">= 1"),
         (AT_LEAST_0, lambda v: v >= 0, ">= 0"),
@@ -84,6 +90,13 @@ def broken_bounds(c: ConfigDict) -> Iterator[str]:
         for path in paths:
             if not fits(value := value_at(c, path)):
                 yield f"config.{path}: got {value}, allowed is {what}"
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def value_at(c: ConfigDict, path: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -12,7 +12,7 @@ from waltzjax.data.packing import chat_tokens
 from waltzjax.data.pair_batching import PairTokens
 from waltzjax.data.preferences import read_preferences
 from waltzjax.data.problems import with_instruction
-from waltzjax.runtime import Runtime
+from waltzjax.runtime import Runtime, check_rows
 from waltzjax.types import Preference
 
 
@@ -36,7 +36,7 @@ def pair_tokens(
 
     Raises:
       ValueError: some are longer than ``config.dpo.max_tokens``, or than the model's positions; or
-        the template ends no turn.
+        the template ends no turn, or the model has no row for a token.
     """
     most, room = config.dpo.max_tokens, runtime.cfg.max_positions
     if most > room:
@@ -45,6 +45,7 @@ def pair_tokens(
         )
     with console.phase(f"reading {len(pairs)} pairs"):
         found = [_tokens(config, runtime, pair) for pair in pairs]
+    check_rows(runtime.cfg, runtime.chat, _texts(found))
     if long := [i for i, pair in enumerate(found) if _longest(pair) > most]:
         raise ValueError(
             f"config.dpo.max_tokens: got {most}, but {len(long)} of the {len(found)} pairs of "
@@ -70,6 +71,11 @@ def _said(runtime: Runtime, question: str, answer: str) -> tuple[tuple[int, ...]
     )
     start, end = chat.trained.index(True), len(chat.trained) - chat.trained[::-1].index(True)
     return chat.token_ids[:start], chat.token_ids[start:end]
+
+
+def _texts(pairs: Sequence[PairTokens]) -> Iterator[tuple[int, ...]]:
+    for pair in pairs:
+        yield from (pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)
 
 
 def _longest(pair: PairTokens) -> int:

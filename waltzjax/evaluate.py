@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from waltzjax import commands, config_check, console
+from waltzjax import commands, config_check, console, resume
 from waltzjax.data.dataset import read_prompts
 from waltzjax.data.splits import SPLITS, of_each_category
 from waltzjax.drift import drift
@@ -31,7 +31,14 @@ from waltzjax.rewards.kinds import by_kind
 from waltzjax.rewards.rates import by_category, confusion, intervals, summary
 from waltzjax.rollout.agents import Agents
 from waltzjax.rollout.episodes import play
-from waltzjax.runtime import Runtime, check_room, check_same_shape, make_runtime, sampling
+from waltzjax.runtime import (
+    Runtime,
+    check_room,
+    check_same_shape,
+    make_runtime,
+    sampling,
+    template_settings,
+)
 from waltzjax.transcripts import ORDINARY_SUFFIX, SUFFIX, transcript, write_transcripts
 from waltzjax.tuning import load_agents, model_directory
 from waltzjax.types import Episode, Prompt
@@ -111,6 +118,7 @@ def settings(config: ConfigDict) -> dict[str, Any]:
         "rollout.t_max": config.rollout.t_max,
         "rollout.variant": config.rollout.variant,
         "rollout.max_new_tokens": config.rollout.max_new_tokens,
+        **template_settings(config),
     }
 
 
@@ -143,6 +151,7 @@ def main() -> None:
     roles = {"conversation": f.conversation, "feedback": f.feedback}
     directories = {role: hf_config.resolve(name) for role, name in roles.items()}
     models = {role: model_directory(d) for role, d in directories.items()}
+    config = resume.dated(config, base=models["conversation"])
     runtime = make_runtime(config, models["conversation"], mesh)
     check_same_shape(runtime, config, models["feedback"])
     if f.base:

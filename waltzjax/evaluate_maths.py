@@ -15,7 +15,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from waltzjax import commands, config_check, console, maths_outcome
+from waltzjax import commands, config_check, console, maths_outcome, resume
 from waltzjax.files import write_json
 from waltzjax.maths_evaluation import evaluate_problems, result
 from waltzjax.maths_problems import check_problems, validation_problems
@@ -41,6 +41,7 @@ def main() -> None:
     mesh = sharding.make_mesh(config.mesh)
     problems = validation_problems(config)
     directory = hf_config.resolve(f.model)
+    config = resume.dated(config, base=model_directory(directory))
     runtime = make_runtime(config, model_directory(directory), mesh)
     check_problems(config, runtime, problems)
     output.parent.mkdir(parents=True, exist_ok=True)

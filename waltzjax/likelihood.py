@@ -16,7 +16,7 @@ from waltzjax.data.chats import Messages
 from waltzjax.data.packing import ChatTokens, chat_tokens, pack, packed_batch, packed_numbers
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.runtime import Runtime
+from waltzjax.runtime import Runtime, check_rows
 from waltzjax.training.learner import place_batch
 from waltzjax.training.step import make_logp
 from waltzjax.types import PolicyBatch
@@ -35,10 +35,12 @@ def tokenised(
     """The chats of the file ``path``, each of at most ``length`` tokens.
 
     Raises:
-      ValueError: chats that are too long, or a template that cannot be cut into turns.
+      ValueError: chats that are too long, tokens that the model has no row for, or a template that
+        cannot be cut into turns.
     """
     try:
         tokens = [chat_tokens(runtime.chat, chat, runtime.engine.stop_ids) for chat in chats]
+        check_rows(runtime.cfg, runtime.chat, (chat.token_ids for chat in tokens))
         packed_numbers(tokens, length)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

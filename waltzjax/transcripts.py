@@ -28,19 +28,20 @@ _FEEDBACK: Kinds = {**_VERDICT, "reasoning": (str,), "feedback": (str,)}
 
 
 def transcript(episode: Episode) -> dict[str, Any]:
-    """A scored episode as plain JSON values; of tokens only the text."""
+    """A scored episode as plain JSON values; of tokens only the text, thoughts for people."""
     turns = []
     for t, (answer, verdict) in enumerate(zip(episode.answers, episode.verdicts, strict=True)):
         has = t < len(episode.feedbacks)
         parsed = episode.parsed[t] if has else None
-        turns.append(
-            {
-                "answer": answer.text,
-                "verdict": verdict._asdict() if verdict else None,
-                "feedback": episode.feedbacks[t].text if has else None,
-                "parsed": vars(parsed) if parsed else None,
-            }
-        )
+        turn = {
+            "answer": answer.text,
+            "verdict": verdict._asdict() if verdict else None,
+            "feedback": episode.feedbacks[t].text if has else None,
+            "parsed": vars(parsed) if parsed else None,
+        }
+        thoughts = {"answer_thought": answer.thought}
+        thoughts["feedback_thought"] = episode.feedbacks[t].thought if has else ""
+        turns.append(turn | {name: text for name, text in thoughts.items() if text})
     p = episode.prompt
     return {
         "id": p.id, "category": p.category, "prompt": p.text,

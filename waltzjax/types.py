@@ -45,7 +45,8 @@ class Completion:
 
     ``token_ids`` include the end-of-turn token when ``finish_reason`` is ``"stop"``;
     ``logprobs`` (nats) are those of the distribution the tokens were sampled from, ``reach`` says
-    where it ended (see ``core.sampling.Drawn``).
+    where it ended (see ``core.sampling.Drawn``). ``text`` is what it says, without the ``thought``
+    before it; ``unfinished``: the thought never ended, so it says nothing, which is no answer.
     """
 
     prompt_ids: tuple[int, ...]
@@ -54,6 +55,8 @@ class Completion:
     text: str
     finish_reason: str  # "stop" | "length"
     reach: tuple[float, ...] = ()
+    thought: str = ""
+    unfinished: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +89,10 @@ class Episode:
     """One trajectory (p, c_0, f_0, c_1, ..., c_T).
 
     ``answers[t]`` is c_t and ``feedbacks[t]`` is f_t. The last answer has a feedback too unless
-    t reached T_max or the text did not fit the model: ``len(feedbacks)`` is ``len(answers)`` or one
-    less.
-    ``verdicts[t]`` (filled in by scoring) is J(p, c_t); None: the judge gave no usable one.
+    t reached T_max, the text did not fit the model or it is no answer (``unfinished``):
+    ``len(feedbacks)`` is ``len(answers)`` or one less.
+    ``verdicts[t]`` (filled in by scoring) is J(p, c_t); None: the judge gave no usable one, or c_t
+    is no answer.
     """
 
     prompt: Prompt
