@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.config import EMBEDDED
 from waltzjax.model import hf, lora, peft, sharding
+from waltzjax.model.hf_tokenizer import generation_settings
 from waltzjax.runtime import Runtime, check_same_shape
 from waltzjax.training.step import Join, whole
 from waltzjax.types import MATRICES
@@ -34,12 +35,14 @@ class Tuning(NamedTuple):
 
 def make_tuning(config: ConfigDict, runtime: Runtime, base: Path) -> Tuning:
     """Full fine-tuning, or adapters if ``config.lora.rank`` says so."""
-    return _low_rank(config, runtime, base) if config.lora.rank else _full(runtime)
+    generation = generation_settings(base, runtime.engine.stop_ids)
+    if config.lora.rank:
+        return _low_rank(config, runtime, base, generation)
+    return _full(runtime, generation)
 
 
-def _full(runtime: Runtime) -> Tuning:
+def _full(runtime: Runtime, generation: dict[str, Any]) -> Tuning:
     def save(directory: Path, params: Any) -> None:
-        generation = {"do_sample": True, "eos_token_id": list(runtime.engine.stop_ids)}
         hf.save(directory, runtime.cfg, params, runtime.chat.tokenizer, generation=generation)
 
     return Tuning(
@@ -59,7 +62,9 @@ def adapter_join(form: lora.Lora) -> Join:
     return lambda params, adapter: lora.attach(params, adapter, form.scale)
 
 
-def _low_rank(config: ConfigDict, runtime: Runtime, base: Path) -> Tuning:
+def _low_rank(
+    config: ConfigDict, runtime: Runtime, base: Path, generation: dict[str, Any]
+) -> Tuning:
     form = adapter_form(config)
     new = partial(lora.init_adapter, runtime.cfg, form)
 
@@ -77,8 +82,14 @@ def _low_rank(config: ConfigDict, runtime: Runtime, base: Path) -> Tuning:
         start=start,
         join=adapter_join(form),
         save=lambda directory, adapter: peft.save_adapter(
-            directory, adapter, form, _lasting_name(config, base), dropout=config.lora.dropout
-        ),
+            directory,
+            adapter,
+            form,
+            _lasting_name(config, base),
+            dropout=config.lora.dropout,
+            tokenizer=runtime.chat.tokenizer,
+            generation=generation,
+        ),  # fmt: skip
         load=load,
     )
 
