@@ -16,7 +16,7 @@ from waltzjax.model import hf, hf_config, hf_files, peft, sharding
 from waltzjax.model.hf_tokenizer import generation_settings
 from waltzjax.model.lora import merge
 from waltzjax.runtime import load_tokenizer
-from waltzjax.tuning import model_directory
+from waltzjax.tuning import model_directory, note_misread
 
 DTYPES = tuple(hf_files.DTYPES.values())
 
@@ -50,6 +50,7 @@ def export(agent: Path, output: Path, dtype: str) -> None:
     generation = generation_settings(base, stop_ids(tokenizer, base))
     with console.phase(f"writing {output}, {dtype}"):
         hf.save(output, cfg, params, tokenizer, generation=generation)
+    note_misread(output)
 
 
 if __name__ == "__main__":

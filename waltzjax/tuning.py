@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
+from waltzjax import console
 from waltzjax.config import EMBEDDED
 from waltzjax.model import hf, lora, peft, sharding
-from waltzjax.model.hf_tokenizer import generation_settings
+from waltzjax.model.hf_tokenizer import FILE, generation_settings, misread
+from waltzjax.processes import writes
 from waltzjax.runtime import Runtime, check_same_shape
 from waltzjax.training.step import Join, whole
 from waltzjax.types import MATRICES
@@ -44,6 +46,7 @@ def make_tuning(config: ConfigDict, runtime: Runtime, base: Path) -> Tuning:
 def _full(runtime: Runtime, generation: dict[str, Any]) -> Tuning:
     def save(directory: Path, params: Any) -> None:
         hf.save(directory, runtime.cfg, params, runtime.chat.tokenizer, generation=generation)
+        note_misread(directory)
 
     return Tuning(
         start=lambda params, seed: params,
@@ -51,6 +54,16 @@ def _full(runtime: Runtime, generation: dict[str, Any]) -> Tuning:
         save=save,
         load=lambda directory: hf.load_params(directory, runtime.cfg, runtime.mesh),
     )
+
+
+def note_misread(directory: Path) -> None:
+    """Say so where servers would split a saved model's texts otherwise than its training did."""
+    if writes() and misread(directory):
+        console.say(
+            f"note: AutoTokenizer of transformers 5 splits texts otherwise than {directory}/"
+            f"{FILE} and this run do; PreTrainedTokenizerFast.from_pretrained and transformers 4 "
+            "keep to the file"
+        )
 
 
 def adapter_form(config: ConfigDict) -> lora.Lora:
@@ -72,6 +85,12 @@ def _low_rank(
         where = sharding.params_sharding(runtime.mesh, jax.eval_shape(new, jax.random.key(seed)))
         return jax.jit(new, out_shardings=where)(jax.random.key(seed))
 
+    def save(directory: Path, adapter: Any) -> None:
+        peft.save_adapter(
+            directory, adapter, form, _lasting_name(config, base), dropout=config.lora.dropout,
+            tokenizer=runtime.chat.tokenizer, generation=generation,
+        )  # fmt: skip
+
     def load(directory: Path) -> Any:
         adapter, found = peft.load_adapter(directory, runtime.cfg, runtime.mesh)
         if found != form:
@@ -81,15 +100,7 @@ def _low_rank(
     return Tuning(
         start=start,
         join=adapter_join(form),
-        save=lambda directory, adapter: peft.save_adapter(
-            directory,
-            adapter,
-            form,
-            _lasting_name(config, base),
-            dropout=config.lora.dropout,
-            tokenizer=runtime.chat.tokenizer,
-            generation=generation,
-        ),  # fmt: skip
+        save=save,
         load=load,
     )
 

@@ -87,6 +87,23 @@ def write_tokenizer(directory: Path, tokenizer: Any) -> None:
     path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def misread(directory: Path) -> bool:
+    """Whether ``AutoTokenizer`` splits texts otherwise than FILE. For some types of model, Qwen2
+    among them, transformers 5 takes a class of its own, whichever CONFIG names."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    file = PreTrainedTokenizerFast.from_pretrained(str(directory))
+    try:
+        other = AutoTokenizer.from_pretrained(str(directory), trust_remote_code=False)
+    except MALFORMED:  # the class has no use for such a vocabulary
+        return True
+    return any(
+        other(text, add_special_tokens=False)["input_ids"]
+        != file(text, add_special_tokens=False)["input_ids"]
+        for text in PROBES
+    )
+
+
 def write_beside_weights(directory: Path, tokenizer: Any, generation: dict[str, Any]) -> None:
     """Write what a server needs beside the weights: tokenizer, chat template, generation settings
     without those that are None."""
