@@ -6,13 +6,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from support import mesh_of, tiny_chat, tiny_config
+from tokenizer_forms import write_form
+from transformers import AutoTokenizer
 
+from waltzjax.data.chat import stop_ids
 from waltzjax.export import export
 from waltzjax.model import hf, hf_config, hf_files, peft, transformer
+from waltzjax.model.hf_tokenizer import generation_settings
 from waltzjax.model.lora import Lora, attach, init_adapter
+from waltzjax.runtime import load_tokenizer
 
+SETTINGS = {"temperature": 0.6, "top_p": 0.9, "repetition_penalty": 1.05}
 FORM = Lora(4, 8.0, ("q", "v", "down"))
 HIDDEN_ATOL = 2e-5  # of hidden states of order 1: two products in float32 against one
 
@@ -56,6 +62,83 @@ def test_it_says_what_base_and_adapter_say(agent, tmp_path):
     half, whole = (load_file(tmp_path / d / "model.safetensors") for d in ("half", "whole"))
     for name, array in whole.items():
         np.testing.assert_array_equal(half[name], array.astype(jnp.bfloat16))
+
+
+@pytest.fixture
+def half(tmp_path):
+    """(base's directory, an adapter's of it): float16, with settings, digits of their own."""
+    base = tmp_path / "base"
+    cfg = tiny_config(param_dtype=jnp.dtype("float16"))
+    params = transformer.init_params(cfg, jax.random.key(0))
+    hf.save(base, cfg, params, tiny_chat().tokenizer, generation={})
+    write_form(base, "llama, GPT-2's class, single digits")
+    (base / "config.json").write_text(json.dumps(hf_config.config_json(cfg, "float16")))
+    (base / "generation_config.json").write_text(json.dumps(SETTINGS | {"eos_token_id": 7}))
+    peft.save_adapter(
+        tmp_path / "agent", init_adapter(cfg, FORM, jax.random.key(1)), FORM, str(base),
+        dropout=0.0, tokenizer=load_tokenizer(base), generation=generation_settings(base, (7, 9)),
+    )  # fmt: skip
+    return base, tmp_path / "agent"
+
+
+def test_an_adapter_is_served_by_itself(half):
+    base, agent = half
+    settings = json.loads((agent / "generation_config.json").read_text())
+    assert settings == {"do_sample": True, **SETTINGS, "eos_token_id": [7, 9]}
+    mine, bases = AutoTokenizer.from_pretrained(agent), load_tokenizer(base)
+    assert mine("12345")["input_ids"] == bases("12345")["input_ids"]
+    assert len(mine("12345")["input_ids"]) == 5
+    assert mine.chat_template == bases.chat_template and mine.eos_token == bases.eos_token
+
+
+def test_what_is_merged_keeps_type_settings_and_tokenizer(half, tmp_path):
+    base, agent = half
+    export(agent, out := tmp_path / "out", "")
+    assert hf_files.stored_dtype(out) == "float16"
+    assert json.loads((out / "config.json").read_text())["dtype"] == "float16"
+    arrays, given = (load_file(d / "model.safetensors") for d in (out, base))
+    for name, array in given.items():  # a fresh adapter changes nothing
+        np.testing.assert_array_equal(arrays[name], array)
+    settings = json.loads((out / "generation_config.json").read_text())
+    assert SETTINGS.items() <= settings.items()
+    assert settings["eos_token_id"] == list(stop_ids(load_tokenizer(base), base))
+    for tokenizer in (AutoTokenizer.from_pretrained(out), load_tokenizer(out)):
+        assert tokenizer("12345")["input_ids"] == load_tokenizer(base)("12345")["input_ids"]
+
+
+@pytest.mark.parametrize("name", ["qwen2, DeepSeek's", "llama, byte level"])
+def test_what_others_will_misread_is_noted(name, half, tmp_path, capsys):
+    base, _ = half
+    write_form(tmp_path / "form", name)
+    (tmp_path / "form/tokenizer.json").replace(base / "tokenizer.json")
+    kind = name.partition(",")[0]
+    cfg = tiny_config(model_type=kind, param_dtype=jnp.dtype("float16"))
+    (base / "config.json").write_text(json.dumps(hf_config.config_json(cfg, "float16")))
+    if kind == "qwen2":  # which has biases
+        arrays = load_file(base / "model.safetensors")
+        for layer in range(cfg.layers):
+            for part, heads in (("q", cfg.heads), ("k", cfg.kv_heads), ("v", cfg.kv_heads)):
+                bias = f"model.layers.{layer}.self_attn.{part}_proj.bias"
+                arrays[bias] = np.zeros(heads * cfg.head_dim, np.float16)
+        save_file(arrays, base / "model.safetensors")
+    export(base, tmp_path / "out", "float32")
+    noted = "PreTrainedTokenizerFast.from_pretrained" in capsys.readouterr().out
+    assert noted == (kind == "qwen2")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "right"),
+    [
+        (["float16"], "float16"), (["bfloat16"], "bfloat16"), (["float32"], "float32"),
+        (["float16", "bfloat16"], "float32"), (["float16", "float32"], "float32"),
+        (["float64"], "float32"),
+    ],
+)  # fmt: skip
+def test_the_type_kept_is_that_of_the_files(kinds, right, tmp_path):
+    arrays = {f"w{i}": np.ones(2).astype(jnp.dtype(kind)) for i, kind in enumerate(kinds)}
+    derived = {"model.layers.0.self_attn.rotary_emb.inv_freq": np.ones(2, np.float32)}
+    save_file(arrays | derived, tmp_path / "model.safetensors")
+    assert hf_files.stored_dtype(tmp_path) == right
 
 
 @pytest.mark.parametrize(

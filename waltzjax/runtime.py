@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,15 +20,11 @@ from waltzjax.data.template import Template
 from waltzjax.model import hf_config
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_kernel, choose_visit
+from waltzjax.model.hf_tokenizer import read_tokenizer
 from waltzjax.model.packed_attention import choose_queries
 from waltzjax.rollout.engine import Engine
 from waltzjax.rollout.requests import Sampling
 from waltzjax.types import Prompt
-
-# What the transformers library ends in where a tokenizer's files are not as it expects.
-MALFORMED = (
-    OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ImportError,
-)  # fmt: skip
 
 
 class Runtime(NamedTuple):
@@ -67,23 +62,10 @@ def prompt_files(config: ConfigDict) -> tuple[Path, Path]:
 
 def load_tokenizer(directory: Path, *, template: bool = True) -> Any:
     """The tokenizer; ValueError where it is unusable, or has no chat template but should."""
-    from transformers import AutoTokenizer  # late: see commands._quiet_libraries
-
-    with ExitStack() as stack:
-        stack.push(partial(_unusable, directory))
-        tokenizer = AutoTokenizer.from_pretrained(str(directory))
+    tokenizer = read_tokenizer(directory)
     if template and tokenizer.chat_template is None:
         raise ValueError(f"{directory}: the tokenizer has no chat template")
     return tokenizer
-
-
-def _unusable(
-    directory: Path, kind: type[BaseException] | None, error: BaseException | None, _: object
-) -> None:
-    """An exit callback: what malformed files end in becomes ValueError. What the tokenizers library
-    raises has no class of its own, it is a plain Exception."""
-    if kind is Exception or (kind and issubclass(kind, MALFORMED)):
-        raise ValueError(f"{directory}: no usable tokenizer ({error!r})") from error
 
 
 def read_model_config(config: ConfigDict, directory: Path) -> ModelConfig:

@@ -14,6 +14,7 @@ from waltzjax.model.hf_config import read_json
 
 INDEX = "model.safetensors.index.json"
 COMPARED_BYTES = 100_000_000  # of each of two tensors held at once
+DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
 def write_tensors(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -53,6 +54,11 @@ def open_tensors(directory: Path, stack: contextlib.ExitStack) -> dict[str, Any]
     return tensors
 
 
+def is_derived(name: str) -> bool:
+    """Whether a tensor follows from the config: older files hold rotary frequencies."""
+    return name.endswith("rotary_emb.inv_freq")
+
+
 def same_tensor(a: Any, b: Any) -> bool:
     """Whether two tensors of files are equal, read a part at a time."""
     if a.get_shape() != b.get_shape():
@@ -64,7 +70,9 @@ def same_tensor(a: Any, b: Any) -> bool:
 
 
 def stored_dtype(directory: Path) -> str:
-    """What a model's weights are kept as: "bfloat16" where all of them are, else "float32"."""
+    """What a model's weights are kept as: "bfloat16" or "float16" where all of them are, else
+    "float32"."""
     with contextlib.ExitStack() as stack:
-        kinds = {tensor.get_dtype() for tensor in open_tensors(Path(directory), stack).values()}
-    return "bfloat16" if kinds == {"BF16"} else "float32"
+        tensors = open_tensors(Path(directory), stack)
+        kinds = {tensor.get_dtype() for name, tensor in tensors.items() if not is_derived(name)}
+    return DTYPES.get(kinds.pop(), "float32") if len(kinds) == 1 else "float32"

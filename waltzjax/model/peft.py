@@ -17,6 +17,7 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.hf import LAYER
 from waltzjax.model.hf_config import read_json, resolve
 from waltzjax.model.hf_files import write_tensors
+from waltzjax.model.hf_tokenizer import write_beside_weights
 from waltzjax.model.lora import Lora, init_adapter
 from waltzjax.model.sharding import params_sharding, place
 from waltzjax.processes import fetch, wait, writing
@@ -109,8 +110,12 @@ def _leaves(adapter: Any) -> dict[str, Any]:
     }
 
 
-def save_adapter(directory: Path, adapter: Any, lora: Lora, base: str, *, dropout: float) -> None:
-    """Write a directory that ``peft.PeftModel.from_pretrained`` loads, whole or not at all."""
+def save_adapter(
+    directory: Path, adapter: Any, lora: Lora, base: str, *, dropout: float,
+    tokenizer: Any = None, generation: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Write a directory that ``peft.PeftModel.from_pretrained`` loads, whole or not at all; with a
+    ``tokenizer``, also its files, its chat template and ``generation`` settings."""
     config = {
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base,
         "r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": dropout, "bias": "none",
@@ -124,6 +129,8 @@ def save_adapter(directory: Path, adapter: Any, lora: Lora, base: str, *, dropou
         if temporary:
             (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
             write_tensors(temporary / WEIGHTS, arrays)
+            if tokenizer is not None:
+                write_beside_weights(temporary, tokenizer, generation or {})
     wait(f"saved {directory}")
 
 
