@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-
 LONGEST_FIELD = 131_072  # characters of a field in use; a longer one has swallowed other rows
 LONGEST_READ = 2**24  # of any other field, which may hold whole documents
 
