@@ -6,6 +6,7 @@ import math
 import shutil
 from runpy import run_path
 
+import jax
 import numpy as np
 import pytest
 from support import REPO
@@ -19,7 +20,7 @@ from waltzjax.data.preferences import digest, write_preferences
 from waltzjax.dpo import NotLearning, check_learning, epoch_ends
 from waltzjax.dpo_outcome import dpo_outcome
 from waltzjax.dpo_pairs import pair_tokens
-from waltzjax.model import sharding
+from waltzjax.model import hf, sharding
 from waltzjax.runtime import make_runtime
 from waltzjax.train import train
 from waltzjax.training.metrics import read_metrics
@@ -285,28 +286,65 @@ def test_the_cache_is_of_these_pairs_and_whole(tmp_path):
 
     path = tmp_path / "reference.npz"
     names = [repr(p) for p in some]
-    found = cache.cached_reference(path, some, names, 2, logps)
+    found = cache.cached_reference(path, some, names, 2, logps, "one")
     assert [(p.ref_chosen, p.ref_rejected) for p in found] == [(-n, -10) for n in range(2, 7)]
     assert [p.chosen_ids for p in found] == [p.chosen_ids for p in some] and calls == [2, 2, 1]
     calls.clear()
-    assert cache.cached_reference(path, some, names, 2, logps) == found and calls == [2]
+    assert cache.cached_reference(path, some, names, 2, logps, "one") == found and not calls
     path.write_bytes(path.read_bytes()[:50])  # cut off
-    assert cache.cached_reference(path, some, names, 2, logps) == found and calls == [2, 2, 2, 1]
-    others = cache.cached_reference(path, some[1:], names[1:], 2, logps)
+    assert cache.cached_reference(path, some, names, 2, logps, "one") == found
+    assert calls == [2, 2, 1]
+    others = cache.cached_reference(path, some[1:], names[1:], 2, logps, "one")
     assert [p.ref_chosen for p in others] == [-3, -4, -5, -6]
-    calls.clear()  # another base, in the place of the first
-    other = cache.cached_reference(path, some[1:], names[1:], 2, lambda b: 2 * logps(b))
-    assert [p.ref_chosen for p in other] == [-6, -8, -10, -12] and calls == [2, 2, 2]
-    swapped = [*some[1:3], some[4], some[3]]  # after the first batch, which tells references apart
-    cache.cached_reference(tmp_path / "c.npz", some[1:], names[1:], 2, logps)
+    swapped = [*some[1:3], some[4], some[3]]
     theirs = [repr(p) for p in swapped]
-    found = cache.cached_reference(tmp_path / "c.npz", swapped, theirs, 2, logps)
+    found = cache.cached_reference(path, swapped, theirs, 2, logps, "one")
     assert [p.ref_chosen for p in found] == [-3, -4, -6, -5]
     with pytest.raises(FloatingPointError, match="not finite"):
         cache.cached_reference(
             tmp_path / "b.npz", some, names, 2, lambda b: np.full((len(b), 2), np.nan)
         )
     assert not (tmp_path / "b.npz").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda n: 1e-3, lambda n: 0.5 * (-1) ** n, lambda n: 50.0 if n >= 4 else 0.0,
+        lambda n: 1e-6 if n == 6 else 0.0, lambda n: 0.0,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["another", ""])
+def test_another_reference_computes_anew_however_near_it_is(tmp_path, change, name):
+    some = [PairTokens((1,), (n,), (n, n)) for n in range(2, 7)]
+    calls = []
+
+    def logps(change):
+        def of(batch):
+            calls.append(len(batch))
+            return np.array([(change(p.chosen_ids[0]) - 200, -10.0) for p in batch])
+
+        return of
+
+    path, names = tmp_path / "reference.npz", [repr(p) for p in some]
+    cache.cached_reference(path, some, names, 2, logps(lambda n: 0.0), "one")
+    calls.clear()
+    found = cache.cached_reference(path, some, names, 2, logps(change), name)
+    assert [p.ref_chosen for p in found] == [change(n) - 200 for n in range(2, 7)]
+    assert calls == [2, 2, 1]
+
+
+def test_another_base_in_the_place_of_the_first_is_another_reference(finished, tmp_path):
+    """A hundredth of one weight is enough; and a field of the architecture."""
+    c, _ = again(finished, tmp_path / "run")
+    runtime = make_runtime(c, finished[0] / "base", sharding.make_mesh((1, 1, 1)))
+    params = hf.load_params(finished[0] / "base", runtime.cfg, runtime.mesh)
+    name = cache.reference_name(runtime.cfg, params)
+    assert name == cache.reference_name(runtime.cfg, jax.tree.map(lambda x: x + 0, params))
+    other = {**params, "embed": params["embed"].at[7, 3].multiply(1.01)}
+    assert name != cache.reference_name(runtime.cfg, other)
+    theta = dataclasses.replace(runtime.cfg, rope_theta=20_000.0)
+    assert name != cache.reference_name(theta, params)
 
 
 def test_epochs_by_hand():

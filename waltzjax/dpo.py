@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from waltzjax.cached_reference import cached_reference
+from waltzjax.cached_reference import cached_reference, reference_name
 from waltzjax.config import DPO
 from waltzjax.core.preference import preference_loss
 from waltzjax.data.pair_batching import PairTokens
@@ -77,6 +77,7 @@ def dpo(
         pairs = cached_reference(
             workdir / "reference.npz", pairs, names, d.batch,
             lambda some: np.asarray(everywhere(reference, place_pairs(config, mesh, some))),
+            reference_name(runtime.cfg, reference),
         )  # fmt: skip
     update: Any = None
 
