@@ -15,11 +15,12 @@ from workdirs import records
 from waltzjax import cached_reference as cache
 from waltzjax import config, dpo
 from waltzjax.checks import adapter_checks, training_checks
+from waltzjax.data.dataset_check import DatasetError
 from waltzjax.data.pair_batching import PairTokens, pad_pairs
 from waltzjax.data.preferences import digest, write_preferences
 from waltzjax.dpo import NotLearning, check_learning, epoch_ends
 from waltzjax.dpo_outcome import dpo_outcome
-from waltzjax.dpo_pairs import pair_tokens
+from waltzjax.dpo_pairs import pair_tokens, training_pairs
 from waltzjax.model import hf, sharding
 from waltzjax.runtime import make_runtime
 from waltzjax.train import train
@@ -240,13 +241,26 @@ def test_a_step_too_small_stops_the_run(finished, tmp_path):
         ({"change_norm": 0.0, "grad_norm": 0.0, "loss": 0.0}, "hinge", None),
         ({"change_norm": 0.0, "grad_norm": 0.0, "loss": 0.0}, "sigmoid", "frozen target"),
         ({"change_norm": math.nan, "grad_norm": math.nan}, "sigmoid", None),  # the loop stops it
+        # Of terms of 0.1 * 9 and 0.1 * 8 float32 keeps 1e-6.
+        ({"grad_norm": 6e-8}, "sigmoid", "rounding"),
+        ({"grad_norm": 1e-6}, "sigmoid", "rounding"),
+        ({"grad_norm": 1e-6, "change_norm": 0.0}, "hinge", "rounding"),
+        ({"grad_norm": 1e-5, "logp_chosen": -400.0}, "apo_zero", "rounding"),
+        ({"grad_norm": 1e-4}, "ipo_sum", "rounding"),  # its slope is 1 / beta
+        ({"grad_norm": 1e-5}, "ipo", "rounding"),  # of the mean of 16 tokens
+        ({"grad_norm": 1e-4}, "ipo", None),
+        ({"grad_norm": 1e-7}, "sigmoid_norm", "rounding"),
+        ({"grad_norm": 1e-6}, "sigmoid_norm", None),
+        ({"grad_norm": 1e-4}, "sigmoid", None),
+        ({"grad_norm": 1e-8, "margin": 17.0, "loss": 4e-8}, "sigmoid", None),  # learned
+        ({"grad_norm": 1e-8, "margin": -0.5}, "sigmoid", None),
     ],
 )  # fmt: skip
 def test_what_changes_nothing_is_named(metrics, loss, says):
     c = config.default()
     c.dpo.loss = loss
     usual = {"change_norm": 1e-3, "grad_norm": 0.5, "loss": 0.6, "logp_chosen": -9.0,
-             "logp_rejected": -8.0}  # fmt: skip
+             "logp_rejected": -8.0, "margin": 0.0, "tokens": 2 * 16.0 * c.dpo.batch}  # fmt: skip
     if says is None:
         check_learning(c, 3, usual | metrics)
     else:
@@ -332,6 +346,50 @@ def test_another_reference_computes_anew_however_near_it_is(tmp_path, change, na
     found = cache.cached_reference(path, some, names, 2, logps(change), name)
     assert [p.ref_chosen for p in found] == [change(n) - 200 for n in range(2, 7)]
     assert calls == [2, 2, 1]
+
+
+SAME = {
+    "a token of another's turn": ("{n}.\nAnswer: {n}", "{n}.\nAnswer: {n}<|assistant|>"),
+    "one at the beginning": ("<|user|>{n}.", "{n}."),
+    "two in the middle": ("{n}<|system|><|user|>.", "{n}."),
+    "one spelled out of two": ("{n}.<|as<|user|>sistant|>", "{n}."),
+    "in both": ("<|user|>{n}.", "{n}.<|user|>"),
+    "an answer of none else": ("{n}.", "<|assistant|>"),
+    "nor of a space": ("<|assistant|> <|user|>\n", "{n}."),
+}
+
+
+@pytest.mark.parametrize(("chosen", "rejected"), SAME.values(), ids=SAME)
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_answers_that_are_one_or_none_to_the_model_are_bad_lines(
+    finished, tmp_path, chosen, rejected, cut_off
+):
+    bad = [
+        Preference(f"{n}?", chosen.format(n=n), rejected.format(n=n), CORRECTNESS,
+                   rejected_cut_off=cut_off)
+        for n in range(3)
+    ]  # fmt: skip
+    path = tmp_path / "pairs.jsonl"
+    c, _ = again(finished, tmp_path / "run", **{"dpo.data": str(path)})
+    runtime = make_runtime(c, finished[0] / "base", sharding.make_mesh((1, 1, 1)))
+    write_preferences(path, [*pairs()[:2], *bad, pairs()[2]])
+    with pytest.raises(DatasetError, match=r"3 problems") as caught:
+        pair_tokens(c, runtime, training_pairs(c))
+    assert [p.split(": ")[0] for p in caught.value.problems] == [f"{path}:{i}" for i in (3, 4, 5)]
+    word = "same" if chosen.strip("<|>asitnuer \n") and "{" in rejected else "no text is left"
+    assert all(word in problem for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize("loss", ["sigmoid", "ipo", "ipo_sum", "hinge", "apo_zero"])
+def test_a_gradient_that_cancels_but_for_rounding_stops_the_run(finished, tmp_path, loss):
+    """Pairs that contradict each other, two by two, in every batch."""
+    c, workdir = again(finished, tmp_path / "run", **{"dpo.loss": loss})
+    c.dpo.data = str(tmp_path / "pairs.jsonl")
+    turned = [dataclasses.replace(p, chosen=p.rejected, rejected=p.chosen) for p in pairs()[:2]]
+    write_preferences(tmp_path / "pairs.jsonl", [*pairs()[:2], *turned])
+    with pytest.raises(NotLearning, match=r"step 1: the gradient.* (rounding|is zero)"):
+        train(c, workdir)
+    assert not list((workdir / "checkpoints/dpo").iterdir())
 
 
 def test_another_base_in_the_place_of_the_first_is_another_reference(finished, tmp_path):
