@@ -18,7 +18,7 @@ from ml_collections import ConfigDict, config_flags
 from waltzjax import commands, config_check, console, maths_outcome, resume
 from waltzjax.files import write_json
 from waltzjax.maths_evaluation import evaluate_problems, result
-from waltzjax.maths_problems import check_problems, validation_problems
+from waltzjax.maths_problems import check_problems, say_unreadable, validation_problems
 from waltzjax.model import hf_config, sharding
 from waltzjax.predictions import SUFFIX, write_predictions
 from waltzjax.processes import writes
@@ -48,6 +48,7 @@ def main() -> None:
     with console.phase(f"loading {f.model}"):
         params = load_agents({POLICY: directory}, runtime)[POLICY]
     with Verifier(config.verify.workers, config.verify.timeout_s) as verifier:
+        say_unreadable(problems, f.data, verifier)
         groups = evaluate_problems(config, runtime, params, problems, verifier, f.model)
     found = result(config, groups)
     if writes():

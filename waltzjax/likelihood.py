@@ -35,8 +35,8 @@ def tokenised(
     """The chats of the file ``path``, each of at most ``length`` tokens.
 
     Raises:
-      ValueError: chats that are too long, tokens that the model has no row for, or a template that
-        cannot be cut into turns.
+      ValueError: chats that are too long, or in which the assistant says nothing that is trained;
+        tokens that the model has no row for; a template that cannot be cut into turns.
     """
     try:
         tokens = [chat_tokens(runtime.chat, chat, runtime.engine.stop_ids) for chat in chats]
@@ -44,6 +44,13 @@ def tokenised(
         packed_numbers(tokens, length)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    said = [[t for t, on in zip(c.token_ids, c.trained, strict=True) if on] for c in tokens]
+    if empty := [n for n, ids in enumerate(said, start=1) if not runtime.chat.decode(ids)]:
+        raise ValueError(
+            f"{path}: in {len(empty)} of the {len(tokens)} chats no text of the assistant's is "
+            f"left without the model's control tokens, the first ones {empty[:5]} (line): remove "
+            "them"
+        )
     longest, room = max(len(chat.token_ids) for chat in tokens), runtime.cfg.max_positions
     if longest > room:
         raise ValueError(f"{path}: a chat of {longest} tokens; the model has {room} positions")
