@@ -47,7 +47,7 @@ class Difference(NamedTuple):
 def write_comparison(
     path: Path, *, a: str, b: str, n: int, unjudged: int, differences: Sequence[Difference],
     changed: Mapping[str, Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]],
-    over: str, settings: Sequence[str] = (),
+    over: str = "prompts", settings: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Write the report to ``path``, whole or not at all.
 

@@ -20,8 +20,8 @@ DRAWN: tuple[dict[str, tuple[str, str, str]], ...] = (
 
 
 def write_rows(
-    path: Path, *, title: str, seeds: Sequence[int], over: str,
-    rows: Mapping[str, Mapping[str, Any]],
+    path: Path, *, title: str, seeds: Sequence[int],
+    rows: Mapping[str, Mapping[str, Any]], over: str = "prompts",
 ) -> None:  # fmt: skip
     """Write the page to ``path``, whole or not at all.
 

@@ -59,7 +59,8 @@ def _of_both(values: Sequence[float], prompts: Interval) -> Interval:
     if len(values) < 2:
         return UNKNOWN
     mean, spread = statistics.fmean(values), statistics.stdev(values)
-    half = float(stdtrit(len(values) - 1, 0.975)) * spread / math.sqrt(len(values))
+    student = round(float(stdtrit(len(values) - 1, 0.975)), 3)  # as tables print it
+    half = student * spread / math.sqrt(len(values))
     if low is None or high is None:
         return [mean - half, mean + half] if half else UNKNOWN
     return [min(low, mean - half), max(high, mean + half)]
