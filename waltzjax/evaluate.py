@@ -28,7 +28,7 @@ from waltzjax.processes import writes
 from waltzjax.report.evaluation import write_evaluation
 from waltzjax.rewards.judges import Judge, Scorer
 from waltzjax.rewards.kinds import by_kind
-from waltzjax.rewards.rates import by_category, confusion, intervals, summary
+from waltzjax.rewards.rates import by_category, confusion, interval_units, intervals, summary
 from waltzjax.rollout.agents import Agents
 from waltzjax.rollout.episodes import play
 from waltzjax.runtime import (
@@ -95,13 +95,14 @@ def result(
 ) -> dict[str, Any]:
     """What stands in ``final_validation_results.json``: see ``rewards.rates.summary``. Rates of the
     last answers, those of the first ones under ``initial``, of each category under ``categories``,
-    all with 95 % ``intervals``; the feedback's labels against the judge's; and ``more``, as of
-    ``guard`` and ``drift``."""
+    all with 95 % ``intervals``, which are over ``interval_units``; the feedback's labels against
+    the judge's; and ``more``, as of ``guard`` and ``drift``."""
     groups = by_category(episodes)
     parts = [_measured(episodes, config.seed), *more]
     return {
         **{key: value for part in parts for key, value in part.items()},
         "intervals": {k: v for part in parts for k, v in part.get("intervals", {}).items()},
+        "interval_units": interval_units(episodes),
         "seed": config.seed,
         "settings": settings(config),
         "categories": {name: _measured(of, config.seed) for name, of in groups.items()},
@@ -183,7 +184,8 @@ def main() -> None:
         for prefix, part in (("", found), ("initial/", found["initial"]))
         for key, edges in part["intervals"].items()
     ]
-    console.say(console.table(str(output), ["measure", "value", "95 % interval"], rows))
+    over = f"95 % interval, over {found['interval_units']}"
+    console.say(console.table(str(output), ["measure", "value", over], rows))
     console.say(f"open {page}")
 
 
