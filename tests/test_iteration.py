@@ -110,7 +110,7 @@ def game_rolls(c, recipe):
     ],
 )
 def test_a_stage_samples_and_learns_at_its_temperature(name, rolls, asked, temperature):
-    """Sampler, old log-probabilities and update are of one distribution: that of this temperature."""
+    """Sampler, old log-probabilities and update are of one distribution, of this temperature."""
     c = settings(
         name, **{"rollout.temperature": temperature, "rollout.group": 2 * (name == "rlvr") or 1}
     )

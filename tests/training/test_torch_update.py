@@ -50,7 +50,9 @@ CASES = {
 def models(tmp_path_factory):
     """The policy and its reference: in float32 as we hold them, in float64 as transformers does."""
     parent, tokenizer = tmp_path_factory.mktemp("models"), train_tokenizer(["a b"], CFG.vocab_size)
-    params = {name: sharded_params(CFG, mesh_of(*ONE), seed) for seed, name in enumerate("pr")}
+    rng, policy = np.random.default_rng(0), sharded_params(CFG, mesh_of(*ONE))
+    near = jax.tree.map(lambda p: p + np.float32(0.07 * rng.normal(size=p.shape)), policy)
+    params = {"p": policy, "r": near}
     for name, tree in params.items():
         hf.save(parent / name, CFG, tree, tokenizer, generation={})
     theirs = {n: AutoModelForCausalLM.from_pretrained(parent / n).double() for n in params}
@@ -117,7 +119,7 @@ def log_probs(model, sample, how):
 
 def divergence(kind, logp, ref):
     r = ref - logp
-    return {"k1": -r, "k2": r**2 / 2, "k3": r.exp() - r - 1}[kind]
+    return {"k1": -r, "k2": r**2 / 2, "k3": (r.exp() - r - 1).clamp(max=10)}[kind]
 
 
 def wanted(policy, reference, samples, how, kl_in, estimator):
@@ -163,7 +165,7 @@ def test_an_update_equals_the_reference_s(case, shape, budget, models, engine, t
     assert metrics["clip_fraction"] == 0 and metrics["gap_max"] < 1e-4
     assert metrics["loss"] == pytest.approx(loss, abs=1e-5)
     assert (metrics["kl_k1"], metrics["kl"]) == pytest.approx((k1, k3), rel=METRIC_RTOL)
-    assert k3 > 0.1
+    assert k3 > 0.02
     save(tmp_path / "gradient", params=gradient)
     got = load_file(tmp_path / "gradient/model.safetensors")
     want = {n: p.grad.numpy() for n, p in theirs["p"].named_parameters()}
