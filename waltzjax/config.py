@@ -59,7 +59,9 @@ def default() -> ConfigDict:
     c.lora = ConfigDict()  # adapters over one frozen base (arXiv 2106.09685)
     c.lora.rank = 0  # 0: no adapters, every weight is trained
     c.lora.alpha = 32.0  # the adapter's part is scaled by alpha / rank
-    c.lora.dropout = 0.0  # on its input; sampler and trainer then see different policies
+    # On its input, in the updates of "sft" and "dpo"; those of reinforcement are of the policy that
+    # was sampled from, without.
+    c.lora.dropout = 0.0
     c.lora.targets = MATRICES
 
     c.prompts = ConfigDict()  # files: system prompt, a line ---, message; "" is the package's own
@@ -158,8 +160,8 @@ def default() -> ConfigDict:
     # max_new_tokens, whatever their lengths.
     c.rl.weights = "auto"
     c.rl.entropy_bonus = 0.0  # in the loss, nats a token
-    # Dynamic sampling (DAPO): so many times a step, at most, groups in which all earned the same
-    # are replaced by others; 0: they stay, and carry no gradient.
+    # Dynamic sampling (DAPO): so many times a step, at most, groups whose answers all have the same
+    # advantage are replaced by others; 0: they stay, and carry no gradient.
     c.rl.refills = 0
     c.rl.microbatches = 4  # gradient accumulation [source]; token_budget > 0 decides it instead
     # Tokens a device and microbatch, in rows that hold several texts; 0: padded rows of one text.

@@ -44,6 +44,12 @@ def validate(c: ConfigDict, *, training: bool) -> None:
             f"config.model.param_dtype: got {c.model.param_dtype!r}, allowed is 'float32' where "
             "whole models are trained (config.lora.rank = 0): a step is lost in bfloat16's rounding"
         )
+    if training and not problems and c.lora.dropout and not {*c.stages} & {SFT, DPO}:
+        problems.append(
+            f"config.lora.dropout: got {c.lora.dropout}, allowed is 0 where config.stages has "
+            f"neither {SFT!r} nor {DPO!r}: reinforcement updates the policy that was sampled from, "
+            "without dropout"
+        )
     if training and not problems:
         problems += _adaptive_problems(c)
     if problems:

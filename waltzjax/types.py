@@ -223,8 +223,10 @@ class PolicyBatch(NamedTuple):
     weight_BT: Any  # float32
     reward_BT: Any  # float32, that of the token's text
     sampler_logp_BT: Any  # float32, nats
-    old_logp_BT: Any  # float32, nats, trainer's log-probability before the update
-    ref_logp_BT: Any  # float32, nats
+    # float32, nats, trainer's log-probability before the update, of the distribution that was
+    # sampled from: for the ratio and the importance weight.
+    old_logp_BT: Any
+    ref_logp_BT: Any  # float32, nats, the reference's over the whole vocabulary
     advantage_BT: Any  # float32
     is_weight_BT: Any  # float32, truncated importance weight, 1 when off
     beta_B: Any  # float32, KL coefficient, the agent's own in all rows
@@ -236,6 +238,11 @@ class PolicyBatch(NamedTuple):
     start_BT: Any = None
     # float32, nats, of the policy that is being updated: there for losses alone, with a gradient.
     entropy_BT: Any = None
+    # float32, nats, the policy's log-probabilities over the whole vocabulary, for a KL: before the
+    # update, and, as the entropy, of the one that is being updated. None: rollouts do not truncate,
+    # and the other log-probabilities are these.
+    old_full_logp_BT: Any = None
+    full_logp_BT: Any = None
 
 
 class PairBatch(NamedTuple):
@@ -254,6 +261,7 @@ class PairBatch(NamedTuple):
     reach_BT: Any = None  # None: nothing was drawn here
     start_BT: Any = None  # None: one text a row
     entropy_BT: Any = None  # float32, nats, of the policy that is being updated
+    full_logp_BT: Any = None  # None: nothing is truncated
 
 
 class AgentState(NamedTuple):

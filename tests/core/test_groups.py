@@ -208,6 +208,25 @@ def test_the_orders_differ_for_grpo_by_hand():
     np.testing.assert_allclose(got_P, [0.999996, 0.499999], rtol=0, atol=HAND_ATOL)
 
 
+@pytest.mark.parametrize(
+    ("signal_KR", "weight_R"),
+    [
+        ([[1, 0], [0, 1]], (1.0, 1.0)),
+        ([[1, 0.4], [0, 0.5]], (1.0, 1.0)),
+        ([[1, 0.2], [0.5, 0.3], [0, 0.4]], (0.3, 0.3)),
+        ([[1, 0, 0], [0, 1, 0], [0, 0, 1]], (0.7, 0.7, 0.7)),  # one each: +2 -1 -1
+        ([[1, 0.25], [0, 0]], (0.5, -0.5)),
+        ([[0.1, 0.2, 0.8], [0.7, 0.8, 0.6]], (1.0, 1.0, 2.0)),
+    ],
+)
+def test_signals_that_cancel_leave_exact_zeros(signal_KR, weight_R):
+    got_PK = combined([signal_KR, [*reversed(signal_KR)]], weight_R, "grpo", "normalise")
+    np.testing.assert_array_equal(got_PK, np.zeros_like(got_PK))
+    signal_KR[0][0] += 0.1 * (len(signal_KR) > 2)  # two samples' z-scores know no distance
+    got_PK = combined([signal_KR], (1.01 * weight_R[0], *weight_R[1:]), "grpo", "normalise")
+    assert np.abs(got_PK).max() > 0.002
+
+
 def test_one_signal_of_weight_one_is_its_own_advantage():
     reward_PK = draw(8, 5, 4)
     for kind in KINDS:

@@ -342,6 +342,30 @@ def test_adapters_on_any_mesh_in_any_microbatches(shape, microbatches):
     np.testing.assert_allclose(m_one["loss"], m_other["loss"], rtol=SUM_RTOL)
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.05, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("updates", [1, 3])
+def test_reinforcement_updates_the_policy_that_was_scored(dropout, updates):
+    """Without the dropout of adapters: at the first update every ratio is 1 and the KL 0."""
+    cfg, mesh = tiny_config(lora_dropout=dropout), mesh_of(1, 1, 1)
+    base = sharded_params(CFG, mesh)
+    adapter, join = lora_setup(mesh, cfg)
+    adapter = jax.tree.map(lambda x: x + 0.1, adapter)  # B is not zero: dropout would be seen
+
+    def loss(logp_BT, batch):
+        ratio = jnp.where(batch.action_BT, jnp.exp(logp_BT - batch.old_logp_BT), 1)
+        total, metrics = policy_loss(logp_BT, batch, **LOSS)
+        return total, {**metrics, "off": jnp.abs(ratio - 1).max()}
+
+    sgd = optax.sgd(0.0)  # later updates are of the same policy
+    one = Learner(
+        cfg, sgd, loss, partial(credit, **CREDIT), temperature=0.6, block=64, updates=updates,
+        join=join,
+    )  # fmt: skip
+    _, metrics = one.learn(init_state(adapter, sgd, mesh), base, join(base, adapter), batch(mesh))
+    assert metrics["off"] < 1e-5 and metrics["clip_fraction"] == 0
+    assert metrics["kl"] == metrics["kl_k1"] == 0 < metrics["grad_norm"]
+
+
 def test_dropout_of_adapters_follows_the_seed():
     cfg, mesh = tiny_config(lora_dropout=0.5), mesh_of(1, 1, 1)
     b = {
