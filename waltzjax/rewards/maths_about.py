@@ -15,7 +15,8 @@ from waltzjax.rewards.maths_algebra import is_number, leaves
 from waltzjax.rewards.maths_given import given, ground, without_pictures
 from waltzjax.rewards.maths_relations import chains
 
-_ECHO = 12  # tokens in a row that are the problem's: a copy
+_ECHO, _ECHO_WORDS = 12, 4  # tokens in a row that are the problem's, so many of them words: a copy
+_MOST_SIGNS = 600  # more is no solution
 _FORMULA = 5  # of a formula's tokens in a row: it is the problem's
 _LIKE = 0.16  # least cosine of the two texts' words and numbers
 _LEAST_SHARED = 0.8  # of a word's weight
@@ -25,10 +26,10 @@ _SURPRISING = 100  # a number as large as this weighs as much as a word
 _TOKEN = re.compile(r"\\?[^\W\d_]+|\d+(?:\.\d+)?|[^\w\s]")
 _CONTENT = re.compile(r"(?<!\\)\b[^\W\d_]{3,}|\d+(?:\.\d+)?")
 _COMMA = re.compile(r"(?<=\d)(?:,|\{,\}|\\[,!])(?=\d{3})")
-_LAYOUT = frozenset(r"$ { } & \left \right \dfrac \frac \cdot \quad \text , . ; ! \ ".split())
+_LAYOUT = r"$ { } & \left \right \dfrac \frac \cdot \quad \text , . ; ! \ "
 # Words that many problems share, and those that announce an answer.
-_COMMON = frozenset(
-    """about after again all also amount and another answer any are area average before both
+_COMMON = """
+    about after again all also amount and another answer any are area average before both
     bought box boxed boxes but buy buys calculate can collect contains correct cost costs day days
     decide determine did differ difference divide divided does dollar dollars draw each either
     enter equal equation equations every evaluate express feet find first five for form four
@@ -42,18 +43,20 @@ _COMMON = frozenset(
     step store student students such sum take takes tell ten than that the their them then there
     therefore these they thing think third this three thus time times together total triangle
     twice two unit units use using value values want wants was way week weeks well were what when
-    where whether which while who whole why will with work would year years yes you your""".split()
-)  # fmt: skip
+    where whether which while who whole why will with work would year years yes you your
+"""
 
 
 def works_on(text: str, problem: str) -> bool:
     """Whether ``text``, an answer up to its result, works on ``problem``."""
     problem = without_pictures(problem)
     text = _without_echo(without_pictures(text), problem)
-    return _computes(text, problem) or _resembles(text, problem) or _quotes(text, problem)
+    return _resembles(text, problem) or _quotes(text, problem) or _computes(text, problem)
 
 
 def _computes(text: str, problem: str) -> bool:
+    if sum(map(text.count, "+-*/=")) > _MOST_SIGNS:
+        return False
     written = chains(text)
     grounds = ground(written, given(problem))
     computed = [node for c in written for node in c.pieces if node and not is_number(node)]
@@ -69,8 +72,9 @@ def _resembles(text: str, problem: str) -> bool:
 
 
 def _content(text: str) -> set[str]:
+    common = set(_COMMON.split())
     words = _CONTENT.findall(_COMMA.sub("", text.lower()))
-    return {word[:_STEM] if word[0].isalpha() else word for word in words if word not in _COMMON}
+    return {word[:_STEM] if word[0].isalpha() else word for word in words if word not in common}
 
 
 def _weight(item: str) -> float:
@@ -85,7 +89,8 @@ def _quotes(text: str, problem: str) -> bool:
 
 def _formulas(text: str) -> Iterator[tuple[str, ...]]:
     """Runs of a formula's tokens that hold a number, or several letters."""
-    tokens = [token for token in _TOKEN.findall(text) if token not in _LAYOUT]
+    layout = set(_LAYOUT.split())
+    tokens = [token for token in _TOKEN.findall(text) if token not in layout]
     for run in zip(*(tokens[i:] for i in range(_FORMULA)), strict=False):
         plain = all(len(t) == 1 or t[0] == "\\" or not t.isalpha() for t in run)
         if plain and sum(t[0].isdigit() or t.isalpha() for t in run) >= 3:
@@ -93,26 +98,21 @@ def _formulas(text: str) -> Iterator[tuple[str, ...]]:
 
 
 def _without_echo(text: str, problem: str) -> str:
-    """The text without its long runs of the problem's tokens."""
+    """The text without the long runs of words that are the problem's."""
     pieces = list(_TOKEN.finditer(text))
-    tokens = [piece[0].lower() for piece in pieces]
     copied = set(_runs(_TOKEN.findall(problem.lower())))
-    kept, echo_ends = [], 0
-    for i, piece in enumerate(pieces):
-        run = tuple(tokens[i : i + _ECHO])
-        if run in copied and sum(len(token) > 2 and token.isalpha() for token in run) >= _ECHO // 3:
-            echo_ends = i + _ECHO
-        if i >= echo_ends:
-            kept.append(piece)
-    return text if len(kept) == len(pieces) else _joined(text, kept)
+    echoes: list[tuple[int, int]] = []
+    for i, run in enumerate(_runs([piece[0].lower() for piece in pieces])):
+        words = sum(len(token) > 2 and token.isalpha() for token in run)
+        if run in copied and words >= _ECHO_WORDS:
+            start, end = pieces[i].start(), pieces[i + _ECHO - 1].end()
+            if echoes and start < echoes[-1][1]:
+                start = echoes.pop()[0]
+            echoes.append((start, end))
+    for start, end in reversed(echoes):
+        text = f"{text[:start]} {text[end:]}"
+    return text
 
 
 def _runs(tokens: Sequence[str]) -> Iterator[tuple[str, ...]]:
     return zip(*(tokens[i:] for i in range(_ECHO)), strict=False)
-
-
-def _joined(text: str, pieces: Sequence[re.Match[str]]) -> str:
-    """The pieces with the white space before each."""
-    return "".join(
-        text[p.start() - 1 : p.start()].strip("0123456789") * (p.start() > 0) + p[0] for p in pieces
-    )

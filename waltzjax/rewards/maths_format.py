@@ -25,13 +25,17 @@ _UNIT = re.compile(
     re.IGNORECASE,
 )
 _INVISIBLE = re.compile(r"\\(?:text(?:bf|it|rm)?|mathrm|mathbf|mbox|q?quad|[,;:! ])|[\s{}$~]+")
-_DOTS = re.compile(r"\.\.|…|\\[lcdv]?dots")
+_BLANK = re.compile(r"\.\.|…|\\[lcdv]?dots|\\square|\\Box|__")
 _BOX_WORDS = re.compile(r"[^\W\d_]+")
 _MOST_WORDS = 4  # of an answer in words: Evelyn, no solution, two parallel lines
 # What stands where an answer should: "answer", "the final result", "your number here".
-_PLACEHOLDER = frozenset(
-    ["a", "an", "and", "answer", "answers", "as", "be", "blank", "box", "boxed", "calculated", "computed", "content", "correct", "digit", "digits", "enter", "equation", "exact", "expression", "final", "fill", "form", "formula", "goes", "here", "in", "insert", "integer", "is", "it", "my", "n", "number", "numbers", "numeric", "numerical", "of", "or", "our", "output", "placeholder", "please", "put", "response", "result", "results", "simplified", "solution", "some", "something", "tba", "tbd", "the", "this", "to", "todo", "unknown", "value", "values", "variable", "whatever", "x", "y", "your", "z"]
-)
+_PLACEHOLDER = """
+    a an and answer answers as be blank box boxed calculated computed content correct digit
+    digits enter equation exact expression fill final form formula goes here in insert integer
+    is it my n number numbers numeric numerical of or our output placeholder please put response
+    result results simplified solution some something tba tbd the this to todo unknown value
+    values variable whatever x y your z
+"""
 
 # A word, of scripts that write none apart a character; a number; a sign.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
@@ -40,9 +44,16 @@ _PIECES = re.compile(
     re.IGNORECASE,
 )
 # Words that join others to sentences: English, German, French, Spanish, Italian, Portuguese.
-_JOINING = frozenset(
-    ["a", "all", "also", "an", "and", "are", "as", "at", "be", "because", "both", "but", "by", "can", "each", "for", "from", "had", "has", "have", "he", "her", "his", "how", "i", "if", "in", "is", "it", "its", "more", "no", "not", "of", "on", "one", "or", "our", "out", "so", "some", "than", "that", "the", "their", "them", "then", "there", "they", "this", "to", "twice", "two", "up", "was", "we", "were", "what", "when", "which", "who", "with", "you", "als", "auf", "aus", "das", "dem", "den", "der", "des", "die", "ein", "eine", "er", "es", "für", "haben", "hat", "im", "ist", "mit", "noch", "sie", "sind", "und", "von", "war", "wenn", "wie", "wir", "zu", "au", "aux", "avec", "ce", "dans", "donc", "du", "elle", "en", "est", "et", "il", "ils", "la", "le", "les", "leur", "nous", "ont", "par", "pas", "pour", "que", "qui", "sa", "se", "ses", "son", "sont", "sur", "un", "une", "al", "como", "con", "del", "el", "ella", "era", "hay", "las", "los", "más", "o", "por", "si", "su", "sus", "tiene", "y", "che", "con", "da", "di", "gli", "ha", "i", "lo", "nel", "non", "per", "più", "si", "sono", "ao", "com", "da", "de", "do", "dos", "e", "em", "foi", "não", "os", "para", "são", "tem", "uma"]
-)
+_JOINING = """
+    a all also an and are as at be because both but by can each for from had has have he her his
+    how i if in is it its more no not of on one or our out so some than that the their them then
+    there they this to twice two up was we were what when which who with you als auf aus das dem
+    den der des die ein eine er es für haben hat im ist mit noch sie sind und von war wenn wie
+    wir zu au aux avec ce dans donc du elle en est et il ils la le les leur nous ont par pas
+    pour que qui sa se ses son sont sur un une al como con del el ella era hay las los más o por
+    si su sus tiene y che da di gli ha lo nel non per più sono ao com de do dos e em foi não os
+    para são tem uma
+"""
 _OPERATORS = frozenset("+-*/×·÷^=<>≤≥≈≡")
 # Words that announce an answer, or thinking, without doing any.
 _FILLER = """
@@ -101,16 +112,18 @@ def _says_something(content: str) -> bool:
     """An answer: neither a placeholder for one nor a list of words."""
     shown = _INVISIBLE.sub(" ", content).strip()
     words = _BOX_WORDS.findall(shown.lower())
-    if len(content) > _LONGEST_ANSWER or not re.search(r"\w", shown):
+    if len(content) > _LONGEST_ANSWER or not re.search(r"[^\W_]", shown):
         return False
     if any(c.isdigit() for c in shown):
         return True
     listed = all(len(word) == 1 for word in words) and len(words) > 2
-    if _DOTS.search(shown) or (listed and not re.search(r"[^\w\s.]", shown)):
+    if _BLANK.search(shown) or (listed and not re.search(r"[^\w\s.]", shown)):
         return False
     plain = "\\" not in shown
     named = any(len(word) > 1 for word in words)
-    return not (plain and named and (len(words) > _MOST_WORDS or _PLACEHOLDER.issuperset(words)))
+    return not (
+        plain and named and (len(words) > _MOST_WORDS or set(words) <= set(_PLACEHOLDER.split()))
+    )
 
 
 def _reasoned(before: str, answer: str, problem: str | None) -> bool:
@@ -129,6 +142,7 @@ def _in_sentences(text: str, said: Collection[str]) -> bool:
     """Enough different words, and not just a list of them: in letters of the Latin alphabet some
     are the small words that sentences are joined with."""
     words = re.findall(r"[^\W\d_]+", text.lower())
-    joined = [word for word in words if word in _JOINING or not word.isascii()]
+    joining = set(_JOINING.split())
+    joined = [word for word in words if word in joining or not word.isascii()]
     formulas = any(piece[0] == "\\" or piece in _OPERATORS for piece in said)
     return len(said) >= _LEAST_SAID and (formulas or 8 * len(joined) >= len(words))

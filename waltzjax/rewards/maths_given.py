@@ -19,21 +19,19 @@ from waltzjax.rewards.maths_relations import Chain, chains
 _SHARE = 0.5  # of the problem's numbers, by their surprise
 
 _PERCENT = re.compile(r"(?<=\d) ?per ?cent\b", re.IGNORECASE)
-_PICTURE = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL)
 _LABEL = re.compile(r'"([^\W\d_]{3,20})"')
 _WORD = re.compile(r"[^\W\d_]+")
-_ONES = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-_CARDINALS = {word: n for n, word in enumerate(_ONES, 1)} | {
-    word: n for n, word in zip(range(20, 100, 10), _TENS, strict=True)
-}
+_ONES = """
+    one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+    seventeen eighteen nineteen
+"""
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_ORDINALS = "third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
+_CARDINALS = {word: n for n, word in enumerate(_ONES.split(), 1)}
+_CARDINALS |= {word: n for n, word in zip(range(20, 100, 10), _TENS.split(), strict=True)}
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "dozen": 12}
-_PARTS = {"half": 2, "halve": 2, "quarter": 4} | {
-    word: n
-    for n, word in enumerate(
-        ["third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"], 3
-    )
-}
+_PARTS = {"half": 2, "halve": 2, "quarter": 4}
+_PARTS |= {word: n for n, word in enumerate(_ORDINALS.split(), 3)}
 # Numbers that go with a word, written or not: six weeks are 42 days.
 _IMPLIED: dict[str, tuple[int, ...]] = {
     "twice": (2,), "double": (2,), "both": (2,), "pair": (2,), "couple": (2,), 
@@ -96,7 +94,11 @@ class Grounds(NamedTuple):
 def without_pictures(text: str) -> str:
     """The text with no more of its drawing programs than the labels that are words: their numbers
     are places on paper."""
-    return _PICTURE.sub(lambda picture: " ".join(_LABEL.findall(picture[0])), text)
+    before, *pictures = text.split("[asy]")
+    for picture in pictures:
+        program, closed, after = picture.partition("[/asy]")
+        before += f" {' '.join(_LABEL.findall(program))} {after}" if closed else picture
+    return before
 
 
 def given(problem: str) -> Given:
