@@ -19,7 +19,7 @@ _ECHO, _ECHO_WORDS = 12, 4  # tokens in a row that are the problem's, so many of
 _MOST_SIGNS = 600  # more is no solution
 _FORMULA = 5  # of a formula's tokens in a row: it is the problem's
 _LIKE = 0.16  # least cosine of the two texts' words and numbers
-_LEAST_SHARED = 0.8  # of a word's weight
+_LEAST_SHARED = 1.0  # of a word's weight; a word is among it
 _STEM = 6  # letters of a word that are looked at
 _SURPRISING = 100  # a number as large as this weighs as much as a word
 
@@ -38,7 +38,8 @@ _COMMON = """
     left length less let long made make makes many maximum mile miles minimum minute minutes money
     month months more most much must need needs new not now number numbers old one ones only
     other our out over own paid pair pay people per point points positive possible pound pounds
-    price problem product real remaining rest result same say school second see sell sells
+    price problem product read reads real remaining rest result same say school second see sell
+    sells
     shape she simplify simplest size small smallest sold solution solve some spend spends square
     step store student students such sum take takes tell ten than that the their them then there
     therefore these they thing think third this three thus time times together total triangle
@@ -61,12 +62,13 @@ def _computes(text: str, problem: str) -> bool:
     grounds = ground(written, given(problem))
     computed = [node for c in written for node in c.pieces if node and not is_number(node)]
     grounded = [n for node in computed if all(map(grounds.holds, n := leaves(node.form)))]
-    return 2 * len(grounded) > len(computed) and any(map(grounds.enough, grounded))
+    return 4 * len(grounded) >= 3 * len(computed) and any(map(grounds.enough, grounded))
 
 
 def _resembles(text: str, problem: str) -> bool:
     said, asked = _content(text), _content(problem)
-    shared = sum(_weight(item) for item in said & asked)
+    both = said & asked
+    shared = sum(map(_weight, both)) if any(item[0].isalpha() for item in both) else 0.0
     whole = math.prod(sum(map(_weight, items)) for items in (said, asked))
     return shared >= max(_LIKE * math.sqrt(whole), _LEAST_SHARED)
 

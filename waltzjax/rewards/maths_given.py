@@ -139,7 +139,7 @@ def _extend(
     """A computation's numbers ground what it comes to; and one number that is missing is what an
     equation asks for, if the others and the result are grounded: 11 in 11 * 15 = 165."""
     missing = [n for n in used if not grounds.holds(n)]
-    if len(missing) == 1 and stated and all(map(grounds.holds, results)):
+    if len(missing) == 1 and stated and all(map(grounds.behind, results)):
         used, results = [n for n in (*used, *results) if n not in missing], missing
     elif missing:
         return
@@ -186,6 +186,6 @@ def _in_words(words: Sequence[str]) -> tuple[set[Number], dict[Number, frozenset
             if _SCALES[stem] >= 1000:
                 total, current = total + current, 0
         elif total + current and word != "and":
-            named |= {total + current} - {1}  # "one" is mostly no number
+            named.add(total + current)
             total = current = 0
-    return named, origins
+    return named - {1}, origins  # "one" is mostly no number

@@ -133,7 +133,7 @@ def _checked(
         begin = max(after, sentence)
         known = _numbers(c for c in written if c.start < reach.end)
         if grounds:
-            known = frozenset(filter(grounds.holds, known))
+            known = grounds.gives.named.union(filter(grounds.holds, known))
         solution = _Solution(is_computed, known, grounds)
         if _passes(written, begin, solution, answer):
             return True
