@@ -130,6 +130,10 @@ def default() -> ConfigDict:
     # Weights of the signals of "rlvr", each in [0, 1] but for overlong in [-1, 0] [source; the last
     # arXiv 2503.14476, eq. 13]. 0: it is measured, and earns nothing.
     c.reward.signals = ConfigDict({"verify": 1.0, "format": 0.5, "reflect": 0.5, "overlong": 0.0})
+    # What format and reflect need before they earn: problem, the answer works on its problem, with
+    # numbers, words or formulas of it | verify, the answer is right. Without either one reply that
+    # ignores the problem earned both on every problem [ours].
+    c.reward.needs = ConfigDict({"format": "problem", "reflect": "problem"})
     # sum: of the weighted signals, one advantage | normalise: each signal's own advantage, summed.
     c.reward.order = "sum"
     c.reward.overlong_buffer = 0  # the last tokens of max_new_tokens, over which overlong falls

@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from waltzjax.judge_keys import USED
-from waltzjax.rlvr_keys import ALGORITHMS
+from waltzjax.rlvr_keys import ALGORITHMS, NEEDS
 from waltzjax.types import BOXED, COLDEST, LEAST_MASS, LINE
 
 ONE_OF: dict[str, tuple[str, ...]] = {
@@ -22,6 +22,8 @@ ONE_OF: dict[str, tuple[str, ...]] = {
     "model.remat": ("none", "full", "dots"),
     "optim.schedule": ("constant", "linear"),
     "problems.form": (BOXED, LINE),
+    "reward.needs.format": NEEDS,
+    "reward.needs.reflect": NEEDS,
     "reward.order": ("sum", "normalise"),
     "rl.algorithm": ALGORITHMS,
     "rl.kl_estimator": ("k1", "k2", "k3"),
