@@ -95,6 +95,13 @@ def compare_symbolic(answer: str, label: str) -> Comparison:
     return Comparison(equal and not _both_unsolvable(gold[0], got[0]), True)
 
 
+def readable_label(label: str) -> bool:
+    """Whether any answer could have the value of ``label``. Linear; no algebra."""
+    text = tidy(label) if len(label) <= MAX_CHARS else ""
+    box = rf"\boxed{{{text}}}"
+    return bool(text) and boxes(box)[0] == (0, len(box), text)
+
+
 def compare(answer: str, label: str) -> Comparison:
     """``compare_plain``, or else ``compare_symbolic``, in this process."""
     return compare_plain(answer, label) or compare_symbolic(answer, label)
