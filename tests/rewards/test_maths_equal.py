@@ -6,7 +6,9 @@ from fractions import Fraction
 import pytest
 
 from waltzjax.rewards.maths_equal import Comparison, compare, compare_plain
-from waltzjax.rewards.maths_number import read_number, same_unit, tidy
+from waltzjax.rewards.maths_number import read_number
+from waltzjax.rewards.maths_typeset import tidy
+from waltzjax.rewards.maths_units import same_unit
 
 PLAIN = [
     # the one-shot problem: 12.8 is its label, though the exact value is about 12.70

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 
-from waltzjax.rewards.maths_number import read_number, split_name, tidy
+from waltzjax.rewards.maths_number import read_number, split_name
+from waltzjax.rewards.maths_typeset import tidy
 from waltzjax.rewards.maths_text import boxes
 
 MAX_CHARS = 1000  # of an answer; MATH500's longest has 53
