@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from waltzjax.rewards.maths_answer import MAX_CHARS
-from waltzjax.rewards.maths_number import read_number, split_name
-from waltzjax.rewards.maths_typeset import tidy
+from waltzjax.rewards.maths_number import read_number, split_name, tidy
 from waltzjax.types import COUNTERFACTUAL, PROBE, Collected, Trajectory
 
 LENGTH, OVERLAP = 0.4, 0.6  # of s_path

@@ -6,35 +6,42 @@ they are of one kind and their parts are; an inequality of one unknown is the in
 
 from __future__ import annotations
 
+import functools
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from waltzjax.rewards.maths_number import Number, read_number, split_name
 from waltzjax.rewards.maths_parse import Tree, Unreadable, names, parse
-from waltzjax.rewards.maths_typeset import closing, tidy
+from waltzjax.rewards.maths_typeset import tidy
 from waltzjax.rewards.maths_units import split_unit
+from waltzjax.rewards.maths_value import order
 
 MOST_PARTS = 60  # each is compared with each
 
 _WORDS = re.compile(
-    r"\\text *\{ *\(?([A-Za-z][A-Za-z -]*)\)? *\}|\(?([A-Z]|(?=.*[A-Za-z]{3})[A-Za-z -]+)\)?"
+    r"\\text *\{ *\(?([A-Za-z][A-Za-z -]*)\)?\.? *\}|\(?([A-Z]|(?=.*[A-Za-z]{3})[A-Za-z -]+)\)?"
 )
 _SEPARATOR = re.compile(
     r" *[,;]? *(?:\\text *\{ *,? *(?P<set>and|or) *\}|(?<![A-Za-z\\])(?P<bare>and|or)(?![A-Za-z])|"
     r"(?P<sign>\\(?:lor|vee|land|wedge)(?![A-Za-z]))) *| *[,;] *"
 )
 _RELATION = re.compile(r"<|>|=|≈|\\(?:le|ge|ne|approx|in)(?![A-Za-z])|\\text *\{ *in *\}")
-_CUP, _MINUS = re.compile(r"\\cup(?![A-Za-z])"), re.compile(r"\\setminus(?![A-Za-z])")
+_CUP = re.compile(r"\\cup(?![A-Za-z])")
+_WITHOUT = re.compile(r"\\mathbb\{R\} *(?:\\(?:small)?setminus|\\backslash|-) *(\\\{.*\\\})")
 _OPENS = re.compile(r"\\\{|\\\}|\\langle(?![A-Za-z])|\\rangle(?![A-Za-z])|[(\[{}\])]|\\begin|\\end")
 _CLOSING = (")", "]", "}", "\\}", "\\rangle", "\\end")
 _MATRIX = re.compile(
-    r"\\begin *\{ *([pb]matrix|array) *\}(?: *\{[^{}]*\})?(.*)\\end *\{ *\1 *\}", re.DOTALL
+    r"(?P<scale>[^&]*?)[(\[]? *\\begin *\{ *(?P<kind>[pb]?matrix|smallmatrix|array) *\}"
+    r"(?: *\{[^{}]*\})?(?P<cells>.*)\\end *\{ *(?P=kind) *\} *[)\]]?",
+    re.DOTALL,
 )
 _BUILDER = re.compile(r"\\\{ *([A-Za-z]) *(?:\\in *\\mathbb\{R\})? *(?:\\mid|\||:) *(.*)\\\}")
 _MEMBER = re.compile(r"[A-Za-z] *\\in(?![A-Za-z]) *")
 _SIGN = re.compile(r"\\(pm|mp)(?![A-Za-z])")
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
+_TIMES = re.compile(r"\\(?:cdot|times) *$")
 _FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le", "=": "=", "\\ne": "\\ne"}
 
 
@@ -152,10 +159,12 @@ def _single(text: str) -> Form:
         return _union([_single(piece) for piece in pieces])
     if text == "\\mathbb{R}":
         return Form("range", ("()", None, None))
+    if (without := _WITHOUT.fullmatch(text)) and (points := _single(without[1])).kind == "set":
+        return _all_but(points.parts)
     if text == "\\emptyset":
         return Form("set", ())
     if matrix := _MATRIX.fullmatch(text):
-        return _matrix(matrix[2])
+        return _matrix(matrix["cells"], matrix["scale"].strip())
     if form := _bracketed(text):
         return form
     sides, signs = split(text, _RELATION)
@@ -173,13 +182,20 @@ def _value(text: str) -> tuple[Tree, Number | None, str]:
     return parse(body), None, unit
 
 
-def _matrix(inside: str) -> Form:
+def _matrix(inside: str, scale: str) -> Form:
     rows, _ = split(inside.strip(), re.compile(r"\\\\(?:\[[^][]*\])?"))
     rows = rows[:-1] if len(rows) > 1 and not rows[-1] else rows
     cells = [split(row, re.compile("&"))[0] for row in rows]
     if sum(map(len, cells)) > MOST_PARTS:
         raise Unreadable("too many parts")
-    return Form("matrix", tuple(tuple(Form("value", _value(tidy(c))) for c in row) for row in cells))
+    factor = parse(f"{scale}1" if scale in ("", "-") else _TIMES.sub("", scale))
+    return Form(
+        "matrix",
+        tuple(
+            tuple(Form("value", (("*", factor, _value(tidy(cell))[0]), None, "")) for cell in row)
+            for row in cells
+        ),
+    )
 
 
 def _bracketed(text: str) -> Form | None:
@@ -200,6 +216,8 @@ def _bracketed(text: str) -> Form | None:
     if opens == "\\{":
         forms = [f for p in split(inside, _SEPARATOR)[0] for f in _one(p)] if inside else []
         return Form("set", tuple(forms))
+    if not between and opens == "[":
+        raise Unreadable("[5] is no number")
     if not between:
         return None
     if len(parts) == 2 and opens in "([" and any(map(_infinite, parts)):
@@ -241,6 +259,15 @@ def _union(forms: Sequence[Form]) -> Form:
     return parts[0] if len(parts) == 1 else Form("union", tuple(parts))
 
 
+def _all_but(points: Sequence[Form]) -> Form:
+    """The real numbers without these."""
+    if any(point.kind != "value" for point in points):
+        raise Unreadable("not values")
+    rising = sorted(points, key=functools.cmp_to_key(lambda a, b: order(a.parts[0], b.parts[0])))
+    ends = [None, *rising, None]
+    return _union([Form("range", ("()", *pair)) for pair in itertools.pairwise(ends)])
+
+
 def _both(a: Form, b: Form) -> Form:
     """x > 2 and x < 5: the interval between."""
     low, high = (a, b) if a.parts[2] is None else (b, a)
@@ -275,8 +302,7 @@ def _range(sides: Sequence[str], signs: list[str], unknown: int) -> Form | None:
     if len(sides) > 3 or (len(sides) == 3 and unknown != 1):
         return None
     if signs == ["\\ne"]:
-        end = _single(sides[1 - unknown])
-        return Form("union", (Form("range", ("()", None, end)), Form("range", ("()", end, None))))
+        return _all_but([_single(sides[1 - unknown])])
     low: tuple[str, Any] = ("(", None)
     high: tuple[str, Any] = (")", None)
     for place, sign in enumerate(signs):

@@ -6,6 +6,7 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
+from waltzjax.rewards.maths_typeset import tidy as tidy  # what read_number takes
 from waltzjax.rewards.maths_units import split_unit
 
 MAX_DIGITS = 300  # longer ones are no answers; Python turns digits into integers in squared time
@@ -34,7 +35,7 @@ _GREEK = (
 )
 _SYMBOL = rf"(?:[A-Za-z]|{_GREEK})(?:_ *(?:\w|\{{[\w ]*\}}|\\text *\{{[\w ]*\}}))?'*"
 _NAME = re.compile(
-    rf"(?P<name>{_SYMBOL}(?:\( *[A-Za-z](?: *, *[A-Za-z])* *\))?"
+    rf"(?P<name>{_SYMBOL}(?:\( *-?\w+(?: *, *-?\w+)* *\))?"
     rf"|\( *{_SYMBOL}(?: *, *{_SYMBOL})+ *\)|[A-Z]{{2}}|\\angle *[A-Z]{{1,3}}|)"
     r" *(?:=|\\approx(?![a-z])|≈) *(?=[^= ])"
 )
@@ -42,6 +43,7 @@ _NAME = re.compile(
 
 _CURRENCIES = {"\\$": "dollars", "€": "euros", "£": "pounds", "¢": "cents"}
 _MONEY = ("dollar", "usd", "euro", "pound", "cent", "per ", "each", "a ", "an ")
+_SEVERAL = re.compile(r"(?:[,;]|(?<![A-Za-z])(?:or|and)(?![A-Za-z])).*=")  # "x = 1, x = 2"
 
 
 class Number(NamedTuple):
@@ -57,7 +59,9 @@ class Number(NamedTuple):
 def split_name(text: str) -> tuple[str, str]:
     """("x", "5") of a tidy "x = 5"; ("", "5") of "= 5" and "5"."""
     found = _NAME.match(text)
-    return (found["name"], text[found.end() :]) if found else ("", text)
+    if not found or _SEVERAL.search(text, found.end()):
+        return "", text
+    return found["name"], text[found.end() :]
 
 
 def read_number(text: str) -> Number | None:

@@ -136,8 +136,8 @@ class _Reader:
             if self._tokens[self._place - 1] not in (")", "]", "}"):
                 raise Unreadable("a number follows")
             return True
-        if token == "{" and _is_number(self._tokens[self._place - 1]):
-            raise Unreadable("2{3} is typeset as 23")
+        if token == "{" and ((inside := self.peek(1)) in ("+", "-") or _is_number(inside or "?")):
+            raise Unreadable("2{3} is typeset as 23, 2{+3} as 2+3")
         if token == "|":
             return not self._bars
         return token in ("(", "[", "{") or _is_name(token) or token in _STARTS

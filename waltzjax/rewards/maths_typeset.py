@@ -43,24 +43,26 @@ _RULES = [
     (re.compile(""), None),  # the characters
     # What is not seen, or only how it looks.
     (re.compile(r"\\(?:h?phantom|vphantom|[hv]space\*?|label|tag\*?|mspace) *\{[^{}]*\}"), ""),
-    (re.compile(rf"\\(?:textcolor|color) *(?:\[[^][{{}}]*\])? *\{{[^{{}}]*\}}"), ""),
+    (re.compile(rf"\\(?:textcolor|colorbox|color) *(?:\[[^][{{}}]*\])? *\{{[^{{}}]*\}}"), ""),
     (
         re.compile(
             r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|nonumber|notag|boldmath|"
             r"boldsymbol|bold|bm|pmb|mathbf|mathit|mathsf|mathtt|mathnormal|mathop|mathord|"
-            r"ensuremath|underline|uline|emph|tiny|scriptsize|footnotesize|small|normalsize|[lL]arge|"
-            rf"LARGE|[hH]uge|bf|rm|it|sf|tt|bfseries|itshape|boxed|fbox){_END}"
+            r"ensuremath|underline|uline|ul|emph|mathstrut|strut|negthinspace|em|normalfont|(?:rm|sf|tt|bf)family|tiny|scriptsize|footnotesize|small|normalsize|[lL]arge|"
+            rf"LARGE|[hH]uge|bf|rm|it|sf|tt|(?:bf|md)series|(?:it|sl|up)shape|boxed|fbox){_END}"
         ),
         "",
     ),
     (re.compile(rf"\\(?:left|right|middle|[bB]igg?[lrm]?){_END} *\.?"), ""),
     (re.compile(rf"\\operatorname\*? *\{{ *({_FUNCTIONS}) *\}}"), r"\\\1 "),
-    (re.compile(r"\\(?:mathrm|text(?:rm|bf|it|sf|tt|sl|normal|up|md)?|[mh]box)" + _END), r"\\text"),
+    (re.compile(r"\\(?:mathrm|text(?:rm|bf|it|sf|tt|sl|sc|normal|up|md)?|[mh]box)" + _END), r"\\text"),
     (re.compile(rf"\\text *\{{ *({_FUNCTIONS}) *\}}"), r"\\\1 "),
     (re.compile(r"\\text *\{ *([ei]) *\}"), r"{\1}"),
     (re.compile(r"\\text *\{ *\\?% *\}"), r"\\%"),
     (re.compile(r"\\text *\{([\s,;]*)\}"), r"\1"),
     (re.compile(r"\\text *\{([^{}A-Za-z]*)\}"), r"{\1}"),  # numbers and signs
+    (re.compile(r"\{\{(\d+)\}\}"), r"{\1}"),
+    (re.compile(r"\((\d+)\)(?= *_)"), r"\1"),
     (re.compile(r"\\text *(?=\{[^{}]*[{\\])"), ""),  # maths
     # Groups of three digits.
     (
@@ -74,7 +76,8 @@ _RULES = [
     (re.compile(r"(?<!\\)\\[,;:> ]|~|\\(?:q?quad|enspace|thinspace)(?![A-Za-z])|\s+"), " "),
     (re.compile(r" {2,}"), " "),
     # Other names.
-    (re.compile(r"\\[dtcsx]frac(?![A-Za-z])"), r"\\frac"),
+    (re.compile(r"\\(?:[dtcsx]|nice)frac(?![A-Za-z])"), r"\\frac"),
+    (re.compile(r"(?:^|\{)([^{}]*)\\over(?![A-Za-z])([^{}]*)(?:\}|$)"), r"\\frac{\1}{\2}"),
     (re.compile(r"\\[dt]binom(?![A-Za-z])"), r"\\binom"),
     (re.compile(r"\\frac *(\d) *(\d)"), r"\\frac{\1}{\2}"),
     (re.compile(r"\\frac *(\d) *\{"), r"\\frac{\1}{"),
@@ -123,9 +126,10 @@ def tidy(text: str) -> str:
         text = text.translate(_CHARACTERS) if plain is None else pattern.sub(plain, text)
     text = _STOP.sub("", text.strip(" *")).strip(" *")
     text = _EQUALS.sub(" = ", _BEFORE.sub("", text, count=1) if _BEFORE.match(text) else text)
+    text = _without_braces(text)
     if not _TRIGONOMETRY.search(text):
         text = _DEGREES.sub(lambda m: rf" \text{{{_SCALES[m[1]]}}}", text)
-    return _without_braces(text)
+    return text
 
 
 def _without_braces(text: str) -> str:

@@ -95,7 +95,7 @@ _NUMERALS = re.compile(
 )
 _NO_PLURAL = re.compile(
     r"\w*(?:ss|us|is|(?<!mon)(?<!pa)(?<!ba)ths|illions|wos|ives|lves|teens|ties|ixes)|ones|tens|"
-    "zeros|threes|fours|sevens|eights|nines|elevens|hundreds|thousands|lakhs|lacs|crores|dozens|"
+    "zeros|threes|fours|sevens|eights|nines|elevens|hundreds|thousands|lakhs|lacs|crores|milliards|billiards|permilles|dozens|"
     "scores|grosses|halfs|thirds|quarters|pairs|couples|myriads|googols|duos|trios|times|squares|"
     "cubes|roots|factorials|powers|radicals|inverses|reciprocals|opposites|doubles|triples|"
     "quadruples|multiples|percents|percentages|pis|equals|was|has|does|goes|gives|makes|leaves|"
