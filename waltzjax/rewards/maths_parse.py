@@ -162,10 +162,10 @@ class _Reader:
         if self.peek() == "!":
             self._take()
             tree = ("!", tree)
-        if self.peek() == "^":
+        if self.peek() == "^" and not self._at_degrees():
             self._take()
             tree = ("^", tree, self._exponent())
-        if self.peek() in ("!", "^", "_"):
+        if self.peek() in ("!", "^", "_") and not self._at_degrees():
             raise Unreadable("two of these in a row")
         return tree
 
@@ -190,10 +190,10 @@ class _Reader:
             return number(token[0])
         return self._atom()
 
-    def _bracketed(self) -> Tree:
+    def _bracketed(self, *, angle: bool = False) -> Tree:
         opened = str(self._take())
         bars, self._bars = self._bars, 0
-        tree = self.sum()
+        tree = self._degrees(self.sum()) if angle else self.sum()
         self._expect(_CLOSES[opened])
         self._bars = bars
         return tree
@@ -267,12 +267,24 @@ class _Reader:
             name, power = "arc" + name, None
         if power is not None and names(power) == frozenset() and power[0] == "neg":
             raise Unreadable("a negative power of a function's name")
-        inside = self._function_argument()
-        if name in _TRIGONOMETRY and (self.peek(), self.peek(1)) == ("^", "\\circ"):
-            self._place += 2
-            inside = ("/", ("*", inside, ("constant", "pi")), number("180"))
+        angle = name in _TRIGONOMETRY
+        if angle and self.peek() in ("(", "[", "{"):
+            inside = self._bracketed(angle=True)
+        else:
+            inside = self._function_argument()
+        inside = self._degrees(inside) if angle else inside
         tree: Tree = ("log", inside, base) if name in ("log", "lg") else (name, inside)
         return tree if power is None else ("^", tree, power)
+
+    def _at_degrees(self) -> bool:
+        return (self.peek(), self.peek(1)) == ("^", "\\circ")
+
+    def _degrees(self, angle: Tree) -> Tree:
+        """In radians, if degrees follow."""
+        if not self._at_degrees():
+            return angle
+        self._place += 2
+        return ("/", ("*", angle, ("constant", "pi")), number("180"))
 
     def _function_argument(self) -> Tree:
         """What is in brackets, or else the factors up to a sign or the next function: sin 2x."""
@@ -293,7 +305,7 @@ class _Reader:
 
     def _plain_factor(self) -> Tree:
         tree = self._atom()
-        if self.peek() == "^" and self.peek(1) != "\\circ":
+        if self.peek() == "^" and not self._at_degrees():
             self._take()
             tree = ("^", tree, self._exponent())
         return tree
