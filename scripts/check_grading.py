@@ -31,7 +31,9 @@ from waltzjax.rewards.verifier import Verifier
 
 FILES = ("gsm8k/train.jsonl", "gsm8k/test.jsonl", "math500/test.jsonl")
 ACCEPTED, PER_SECOND = 0.99, 300
-SHARE = 40  # of the forms of one of GSM8K's labels, all integers: each form comes often all the same
+SHARE = (
+    40  # of the forms of one of GSM8K's labels, all integers: each form comes often all the same
+)
 
 flags.DEFINE_string("data", "data", "Directory with gsm8k/ and math500/.")
 flags.DEFINE_integer("workers", 2, "Processes that compare by algebra.", lower_bound=1)
@@ -115,9 +117,10 @@ def report(tallies: dict[str, Tally]) -> list[str]:
         sums[start] = sum(t.answers for t in chosen), sum(t.mistakes for t in chosen)
     answers, seconds = sum(n for n, _ in sums.values()), sum(t.seconds for t in tallies.values())
     print(
-        f"{answers} answers in {seconds:.1f} s: {answers / seconds:.0f}/s; {sums['solutions'][1]} of "
-        f"{sums['solutions'][0]} solutions and {sums['right'][1]} of {sums['right'][0]} right forms "
-        f"missed, {sums['wrong'][1]} of {sums['wrong'][0]} wrong forms accepted"
+        f"{answers} answers in {seconds:.1f} s: {answers / seconds:.0f}/s; missed: "
+        f"{sums['solutions'][1]} of {sums['solutions'][0]} solutions, {sums['right'][1]} of "
+        f"{sums['right'][0]} right forms; accepted: {sums['wrong'][1]} of {sums['wrong'][0]} wrong "
+        "forms"
     )
     missed = []
     if sums["solutions"][1]:

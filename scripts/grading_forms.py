@@ -61,7 +61,10 @@ def right_forms(label: str) -> Forms:
         for name in ("dfrac", "tfrac", "cfrac"):
             yield "fraction", re.sub(r"\\[dt]?frac", rf"\\{name}", label)
         yield "fraction", re.sub(r"\\[dt]?frac *\{(\d)\} *\{(\d)\}", r"\\frac\1\2", label)
-        yield "fraction", re.sub(r"\\[dt]?frac *\{(\d+)\} *\{(\d+)\}(?!.)", r"{\1 \\over \2}", label)
+        yield (
+            "fraction",
+            re.sub(r"\\[dt]?frac *\{(\d+)\} *\{(\d+)\}(?!.)", r"{\1 \\over \2}", label),
+        )
     if "(" in label and r"\left" not in label:
         yield "brackets", label.replace("(", r"\left(").replace(")", r"\right)")
         yield "brackets", label.replace("(", r"\bigl( ").replace(")", r" \bigr)")
@@ -163,7 +166,15 @@ def _right_matrix(label: str) -> Forms:
 
 def _right_list(label: str) -> Forms:
     parts = [part.strip() for part in label.split(",")]
-    for joint in (" and ", r" \text{ and } ", " or ", r"\text{ or }", ";", r",\,", r",\text{ and }"):
+    for joint in (
+        " and ",
+        r" \text{ and } ",
+        " or ",
+        r"\text{ or }",
+        ";",
+        r",\,",
+        r",\text{ and }",
+    ):
         yield "list", joint.join(parts)
     yield "list", ",".join(reversed(parts))
     yield "list", ", ".join(f"x = {part}" for part in parts)
@@ -264,7 +275,7 @@ def _wrong_integer(n: int) -> Forms:
         yield "relation", form
     for form in (
         f"({n}, {n})", f"[{n}]", rf"\{{{n}\}}", f"[{n},{n}]", rf"({n},\infty)", f"({n + 1}, {n})",
-        rf"\begin{{pmatrix}}{n}\\{n}\end{{pmatrix}}", rf"\pm {n or 1}", f"{n}_7", rf"\emptyset",
+        rf"\begin{{pmatrix}}{n}\\{n}\end{{pmatrix}}", rf"\pm {n or 1}", f"{n}_7", r"\emptyset",
     ):  # fmt: skip
         yield "other kind", form
     for form in (f"{n}x", f"{n} + x", f"{n or 2}i", f"{n or 2}e", rf"{n or 2}\pi", f"{n}x + 1"):

@@ -2,7 +2,7 @@ r"""Where a response names its final answer.
 
 The last complete ``\boxed{}`` decides, wherever it stands; only without one, the last line
 ``#### <number>`` (GSM8K's form), then the last ``Answer: <number>``, perhaps in bold or code and on
-the next line. Nothing else of the text is looked at: a value that is merely mentioned earns nothing.
+the next line. Nothing else of the text is looked at: a value merely mentioned earns nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MAX_CHARS = 1000  # of an answer; MATH500's longest has 53
 
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(\S.*)$", re.MULTILINE)
 _ANSWER = re.compile(
-    r"\banswer[*_`]*[ \t]{0,4}[:：][*_`]*[ \t]*(?:(?:\n|\\\[)[ \t`$]*){0,3}(.*)$",
+    r"(?<![A-Za-z])answer[*_`]*[ \t]{0,4}[:：][*_`]*[ \t]*(?:(?:\n|\\\[)[ \t`$]*){0,3}(.*)$",
     re.MULTILINE | re.IGNORECASE,
 )
 _MARKS = " \t`_"  # of code and emphasis, around a number

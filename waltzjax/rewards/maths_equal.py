@@ -2,8 +2,8 @@ r"""Whether an answer has the value of a label: exactly if both are plain, else 
 
 Decimals are not rounded to match: 12.7 is not 12.8, and 0.333 is not 1/3. Units and per cent:
 a unit that only one of the two writes is not compared, units that differ make answers differ, "50%"
-is 50 (the question asked in per cent) as well as 0.5. A base that the answer does not write is
-the label's; a number in another base than the label is not an answer in it.
+is 50 (the question asked in per cent) as well as 0.5; "0.5%" is not 0.5. A base that the answer
+does not write is the label's; a number in another base than the label is not an answer in it.
 """
 
 from __future__ import annotations
@@ -98,6 +98,8 @@ def _same_number(a: Number, b: Number) -> bool:
         return a.value == b.value and a.base == ("" if b.base else "10")
     if a.percent != b.percent:
         plain, percent = (b, a) if a.percent else (a, b)
+        if a.percent and abs(b.value) < 1:  # a share: "0.28%" is not 0.28
+            return percent.value == 100 * plain.value
         return percent.value in (plain.value, 100 * plain.value)
     return a.value == b.value
 

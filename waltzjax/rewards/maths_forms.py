@@ -1,7 +1,7 @@
 r"""What an answer is made of: numbers, points, sets, intervals, lists, relations, matrices, words.
 
-``(1,4)``, ``[1,4]`` and ``\{1,4\}`` are three things, and a point is no list. Two forms are equal if
-they are of one kind and their parts are; an inequality of one unknown is the interval it means.
+``(1,4)``, ``[1,4]`` and ``\{1,4\}`` are three things, and a point is no list. Two forms are equal
+if they are of one kind and their parts are; an inequality of one unknown is the interval it means.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from waltzjax.rewards.maths_typeset import tidy as tidy  # what read_number take
 from waltzjax.rewards.maths_units import split_unit
 
 MAX_DIGITS = 300  # longer ones are no answers; Python turns digits into integers in squared time
-MAX_EXPONENT = 300  # of 10, in "1e-05"
+MAX_EXPONENT = 400  # of 10, in "1e-05"
 
 _WHOLE = (
     r"\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d{1,3}(?: \d{3})+|\d{1,3}(?:'\d{3})+"
@@ -18,12 +18,12 @@ _WHOLE = (
 )
 _INTEGER = r"\d{1,3}(?:,\d{3})+|\d+"
 _NUMBER = re.compile(
-    rf"(?P<sign>[-+]?) *(?:(?P<currency>\\\$|[€£]) *(?P<inner>-?) *)?"
+    rf"(?P<sign>[-+]?) *(?:(?P<currency>\\\$|[€£¥₹]) *(?P<inner>-?) *)?"
     rf"(?:(?P<mixed>{_INTEGER}) *(?=\\frac))?(?:"
     rf"\\frac *\{{ *(?P<above>-?(?:{_INTEGER})) *\}} *\{{ *(?P<below>-?(?:{_INTEGER})) *\}}"
     r"|(?:(?P<whole_and>\d+) )?(?P<over>\d+) */ *(?P<under>\d+)"
     rf"|(?P<decimal>(?:{_WHOLE})?\.\d+|(?:{_WHOLE})\.?)(?:[eE](?P<exponent>[-+]?\d{{1,4}}))?)"
-    r" *(?:_ *\{? *(?P<base>\d+) *\}?)?(?P<percent> *\\?%)?(?P<after>(?: *\\\$| ?[€£¢])?)",
+    r" *(?:_ *\{? *(?P<base>\d+) *\}?)?(?P<percent> *\\?%)?(?P<after>(?: *\\\$| ?[€£¥₹¢])?)",
     re.ASCII,  # \d, and int(), would take any script's digits
 )
 _REPEATING = re.compile(
@@ -41,8 +41,15 @@ _NAME = re.compile(
 )
 
 
-_CURRENCIES = {"\\$": "dollars", "€": "euros", "£": "pounds", "¢": "cents"}
-_MONEY = ("dollar", "usd", "euro", "pound", "cent", "per ", "each", "a ", "an ")
+_CURRENCIES = {
+    "\\$": "dollars",
+    "€": "euros",
+    "£": "pounds",
+    "¥": "yen",
+    "₹": "rupees",
+    "¢": "cents",
+}
+_MONEY = ("dollar", "usd", "euro", "pound", "yen", "rupee", "cent", "per ", "each", "a ", "an ")
 _SEVERAL = re.compile(r"(?:[,;]|(?<![A-Za-z])(?:or|and)(?![A-Za-z])).*=")  # "x = 1, x = 2"
 
 
@@ -90,7 +97,9 @@ def _number(found: re.Match[str], unit: str) -> Number | None:
         return None
     value = Fraction(above, below)
     if found["decimal"]:
-        value = Fraction(re.sub("[, ']", "", found["decimal"]).rstrip(".")) * Fraction(10) ** exponent
+        value = (
+            Fraction(re.sub("[, ']", "", found["decimal"]).rstrip(".")) * Fraction(10) ** exponent
+        )
     value += _integer(found["mixed"] or found["whole_and"] or "0")
     money = found["currency"] or found["after"].strip()
     if money and unit and not unit.startswith(_MONEY):

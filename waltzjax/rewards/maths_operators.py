@@ -9,6 +9,16 @@ import re
 
 _OPERATORS = re.compile(r"\\(?:i*int|sum|prod|lim)(?![A-Za-z])")
 _DIGITS = 60
+# To math-verify every integer before a rational is a mixed number: it adds "2(3)", "(2)3" and
+# "\frac{4}{2}\frac{1}{2}". What is a product is written as one; of the rest it must read none.
+_PRODUCT = re.compile(
+    r"((?<![_^A-Za-z\d.])[\d.]+(?= *(?:\(|\\binom))|\)(?= *[\d(])"
+    r"|\\frac *\{\d+\} *\{\d+\}(?= *(?:\\frac|[\d(])))"
+)
+_MISREAD = re.compile(
+    r"(?<![_^A-Za-z\d.])[\d.]*\d +\d+(?![\d ]*/)|(?<![A-Za-z_^}\]\\])\{|[\d)] *\[|\d *_"
+    r"|dots(?![a-z])|[^\w\s\\^{}()+*/.=\[\]!|-]|\\[^A-Za-z]"
+)
 _WORDS = re.compile(r"\\text|(?<![A-Za-z\\])[A-Za-z]{3,}")
 
 
@@ -18,7 +28,8 @@ def has_any(text: str) -> bool:
 
 def compare(answer: str, label: str) -> tuple[bool, bool]:
     """Whether they are equal, and whether the answer could be read."""
-    if _WORDS.search(answer) or _WORDS.search(label):
+    answer, label = (_PRODUCT.sub(r"\1\\cdot ", text) for text in (answer, label))
+    if any(wrong.search(text) for wrong in (_WORDS, _MISREAD) for text in (answer, label)):
         return False, False
     got = _constant(answer)
     if got is None:

@@ -136,8 +136,10 @@ class _Reader:
             if self._tokens[self._place - 1] not in (")", "]", "}"):
                 raise Unreadable("a number follows")
             return True
-        if token == "{" and ((inside := self.peek(1)) in ("+", "-") or _is_number(inside or "?")):
-            raise Unreadable("2{3} is typeset as 23, 2{+3} as 2+3")
+        if token == "{" and (
+            (inside := self.peek(1)) in ("+", "-", "\\frac") or _is_number(inside or "?")
+        ):
+            raise Unreadable("2{3} is typeset as 23, 2{+3} as 2+3, 2{\\frac12} as a mixed number")
         if token == "|":
             return not self._bars
         return token in ("(", "[", "{") or _is_name(token) or token in _STARTS
@@ -185,7 +187,9 @@ class _Reader:
         if token == "{":
             return self._bracketed()
         if isinstance(token, str) and token.isdigit():
-            self._tokens[self._place : self._place + 1] = [token[0], token[1:]] if token[1:] else [token]
+            self._tokens[self._place : self._place + 1] = (
+                [token[0], token[1:]] if token[1:] else [token]
+            )
             self._take()
             return number(token[0])
         return self._atom()

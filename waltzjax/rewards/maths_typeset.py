@@ -43,31 +43,42 @@ _RULES = [
     (re.compile(""), None),  # the characters
     # What is not seen, or only how it looks.
     (re.compile(r"\\(?:h?phantom|vphantom|[hv]space\*?|label|tag\*?|mspace) *\{[^{}]*\}"), ""),
-    (re.compile(rf"\\(?:textcolor|colorbox|color) *(?:\[[^][{{}}]*\])? *\{{[^{{}}]*\}}"), ""),
+    (
+        re.compile(
+            rf"\\(?:(?:text|math)color|colorbox|color) *(?:\[[^][{{}}]*\])? *\{{[^{{}}]*\}}"
+        ),
+        "",
+    ),
     (
         re.compile(
             r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|nonumber|notag|boldmath|"
             r"boldsymbol|bold|bm|pmb|mathbf|mathit|mathsf|mathtt|mathnormal|mathop|mathord|"
-            r"ensuremath|underline|uline|ul|emph|mathstrut|strut|negthinspace|em|normalfont|(?:rm|sf|tt|bf)family|tiny|scriptsize|footnotesize|small|normalsize|[lL]arge|"
+            r"ensuremath|underline|uline|uuline|uwave|ul|hl|smash|framebox|emph|mathstrut|strut|negthinspace|em|normalfont|(?:rm|sf|tt|bf)family|tiny|scriptsize|footnotesize|small|normalsize|[lL]arge|"
             rf"LARGE|[hH]uge|bf|rm|it|sf|tt|(?:bf|md)series|(?:it|sl|up)shape|boxed|fbox){_END}"
         ),
         "",
     ),
     (re.compile(rf"\\(?:left|right|middle|[bB]igg?[lrm]?){_END} *\.?"), ""),
     (re.compile(rf"\\operatorname\*? *\{{ *({_FUNCTIONS}) *\}}"), r"\\\1 "),
-    (re.compile(r"\\(?:mathrm|text(?:rm|bf|it|sf|tt|sl|sc|normal|up|md)?|[mh]box)" + _END), r"\\text"),
+    (
+        re.compile(r"\\(?:mathrm|text(?:rm|bf|it|sf|tt|sl|sc|normal|up|md)?|[mh]box)" + _END),
+        r"\\text",
+    ),
     (re.compile(rf"\\text *\{{ *({_FUNCTIONS}) *\}}"), r"\\\1 "),
     (re.compile(r"\\text *\{ *([ei]) *\}"), r"{\1}"),
     (re.compile(r"\\text *\{ *\\?% *\}"), r"\\%"),
     (re.compile(r"\\text *\{([\s,;]*)\}"), r"\1"),
     (re.compile(r"\\text *\{([^{}A-Za-z]*)\}"), r"{\1}"),  # numbers and signs
+    (re.compile(r"(?<!\\)\{ *\}"), ""),
     (re.compile(r"\{\{(\d+)\}\}"), r"{\1}"),
+    (re.compile(r"(?:\\text *)?\{ *(\^ *\\circ) *\}"), r"\1"),
+    (re.compile(r"\\dot *\{?(\d)\}?(\d*)\\dot *\{?(\d)\}?"), r"\\overline{\1\2\3}"),
     (re.compile(r"\((\d+)\)(?= *_)"), r"\1"),
     (re.compile(r"\\text *(?=\{[^{}]*[{\\])"), ""),  # maths
     # Groups of three digits.
     (
         re.compile(
-            r"(?<![\d.])(?:(?<!,)|(?<=\\,))(\d{1,3}(?:(?: *(?:\{,\}|, *\\!|\\[,:;! ]|~) *)\d{3})+)(?!\d)"
+            r"(?<![\d.])(?:(?<!,)|(?<=\\,))(\d{1,3}(?:(?: *(?:\{\\?,\}|, *\\!|\\[,:;! ]|\\thinspace(?![A-Za-z])|~) *)\d{3})+)(?!\d)"
         ),
         lambda m: re.sub(r"\D", "", m[1]),
     ),
@@ -93,7 +104,12 @@ _RULES = [
     (re.compile(r"\\[lr]vert(?![A-Za-z])"), "|"),
     (re.compile(r"\\colon(?![A-Za-z])"), ":"),
     (re.compile(r"\\mathbb *R(?![A-Za-z])"), r"\\mathbb{R}"),
-    (re.compile(r"\\degree(?![A-Za-z])|\^ *\\circ(?![A-Za-z])|\^ *\{ *\\circ *\}"), r"^\\circ "),
+    (
+        re.compile(
+            r"\\degree(?![A-Za-z])|\^ *\\circ(?![A-Za-z])|\^ *\{ *\\circ *\}|(?<=\d)\^(?:o|\{ *o *\})$"
+        ),
+        r"^\\circ ",
+    ),
     (re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])"), r"\\pi"),
     (re.compile(r"(?<![A-Za-z\\])infinity(?![A-Za-z])"), r"\\infty"),
     (re.compile(rf"(?<![A-Za-z\\])(sqrt|{_FUNCTIONS})(?= *\()"), r"\\\1"),
@@ -109,6 +125,9 @@ _BEFORE = re.compile(
     r"(?:\\therefore|\\implies|\\Rightarrow|\\text *\{ *exactly *\}|exactly(?= )|"
     r"(?:\\text *\{ *)?(?:the )?(?:final )?answer *(?:(?:is *)?:(?: *\})?|is(?: *\}| )|\}? *=)) *",
     re.I,
+)
+_BASE = re.compile(
+    r"(?<=\d) *(?:_ *\{ *)?[({]* *(?:\\text *\{ *)?\(?base *\}? *(\d+)(?: *[)}])*$|_ *\{ *\((\d+)\) *\}$"
 )
 _EQUALS = re.compile(r" *\\text *\{ *(?:equals|is equal to) *\} *| +(?:equals|is equal to) +")
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)")
@@ -126,7 +145,7 @@ def tidy(text: str) -> str:
         text = text.translate(_CHARACTERS) if plain is None else pattern.sub(plain, text)
     text = _STOP.sub("", text.strip(" *")).strip(" *")
     text = _EQUALS.sub(" = ", _BEFORE.sub("", text, count=1) if _BEFORE.match(text) else text)
-    text = _without_braces(text)
+    text = _BASE.sub(lambda m: f"_{m[1] or m[2]}", _without_braces(text))
     if not _TRIGONOMETRY.search(text):
         text = _DEGREES.sub(lambda m: rf" \text{{{_SCALES[m[1]]}}}", text)
     return text

@@ -21,12 +21,13 @@ m meter meters metre metres
 km kilometer kilometers kilometre kilometres kms
 ounce ounces oz
 pound pounds lb lbs gbp
-gram grams gramme grammes g gm gms
+gram grams gramme grammes grammes g gm gms
 kilogram kilograms kg kgs kilo kilos
 milligram milligrams mg
-ton tons tonne tonnes
+ton tons
+tonne tonnes
 liter liters litre litres l
-milliliter milliliters millilitre millilitres ml
+milliliter milliliters millilitre millilitres ml cc
 gallon gallons gal gals
 quart quarts qt qts
 pint pints pt
@@ -44,6 +45,7 @@ dollar dollars usd buck bucks
 cent cents
 euro euros eur
 rupee rupees inr rs
+yen jpy
 degree degrees deg degs
 celsius centigrade
 fahrenheit
