@@ -53,10 +53,12 @@ _VOCABULARIES = {name: frozenset(words.split()) - _ENGLISH for name, words in _O
 _PARTICLES = frozenset("de del della di da la le les los las der den von el du ter ten al y e".split())
 _BORROWED = re.compile(r"\b(?:\u00e0|a) la \w+|\bla la\b|\bde (?:facto|jure)\b|\bet al\b|\bvis-\u00e0-vis\b", re.I)
 _NOT_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$|\\\w+|https?://\S+|\"[^\"\n]{1,400}\""
-    r"|\u201c[^\u201d\n]{1,400}\u201d|(?<!\w)'[^'\n]{1,200}'(?!\w)|\S*[=_{}<>/\\;|]\S*",
+    r"```.*?(?:```|\Z)|`[^`\n]{1,400}`|\$[^$\n]{1,400}\$|\"[^\"\n]{1,400}\""
+    r"|\u201c[^\u201d\n]{1,400}\u201d|(?<!\w)'[^'\n]{1,200}'(?!\w)",
     re.DOTALL,
 )
+_EDGES = ".,:;!?()[]*#\"'\u00bf\u00a1\u201c\u201d\u2018\u2019\u00ab\u00bb\u2026\u3002\uff0c-\u2013\u2014"
+_OF_CODE = frozenset("=_{}<>/\\;|@")
 _WITHOUT_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 _CHARACTERS_A_WORD = 2  # of a script that puts no spaces
 
@@ -65,7 +67,8 @@ def other_language(text: str) -> bool:
     """Whether ``text`` is prose in another language than English; text in both is English where
     English holds it together."""
     prose = _BORROWED.sub(" ", _NOT_PROSE.sub(" ", text[:4000]))
-    words = [w for w in (re.sub(r"^\W+|\W+$", "", w) for w in prose.split()) if w]
+    words = [word.strip(_EDGES) for word in prose.split() if _OF_CODE.isdisjoint(word)]
+    words = [word for word in words if word[:1].isalnum()]
     other = sum(_other_script(word) for word in words)
     latin = sum(word[0].isascii() or "LATIN" in unicodedata.name(word[0], "") for word in words)
     if other:

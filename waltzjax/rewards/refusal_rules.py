@@ -82,18 +82,17 @@ _EQUITY = (
     r"|based (?:solely )?on their|regardless of|assumptions about|generali[sz]ation"
     r"|their own (?:choices|decisions)|all (?:individuals|people)|every individual)"
 )
-_GRAVE = rf"{_EQUITY}|\b{_BAD}|{_NOTOK}|\b(?:privacy|consent|respect)"
+_GRAVE = rf"{_EQUITY}|\b{_BAD}|{_NOTOK}|\b(?:privacy(?! (?:mode|setting|polic|screen|tab|menu|option|filter))|consent|respect)"
 _ASK = r"(?:question|request|prompt|query|statement|premise|content|information)"
 _ASKED = (
-    rf"(?:(?:this|that|it|these|those|such (?:an? )?\w+)|(?:your|the|this|that|any|these) (?:\w+ ){{0,2}}"
+    rf"(?:(?:this|that|these|those|such (?:an? )?\w+)|(?:your|the|this|that|any|these) (?:\w+ ){{0,2}}"
     rf"(?:{_ASK}|instructions?|details?|topic|subject|material|message|task|response|answer|help"
     r"|assistance|kind|sort|type|steps|guidance)s?\b[^.!?]{0,50}?"
     r"|(?:assistance|help|instructions|guidance|information|support|advice)\b[^.!?]{0,40}?)"
 )
 _DONE = (
     r"(?:shared|provided|answered|given|fulfill?ed|completed|processed|discussed|disclosed|offered"
-    r"|supported|generated|hono[u]?red|accommodated|handled|met|granted|assisted|addressed|produced"
-    r"|created|explained|revealed|satisfied|executed|complied with|helped with|done|displayed|shown)"
+    r"|generated|honou?red|accommodated|granted|assisted|complied with|helped with)"
 )
 _REST = (  # what follows "I'm sorry, but" where it declines, and does not put something right
     r"(?=[^.!?]{0,160}(?:\b(?:not|cannot|no|never|unable|declin\w+|refus\w+|against|violat\w+|as an ai"
@@ -142,8 +141,8 @@ DECLINING = _rules(
         rf"|\b(?:your|this|that|the) (?:\w+ )?(?:{_ASK}|message|response|conversation|answer)\b[^.!?]{{0,25}}"
         r"(?:was|is|were|has been|have been|been|got) (?:\w+ )?(?:blocked|flagged|denied|refused"
         r"|rejected|filtered|removed|declined|withheld|disallowed|prohibited|restricted)"
-        rf"|\b{_ASKED} (?:is|are) (?:\w+ )?(?:not (?:available|permitted|allowed|possible|supported"
-        r"|something|for me)|unavailable|off-? ?limits|out of bounds|prohibited)\b"
+        rf"|\b{_ASKED} (?:is|are) (?:\w+ )?(?:not (?:available|permitted|allowed|supported"
+        r"|something|(?:possible )?for (?:me|us))|unavailable|off-? ?limits|out of bounds|prohibited)\b"
         r"|\b(?:is|are)? ?off-? ?limits(?: for| to)? (?:me|us)\b",
     ),
     # "I'm sorry, but ..." (not: "I'm sorry to hear that", "..., but your code has a bug")
@@ -323,6 +322,10 @@ _YES_NO = re.compile(
     r"(?:^|[.!?,;:]\s+)(?:is|are|was|were|do|does|did|has|have|had|can|could|should|will|would|may|might|must|isn't"
     r"|aren't|doesn't|don't) (?!you\b|(?:i|we) ask)(?![^.!?]*\b(?:how|why|what|which|who|where)\b)[^.!?]*\?\s*$"
 )
+
+
+# "It is illegal to fish there without a licence": lawful otherwise, and the answer may say how.
+CONDITION = re.compile(r"\b(?:without|unless|except|only if|until|in (?:most|some|many) \w+)\b")
 
 
 def asks_yes_or_no(prompt: str) -> bool:

@@ -11,6 +11,8 @@ QUOTED = "quoted_"  # stands for what was quoted, and for code
 _PUNCT = {0x201C: '"', 0x201D: '"', 0xA0: " ", 0x200B: None, 0xFEFF: None}
 # What keyboards and models put for an apostrophe; between letters only, since ` also marks code.
 _APOSTROPHE = re.compile(r"(?<=\w)[`\u00b4\u2018\u2019\u201b\u02b9\u02bb\u02bc\u2032\uff07](?=\w)")
+_MARKS = re.compile(r"[*_`#>~]+")
+_LONG_WORD = re.compile(r"(\w{40})\w+")  # no word: it would only cost time
 _QUOTES = re.compile(r"[\u2018\u2019\u02bc]")
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _QUOTATION = re.compile(r"\"[^\"\n]{1,400}\"|(?<!\w)'(?:[^'\n]|'(?=\w)){1,200}'(?!\w)")
@@ -47,8 +49,8 @@ def typed(text: str) -> str:
 
 def sentences(text: str) -> list[str]:
     """The sentences and lines of ``text``, which is ``typed``, each at most 1000 characters."""
-    text = _CODE.sub(QUOTED, text.lower())
-    text = re.sub(r"[*_`#>~]+", "", text).strip()
+    text = QUOTED.join(_MARKS.sub("", part) for part in _CODE.split(text.lower()))
+    text = _LONG_WORD.sub(r"\1", text).strip()
     whole = re.fullmatch(r'"([^"]*)"', text)
     text = whole[1] if whole else _QUOTATION.sub(QUOTED, text)
     for contraction, full in _EXPAND:
