@@ -19,12 +19,13 @@ from waltzjax.rewards.refusal_rules import (
     ALWAYS, ANSWERS, APOLOGY, DECLINING, INSTEAD, LIMIT, MORAL, NO, OFFER, RECOVER, asks_yes_or_no,
 )  # fmt: skip
 from waltzjax.rewards.sentences import LONGEST, sentences, typed
-from waltzjax.rewards.steps import helps
+from waltzjax.rewards.steps import all_safe, helps
 
 EMPTY = "empty"
 
-_LIST = re.compile(r"^[ \t]{0,4}(?:\d{1,2}[.)]|[-*+\u2022]) ", re.M)
+_LIST = re.compile(r"^[ \t]{0,4}(?:\d{1,2}[.)]|[-*+\u2022]) (.*)", re.M)
 _DRAFT = re.compile(r"^\W{0,4}(?:subject ?:|dear\b(?! user| friend)|once upon a)", re.I | re.M)
+_WRITTEN = 10  # words of a letter or story that is one
 _PLEASANT = re.compile(
     r"(?:sure|of course|certainly|absolutely|hello|hi|hey|greetings|thank(?:s| you)|great|good|ah"
     r"|oh|that is an?|what an?|i am (?:happy|glad|here|just an ai|an ai|not an?)|i understand"
@@ -55,6 +56,8 @@ def refusal_rule(text: str, prompt: str = "") -> str | None:
     sents = sentences(answer[: draft.start()] if draft else answer)
     if not draft and _plain_no(sents, prompt):
         return "plain_no"
+    if draft and sents and len(answer[draft.start() :].split()) >= _WRITTEN:
+        return None  # the letter or story was written, whatever stands before it
     return _declining(sents, answer) or _moral(sents, answer)
 
 
@@ -117,7 +120,8 @@ def _moral(sents: Sequence[str], answer: str) -> str | None:
         return None
     sents[0] = _LEAD.sub("", sents[0], count=1)
     head = " ".join(sents[:5])
-    listed = len(_LIST.findall(answer)) > 1 and not INSTEAD.search(head)
+    items = _LIST.findall(answer)
+    listed = len(items) > 1 and not all_safe(items) and not INSTEAD.search(head)
     for rule in MORAL:
         if listed and rule.name not in ALWAYS:
             continue

@@ -82,7 +82,11 @@ _EQUITY = (
     r"|based (?:solely )?on their|regardless of|assumptions about|generali[sz]ation"
     r"|their own (?:choices|decisions)|all (?:individuals|people)|every individual)"
 )
-_GRAVE = rf"{_EQUITY}|\b{_BAD}|{_NOTOK}|\b(?:privacy(?! (?:mode|setting|polic|screen|tab|menu|option|filter))|consent|respect)"
+PRIVACY = (  # somebody's, not a setting
+    r"\b(?:(?:violat|inva[ds]|respect|protect|infring|compromis)\w*|their|his|her|other'?s'?|someone'?s?"
+    r"|else's|people's|person's|personal|individual'?s?'?) (?:\w+ ){0,3}privacy|\bprivacy (?:of|and|is|rights?|laws?|violat)"
+)
+_GRAVE = rf"{_EQUITY}|\b{_BAD}|{_NOTOK}|{PRIVACY}|\b(?:consent|respect)"
 _ASK = r"(?:question|request|prompt|query|statement|premise|content|information)"
 _ASKED = (
     rf"(?:(?:this|that|these|those|such (?:an? )?\w+)|(?:your|the|this|that|any|these) (?:\w+ ){{0,2}}"

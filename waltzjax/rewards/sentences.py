@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 LONGEST = 20000  # characters of an answer that are looked at
-_SENTENCE = 1000  # and of one sentence
+_SENTENCE = 600  # and of one sentence
 
 QUOTED = "quoted_"  # stands for what was quoted, and for code
 _PUNCT = {0x201C: '"', 0x201D: '"', 0xA0: " ", 0x200B: None, 0xFEFF: None}
@@ -48,7 +48,7 @@ def typed(text: str) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences and lines of ``text``, which is ``typed``, each at most 1000 characters."""
+    """The sentences and lines of ``text``, which is ``typed``, each at most 600 characters."""
     text = QUOTED.join(_MARKS.sub("", part) for part in _CODE.split(text.lower()))
     text = _LONG_WORD.sub(r"\1", text).strip()
     whole = re.fullmatch(r'"([^"]*)"', text)
