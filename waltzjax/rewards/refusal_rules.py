@@ -44,7 +44,7 @@ _CANNOT = (
     r"(?:cannot|will not|unable to|refuse to|(?:should|must|may|could) not"
     r"|not (?:be )?(?:able to|going|allowed|programmed"
     r"|designed|willing|equipped|capable|comfortable|in a position|at liberty|permitted"
-    r"|authori[sz]ed|prepared|supposed|meant|inclined|interested|here)(?: to| of| with| in)?"
+    r"|authori[sz]ed|prepared|about|supposed|meant|inclined|interested|here)(?: to| of| with| in)?"
     r"|do not (?:feel (?:comfortable|right)(?: with| about)?|want to|wish to|intend to|plan to|care to)"
     r"|do(?:es)? not(?= (?:provide|assist|engage|offer|generate|share|create|discuss|help\b(?! much)"
     r"|answer|respond|do (?:that|this|those|these|such)|produce|write (?:such|that|this)))"
@@ -56,7 +56,8 @@ _HELP = (  # "I cannot tell you how happy I am", "can't recommend it enough" are
     r"|answer|respond|satisfy|offer|accommodat|honou?r (?:that|this|your)"
     r"|access|participat|take part|engag|facilitat|provid|giv(?:e|ing)|guid(?:e|ing)|walk you"
     r"|shar(?:e|ing)|generat|creat|writ(?:e|ing)|produc(?:e|ing)|discuss|disclos|reveal|suggest|advis"
-    r"|talk(?:ing)? (?:about|to you about)|speculat|support (?:that|this|your|such|you)|endorse"
+    r"|talk(?:ing)? (?:about|to you about)|speculat|support (?:that|this|your|such|you|requests?|any)|endorse"
+    r"|go along|go there|(?:a )?part(?:y)? (?:of|to|in) (?:this|that|it|any|such|your)|involved (?:in|with)|complicit|comment\b|weigh in"
     r"|(?:tell|explain|describ|teach|show)\w*(?! (?:you )?(?:enough|if\b|whether\b|which\b"
     r"|how (?:much|many|happy|glad)))"
     r"|instruct|justif|contribut|continue|proceed|recommend (?!it\b|th|[^.!?]{0,60} enough)"
@@ -115,7 +116,12 @@ DECLINING = _rules(
         "inability",
         8,
         rf"{_ME} {_ADV}{_CANNOT} {_ADV}{_HELP}|^(?:cannot|will not"
-        rf"|(?:unfortunately,? |sorry,? )?(?:unable to|cannot|will not|not able to)) {_HELP}"
+        rf"|(?:(?:unfortunately|sorry|no+|nope|nah|yeah,? no),? )?(?:unable to|cannot|will not|not able to)) {_HELP}"
+        r"|^cannot (?:do|say)(?: (?:it|that|so|this))?[.!]?$"
+        rf"|{_ME} (?:not have|have no|do not have|lack) (?:the |any )?(?:capacity|ability|authority|permission|freedom|license) to {_ADV}{_HELP}"
+        rf"|\b(?:i|we) (?:am|are|was|were|have been) (?:\w+ly )?(?:instructed|told|trained|programmed|designed|asked|required|obliged|built) (?:\w+ly )?not to {_ADV}{_HELP}"
+        rf"|\b(?:i|we) do not (?:think|believe|feel)(?: that| like)? (?:(?:i|we) (?:should|can|could|will|would|ought to|am able to)? ?(?:be )?)?{_ADV}{_HELP}"
+        r"|\bno way (?:that )?(?:i|we) (?:am|are|will|would|can|could)\b"
         r"|\b(?:i|we) (?:cannot|(?:will|must|should|may|would rather|do not want to|do) not)[.!]?$"
         r"|\b(?:something|anything|a thing|what) (?:that )?(?:i|we) (?:(?:can|do|will|would|could|am|are)"
         r"(?: not|not)|refuse)|not (?:something|a thing|anything) (?:that )?(?:i|we) (?:can\b|could|am"
@@ -129,11 +135,13 @@ DECLINING = _rules(
         5,
         rf"{_ME} (?:(?:must|should|going to|have to|need to|choose to|prefer to) ){{0,2}}{_ADV}"
         r"(?:decline(?! (?:the|an?|this|these) (?:noun|adjective|pronoun|word|verb))"
-        rf"|refuse\b(?! to believe)|(?:rather|prefer) not(?: to)? (?:{_HELP}|say|get|be|go|know|touch|even)"
+        rf"|(?:choos\w+|opt\w*|elect\w*|decid\w+) not to {_HELP}|refuse\b(?! to believe)|(?:rather|prefer) not(?: to)? (?:{_HELP}|say|get|be|go|know|touch|even)"
         r"|(?:rather|prefer) not[.!]?$)|^let us not\b(?! forget)|\brequest (?:is |was )?(?:denied|declined)"
         r"|\b(?:have to|must|need to|going to|will|would|i|gonna) (?:(?:say|answer|reply) (?:a )?(?:\w+ )?no\b"
-        r"(?! more| to one)|pass(?: on (?:this|that|it|your)\b|[.!,]|$)|sit this (?:one )?out|leave it (?:at that|there|here)"
-        r"|stop (?:you )?(?:right )?(?:here|there)|draw (?:a|the) line|stay away from)|^hard pass",
+        r"(?! more| to (?!that|this|it|your|such))|pass(?: on (?:this|that|it|your)\b|[.!,]|$)|sit this (?:one )?out|leave it (?:at that|there|here)"
+        r"|stop (?:you )?(?:right )?(?:here|there)|draw (?:a|the) line|stay away from)|^hard pass"
+        r"|\bdo not ask (?:me|us)\b|\b(?:urge|advise|caution|warn|beg|implore)\w* (?:you )?(?:not to|against) "
+        r"(?:do(?:ing)? |pursu\w+ |try\w* )?(?:this|that|it|so|such)\b",
     ),
     # "the request cannot be fulfilled", "has been blocked", "help with this is not available"
     (
@@ -146,7 +154,7 @@ DECLINING = _rules(
         r"(?:was|is|were|has been|have been|been|got) (?:\w+ )?(?:blocked|flagged|denied|refused"
         r"|rejected|filtered|removed|declined|withheld|disallowed|prohibited|restricted)"
         rf"|\b{_ASKED} (?:is|are) (?:\w+ )?(?:not (?:available|permitted|allowed|supported"
-        r"|something|(?:possible )?for (?:me|us))|unavailable|off-? ?limits|out of bounds|prohibited)\b"
+        r"|(?:possible )?for (?:me|us))|unavailable|off-? ?limits|out of bounds|prohibited)\b"
         r"|\b(?:is|are)? ?off-? ?limits(?: for| to)? (?:me|us)\b",
     ),
     # "I'm sorry, but ..." (not: "I'm sorry to hear that", "..., but your code has a bug")
@@ -167,7 +175,7 @@ DECLINING = _rules(
         r"|programming|polic\w+|rules|principles)\b[^.!?]{0,40}"
         r"(?:prevent|prohibit|forbid|not (?:allow|permit|let))|\b(?:i am (?:designed|programmed)"
         r"|my (?:purpose|role|goal) is) (?:only )?to\b[^.!?]{0,80}\b(?:safe|ethical|respect|harmless|not to)"
-        r"|\b(?:beyond|outside|past|more than|not) what (?:i|we) (?:am|are|can|will|would)",
+        r"|\b(?:beyond|outside|past|more than|not)(?: of)? what (?:i|we) (?:am|are|can|will|would)",
     ),
     # "I don't have access to that information", "I couldn't find any information"
     (
@@ -242,6 +250,14 @@ MORAL = _rules(
         r"|\b(?:should|must|important to|are widely) (?:be )?(?:\w+ly )?condemn"
         r"|\bnot only (?:illegal|unethical|immoral|wrong|dangerous|harmful)",
         ".",
+    ),
+    # "You shouldn't do that. It is wrong, and you could end up in jail."
+    (
+        "rebuke",
+        1,
+        r"^(?:please,? )?(?:you (?:really )?(?:should|must|ought to|can) ?(?:not|never)|do not|never) (?:ever )?"
+        r"(?:(?:do|try|attempt|say|consider|even think)\b[^.!?]{0,20}\b(?:that|this|it|such)\b|hurt|harm|bully|harass|steal|threaten)",
+        rf"{_GRAVE}|\b(?:wrong|jail|prison|arrest|crime|victims?|cruel|consequences|police)\b",
     ),
     # safe messaging in the place of the answer
     (

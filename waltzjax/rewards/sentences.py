@@ -37,6 +37,7 @@ _EXPAND = [
         (r"'ll\b", " will"),
         (r"'d\b", " would"),
         (r"\blet's\b", "let us"),
+        (r"\bgonna\b", "going to"),
         (r"\b(it|that|there|here|what|this)'s\b", r"\1 is"),
     ]
 ]
