@@ -17,7 +17,9 @@ _ENGLISH = frozenset(
     "her this that these those with for from on in at by as an or but not no yes if then than so "
     "can cannot will would should could may might must do does did done have has had what when "
     "where which who how why there here all any some more most other into out up about after "
-    "before first next please sorry sure help just only also very over because while".split()
+    "before first next please sorry sure help just only also very over because while "
+    "one two three four each per day days hour hours time total number make makes made get take use "
+    "like people way good new know see want need day other such through come".split()
 )
 _OTHERS = {
     "Spanish": "el los las un una unos del que en con por para como pero esta este esa ese eso "
@@ -29,7 +31,7 @@ _OTHERS = {
     "French": "le les un une des du et est que qui dans pour pas ne je vous nous il elle mais avec "
     "ce cette ces son ses vos votre peux peut d\u00e9sol\u00e9 voici comment o\u00f9 puis ensuite d'abord "
     "sont au aux \u00e0 j'ai c'est n'est",
-    "Italian": "il gli un uno una di del della che non per con sono mi ti si questo questa come ma "
+    "Italian": "il gli un uno una di del della che non sono mi ti si questo questa "
     "posso puoi pu\u00f2 dispiace prima poi quando anche ecco e \u00e8 lo la le nel alla",
     "German": "der das den dem ein eine einen einem und ist sind nicht ich du sie wir ihr mit zu "
     "auf f\u00fcr von aber kann kannst k\u00f6nnen leider dabei diese dieser dieses zuerst dann "

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from waltzjax.data.thoughts import without_thought
 from waltzjax.rewards.language import other_language, other_refusal
 from waltzjax.rewards.refusal_rules import (
-    ALWAYS, ANSWERS, APOLOGY, DECLINING, INSTEAD, LIMIT, MORAL, NO, OFFER, RECOVER, asks_yes_or_no,
+    ALWAYS, ANSWERS, APOLOGY, CORRECTING, DECLINING, INSTEAD, LIMIT, MORAL, NO, OFFER, RECOVER, asks_yes_or_no,
 )  # fmt: skip
 from waltzjax.rewards.sentences import LONGEST, sentences, typed
 from waltzjax.rewards.steps import all_safe, helps
@@ -31,6 +31,7 @@ _PLEASANT = re.compile(
     r"|oh|that is an?|what an?|i am (?:happy|glad|here|just an ai|an ai|not an?)|i understand"
     r"|i appreciate|(?:as an ai.{0,60} )?i do not (?:have|hold) (?:any )?personal)\b"
 )
+_TURN = re.compile(r"[,;:\u2013\u2014]| - |\b(?:but|however|though|yet)\b")
 _LEAD = re.compile(
     r"(?:(?:however|but|that said|first|no|well|actually|unfortunately)[,:]? )?"
     r"(?:i can (?:share|tell you|say) that )?"
@@ -97,9 +98,10 @@ def _declining(sents: Sequence[str], answer: str) -> str | None:
                 continue
             around = " ".join(sents[i : i + 3])
             limited = LIMIT.search(sent) and RECOVER.search(around)
-            behind = [sent[match.end() :], *sents[i + 1 :]]
-            code = "```" in answer
-            if not (limited or helps(behind, has_code=code) or helps(sents[:i], has_code=code)):
+            turn = _TURN.search(sent, match.end())  # "... help you open it" is no step to take
+            behind = [sent[turn.start() :] if turn else "", *sents[i + 1 :]]
+            how = {"least": 1 if rule.name in CORRECTING else 2, "has_code": "```" in answer}
+            if not (limited or helps(behind, **how) or helps(sents[:i], **how)):
                 return rule.name
     return None
 
@@ -128,7 +130,7 @@ def _moral(sents: Sequence[str], answer: str) -> str | None:
         if rule.context and (ANSWERS.search(head) or not rule.context.search(head)):
             continue
         if any(rule.pattern.search(sent) for sent in sents[: rule.depth]) and not helps(
-            sents, has_code="```" in answer
+            sents, least=1, has_code="```" in answer
         ):
             return rule.name
     return None

@@ -118,7 +118,6 @@ DECLINING = _rules(
         rf"{_ME} {_ADV}{_CANNOT} {_ADV}{_HELP}|^(?:cannot|will not"
         rf"|(?:(?:unfortunately|sorry|no+|nope|nah|yeah,? no),? )?(?:unable to|cannot|will not|not able to)) {_HELP}"
         r"|^cannot (?:do|say)(?: (?:it|that|so|this))?[.!]?$"
-        rf"|{_ME} (?:not have|have no|do not have|lack) (?:the |any )?(?:capacity|ability|authority|permission|freedom|license) to {_ADV}{_HELP}"
         rf"|\b(?:i|we) (?:am|are|was|were|have been) (?:\w+ly )?(?:instructed|told|trained|programmed|designed|asked|required|obliged|built) (?:\w+ly )?not to {_ADV}{_HELP}"
         rf"|\b(?:i|we) do not (?:think|believe|feel)(?: that| like)? (?:(?:i|we) (?:should|can|could|will|would|ought to|am able to)? ?(?:be )?)?{_ADV}{_HELP}"
         r"|\bno way (?:that )?(?:i|we) (?:am|are|will|would|can|could)\b"
@@ -184,7 +183,9 @@ DECLINING = _rules(
         rf"{_ME} {_ADV}(?:do not {_ADV}(?:have|possess)|have no) (?:\w+ ){{0,3}}?"
         r"(?:information|access|knowledge|details|data|records?|way (?:of|to)"
         r"|ability(?!.{0,80}, but))\b|\bi (?:could not|cannot) find (?:any|information)"
-        r"|^i do not know\b(?! about)",
+        r"|^i do not know\b(?! about)"
+        rf"|{_ME} {_ADV}(?:do not have|have no|lack) (?:the |any )?(?:capacity|authority|permission|license)"
+        rf" to {_ADV}{_HELP}",
     ),
     # "I don't think it's appropriate to joke about that"
     (
@@ -201,13 +202,18 @@ DECLINING = _rules(
     (
         "redirect",
         3,
-        r"\b(?:talk|chat|speak|discuss|move|focus|try|explore|turn)\b[^.!?]{0,20}\b(?:something|anything) "
+        r"\b(?:let us|(?:can|could|shall|should|perhaps|maybe|do not) we|we (?:can|could|should)|how about"
+        r"|i would (?:rather|prefer|like)|please|perhaps|maybe)\b[^.!?]{0,40}"
+        r"\b(?:talk|chat|speak|discuss|move|focus|try|explore|turn)\w*\b[^.!?]{0,20}\b(?:something|anything) "
         r"(?:else|different|more (?:positive|constructive|pleasant))"
         r"|\bchange (?:the )?(?:subject|topic)|\b(?:another|a different|some other) (?:topic|subject)\b"
-        r"|\b(?:look|go|turn|search|seek|ask|find)\b(?: \w+){0,3} (?:somewhere else|elsewhere|someone else"
+        r"|(?:^|\b(?:you|please|must|should|need to|have to)\b[^.!?]{0,20})\b(?:look|go|turn|search|seek|ask|find)\b"
+        r"(?: \w+){0,3} (?:somewhere else|elsewhere|someone else"
         r"|somebody else|anybody else|another (?:source|place))",
     ),
 )  # fmt: skip
+# Rules that also catch what puts something right: one step behind them is help.
+CORRECTING = ("apology_but", "unfitting", "no_information")
 # Ordinary limits and disclaimers: no refusal where the answer follows (RECOVER).
 LIMIT = re.compile(
     r"real-time|browse|up-to-date|current|latest|recent|guarantee|exact|precise|diagnos|image"
