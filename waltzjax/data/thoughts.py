@@ -8,7 +8,7 @@ import re
 _OPENER = r"<\s*(?:think|thinking|thought|reasoning)\s*>|\[THINK\]"
 _CLOSER = r"<\s*/\s*(?:think|thinking|thought|reasoning)\s*>|\[/THINK\]"
 _THOUGHT = re.compile(rf"(?:{_OPENER})(?:(?!{_OPENER}|{_CLOSER}).)*(?:{_CLOSER})", re.I | re.S)
-_OPENED = re.compile(rf"^\s*(?:{_OPENER})", re.I | re.M)
+_OPENED = re.compile(rf"^[^\S\n]*(?:{_OPENER})", re.I | re.M)  # \s: quadratic in blank lines
 _CLOSED = re.compile(_CLOSER, re.I)
 _TAG = re.compile(rf"(?:{_OPENER}|{_CLOSER})", re.I)
 _OPENS = re.compile(rf"(?:{_OPENER})\s*\Z", re.I)
