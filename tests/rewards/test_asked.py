@@ -256,6 +256,15 @@ def test_half_a_character_in_a_reply_is_no_verdict(parts):
     assert len(server.requests) == 2 and list(judge.unparsed) == ['{"unsafe": 1}']
 
 
+def test_a_prompt_without_a_system_message_sends_none(parts):
+    server, endpoint, cache = parts
+    server.then = well(GOOD)
+    judge = chat_judge(endpoint, "", lambda p, a: f"{p} {a}", cache=cache, concurrency=1)
+    assert judge.verdicts([PROMPT], ["yes"]) == [Verdict(False, False)]
+    (asked,) = server.requests
+    assert [message["role"] for message in asked["body"]["messages"]] == ["user"]
+
+
 def test_the_judge_s_own_words_ask_for_what_is_read():
     """The form shown in the prompt, filled in, is a verdict."""
     system = read_agent_prompt(PROMPTS / "judge.txt", ["prompt", "answer"]).system

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from waltzjax.data.chat import opening
 from waltzjax.data.thoughts import without_thought
 from waltzjax.rewards.endpoint import Endpoint
 from waltzjax.rewards.judges import Judge
@@ -30,13 +31,13 @@ def chat_judge(
     endpoint: Endpoint, system: str, message: Callable[[str, str], str], *, cache: VerdictCache,
     concurrency: int,
 ) -> Judge:  # fmt: skip
-    """A chat model, told by ``system`` what to judge and shown ``message(prompt, answer)``, both
+    """A chat model, told by ``system`` (some take none: "") what to judge and shown ``message(prompt, answer)``, both
     of them ``quoted``."""
     frame = message("", "")
 
     def request(prompt: str, answer: str) -> Sequence[Mapping[str, str]]:
         shown = message(quoted(prompt, frame), quoted(answer, frame))
-        return [{"role": "system", "content": system}, {"role": "user", "content": shown}]
+        return opening(system, shown)
 
     def ask(messages: Sequence[Mapping[str, str]]) -> str:
         try:
