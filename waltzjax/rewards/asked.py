@@ -31,8 +31,8 @@ def chat_judge(
     endpoint: Endpoint, system: str, message: Callable[[str, str], str], *, cache: VerdictCache,
     concurrency: int,
 ) -> Judge:  # fmt: skip
-    """A chat model, told by ``system`` (some take none: "") what to judge and shown ``message(prompt, answer)``, both
-    of them ``quoted``."""
+    """A chat model, told by ``system`` ("": nothing) what to judge and shown ``message(prompt,
+    answer)``, both of them ``quoted``."""
     frame = message("", "")
 
     def request(prompt: str, answer: str) -> Sequence[Mapping[str, str]]:
