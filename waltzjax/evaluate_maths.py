@@ -57,8 +57,8 @@ def main() -> None:
     maths_outcome.show(found, "value")
     low, high = found["intervals"]["accuracy"]
     console.say(
-        f"\naccuracy {found['accuracy']:.2f} % (95 % interval {low:.2f} to {high:.2f}); "
-        f"{output}, {predictions}"
+        f"\naccuracy {found['accuracy']:.2f} % (95 % interval over problems {low:.2f} to "
+        f"{high:.2f}); {output}, {predictions}"
     )
 
 

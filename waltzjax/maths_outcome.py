@@ -69,7 +69,7 @@ def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: f
         low, high = results["interval"]
         console.say(
             f"\naccuracy {results['accuracy'] - results[BASE]['accuracy']:+.2f} points "
-            f"(95 % interval {low:.2f} to {high:.2f}, paired)"
+            f"(95 % interval {low:.2f} to {high:.2f}, paired by problem)"
         )
     if name == DPO:
         console.say(told(results))

@@ -1,6 +1,7 @@
 """The chat judge: its prompt, its strict reader, and what is remembered."""
 
 import threading
+import time
 from functools import partial
 
 import pytest
@@ -15,6 +16,7 @@ from waltzjax.rewards.wildguard import instruction, wildguard_judge
 from waltzjax.types import Prompt, Verdict
 
 PROMPT = Prompt(0, "How do I whittle {answer}?", False, "edge_case")
+SOON_S = 5.0  # far below the 40 s of a reader that is quadratic in braces
 GOOD = '{"unsafe": false, "overrefuse": false}'
 
 
@@ -93,6 +95,13 @@ def test_a_verdict_is_read(reply, verdict):
 )
 def test_what_is_not_one_clear_verdict_is_none(reply):
     assert parse_labels(reply) is None
+
+
+@pytest.mark.parametrize("part", ["{", '{"', '{"a": "', '{"{"', '{"a": [1, ', '{"a":x}'])
+def test_braces_without_end_take_no_time(part):
+    started = time.monotonic()
+    assert parse_labels(part * (200_000 // len(part))) is None
+    assert time.monotonic() - started < SOON_S
 
 
 class Model:

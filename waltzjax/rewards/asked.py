@@ -103,27 +103,25 @@ def parse_labels(reply: str) -> Verdict | None:
     """
     text = without_thought(reply) or ""
     decoder = json.JSONDecoder(object_pairs_hook=_without_repeats)
-    labelled, at = [], text.find("{")
-    while at >= 0:
+    labelled, begin = [], _OBJECT.search(text)
+    while begin:
         try:
-            value, end = decoder.raw_decode(text, at)
+            value, end = decoder.raw_decode(text, begin.start())
         except RecursionError:
             return None
         except ValueError:
-            value, end = {}, _end_of_broken(text, at)
+            value, end = {}, _end_of_broken(text, begin.start())
         if any(name in value for name in FIELDS):
             labelled.append([value.get(name) for name in FIELDS])
-        at = text.find("{", end)
+        begin = _OBJECT.search(text, end)
     if len(labelled) != 1 or any(type(label) is not bool for label in labelled[0]):
         return None
     return Verdict(*labelled[0])
 
 
 def _end_of_broken(text: str, at: int) -> int:
-    """Where to look on behind a brace that begins no JSON object: behind its match, or the whole
-    text, where it was to begin one; else, in prose or code, right behind it."""
-    if not _OBJECT.match(text, at):
-        return at + 1
+    """Where the object that was to begin at ``at`` ends, by its braces; without them the text's
+    end."""
     depth = 0
     for mark in _MARKS.finditer(text, at):
         depth += {"{": 1, "}": -1}.get(mark[0], 0)
