@@ -4,10 +4,12 @@ Those of ``WRONG`` pay a policy for a wrong answer if they are accepted, so each
 """
 
 import pytest
-from scripts.grading_forms import every, right_forms, wrong_forms
 
+from scripts.grading_right import every, right_forms
+from scripts.grading_wrong import wrong_forms
 from waltzjax.rewards.maths_equal import compare, compare_plain, readable_label
-from waltzjax.rewards.maths_parse import Unreadable, names, parse
+from waltzjax.rewards.maths_parse import parse
+from waltzjax.rewards.maths_tree import Unreadable, names
 from waltzjax.rewards.maths_value import order, proportional, same_value
 
 RIGHT = {
