@@ -230,6 +230,10 @@ RIGHT = {
         \frac{60!}{58!} | 60\cdot 59
         2^n | 2\cdot 2^{n-1}
         \sqrt[3]{-8} | -2
+        3 | 3 + \sin\pi
+        2 | (\sqrt2)^2
+        1 | 1 + \frac{\sqrt8 - 2\sqrt2}{5}
+        0 | \ln(\sqrt{2}^2 - 1)
         3x+4y=5 | 6x = 10 - 8y
         \frac{2}{3}x | 2x/3
         \frac{\pi^2}{6} | \sum_{k=1}^\infty \frac{1}{k^2}""",
@@ -241,6 +245,9 @@ WRONG = {
         5 | 5\text{ twelfths}
         5 | 5\text{k}
         5 | 5 M
+        5 | 5 kilo
+        5 | 5\text{th}
+        5 | 5 hours 30 minutes
         5 | 5 MM
         5 | 5 bn
         5 | 5 lakhs
@@ -328,6 +335,7 @@ WRONG = {
         (2,7) | (2,7,0)
         (7,2) | 2<x<7
         (7,2) | [7,2]
+        (7,2) | 7<x<2
         \{2,7\} | (7,2)
         \{2,7\} | [2,7]
         [2,7] | 2<x<7

@@ -22,7 +22,7 @@ km kilometer kilometers kilometre kilometres kms
 ounce ounces oz
 pound pounds lb lbs gbp
 gram grams gramme grammes grammes g gm gms
-kilogram kilograms kg kgs kilo kilos
+kilogram kilograms kg kgs kilos
 milligram milligrams mg
 ton tons
 tonne tonnes
