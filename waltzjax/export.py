@@ -13,11 +13,12 @@ from absl import flags
 from waltzjax import commands, console
 from waltzjax.data.chat import stop_ids
 from waltzjax.model import hf, hf_config, hf_files, peft, sharding
+from waltzjax.model.hf_tokenizer import generation_settings
 from waltzjax.model.lora import merge
 from waltzjax.runtime import load_tokenizer
-from waltzjax.tuning import model_directory
+from waltzjax.tuning import model_directory, note_misread
 
-DTYPES = ("float32", "bfloat16")
+DTYPES = tuple(hf_files.DTYPES.values())
 
 
 def export(agent: Path, output: Path, dtype: str) -> None:
@@ -46,9 +47,10 @@ def export(agent: Path, output: Path, dtype: str) -> None:
         if adapts:
             adapter, form = peft.load_adapter(agent, cfg, mesh)
             params = merge(params, adapter, form.scale)
-    generation = {"do_sample": True, "eos_token_id": list(stop_ids(tokenizer, base))}
+    generation = generation_settings(base, stop_ids(tokenizer, base))
     with console.phase(f"writing {output}, {dtype}"):
         hf.save(output, cfg, params, tokenizer, generation=generation)
+    note_misread(output)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,11 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
+from waltzjax import console
 from waltzjax.config import EMBEDDED
 from waltzjax.model import hf, lora, peft, sharding
+from waltzjax.model.hf_tokenizer import FILE, generation_settings, misread
+from waltzjax.processes import writes
 from waltzjax.runtime import Runtime, check_same_shape
 from waltzjax.training.step import Join, whole
 from waltzjax.types import MATRICES
@@ -34,13 +37,16 @@ class Tuning(NamedTuple):
 
 def make_tuning(config: ConfigDict, runtime: Runtime, base: Path) -> Tuning:
     """Full fine-tuning, or adapters if ``config.lora.rank`` says so."""
-    return _low_rank(config, runtime, base) if config.lora.rank else _full(runtime)
+    generation = generation_settings(base, runtime.engine.stop_ids)
+    if config.lora.rank:
+        return _low_rank(config, runtime, base, generation)
+    return _full(runtime, generation)
 
 
-def _full(runtime: Runtime) -> Tuning:
+def _full(runtime: Runtime, generation: dict[str, Any]) -> Tuning:
     def save(directory: Path, params: Any) -> None:
-        generation = {"do_sample": True, "eos_token_id": list(runtime.engine.stop_ids)}
         hf.save(directory, runtime.cfg, params, runtime.chat.tokenizer, generation=generation)
+        note_misread(directory)
 
     return Tuning(
         start=lambda params, seed: params,
@@ -48,6 +54,16 @@ def _full(runtime: Runtime) -> Tuning:
         save=save,
         load=lambda directory: hf.load_params(directory, runtime.cfg, runtime.mesh),
     )
+
+
+def note_misread(directory: Path) -> None:
+    """Say so where servers would split a saved model's texts otherwise than its training did."""
+    if writes() and misread(directory):
+        console.say(
+            f"note: AutoTokenizer of transformers 5 splits texts otherwise than {directory}/"
+            f"{FILE} and this run do; PreTrainedTokenizerFast.from_pretrained and transformers 4 "
+            "keep to the file"
+        )
 
 
 def adapter_form(config: ConfigDict) -> lora.Lora:
@@ -59,13 +75,21 @@ def adapter_join(form: lora.Lora) -> Join:
     return lambda params, adapter: lora.attach(params, adapter, form.scale)
 
 
-def _low_rank(config: ConfigDict, runtime: Runtime, base: Path) -> Tuning:
+def _low_rank(
+    config: ConfigDict, runtime: Runtime, base: Path, generation: dict[str, Any]
+) -> Tuning:
     form = adapter_form(config)
     new = partial(lora.init_adapter, runtime.cfg, form)
 
     def start(_: Any, seed: int) -> Any:
         where = sharding.params_sharding(runtime.mesh, jax.eval_shape(new, jax.random.key(seed)))
         return jax.jit(new, out_shardings=where)(jax.random.key(seed))
+
+    def save(directory: Path, adapter: Any) -> None:
+        peft.save_adapter(
+            directory, adapter, form, _lasting_name(config, base), dropout=config.lora.dropout,
+            tokenizer=runtime.chat.tokenizer, generation=generation,
+        )  # fmt: skip
 
     def load(directory: Path) -> Any:
         adapter, found = peft.load_adapter(directory, runtime.cfg, runtime.mesh)
@@ -76,9 +100,7 @@ def _low_rank(config: ConfigDict, runtime: Runtime, base: Path) -> Tuning:
     return Tuning(
         start=start,
         join=adapter_join(form),
-        save=lambda directory, adapter: peft.save_adapter(
-            directory, adapter, form, _lasting_name(config, base), dropout=config.lora.dropout
-        ),
+        save=save,
         load=load,
     )
 

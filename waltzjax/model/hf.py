@@ -18,7 +18,8 @@ from jax.sharding import Mesh, NamedSharding
 from waltzjax.files import new_directory
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.hf_config import config_json
-from waltzjax.model.hf_files import INDEX, open_tensors, same_tensor, write_tensors
+from waltzjax.model.hf_files import INDEX, is_derived, open_tensors, same_tensor, write_tensors
+from waltzjax.model.hf_tokenizer import write_beside_weights
 from waltzjax.model.sharding import params_sharding, path_name
 from waltzjax.model.transformer import init_params
 from waltzjax.processes import fetch, wait, writing
@@ -48,7 +49,8 @@ def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
     HOST_BYTES of smaller ones, at a time.
 
     ValueError lists every tensor that is missing, left over or of another shape, before anything
-    is put on a device. Also raised, or FileNotFoundError, for an incomplete directory.
+    is put on a device. Also raised, or FileNotFoundError, for an incomplete directory; and with the
+    file's name and the tensor's for NaN and infinity.
     """
     abstract = jax.eval_shape(lambda: init_params(cfg, jax.random.key(0)))
     with contextlib.ExitStack() as stack:
@@ -57,12 +59,12 @@ def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
         for path, leaf in jax.tree_util.tree_leaves_with_path(abstract):
             names, shape = _tensors(path_name(path), leaf.shape)
             wanted |= dict.fromkeys(names, shape)
-        harmless = {name for name in found if name.endswith("rotary_emb.inv_freq")}
+        harmless = {name for name in found if is_derived(name)}
         harmless |= {HEAD} if cfg.tied_embeddings else set()
         problems = [f"{name}: missing" for name in wanted if name not in found]
         problems += [f"{name}: left over" for name in found.keys() - wanted.keys() - harmless]
         for name in wanted.keys() & found.keys():
-            shape, kind = tuple(found[name].get_shape()), found[name].get_dtype()
+            shape, kind = found[name].shape, found[name].dtype
             if shape != wanted[name] or kind not in ("F32", "F16", "BF16", "F64"):
                 problems.append(f"{name}: {kind} {shape}, expected floating {wanted[name]}")
         ties = cfg.tied_embeddings and not problems and HEAD in found
@@ -75,13 +77,13 @@ def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
             names, _ = _tensors(path_name(path), leaf.shape)
             if path_name(path) in TOP:
                 return jax.make_array_from_callback(
-                    leaf.shape, where, lambda index: found[names[0]][index].astype(leaf.dtype)
+                    leaf.shape, where, lambda index: found[names[0]].read(index, leaf.dtype)
                 )
 
             def some(layers: range) -> jax.Array:
                 def part(index):
-                    read = (found[names[layer]][index[:0:-1]].T for layer in layers)
-                    return np.stack([x.astype(leaf.dtype) for x in read])
+                    read = (found[names[layer]].read(index[:0:-1], leaf.dtype) for layer in layers)
+                    return np.stack([x.T for x in read])
 
                 return jax.make_array_from_callback((len(layers), *leaf.shape[1:]), where, part)
 
@@ -149,12 +151,10 @@ def save(directory: Path, cfg: ModelConfig, params, tokenizer, *, generation: di
     ids = {f"{n}_token_id": getattr(tokenizer, f"{n}_token_id") for n in ("bos", "eos", "pad")}
     # Tokenizers may know a padding token that the model has no row for; transformers refuses that.
     ids = {k: v for k, v in ids.items() if v is None or v < cfg.vocab_size}
-    settings = {k: v for k, v in {**ids, **generation}.items() if v is not None}
     config = config_json(cfg, str(params["embed"].dtype)) | ids
     with writing(lambda: new_directory(Path(directory))) as temporary:
         if temporary:
-            for name, content in (("config", config), ("generation_config", settings)):
-                (temporary / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
-            tokenizer.save_pretrained(temporary)
+            (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+            write_beside_weights(temporary, tokenizer, {**ids, **generation})
         _save_weights(temporary, params)
     wait(f"saved {directory}")

@@ -16,7 +16,8 @@ from waltzjax.files import new_directory
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.hf import LAYER
 from waltzjax.model.hf_config import read_json, resolve
-from waltzjax.model.hf_files import write_tensors
+from waltzjax.model.hf_files import check_finite, write_tensors
+from waltzjax.model.hf_tokenizer import write_beside_weights
 from waltzjax.model.lora import Lora, init_adapter
 from waltzjax.model.sharding import params_sharding, place
 from waltzjax.processes import fetch, wait, writing
@@ -24,6 +25,7 @@ from waltzjax.types import MATRICES
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 FLOATS = tuple(map(np.dtype, ("float64", "float32", "float16", "bfloat16")))
+LARGEST = float(np.finfo(np.float32).max)
 PARTS = {"lora_a": "lora_A", "lora_b": "lora_B"}
 MODULES = {name: LAYER[name].rpartition(".")[2] for name in MATRICES}  # q -> q_proj
 # What may stand in a field: these values, or nothing; of any other field only nothing.
@@ -73,8 +75,9 @@ def read_lora(directory: Path) -> Lora:
     alpha: Any = config.get("lora_alpha")
     if type(rank) is not int or rank < 1:
         problems.append(f"r={rank!r} (only a positive integer)")
-    if not isinstance(alpha, int | float):
-        problems.append(f"lora_alpha={alpha!r} (only a number)")
+    # True is an int in Python, and a number that float32 cannot hold makes every weight infinite.
+    if type(alpha) not in (int, float) or not abs(alpha) <= LARGEST:
+        problems.append(f"lora_alpha={alpha!r:.60} (only a finite number)")
     if problems:
         raise ValueError(f"{path}: cannot be honoured exactly: " + "; ".join(problems))
     if config.get("use_rslora"):  # alpha / sqrt(r) (arXiv 2312.03732), said as alpha / r
@@ -109,8 +112,12 @@ def _leaves(adapter: Any) -> dict[str, Any]:
     }
 
 
-def save_adapter(directory: Path, adapter: Any, lora: Lora, base: str, *, dropout: float) -> None:
-    """Write a directory that ``peft.PeftModel.from_pretrained`` loads, whole or not at all."""
+def save_adapter(
+    directory: Path, adapter: Any, lora: Lora, base: str, *, dropout: float,
+    tokenizer: Any = None, generation: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Write a directory that ``peft.PeftModel.from_pretrained`` loads, whole or not at all; with a
+    ``tokenizer``, also its files, its chat template and ``generation`` settings."""
     config = {
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base,
         "r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": dropout, "bias": "none",
@@ -124,12 +131,15 @@ def save_adapter(directory: Path, adapter: Any, lora: Lora, base: str, *, dropou
         if temporary:
             (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
             write_tensors(temporary / WEIGHTS, arrays)
+            if tokenizer is not None:
+                write_beside_weights(temporary, tokenizer, generation or {})
     wait(f"saved {directory}")
 
 
 def load_adapter(directory: Path, cfg: ModelConfig, mesh: Mesh) -> tuple[Any, Lora]:
     """(adapter in float32, born sharded; its form). ValueError lists every tensor that is missing,
-    left over or of another shape, before anything is put on a device."""
+    left over or of another shape, before anything is put on a device, and names the first one with
+    NaN or infinity."""
     lora = read_lora(directory)
     path = Path(directory) / WEIGHTS
     if not path.is_file():
@@ -158,6 +168,13 @@ def load_adapter(directory: Path, cfg: ModelConfig, mesh: Mesh) -> tuple[Any, Lo
     host: dict[str, Any] = {"layers": {}}
     for where in _leaves(abstract):
         _, name, part = where.split("/")
-        stack = [found[n].astype(np.float32).T for n in _names(where, cfg.layers)]
+        stack = [_float32(path, n, found[n]).T for n in _names(where, cfg.layers)]
         host["layers"].setdefault(name, {})[part] = np.stack(stack)
     return place(host, params_sharding(mesh, abstract)), lora
+
+
+def _float32(path: Path, name: str, array: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    check_finite(path, name, array)
+    return array
