@@ -4,11 +4,11 @@ r"""Grade reference solutions, which are right, and right and wrong answers made
 
 GSM8K: the field ``answer`` against its own ``#### n``. MATH500: ``solution`` against ``answer``.
 Each label is also written in other forms and changed in ways that change its value
-(``grading_forms``), put in the solution's place and graded against the label. Prints a table by
-kind of form: how many there are, how many are graded wrongly (a right one not accepted, a wrong one
-accepted), could be read, timed out, and answers/s; the last line but one, of those for which a
-process is needed. Exits 1 unless all solutions are right, at least 99 % of the right forms are
-accepted, no wrong one is, and 300 answers/s are graded over all.
+(``grading_right``, ``grading_wrong``), put in the solution's place and graded against the label.
+Prints a table by kind of form: how many there are, how many are graded wrongly (a right one not
+accepted, a wrong one accepted), could be read, timed out, and answers/s; the last line but one, of
+those for which a process is needed. Exits 1 unless all solutions are right, at least 99 % of the
+right forms are accepted, no wrong one is, and 300 answers/s are graded over all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from absl import app, flags
-from grading_forms import every, right_forms, wrong_forms
+from grading_right import every, right_forms
+from grading_wrong import wrong_forms
 
 from waltzjax.data.problems import read_problems
 from waltzjax.rewards.maths_answer import final_answer

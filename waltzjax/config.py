@@ -138,7 +138,7 @@ def default() -> ConfigDict:
     c.reward.order = "sum"
     c.reward.overlong_buffer = 0  # the last tokens of max_new_tokens, over which overlong falls
 
-    c.verify = ConfigDict()  # answers that need more than a comparison of numbers, by math-verify
+    c.verify = ConfigDict()  # answers that need more than a comparison of numbers
     c.verify.workers = 2  # processes
     c.verify.timeout_s = 5.0  # of processor time; then the process is killed, the answer wrong
 

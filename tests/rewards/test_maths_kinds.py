@@ -4,10 +4,12 @@ Those of ``WRONG`` pay a policy for a wrong answer if they are accepted, so each
 """
 
 import pytest
-from scripts.grading_forms import every, right_forms, wrong_forms
 
+from scripts.grading_right import every, right_forms
+from scripts.grading_wrong import wrong_forms
 from waltzjax.rewards.maths_equal import compare, compare_plain, readable_label
-from waltzjax.rewards.maths_parse import Unreadable, names, parse
+from waltzjax.rewards.maths_parse import parse
+from waltzjax.rewards.maths_tree import Unreadable, names
 from waltzjax.rewards.maths_value import order, proportional, same_value
 
 RIGHT = {
@@ -228,6 +230,10 @@ RIGHT = {
         \frac{60!}{58!} | 60\cdot 59
         2^n | 2\cdot 2^{n-1}
         \sqrt[3]{-8} | -2
+        3 | 3 + \sin\pi
+        2 | (\sqrt2)^2
+        1 | 1 + \frac{\sqrt8 - 2\sqrt2}{5}
+        0 | \ln(\sqrt{2}^2 - 1)
         3x+4y=5 | 6x = 10 - 8y
         \frac{2}{3}x | 2x/3
         \frac{\pi^2}{6} | \sum_{k=1}^\infty \frac{1}{k^2}""",
@@ -239,6 +245,9 @@ WRONG = {
         5 | 5\text{ twelfths}
         5 | 5\text{k}
         5 | 5 M
+        5 | 5 kilo
+        5 | 5\text{th}
+        5 | 5 hours 30 minutes
         5 | 5 MM
         5 | 5 bn
         5 | 5 lakhs
@@ -326,6 +335,7 @@ WRONG = {
         (2,7) | (2,7,0)
         (7,2) | 2<x<7
         (7,2) | [7,2]
+        (7,2) | 7<x<2
         \{2,7\} | (7,2)
         \{2,7\} | [2,7]
         [2,7] | 2<x<7

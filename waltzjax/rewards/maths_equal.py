@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from waltzjax.rewards import maths_operators
 from waltzjax.rewards.maths_answer import MAX_CHARS
-from waltzjax.rewards.maths_forms import Form, as_range, matched, read_forms, word
+from waltzjax.rewards.maths_forms import matched, read_forms, word
 from waltzjax.rewards.maths_number import Number, read_number, split_name
-from waltzjax.rewards.maths_parse import Unreadable
+from waltzjax.rewards.maths_ranges import Form, as_range
 from waltzjax.rewards.maths_text import boxes
+from waltzjax.rewards.maths_tree import Tree, Unreadable
 from waltzjax.rewards.maths_typeset import tidy
 from waltzjax.rewards.maths_units import same_unit
 from waltzjax.rewards.maths_value import order, proportional, same_value
@@ -144,7 +145,7 @@ def _same_relations(a: Form, b: Form) -> bool:
     return ratio > 0 if sign in ("<", "\\le") else ratio != 0
 
 
-def _less(left: tuple[object, ...], right: tuple[object, ...]) -> tuple[object, ...]:
+def _less(left: Tree, right: Tree) -> Tree:
     return ("+", left, ("neg", right))
 
 

@@ -6,6 +6,7 @@ Only constants are compared.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 _OPERATORS = re.compile(r"\\(?:i*int|sum|prod|lim)(?![A-Za-z])")
 _DIGITS = 60
@@ -45,7 +46,8 @@ def compare(answer: str, label: str) -> tuple[bool, bool]:
     return bool((got - gold).simplify() == 0), True  # digits may hide a tiny part
 
 
-def _constant(text: str):  # type: ignore[no-untyped-def]  # a sympy.Expr, or None
+def _constant(text: str) -> Any:
+    """The sympy.Expr that ``text`` comes to; None if it is none, or has variables."""
     from math_verify import LatexExtractionConfig, parse  # here: the trainer never loads sympy
     from sympy import Expr
 

@@ -1,44 +1,30 @@
-r"""One expression of maths, LaTeX or plain, as a tree; nothing is guessed and nothing left out.
-
-A tree is ("number", Fraction), ("name", "x_1"), ("constant", "pi" | "e" | "i") or an operation with
-its trees: ("+", a, b), ("*", a, b), ("/", a, b), ("^", a, b), ("neg", a), ("!", a),
-("sqrt", a), ("root", a, n), ("binom", n, k), ("log", a, base), ("sin", a) and so on.
-"""
+r"""One expression of maths, LaTeX or plain, as a tree; nothing is guessed and nothing left out."""
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
-from typing import Any
 
-from waltzjax.rewards.maths_number import repeating
+from waltzjax.rewards.maths_tree import (
+    FUNCTIONS,
+    TRIGONOMETRY,
+    Cursor,
+    Token,
+    Tree,
+    Unreadable,
+    is_name,
+    is_number,
+    names,
+    number,
+)
 
-Tree = tuple[Any, ...]
-
-_TOKEN = re.compile(
-    r"(?P<repeating>(?P<whole>\d*)\.(?P<once>\d*)\\(?:overline|bar|dot) *"
-    r"(?:\{ *(?P<again>\d+) *\}|(?P<digit>\d)))"
-    r"|(?P<number>\d+(?:\.\d*)?|\.\d+)|(?P<command>\\[A-Za-z]+)|(?P<letters>[A-Za-z]+)"
-    r"|(?P<sign>[-+*/^_(){}\[\]!|])|(?P<space> +)",
-    re.ASCII,
-)
-_TRIGONOMETRY = ("sin", "cos", "tan", "cot", "sec", "csc")
-FUNCTIONS = frozenset(
-    (*_TRIGONOMETRY, "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "ln", "log", "lg", "exp")
-)
-_NAMES = frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi "
-    "rho sigma tau phi varphi chi psi omega Gamma Delta Theta Lambda Sigma Phi Psi Omega ell".split()
-)
 _TIMES = ("*", "\\cdot", "\\times", "\\ast")
 _OVER = ("/", "\\div")
+_ROUNDS = {"\\lfloor": "floor", "\\lceil": "ceil"}
 _CLOSES = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
+_STARTS = frozenset(
+    ("\\pi", "e", "i", "\\frac", "\\binom", "\\sqrt", "\\lfloor", "\\lceil")
+) | frozenset(f"\\{name}" for name in FUNCTIONS)
 _MOST_DEPTH = 60
-_LONGEST_PRODUCT = 3  # of letters without a space; longer ones are words
-
-
-class Unreadable(ValueError):
-    """A text that is no expression, or none that can be read for certain."""
 
 
 def parse(text: str) -> Tree:
@@ -50,46 +36,26 @@ def parse(text: str) -> Tree:
     return tree
 
 
-def names(tree: Tree) -> frozenset[str]:
-    """The variables of a tree."""
-    if tree[0] == "name":
-        return frozenset((tree[1],))
-    return frozenset().union(*(names(part) for part in tree[1:] if isinstance(part, tuple)))
-
-
-class _Reader:
+class _Reader(Cursor):
     """Recursive descent over the tokens; each method reads what it is named after."""
 
     def __init__(self, text: str) -> None:
-        self._tokens: list[str | Fraction] = []
-        place = 0
-        while place < len(text):
-            found = _TOKEN.match(text, place)
-            if not found:
-                raise Unreadable(text)
-            place = found.end()
-            if found["repeating"]:
-                again = found["again"] or found["digit"]
-                self._tokens.append(repeating(found["whole"], found["once"], again))
-            elif found["letters"]:
-                self._tokens += _letters(found[0])
-            elif not found["space"]:
-                self._tokens.append(found[0])
-        self._place, self._depth, self._bars = 0, 0, 0
+        super().__init__(text)
+        self._depth, self._bars = 0, 0
 
-    def peek(self, ahead: int = 0) -> str | Fraction | None:
-        place = self._place + ahead
-        return self._tokens[place] if place < len(self._tokens) else None
+    def peek(self, ahead: int = 0) -> Token | None:
+        place = self.place + ahead
+        return self.tokens[place] if place < len(self.tokens) else None
 
-    def _take(self) -> str | Fraction:
+    def _take(self) -> Token:
         token = self.peek()
         if token is None:
             raise Unreadable("it ends too early")
-        self._place += 1
+        self.place += 1
         return token
 
     def _expect(self, token: str) -> None:
-        if self._take() != token:
+        if self.take() != token:
             raise Unreadable(f"no {token}")
 
     def sum(self) -> Tree:
@@ -98,14 +64,14 @@ class _Reader:
             raise Unreadable("too deep")
         tree = self._signed()
         while self.peek() in ("+", "-"):
-            sign, term = self._take(), self._signed()
+            sign, term = self.take(), self._signed()
             tree = ("+", tree, term if sign == "+" else ("neg", term))
         self._depth -= 1
         return tree
 
     def _signed(self) -> Tree:
         if self.peek() in ("+", "-"):
-            sign, term = self._take(), self._product()
+            sign, term = self.take(), self._product()
             return term if sign == "+" else ("neg", term)
         return self._product()
 
@@ -114,10 +80,10 @@ class _Reader:
         while True:
             token = self.peek()
             if token in _TIMES or token in _OVER:
-                self._take()
+                self.take()
                 negative = self.peek() == "-"
                 if negative:
-                    self._take()
+                    self.take()
                 factor = self._mixed() or self._factor()
                 factor = ("neg", factor) if negative else factor
                 tree = ("/" if token in _OVER else "*", tree, factor)
@@ -132,21 +98,21 @@ class _Reader:
         token = self.peek()
         if token is None:
             return False
-        if _is_number(token):
-            if self._tokens[self._place - 1] not in (")", "]", "}"):
+        if is_number(token):
+            if self.tokens[self.place - 1] not in (")", "]", "}"):
                 raise Unreadable("a number follows")
             return True
         if token == "{" and (
-            (inside := self.peek(1)) in ("+", "-", "\\frac") or _is_number(inside or "?")
+            (inside := self.peek(1)) in ("+", "-", "\\frac") or is_number(inside or "?")
         ):
             raise Unreadable("2{3} is typeset as 23, 2{+3} as 2+3, 2{\\frac12} as a mixed number")
         if token == "|":
             return not self._bars
-        return token in ("(", "[", "{") or _is_name(token) or token in _STARTS
+        return token in ("(", "[", "{") or is_name(token) or token in _STARTS
 
     def _mixed(self) -> Tree | None:
-        r"""2\frac{1}{3}: the sum of a whole number and a fraction of numbers; None if it is none."""
-        whole, rest = self.peek(), self._tokens[self._place + 1 : self._place + 8]
+        r"""2\frac{1}{3}: the sum of a whole number and a fraction; None if it is none."""
+        whole, rest = self.peek(), self.tokens[self.place + 1 : self.place + 8]
         if not (isinstance(whole, str) and whole.isdigit() and rest[:1] == ["\\frac"]):
             return None
         if len(rest) < 7 or [rest[1], rest[3], rest[4], rest[6]] != ["{", "}", "{", "}"]:
@@ -154,7 +120,7 @@ class _Reader:
         above, below = rest[2], rest[5]
         if not all(isinstance(part, str) and part.isdigit() for part in (above, below)):
             return None
-        self._place += 8
+        self.place += 8
         if self.peek() == "^":
             raise Unreadable("a power of a mixed number")
         return ("+", number(whole), ("/", number(str(above)), number(str(below))))
@@ -162,10 +128,10 @@ class _Reader:
     def _factor(self) -> Tree:
         tree = self._atom()
         if self.peek() == "!":
-            self._take()
+            self.take()
             tree = ("!", tree)
         if self.peek() == "^" and not self._at_degrees():
-            self._take()
+            self.take()
             tree = ("^", tree, self._exponent())
         if self.peek() in ("!", "^", "_") and not self._at_degrees():
             raise Unreadable("two of these in a row")
@@ -173,11 +139,11 @@ class _Reader:
 
     def _exponent(self) -> Tree:
         if self.peek() in ("+", "-"):
-            sign, tree = self._take(), self._exponent()
+            sign, tree = self.take(), self._exponent()
             return tree if sign == "+" else ("neg", tree)
         token = self.peek()
         if isinstance(token, str) and token.isdigit():
-            self._take()
+            self.take()
             return number(token)
         return self._argument()
 
@@ -187,18 +153,18 @@ class _Reader:
         if token == "{":
             return self._bracketed()
         if isinstance(token, str) and token.isdigit():
-            self._tokens[self._place : self._place + 1] = (
+            self.tokens[self.place : self.place + 1] = (
                 [token[0], token[1:]] if token[1:] else [token]
             )
-            self._take()
+            self.take()
             return number(token[0])
         return self._atom()
 
     def _bracketed(self, *, angle: bool = False) -> Tree:
-        opened = str(self._take())
+        opened = str(self.take())
         bars, self._bars = self._bars, 0
         tree = self._degrees(self.sum()) if angle else self.sum()
-        self._expect(_CLOSES[opened])
+        self.expect(_CLOSES[opened])
         self._bars = bars
         return tree
 
@@ -206,22 +172,22 @@ class _Reader:
         token = self.peek()
         if token in _CLOSES:
             tree = self._bracketed()
-            return (token[2:], tree) if token in ("\\lfloor", "\\lceil") else tree
+            return (_ROUNDS[str(token)], tree) if token in _ROUNDS else tree
         if token == "|" and not self._bars:
-            self._take()
+            self.take()
             self._bars = 1
             tree = self.sum()
-            self._expect("|")
+            self.expect("|")
             self._bars = 0
             return ("abs", tree)
-        token = self._take()
+        token = self.take()
         if isinstance(token, Fraction):
             return ("number", token)
-        if _is_number(token):
+        if is_number(token):
             return number(token)
         if token in ("\\pi", "e", "i"):
             return ("constant", token.lstrip("\\"))
-        if _is_name(token):
+        if is_name(token):
             return ("name", token + self._subscript())
         if token == "\\frac":
             return ("/", self._argument(), self._argument())
@@ -236,15 +202,15 @@ class _Reader:
     def _subscript(self) -> str:
         if self.peek() != "_":
             return ""
-        self._take()
+        self.take()
         if self.peek() != "{":
-            token = self._take()
-            if not (_is_name(token) or _is_number(token)):
+            token = self.take()
+            if not (is_name(token) or is_number(token)):
                 raise Unreadable("a subscript")
             return f"_{token}"
-        end = self._tokens.index("}", self._place) if "}" in self._tokens[self._place :] else 0
-        inside = self._tokens[self._place + 1 : end]
-        self._place = end + 1
+        end = self.tokens.index("}", self.place) if "}" in self.tokens[self.place :] else 0
+        inside = self.tokens[self.place + 1 : end]
+        self.place = end + 1
         if not inside or any(token in ("{", "_", "^") for token in inside):
             raise Unreadable("a subscript")
         return "_" + "".join(map(str, inside))
@@ -253,7 +219,7 @@ class _Reader:
         degree = self._bracketed() if self.peek() == "[" else None
         token = self.peek()
         if isinstance(token, str) and token.isdigit():
-            self._take()
+            self.take()
             inside = number(token)
         else:
             inside = self._argument()
@@ -262,16 +228,16 @@ class _Reader:
     def _function(self, name: str) -> Tree:
         base, power = number("10"), None
         if name in ("log", "lg") and self.peek() == "_":
-            self._take()
+            self.take()
             base = self._argument()
         if self.peek() == "^":
-            self._take()
+            self.take()
             power = self._exponent()
-        if power == ("neg", number("1")) and name in _TRIGONOMETRY[:3]:
+        if power == ("neg", number("1")) and name in TRIGONOMETRY[:3]:
             name, power = "arc" + name, None
         if power is not None and names(power) == frozenset() and power[0] == "neg":
             raise Unreadable("a negative power of a function's name")
-        angle = name in _TRIGONOMETRY
+        angle = name in TRIGONOMETRY
         if angle and self.peek() in ("(", "[", "{"):
             inside = self._bracketed(angle=True)
         else:
@@ -287,7 +253,7 @@ class _Reader:
         """In radians, if degrees follow."""
         if not self._at_degrees():
             return angle
-        self._place += 2
+        self.place += 2
         return ("/", ("*", angle, ("constant", "pi")), number("180"))
 
     def _function_argument(self) -> Tree:
@@ -304,39 +270,12 @@ class _Reader:
     def _is_plain(self) -> bool:
         token = self.peek()
         return token is not None and (
-            _is_name(token) or token in ("\\pi", "e", "i", "\\frac", "\\sqrt")
+            is_name(token) or token in ("\\pi", "e", "i", "\\frac", "\\sqrt")
         )
 
     def _plain_factor(self) -> Tree:
         tree = self._atom()
         if self.peek() == "^" and not self._at_degrees():
-            self._take()
+            self.take()
             tree = ("^", tree, self._exponent())
         return tree
-
-
-_STARTS = frozenset(
-    ("\\pi", "e", "i", "\\frac", "\\binom", "\\sqrt", "\\lfloor", "\\lceil")
-) | frozenset(f"\\{name}" for name in FUNCTIONS)
-
-
-def number(digits: str) -> Tree:
-    return ("number", Fraction(digits))
-
-
-def _letters(run: str) -> list[str]:
-    if run in FUNCTIONS or run == "sqrt":
-        return [f"\\{run}"]
-    if len(run) > _LONGEST_PRODUCT or (len(run) > 1 and set(run) <= {"e", "i"}):
-        raise Unreadable(f"{run} is a word")
-    return list(run)
-
-
-def _is_number(token: str | Fraction) -> bool:
-    return isinstance(token, Fraction) or token[0] in "0123456789."
-
-
-def _is_name(token: str | Fraction) -> bool:
-    if isinstance(token, Fraction):
-        return False
-    return (len(token) == 1 and token.isalpha() and token not in "ei") or token[1:] in _NAMES

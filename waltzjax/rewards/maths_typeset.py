@@ -7,118 +7,89 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 
-_CHARACTERS = str.maketrans(
-    {
-        "−": "-", "–": "-", "－": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ",
-        "∙": r"\cdot ", "∗": "*", "÷": r"\div ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ",
-        "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\ne ", "∪": r"\cup ", "∈": r"\in ", "∅": r"\emptyset ",
-        "±": r"\pm ", "∓": r"\mp ", "ℝ": r"\mathbb{R}", "°": r"^\circ ", "º": r"^\circ ",
-        "％": r"\%", "＝": "=", "，": ",", "（": "(", "）": ")", "∣": "|", "∖": r"\setminus ",
-        "π": r"\pi ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ",
-        "λ": r"\lambda ", "μ": r"\mu ", "φ": r"\phi ", "ω": r"\omega ", "δ": r"\delta ",
-        "ε": r"\epsilon ", "σ": r"\sigma ", "τ": r"\tau ", "ρ": r"\rho ", "∠": r"\angle ",
-        "⟨": r"\langle ", "⟩": r"\rangle ", "√": r"\sqrt ", "∛": r"\sqrt[3] ", "⁄": "/", "∕": "/",
-        "\u200b": "", "\u200c": "", "\u2060": "", "\ufeff": "", "\u00a0": "~", "\u202f": "~",
-        "\u2009": "~", "\u2005": "~", "\u2006": "~", "\u200a": "~", "’": "'",
-        **{half: rf"\frac{{{a}}}{{{b}}}" for half, a, b in (
-            ("½", 1, 2), ("⅓", 1, 3), ("⅔", 2, 3), ("¼", 1, 4), ("¾", 3, 4), ("⅕", 1, 5),
-            ("⅖", 2, 5), ("⅗", 3, 5), ("⅘", 4, 5), ("⅙", 1, 6), ("⅚", 5, 6), ("⅛", 1, 8),
-            ("⅜", 3, 8), ("⅝", 5, 8), ("⅞", 7, 8), ("⅐", 1, 7), ("⅑", 1, 9), ("⅒", 1, 10),
-        )},
-    }
-)  # fmt: skip
-_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ", "0123456789+-()n")
-_LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+-")
+from waltzjax.rewards.maths_characters import CHARACTERS, LOWERED, RAISED
+
 _FUNCTIONS = (
     "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|lg|exp|max|min|gcd|lcm|det"
 )
-_END = r"(?![A-Za-z])"
+_LOOKS = (  # commands that only change how what follows looks
+    "displaystyle|textstyle|scriptstyle|limits|nolimits|nonumber|notag|boldmath|boldsymbol|bold|bm|"
+    "pmb|mathbf|mathit|mathsf|mathtt|mathnormal|mathop|mathord|ensuremath|underline|uline|uuline|"
+    "uwave|ul|hl|smash|framebox|emph|mathstrut|strut|negthinspace|em|normalfont|"
+    "(?:rm|sf|tt|bf)family|(?:bf|md)series|(?:it|sl|up)shape|tiny|scriptsize|footnotesize|small|"
+    "normalsize|[lL]arge|LARGE|[hH]uge|bf|rm|it|sf|tt|boxed|fbox"
+)
+_TEXTS = r"\\(?:mathrm|text(?:rm|bf|it|sf|tt|sl|sc|normal|up|md)?|[mh]box)"
+_E = r"(?![A-Za-z])"  # the end of a command
+_GROUP = r" *\{[^{}]*\}"
+_SEPARATES = rf"(?:\{{\\?,\}}|, *\\!|\\[,:;! ]|\\thinspace{_E}|~)"  # groups of three digits
 
-# In this order.
-_RULES = [
-    (re.compile(r"√ *(\d+(?:\.\d+)?)"), r"\\sqrt{\1}"),
-    (re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ]+"), lambda m: f"^{{{m[0].translate(_RAISED)}}}"),
-    (re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋]+"), lambda m: f"_{{{m[0].translate(_LOWERED)}}}"),
-    (re.compile(""), None),  # the characters
-    # What is not seen, or only how it looks.
-    (re.compile(r"\\(?:h?phantom|vphantom|[hv]space\*?|label|tag\*?|mspace) *\{[^{}]*\}"), ""),
+_Change = str | Callable[[re.Match[str]], str]
+# All rules are applied in their order.
+_BEFORE_CHARACTERS: list[tuple[str, _Change]] = [
+    (r"√ *(\d+(?:\.\d+)?)", r"\\sqrt{\1}"),
+    ("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ]+", lambda m: f"^{{{m[0].translate(RAISED)}}}"),
+    ("[₀₁₂₃₄₅₆₇₈₉₊₋]+", lambda m: f"_{{{m[0].translate(LOWERED)}}}"),
+]
+_LAYOUT: list[tuple[str, _Change]] = [
+    (rf"\\(?:h?phantom|vphantom|[hv]space\*?|label|tag\*?|mspace){_GROUP}", ""),
+    (rf"\\(?:(?:text|math)color|colorbox|color) *(?:\[[^][{{}}]*\])?{_GROUP}", ""),
+    (rf"\\(?:{_LOOKS}){_E}", ""),
+    (rf"\\(?:left|right|middle|[bB]igg?[lrm]?){_E} *\.?", ""),
+    (rf"\\operatorname\*? *\{{ *({_FUNCTIONS}) *\}}", r"\\\1 "),
+    (_TEXTS + _E, r"\\text"),
+    (rf"\\text *\{{ *({_FUNCTIONS}) *\}}", r"\\\1 "),
+    (r"\\text *\{ *([ei]) *\}", r"{\1}"),
+    (r"\\text *\{ *\\?% *\}", r"\\%"),
+    (r"\\text *\{([\s,;]*)\}", r"\1"),
+    (r"\\text *\{([^{}A-Za-z]*)\}", r"{\1}"),  # numbers and signs
+    (r"(?<!\\)\{ *\}", ""),
+    (r"\{\{(\d+)\}\}", r"{\1}"),
+    (r"(?:\\text *)?\{ *(\^ *\\circ) *\}", r"\1"),
+    (r"\((\d+)\)(?= *_)", r"\1"),
+    (r"\\text *(?=\{[^{}]*[{\\])", ""),  # maths
     (
-        re.compile(
-            rf"\\(?:(?:text|math)color|colorbox|color) *(?:\[[^][{{}}]*\])? *\{{[^{{}}]*\}}"
-        ),
-        "",
-    ),
-    (
-        re.compile(
-            r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|nonumber|notag|boldmath|"
-            r"boldsymbol|bold|bm|pmb|mathbf|mathit|mathsf|mathtt|mathnormal|mathop|mathord|"
-            r"ensuremath|underline|uline|uuline|uwave|ul|hl|smash|framebox|emph|mathstrut|strut|negthinspace|em|normalfont|(?:rm|sf|tt|bf)family|tiny|scriptsize|footnotesize|small|normalsize|[lL]arge|"
-            rf"LARGE|[hH]uge|bf|rm|it|sf|tt|(?:bf|md)series|(?:it|sl|up)shape|boxed|fbox){_END}"
-        ),
-        "",
-    ),
-    (re.compile(rf"\\(?:left|right|middle|[bB]igg?[lrm]?){_END} *\.?"), ""),
-    (re.compile(rf"\\operatorname\*? *\{{ *({_FUNCTIONS}) *\}}"), r"\\\1 "),
-    (
-        re.compile(r"\\(?:mathrm|text(?:rm|bf|it|sf|tt|sl|sc|normal|up|md)?|[mh]box)" + _END),
-        r"\\text",
-    ),
-    (re.compile(rf"\\text *\{{ *({_FUNCTIONS}) *\}}"), r"\\\1 "),
-    (re.compile(r"\\text *\{ *([ei]) *\}"), r"{\1}"),
-    (re.compile(r"\\text *\{ *\\?% *\}"), r"\\%"),
-    (re.compile(r"\\text *\{([\s,;]*)\}"), r"\1"),
-    (re.compile(r"\\text *\{([^{}A-Za-z]*)\}"), r"{\1}"),  # numbers and signs
-    (re.compile(r"(?<!\\)\{ *\}"), ""),
-    (re.compile(r"\{\{(\d+)\}\}"), r"{\1}"),
-    (re.compile(r"(?:\\text *)?\{ *(\^ *\\circ) *\}"), r"\1"),
-    (re.compile(r"\\dot *\{?(\d)\}?(\d*)\\dot *\{?(\d)\}?"), r"\\overline{\1\2\3}"),
-    (re.compile(r"\((\d+)\)(?= *_)"), r"\1"),
-    (re.compile(r"\\text *(?=\{[^{}]*[{\\])"), ""),  # maths
-    # Groups of three digits.
-    (
-        re.compile(
-            r"(?<![\d.])(?:(?<!,)|(?<=\\,))(\d{1,3}(?:(?: *(?:\{\\?,\}|, *\\!|\\[,:;! ]|\\thinspace(?![A-Za-z])|~) *)\d{3})+)(?!\d)"
-        ),
+        rf"(?<![\d.])(?:(?<!,)|(?<=\\,))(\d{{1,3}}(?:(?: *{_SEPARATES} *)\d{{3}})+)(?!\d)",
         lambda m: re.sub(r"\D", "", m[1]),
     ),
-    (re.compile(r"\\!"), ""),
-    (re.compile(r"(?<!\\)\\[()\[\]]"), " "),  # delimiters of maths; "\\[" ends a matrix's row
-    (re.compile(r"(?<!\\)\\[,;:> ]|~|\\(?:q?quad|enspace|thinspace)(?![A-Za-z])|\s+"), " "),
-    (re.compile(r" {2,}"), " "),
-    # Other names.
-    (re.compile(r"\\(?:[dtcsx]|nice)frac(?![A-Za-z])"), r"\\frac"),
-    (re.compile(r"(?:^|\{)([^{}]*)\\over(?![A-Za-z])([^{}]*)(?:\}|$)"), r"\\frac{\1}{\2}"),
-    (re.compile(r"\\[dt]binom(?![A-Za-z])"), r"\\binom"),
-    (re.compile(r"\\frac *(\d) *(\d)"), r"\\frac{\1}{\2}"),
-    (re.compile(r"\\frac *(\d) *\{"), r"\\frac{\1}{"),
-    (re.compile(r"(\\frac *\{[^{}]*\}) *(\d)"), r"\1{\2}"),
-    (re.compile(r"\\(?:leqslant|leq|le)(?![A-Za-z])|<="), r"\\le "),
-    (re.compile(r"\\(?:geqslant|geq|ge)(?![A-Za-z])|>="), r"\\ge "),
-    (re.compile(r"\\(?:neq|ne)(?![A-Za-z])|!="), r"\\ne "),
-    (re.compile(r"\\lt(?![A-Za-z])"), "<"),
-    (re.compile(r"\\gt(?![A-Za-z])"), ">"),
-    (re.compile(r"\\(?:varnothing|empty)(?![A-Za-z])"), r"\\emptyset"),
-    (re.compile(r"\\lbrace(?![A-Za-z])"), r"\\{"),
-    (re.compile(r"\\rbrace(?![A-Za-z])"), r"\\}"),
-    (re.compile(r"\\[lr]vert(?![A-Za-z])"), "|"),
-    (re.compile(r"\\colon(?![A-Za-z])"), ":"),
-    (re.compile(r"\\mathbb *R(?![A-Za-z])"), r"\\mathbb{R}"),
-    (
-        re.compile(
-            r"\\degree(?![A-Za-z])|\^ *\\circ(?![A-Za-z])|\^ *\{ *\\circ *\}|(?<=\d)\^(?:o|\{ *o *\})$"
-        ),
-        r"^\\circ ",
-    ),
-    (re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])"), r"\\pi"),
-    (re.compile(r"(?<![A-Za-z\\])infinity(?![A-Za-z])"), r"\\infty"),
-    (re.compile(rf"(?<![A-Za-z\\])(sqrt|{_FUNCTIONS})(?= *\()"), r"\\\1"),
-    (re.compile(r"(?:\\text *\{ *|(?<![A-Za-z]))per ?cent(?![A-Za-z])(?: *\})?", re.I), r"\\%"),
-    # Marks of other languages than LaTeX's.
-    (re.compile(r"(?<!\S)\*\*([^*]+)\*\*(?![\w(])"), r"\1"),  # bold; elsewhere ** is a power
-    (re.compile(r"`+"), ""),
-    (re.compile(r"(?<!\\)\$+"), ""),
+    (r"\\!", ""),
+    (r"(?<!\\)\\[()\[\]]", " "),  # delimiters of maths; "\\[" ends a matrix's row
+    (rf"(?<!\\)\\[,;:> ]|~|\\(?:q?quad|enspace|thinspace){_E}|\s+", " "),
+    (r" {2,}", " "),
 ]
+_OTHER_NAMES: list[tuple[str, _Change]] = [
+    (rf"\\(?:[dtcsx]|nice)frac{_E}", r"\\frac"),
+    (rf"(?:^|\{{)([^{{}}]*)\\over{_E}([^{{}}]*)(?:\}}|$)", r"\\frac{\1}{\2}"),
+    (rf"\\[dt]binom{_E}", r"\\binom"),
+    (r"\\frac *(\d) *(\d)", r"\\frac{\1}{\2}"),
+    (r"\\frac *(\d) *\{", r"\\frac{\1}{"),
+    (r"(\\frac *\{[^{}]*\}) *(\d)", r"\1{\2}"),
+    (r"\\dot *\{?(\d)\}?(\d*)\\dot *\{?(\d)\}?", r"\\overline{\1\2\3}"),
+    (rf"\\(?:leqslant|leq|le){_E}|<=", r"\\le "),
+    (rf"\\(?:geqslant|geq|ge){_E}|>=", r"\\ge "),
+    (rf"\\(?:neq|ne){_E}|!=", r"\\ne "),
+    (rf"\\lt{_E}", "<"),
+    (rf"\\gt{_E}", ">"),
+    (rf"\\(?:varnothing|empty){_E}", r"\\emptyset"),
+    (rf"\\lbrace{_E}", r"\\{"),
+    (rf"\\rbrace{_E}", r"\\}"),
+    (rf"\\[lr]vert{_E}", "|"),
+    (rf"\\colon{_E}", ":"),
+    (rf"\\mathbb *R{_E}", r"\\mathbb{R}"),
+    (rf"\\degree{_E}|\^ *\\circ{_E}|\^ *\{{ *\\circ *\}}|(?<=\d)\^(?:o|\{{ *o *\}})$", r"^\\circ "),
+    (rf"(?<![A-Za-z\\])pi{_E}", r"\\pi"),
+    (rf"(?<![A-Za-z\\])infinity{_E}", r"\\infty"),
+    (rf"(?<![A-Za-z\\])(sqrt|{_FUNCTIONS})(?= *\()", r"\\\1"),
+    (rf"(?i:(?:\\text *\{{ *|(?<![A-Za-z]))per ?cent{_E}(?: *\}})?)", r"\\%"),
+    # Marks of other languages than LaTeX's.
+    (r"(?<!\S)\*\*([^*]+)\*\*(?![\w(])", r"\1"),  # bold; elsewhere ** is a power
+    (r"`+", ""),
+    (r"(?<!\\)\$+", ""),
+]
+_FIRST = [(re.compile(pattern), plain) for pattern, plain in _BEFORE_CHARACTERS]
+_THEN = [(re.compile(pattern), plain) for pattern, plain in _LAYOUT + _OTHER_NAMES]
 _ESCAPED = re.compile(r"\\{2,}(?=[A-Za-z{}$%!,;])")  # once too often
 _STOP = re.compile(r"(?<![.\\])[.,;:]$")  # a sentence's, not that of 0.333...
 _BEFORE = re.compile(
@@ -127,7 +98,8 @@ _BEFORE = re.compile(
     re.I,
 )
 _BASE = re.compile(
-    r"(?<=\d) *(?:_ *\{ *)?[({]* *(?:\\text *\{ *)?\(?base *\}? *(\d+)(?: *[)}])*$|_ *\{ *\((\d+)\) *\}$"
+    r"(?<=\d) *(?:_ *\{ *)?[({]* *(?:\\text *\{ *)?\(?base *\}? *(\d+)(?: *[)}])*$"
+    r"|_ *\{ *\((\d+)\) *\}$"
 )
 _EQUALS = re.compile(r" *\\text *\{ *(?:equals|is equal to) *\} *| +(?:equals|is equal to) +")
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)")
@@ -141,8 +113,11 @@ def tidy(text: str) -> str:
     sentence's full stop; fractions in one form. Idempotent but for its last stop."""
     if "\\begin" not in text:
         text = _ESCAPED.sub(r"\\", text)
-    for pattern, plain in _RULES:
-        text = text.translate(_CHARACTERS) if plain is None else pattern.sub(plain, text)
+    for pattern, plain in _FIRST:
+        text = pattern.sub(plain, text)
+    text = text.translate(CHARACTERS)
+    for pattern, plain in _THEN:
+        text = pattern.sub(plain, text)
     text = _STOP.sub("", text.strip(" *")).strip(" *")
     text = _EQUALS.sub(" = ", _BEFORE.sub("", text, count=1) if _BEFORE.match(text) else text)
     text = _BASE.sub(lambda m: f"_{m[1] or m[2]}", _without_braces(text))

@@ -22,7 +22,7 @@ km kilometer kilometers kilometre kilometres kms
 ounce ounces oz
 pound pounds lb lbs gbp
 gram grams gramme grammes grammes g gm gms
-kilogram kilograms kg kgs kilo kilos
+kilogram kilograms kg kgs kilos
 milligram milligrams mg
 ton tons
 tonne tonnes
@@ -84,12 +84,14 @@ _CANONICAL = {
 }
 _COMPOUND = {"mph": "mile per hour", "kph": "km per hour"}
 # What stands between or before units and adds nothing; powers are not compared.
-_EMPTY = frozenset("square cubic sq cu unit units different distinct possible".split())
-_LINKS = frozenset("per of a an each".split())
-_STUFF = frozenset(
-    "water flour sugar milk pizza cake fruit money paint food rice juice time work paper".split()
+_EMPTY = frozenset(
+    ("square", "cubic", "sq", "cu", "unit", "units", "different", "distinct", "possible")
 )
-_LETTERS = frozenset("m g s h l".split())  # units only where they are set as text
+_LINKS = frozenset(("per", "of", "a", "an", "each"))
+_STUFF = frozenset(
+    ("water", "flour", "sugar", "milk", "pizza", "cake", "fruit", "money", "paint", "food", "rice",
+     "juice", "time", "work", "paper")
+)  # fmt: skip
 _NUMERALS = re.compile(
     "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\\w+teen|twenty|thirty|"
     "forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|\\w*illion|lakh|lac|crore|dozen|"

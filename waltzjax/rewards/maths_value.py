@@ -8,28 +8,20 @@ Variables take several rational values of either sign; all of them must agree.
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import mpmath
 
-from waltzjax.rewards.maths_parse import Tree, Unreadable, names
+from waltzjax.rewards.maths_exact import Irrational, Values, exact
+from waltzjax.rewards.maths_tree import Tree, Unreadable, names
 
-_MOST_BITS = 200_000  # of an exact number
 _MOST_SPAN = 5_000  # bits between the smallest and the largest part of an irrational number
-_MOST_FACTORIAL = 10_000
 _FIRST_BITS = 256
 _SPARE_BITS = 512
 _POINTS = 6
-
-Values = Mapping[str, Fraction]
-
-
-class _Irrational(Exception):
-    """A value that a fraction does not hold."""
 
 
 class Pair(NamedTuple):
@@ -116,8 +108,8 @@ def _float(value: Any) -> Any:
 
 def _pair(a: Tree, b: Tree, values: Values) -> Pair:
     try:
-        return Pair(_exact(a, values), _exact(b, values), 0)
-    except _Irrational:
+        return Pair(exact(a, values), exact(b, values), 0)
+    except Irrational:
         pass
     digits = _literals(a) + _literals(b)
     bits, span = _FIRST_BITS + digits, 0
@@ -140,64 +132,6 @@ def _literals(tree: Tree) -> int:
     if tree[0] == "number":
         return int(tree[1].numerator.bit_length() + tree[1].denominator.bit_length())
     return sum(_literals(part) for part in tree[1:] if isinstance(part, tuple))
-
-
-def _exact(tree: Tree, values: Values) -> Fraction:
-    kind = tree[0]
-    if kind == "number":
-        return _bounded(tree[1])
-    if kind == "name":
-        return values[tree[1]]
-    if kind not in _EXACT:
-        raise _Irrational
-    return _bounded(_EXACT[kind](*(_exact(part, values) for part in tree[1:])))
-
-
-def _bounded(value: Fraction) -> Fraction:
-    if value.numerator.bit_length() + value.denominator.bit_length() > _MOST_BITS:
-        raise Unreadable("too large")
-    return value
-
-
-def _power(base: Fraction, exponent: Fraction) -> Fraction:
-    if exponent.denominator != 1:
-        raise _Irrational
-    bits = base.numerator.bit_length() + base.denominator.bit_length()
-    if abs(exponent) * (bits if abs(base) != 1 and base else 0) > _MOST_BITS:
-        raise Unreadable("too large")
-    return base ** int(exponent)
-
-
-def _factorial(n: Fraction) -> Fraction:
-    if n.denominator != 1:
-        raise _Irrational
-    if n < 0:
-        raise ZeroDivisionError
-    if n > _MOST_FACTORIAL:
-        raise Unreadable("too large")
-    return Fraction(math.factorial(int(n)))
-
-
-def _binom(n: Fraction, k: Fraction) -> Fraction:
-    if n.denominator != 1 or k.denominator != 1 or n < 0:
-        raise _Irrational
-    if n > _MOST_FACTORIAL:
-        raise Unreadable("too large")
-    return Fraction(math.comb(int(n), int(k))) if k >= 0 else Fraction(0)
-
-
-_EXACT: dict[str, Callable[..., Fraction]] = {
-    "+": lambda a, b: a + b,
-    "neg": lambda a: -a,
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
-    "^": _power,
-    "!": _factorial,
-    "binom": _binom,
-    "abs": abs,
-    "floor": lambda a: Fraction(math.floor(a)),
-    "ceil": lambda a: Fraction(math.ceil(a)),
-}
 
 
 def _about(tree: Tree, values: Values, bits: int, sizes: list[int]) -> Any:
