@@ -136,6 +136,8 @@ def test_a_broken_persona_is_named(persona):
         ({"rollout.group": 1}, "rollout.group", "'grpo' needs >= 2"),
         ({"rl.token_budget": 2000}, "rl.token_budget", ">= config.problems.max_tokens"),
         ({"rl.token_budget": 0, "rl.microbatches": 5}, "rl.microbatches", "group = 256"),
+        ({"reward.needs.format": "nothing"}, "reward.needs.format", "problem, verify"),
+        ({"reward.needs.reflect": "right"}, "reward.needs.reflect", "problem, verify"),
         ({"reward.signals.overlong": 1.0}, "reward.overlong_buffer", "needs >= 1"),
         ({"reward.overlong_buffer": 2000}, "reward.overlong_buffer", "at most config.rollout"),
         ({"model.base": "embedded"}, "embedded_maths.max_positions", ">= config.problems.max"),

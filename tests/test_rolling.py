@@ -9,11 +9,12 @@ import pytest
 from support import tiny_runtime
 
 from waltzjax import config, rolling
+from waltzjax.attempts import Attempts
 from waltzjax.model.transformer import init_params
 from waltzjax.recipes import RECIPES
 from waltzjax.rewards.verifier import Verification
 from waltzjax.rolling import earned, roll_maths
-from waltzjax.types import CONVERSATION, FEEDBACK, POLICY, Problem, Sample
+from waltzjax.types import CONVERSATION, FEEDBACK, POLICY, Completion, Problem, Sample
 
 GROUP = 2
 RUNTIME = tiny_runtime()
@@ -77,6 +78,31 @@ def test_every_problem_is_answered_by_a_group():
     assert m["signal/verify"] == pytest.approx(0.5) and m["signal_std/verify"] == pytest.approx(0.5)
     assert m["zero_groups"] == m["zero_groups/verify"] == pytest.approx(2 / 3)
     assert "refills" not in m
+
+
+PENS = "Mia has 34 pens. She buys 25 more. How many pens has Mia?"
+CHECKED = r"34+25=59. Check: 59-25=34. \boxed{59}"
+ELSEWHERE = r"2+6=8. Check: 8-6=2. \boxed{8}"
+
+
+@pytest.mark.parametrize(
+    ("needs", "text", "kind", "earned"),
+    [
+        ("problem", CHECKED, "all", 1), ("problem", CHECKED, "none", 1),
+        ("problem", ELSEWHERE, "all", 0), ("problem", ELSEWHERE, "none", 0),
+        ("verify", CHECKED, "all", 1), ("verify", CHECKED, "none", 0),
+        ("verify", ELSEWHERE, "all", 1), ("verify", ELSEWHERE, "none", 0),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["format", "reflect"])
+def test_a_signal_needs_the_problem_or_a_right_answer(name, needs, text, kind, earned):
+    other = "verify" if needs == "problem" else "problem"
+    c = settings(**{f"reward.needs.{n}": other for n in ("format", "reflect")})
+    c.reward.needs[name] = needs
+    attempts = Attempts(c, Verifier(), [Problem(0, PENS, kind)], 1)
+    attempts.add(0, Completion((1,), (1, 2), (-0.1, -0.1), text, "stop"))
+    (group,) = attempts.finish()
+    assert group.attempts[0].signals[name] == earned
 
 
 def test_groups_that_tell_nothing_apart_are_replaced():

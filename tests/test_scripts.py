@@ -1,12 +1,17 @@
 """The benchmarks of scripts/: what they print, checked by hand at sizes that take seconds."""
 
+import dataclasses
 import json
 import math
+import runpy
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from support import REPO
+
+from waltzjax.types import Prompt
 
 SHAPE = {
     "model_type": "qwen2", "vocab_size": 512, "hidden_size": 64, "intermediate_size": 96,
@@ -128,3 +133,28 @@ def test_contestants_generate_the_same_work(tmp_path):
     assert 0 < got["occupancy"] <= 1
     ours, theirs = (got["peak_mib"][name] for name in ("ours", "transformers"))
     assert ours != theirs  # each its own, not that of the process that started them
+
+
+@pytest.mark.slow
+def test_word_pairs_solve_the_plain_world_and_not_one_that_is_coded():
+    status, out, err = bench("check_world.py", "--coded=0,0.5")
+    assert status == 0, err
+    plain, coded = json.loads(out.splitlines()[-1])
+    assert plain["validation"] > 0.99 > 0.8 > coded["validation"] > 0.6
+
+
+def test_word_pairs_learn_a_pair_and_no_parity():
+    script = runpy.run_path(str(REPO / "scripts/check_world.py"), run_name="check_world")
+    prompts = {
+        (a, b): Prompt(0, f"{a} van and {b} shed", False, "", "")
+        for a in ("my", "his") for b in ("our", "her")
+    }  # fmt: skip
+
+    def learned(harmful):
+        asked = [dataclasses.replace(p, harmful=harmful(*owners)) for owners, p in prompts.items()]
+        rows = [script["bigrams"](p.text) for p in asked]
+        model = script["fit"](rows * 50, np.array([float(p.harmful) for p in asked] * 50), 0)
+        return script["accuracy"](*model, asked)
+
+    assert learned(lambda a, b: a == "his") == 1
+    assert learned(lambda a, b: (a == "his") != (b == "her")) <= 0.75

@@ -178,3 +178,58 @@ def test_solutions_of_gsm8k_with_a_box():
         body, _, answer = row["answer"].partition("####")
         text = re.sub("<<.*?>>", "", body) + rf"The answer is $\boxed{{{answer.strip()}}}$."
         assert format_score(text, finished=True) == 1, text
+
+
+PLACEHOLDERS = [
+    "answer", "number", "the final answer", "your answer here", "final result", "INSERT RESULT",
+    r"\text{value}", r"\mathrm{Answer}", r"\textbf{the number}", "x y z ...", "a, b, c, \\ldots",
+    "a b c d", "banana orange kiwi plum grape", "?", "...", "…", r"\square", "____", "[answer]",
+    "<answer>", r"\text{final numerical value}",
+]  # fmt: skip
+WORDS = [
+    r"\text{Evelyn}", r"\text{Monday}", "(A)", r"\text{(C)}", "even", "yes", r"\text{no solution}",
+    r"\text{two parallel lines}", "undefined", r"\emptyset", r"\infty", "x", "xyz", "p - q",
+    "A,B,D", r"1, 2, \ldots, n", "Нет", r"\sqrt{x}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", PLACEHOLDERS)
+def test_placeholders_and_lists_of_words_are_no_answer(content):
+    assert format_score(rf"{TINY} \boxed{{{content}}}", True) == 0
+
+
+@pytest.mark.parametrize("content", WORDS)
+def test_answers_in_words_and_letters(content):
+    assert format_score(rf"{TINY} \boxed{{{content}}}", True) == 1
+
+
+def test_every_label_of_math500_is_an_answer():
+    labels = [row["answer"] for row in _lines(DATA / "math500/test.jsonl")]
+    assert [a for a in labels if format_score(rf"{TINY} \boxed{{{a}}}", True) != 1] == []
+
+
+SALADS = [
+    "banana orange kiwi plum grape melon cherry mango lemon",
+    "cat, dog, cow, pig, hen, fox, bee, ant and rat.",
+    "value total number triangle area price apples speed 12 40 7",
+    "solve equation variable substitute simplify factor expand multiply divide",
+    "Blau gelb grau braun rosa lila weiss schwarz orange.",
+]
+SENTENCES = [
+    "Вычтем пять из двенадцати, и у Миши останется семь груш.",
+    "三加四等于七，所以玛莎今天一共有七个苹果。",
+    "Wir addieren drei und vier, also hat Maria heute insgesamt sieben Orangen.",
+    "Sumamos tres y cuatro y obtenemos siete manzanas en total para la hermana.",
+    "On ajoute trois et quatre, donc la fille a sept pommes dans le sac.",
+    "다섯 개에 두 개를 더하면 모두 일곱 개의 사과가 바구니 안에 있게 됩니다.",
+]
+
+
+@pytest.mark.parametrize("text", SALADS)
+def test_a_list_of_words_is_no_reasoning(text):
+    assert format_score(rf"{text} \boxed{{7}}", True) == 0
+
+
+@pytest.mark.parametrize("text", SENTENCES)
+def test_reasoning_in_any_language(text):
+    assert format_score(rf"{text} \boxed{{7}}", True) == 1

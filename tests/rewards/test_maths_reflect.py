@@ -16,6 +16,12 @@ REPO = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("WALTZJAX_DATA", REPO.parent / "shared/data"))
 MOST_S = 0.05  # of CPU, for 20,000 characters
 
+
+def score(text):
+    """Of the text alone: what the problem has to do with it is another test's."""
+    return reflect_score(text, None)
+
+
 # Text up to the check, the check, the rest.
 HONEST = {
     "terse": ("34+25: 4+5=9, 3+2=5, 59.", " Check: 59-25=34.", r" \boxed{59}"),
@@ -206,28 +212,28 @@ CHEATING = {
 
 @pytest.mark.parametrize("name", HONEST)
 def test_honest(name):
-    assert reflect_score("".join(HONEST[name])) == 1
+    assert score("".join(HONEST[name])) == 1
 
 
 @pytest.mark.parametrize("name", CHEATING)
 def test_cheating_earns_nothing(name):
-    assert reflect_score(CHEATING[name]) == 0
+    assert score(CHEATING[name]) == 0
 
 
 @pytest.mark.parametrize("name", HONEST)
 def test_without_its_check_it_earns_nothing(name):
     solution, _, answer = HONEST[name]
-    assert reflect_score(solution + answer) == 0
+    assert score(solution + answer) == 0
 
 
 @pytest.mark.parametrize("name", HONEST)
 def test_the_check_pays_once_and_only_where_it_stands(name):
     solution, check, answer = HONEST[name]
-    assert reflect_score(solution + check * 2 + answer) <= 1
-    assert reflect_score(solution + check * 10 + answer) == 0
-    assert reflect_score(solution + answer + check) == 0
-    assert reflect_score(check + answer) == 0
-    assert reflect_score((solution + check + answer) * 2) <= 1
+    assert score(solution + check * 2 + answer) <= 1
+    assert score(solution + check * 10 + answer) == 0
+    assert score(solution + answer + check) == 0
+    assert score(check + answer) == 0
+    assert score((solution + check + answer) * 2) <= 1
 
 
 @pytest.mark.parametrize("name", HONEST)
@@ -237,14 +243,14 @@ def test_a_wrong_digit_in_the_check_costs_it(name):
     for i in at:  # a digit of the last result
         wrong = check[:i] + str((int(check[i]) + 5) % 10) + check[i + 1 :]
         if name not in ("the cue comes last", "two steps back"):
-            assert reflect_score(solution + wrong + answer) < 1, wrong
+            assert score(solution + wrong + answer) < 1, wrong
 
 
 def test_each_value_of_an_answer_counts():
     text = "The roots of $x^2 - 5x + 6 = 0$ are $x=2$ and $x=3$. Check: $2^2 - 5(2) + 6 = 0${}. {}"
     both = " and $3^2 - 5(3) + 6 = 0$"
     box = r"$\boxed{2, 3}$"
-    assert [reflect_score(text.replace("{}. {}", f"{more}. {box}")) for more in ("", both)] == [
+    assert [score(text.replace("{}. {}", f"{more}. {box}")) for more in ("", both)] == [
         0.5,
         1,
     ]
@@ -299,7 +305,7 @@ def test_long_garbage_is_judged_at_once(text):
     took_s = []
     for _ in range(3):
         start_s = time.process_time()
-        assert reflect_score(text) == 0
+        assert score(text) == 0
         took_s.append(time.process_time() - start_s)
     assert min(took_s) < MOST_S
 
@@ -316,4 +322,4 @@ def test_solutions_that_check_nothing_earn_nothing():
     for row in _lines(DATA / "gsm8k/test.jsonl"):
         body, _, answer = row["answer"].partition("####")
         texts.append(re.sub("<<.*?>>", "", body) + rf"\boxed{{{answer.strip()}}}")
-    assert [text for text in texts if reflect_score(text)] == []
+    assert [text for text in texts if score(text)] == []

@@ -13,7 +13,7 @@ from waltzjax.types import BOXED, LINE
 
 _LONGEST_ANSWER = 120  # characters; the longest of MATH500's has 53
 _LEAST_SAID = 8  # different words, numbers and signs before the box, ...
-_LEAST_COMPUTED = 3  # ... or these, with a number and an operator or a word among them
+_LEAST_COMPUTED = 3  # ... or these, with a number and an operator among them
 
 # What may close a box that ends a text: the maths it stands in, a full stop, markdown.
 _CLOSER = r"(?:[\s$.!*_)\]}~]|\\[)\],;! ]|\\\\|\\end\{[a-z]{1,12}\*?\})"
@@ -129,11 +129,9 @@ def _says_something(content: str) -> bool:
 def _reasoned(before: str, answer: str, problem: str | None) -> bool:
     """The text says more than an announcement of the answer, words or a computation; and works on
     the problem, where there is one."""
-    given = set(_PIECES.findall(answer.lower()))
+    given = set(_PIECES.findall(answer.lower())) - _OPERATORS
     said = set(_PIECES.findall(before.lower())) - given - set(_FILLER.split())
-    computed = any(s[0].isdigit() for s in said) and any(
-        s in _OPERATORS or not s[0].isdigit() for s in said
-    )
+    computed = any(s[0].isdigit() for s in said) and not _OPERATORS.isdisjoint(said)
     enough = len(said) >= _LEAST_COMPUTED if computed else _in_sentences(before, said)
     return enough and (problem is None or works_on(before, problem))
 

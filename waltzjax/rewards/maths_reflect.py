@@ -81,8 +81,8 @@ def reflect_score(text: str, problem: str | None = "") -> float:
       text: the answer as decoded, without special tokens.
       problem: what it answers. All numbers of the check must then be the answer's, the problem's or
         made of these by the solution's own true computations, and enough of the problem's numbers
-        stand behind it (``maths_given.enough``); a problem without numbers lets nothing be
-        checked. None: any numbers of the solution will do.
+        must stand behind it (``maths_given.Grounds``); under a problem that gives no numbers
+        nothing can be checked. None: any numbers of the solution will do.
     """
     found = boxes(text)
     if not found or not (content := found[-1].content) or loops(text):
