@@ -22,7 +22,7 @@ from typing import Any
 import jax
 import torch
 from ml_collections import ConfigDict
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from waltzjax.data.chat import Chat, stop_ids
 from waltzjax.data.dataset import read_prompts
@@ -32,7 +32,7 @@ from waltzjax.model import sharding
 from waltzjax.rewards.judges import Scorer
 from waltzjax.rewards.rates import summary
 from waltzjax.rollout.episodes import play
-from waltzjax.runtime import prompt_files
+from waltzjax.runtime import load_tokenizer, prompt_files
 from waltzjax.types import Completion
 
 RATES = ("asr", "orr", "label_accuracy", "ftr", "format_rate")
@@ -80,8 +80,13 @@ def main() -> int:
     if temperature:
         sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
     roles = ("conversation", "feedback")
-    models = {r: AutoModelForCausalLM.from_pretrained(args.workdir / r).eval() for r in roles}
-    tokenizer = AutoTokenizer.from_pretrained(args.workdir / "conversation")
+    models = {
+        role: AutoModelForCausalLM.from_pretrained(
+            args.workdir / role, trust_remote_code=False
+        ).eval()
+        for role in roles
+    }
+    tokenizer = load_tokenizer(args.workdir / "conversation")
     chat = Chat.from_files(tokenizer, *prompt_files(config))
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     how = {
