@@ -36,8 +36,8 @@ MOST_DEVICES = 64  # along an axis, emulated
 CHUNK = 256  # positions whose logits are held at once
 TOLERANCE = (
     f"Allowed is {RMS_TIMES} times the root mean square distance, and {MAX_TIMES} times the largest"
-    f" one, of PyTorch's float32 logits from its float64 ones, each plus {ULPS} float32 last places "
-    "of the largest logit."
+    f" one, of PyTorch's float32 logits from its float64 ones, each plus {ULPS} float32 last "
+    "places of the largest logit."
 )
 
 
