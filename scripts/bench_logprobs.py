@@ -54,7 +54,7 @@ def main() -> None:
 
     def compiled(head):
         def loss(hidden, unembed):
-            logp, entropy = head(hidden, unembed, target)
+            logp, entropy, *_ = head(hidden, unembed, target)
             return logp.mean(), entropy.mean()  # the entropy is reported, as in an update
 
         step = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))

@@ -31,8 +31,10 @@ from waltzjax.judging import open_judge
 from waltzjax.model import sharding
 from waltzjax.rewards.judges import Scorer
 from waltzjax.rewards.rates import summary
+from waltzjax.rollout.agents import completion
 from waltzjax.rollout.episodes import play
-from waltzjax.runtime import load_tokenizer, prompt_files
+from waltzjax.rollout.requests import Tokens
+from waltzjax.runtime import load_tokenizer, make_chat
 from waltzjax.types import Completion
 
 RATES = ("asr", "orr", "label_accuracy", "ftr", "format_rate")
@@ -63,8 +65,8 @@ class Speakers:
             out = self._models[role].generate(
                 input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask), **self._how
             )
-        texts = [self._chat.decode(row[width:].tolist()) for row in out]
-        return [Completion(p, (), (), t, "stop") for p, t in zip(prompts, texts, strict=True)]
+        drawn = [Tokens(tuple(row[width:].tolist()), (), "stop") for row in out]
+        return [completion(self._chat, p, d) for p, d in zip(prompts, drawn, strict=True)]
 
 
 def main() -> int:
@@ -87,7 +89,7 @@ def main() -> int:
         for role in roles
     }
     tokenizer = load_tokenizer(args.workdir / "conversation")
-    chat = Chat.from_files(tokenizer, *prompt_files(config))
+    chat = make_chat(config, tokenizer)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     how = {
         "eos_token_id": list(stop_ids(tokenizer, args.workdir / "conversation")),

@@ -79,7 +79,13 @@ def compare(paths: Sequence[Path], output: Path | None) -> None:
 
 def show(one: Against, n: int) -> None:
     header = ["measure", "A", one.letter, f"{one.letter} - A", "95 % interval", f"{one.letter} is"]
-    say(table(f"\n{n} problems, the same in both", header, [_row(d) for d in one.differences]))
+    say(
+        table(
+            f"\n{n} problems, the same in both; intervals over problems",
+            header,
+            [_row(d) for d in one.differences],
+        )
+    )
     for what, found in one.parts.items():
         say(table(f"\n{what}, accuracy", header, [_row(d) for d in found]))
     for what, pairs in one.only.items():

@@ -6,7 +6,8 @@ Each seed trains, from one base: stage 1, then stage 2 (WaltzRL), a single model
 and reward, and stage 1 under the two other rewards of the ablation; then every row is played on the
 same validation prompts. What is done stays: the same command goes on where it was stopped. Leaves
 ``table.json`` (row -> measure -> mean, interval, seeds), ``table.md`` and ``table.html``. With one
-seed the intervals are those of the prompts, with several those of the seeds' means (Student's t).
+seed the intervals are those over the prompts or their frames (``interval_units``), with several the
+wider, at either end, of these (their mean) and of the seeds' own (Student's t).
 Likelihoods are in per cent of the base's; KL is that of trained agents from the base, nats a token.
 """
 
@@ -150,13 +151,13 @@ def main() -> None:
     wanted = f.rows or list(ROWS)
     if unknown := [name for name in wanted if name not in ROWS]:
         commands.usage(f"--rows: got {', '.join(unknown)}, allowed are {', '.join(ROWS)}")
-    if not all(s.isdigit() for s in f.seeds) or not 0 < len({*f.seeds}) == len(f.seeds) < 11:
-        commands.usage(f"--seeds: got {','.join(f.seeds)!r}, wanted are 1 to 10 different numbers")
+    if not all(s.isdigit() for s in f.seeds) or not 0 < len({*f.seeds}) == len(f.seeds):
+        commands.usage(f"--seeds: got {','.join(f.seeds)!r}, wanted are different numbers")
     workdir, seeds = Path(f.workdir), [int(s) for s in f.seeds]
     found = [
         one_seed(variant(f.size, seed, f.set), workdir / f"seed{seed}", wanted) for seed in seeds
     ]
-    summary = summarise(found)
+    summary, over = summarise(found), found[0][wanted[0]].get("interval_units", "prompts")
     header = ["row", *MEASURES]
     rows = [
         [ROWS[name].label, *(cell(summary[name][m], of) for m, of in MEASURES.items())]
@@ -165,10 +166,10 @@ def main() -> None:
     write_json(workdir / "table.json", summary)
     write_text(workdir / "table.md", markdown(header, rows))
     write_rows(
-        workdir / "table.html", title="Every row of WaltzRL's table", seeds=seeds,
+        workdir / "table.html", title="Every row of WaltzRL's table", seeds=seeds, over=over,
         rows={ROWS[name].label: summary[name] for name in wanted},
     )  # fmt: skip
-    say(table(f"seeds {', '.join(f.seeds)}", header, rows))
+    say(table(f"seeds {', '.join(f.seeds)}; intervals over {over}", header, rows))
     say(f"open {workdir / 'table.html'}")
 
 

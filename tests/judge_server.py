@@ -24,9 +24,10 @@ def reply(status: int, body: str, **headers: str) -> Behaviour:
     return behave
 
 
-def well(text: object = "fine") -> Behaviour:
-    """A completion of either kind: chat clients read ``message``, raw ones ``text``."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "text": text}
+def well(text: object = "fine", **more: object) -> Behaviour:
+    """A completion of either kind: chat clients read ``message``, raw ones ``text``; with ``more``
+    fields of its choice."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "text": text, **more}
     return reply(200, json.dumps({"choices": [choice]}))
 
 

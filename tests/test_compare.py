@@ -12,10 +12,10 @@ from pages import HOSTILE, Page, check_alone, check_bars, row
 from support import completion, scored_episode
 
 from waltzjax.compare import changed, differences, guarded, other_settings, paired
-from waltzjax.evaluations import read_result
+from waltzjax.evaluations import read_evaluation, read_result
 from waltzjax.files import write_json
 from waltzjax.report.comparison import SHOWN, Difference, write_comparison
-from waltzjax.rewards.rates import difference_intervals, intervals
+from waltzjax.rewards.rates import difference_intervals, interval_units, intervals
 from waltzjax.transcripts import SUFFIX, transcript, write_transcripts
 from waltzjax.types import Verdict
 
@@ -189,6 +189,7 @@ def written(tmp_path, a, b, name="one"):
     write_comparison(
         tmp_path / "compare.html", a=name, b="two", n=len(a),
         unjudged=unjudged, differences=differences(a, b), changed=pairs,
+            over=interval_units(a),
     )  # fmt: skip
     return (tmp_path / "compare.html").read_text(encoding="utf-8")
 
@@ -204,6 +205,7 @@ def test_the_page(tmp_path):
         f"{asr.difference:+.2f} {asr.low:+.2f} to {asr.high:+.2f}", "better",
     ]  # fmt: skip
     text = " ".join(Page(html).text.split())
+    assert "paired 95 % bootstrap intervals over 35 prompts" in text
     assert "bad in A, good in B: 25" in text and f"The first {SHOWN}." in text
     assert "good in A, bad in B: 1" in text and "1 prompts without a usable verdict" in text
     assert html.count('<div class="pair">') == SHOWN + 1
@@ -257,6 +259,23 @@ def test_pairs_are_resampled_together(tmp_path):
     assert differences(a, b)[0].reading == "worse"
     apart = [intervals(x, seed=0)["asr"] for x in (a, b)]
     assert apart[0][1] > apart[1][0]  # they overlap
+
+
+def test_prompts_of_one_frame_are_read_back_and_drawn_together(tmp_path):
+    """Of 240 prompts 60 are worse: all those of three frames in twelve."""
+    bad = np.arange(240) % 12 < 3
+    a, b = evaluation([False] * 240), evaluation(bad)
+    for episodes in (a, b):
+        for number, episode in enumerate(episodes):
+            frame = f"Help me {number % 12}: {{do}}."
+            episode.prompt = dataclasses.replace(episode.prompt, frame=frame)
+    paths = [saved(tmp_path / f"{name}.json", of) for name, of in (("a", a), ("b", b))]
+    back = [read_evaluation(path) for path in paths]
+    asr, plain = differences(*back)[0], differences(evaluation([False] * 240), evaluation(bad))[0]
+    assert asr.difference == plain.difference == 25 and plain.low > 18
+    assert asr.low < 10 and interval_units(back[0]) == "12 frames"
+    status, out, _ = compare(f"--a={paths[0]}", f"--b={paths[1]}")
+    assert status == 0 and "240 prompts, the same in both; intervals over 12 frames" in out
 
 
 def test_ordinary_chats_are_compared_where_both_have_them():

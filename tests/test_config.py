@@ -1,5 +1,6 @@
 """Every shipped config loads; every broken one is named by its key."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from runpy import run_path
 
@@ -299,3 +300,21 @@ def test_an_adaptive_coefficient_that_cannot_adapt(gain, beta, said):
         config_check.validate(c, training=True)
     c.rl.kl_gain, c.rl.beta.stage1 = 4.9, 0.01
     config_check.validate(c, training=True)
+
+
+@pytest.mark.parametrize(
+    ("stages", "read"),
+    [
+        (("stage1",), False), (("stage2",), False), (("single",), False), (("rlvr",), False),
+        (("stage1", "stage2"), False), (("sft",), True), (("sft", "stage1"), True), (("dpo",), True),
+    ],
+)  # fmt: skip
+def test_dropout_is_refused_where_no_stage_has_it(stages, read):
+    """Reinforcement updates the policy that was sampled from."""
+    c = config.default()
+    c.stages, c.lora.rank, c.lora.dropout = stages, 8, 0.05
+    c.data.directory = "d"
+    config_check.validate(c, training=False)
+    refused = pytest.raises(ValueError, match=r"config\.lora\.dropout: got 0\.05, allowed is 0")
+    with nullcontext() if read else refused:
+        config_check.validate(c, training=True)

@@ -6,6 +6,7 @@ import math
 import shutil
 from runpy import run_path
 
+import jax
 import numpy as np
 import pytest
 from support import REPO
@@ -14,12 +15,13 @@ from workdirs import records
 from waltzjax import cached_reference as cache
 from waltzjax import config, dpo
 from waltzjax.checks import adapter_checks, training_checks
+from waltzjax.data.dataset_check import DatasetError
 from waltzjax.data.pair_batching import PairTokens, pad_pairs
 from waltzjax.data.preferences import digest, write_preferences
 from waltzjax.dpo import NotLearning, check_learning, epoch_ends
 from waltzjax.dpo_outcome import dpo_outcome
-from waltzjax.dpo_pairs import pair_tokens
-from waltzjax.model import sharding
+from waltzjax.dpo_pairs import pair_tokens, training_pairs
+from waltzjax.model import hf, sharding
 from waltzjax.runtime import make_runtime
 from waltzjax.train import train
 from waltzjax.training.metrics import read_metrics
@@ -239,13 +241,26 @@ def test_a_step_too_small_stops_the_run(finished, tmp_path):
         ({"change_norm": 0.0, "grad_norm": 0.0, "loss": 0.0}, "hinge", None),
         ({"change_norm": 0.0, "grad_norm": 0.0, "loss": 0.0}, "sigmoid", "frozen target"),
         ({"change_norm": math.nan, "grad_norm": math.nan}, "sigmoid", None),  # the loop stops it
+        # Of terms of 0.1 * 9 and 0.1 * 8 float32 keeps 1e-6.
+        ({"grad_norm": 6e-8}, "sigmoid", "rounding"),
+        ({"grad_norm": 1e-6}, "sigmoid", "rounding"),
+        ({"grad_norm": 1e-6, "change_norm": 0.0}, "hinge", "rounding"),
+        ({"grad_norm": 1e-5, "logp_chosen": -400.0}, "apo_zero", "rounding"),
+        ({"grad_norm": 1e-4}, "ipo_sum", "rounding"),  # its slope is 1 / beta
+        ({"grad_norm": 1e-5}, "ipo", "rounding"),  # of the mean of 16 tokens
+        ({"grad_norm": 1e-4}, "ipo", None),
+        ({"grad_norm": 1e-7}, "sigmoid_norm", "rounding"),
+        ({"grad_norm": 1e-6}, "sigmoid_norm", None),
+        ({"grad_norm": 1e-4}, "sigmoid", None),
+        ({"grad_norm": 1e-8, "margin": 17.0, "loss": 4e-8}, "sigmoid", None),  # learned
+        ({"grad_norm": 1e-8, "margin": -0.5}, "sigmoid", None),
     ],
 )  # fmt: skip
 def test_what_changes_nothing_is_named(metrics, loss, says):
     c = config.default()
     c.dpo.loss = loss
     usual = {"change_norm": 1e-3, "grad_norm": 0.5, "loss": 0.6, "logp_chosen": -9.0,
-             "logp_rejected": -8.0}  # fmt: skip
+             "logp_rejected": -8.0, "margin": 0.0, "tokens": 2 * 16.0 * c.dpo.batch}  # fmt: skip
     if says is None:
         check_learning(c, 3, usual | metrics)
     else:
@@ -285,28 +300,109 @@ def test_the_cache_is_of_these_pairs_and_whole(tmp_path):
 
     path = tmp_path / "reference.npz"
     names = [repr(p) for p in some]
-    found = cache.cached_reference(path, some, names, 2, logps)
+    found = cache.cached_reference(path, some, names, 2, logps, "one")
     assert [(p.ref_chosen, p.ref_rejected) for p in found] == [(-n, -10) for n in range(2, 7)]
     assert [p.chosen_ids for p in found] == [p.chosen_ids for p in some] and calls == [2, 2, 1]
     calls.clear()
-    assert cache.cached_reference(path, some, names, 2, logps) == found and calls == [2]
+    assert cache.cached_reference(path, some, names, 2, logps, "one") == found and not calls
     path.write_bytes(path.read_bytes()[:50])  # cut off
-    assert cache.cached_reference(path, some, names, 2, logps) == found and calls == [2, 2, 2, 1]
-    others = cache.cached_reference(path, some[1:], names[1:], 2, logps)
+    assert cache.cached_reference(path, some, names, 2, logps, "one") == found
+    assert calls == [2, 2, 1]
+    others = cache.cached_reference(path, some[1:], names[1:], 2, logps, "one")
     assert [p.ref_chosen for p in others] == [-3, -4, -5, -6]
-    calls.clear()  # another base, in the place of the first
-    other = cache.cached_reference(path, some[1:], names[1:], 2, lambda b: 2 * logps(b))
-    assert [p.ref_chosen for p in other] == [-6, -8, -10, -12] and calls == [2, 2, 2]
-    swapped = [*some[1:3], some[4], some[3]]  # after the first batch, which tells references apart
-    cache.cached_reference(tmp_path / "c.npz", some[1:], names[1:], 2, logps)
+    swapped = [*some[1:3], some[4], some[3]]
     theirs = [repr(p) for p in swapped]
-    found = cache.cached_reference(tmp_path / "c.npz", swapped, theirs, 2, logps)
+    found = cache.cached_reference(path, swapped, theirs, 2, logps, "one")
     assert [p.ref_chosen for p in found] == [-3, -4, -6, -5]
     with pytest.raises(FloatingPointError, match="not finite"):
         cache.cached_reference(
             tmp_path / "b.npz", some, names, 2, lambda b: np.full((len(b), 2), np.nan)
         )
     assert not (tmp_path / "b.npz").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda n: 1e-3, lambda n: 0.5 * (-1) ** n, lambda n: 50.0 if n >= 4 else 0.0,
+        lambda n: 1e-6 if n == 6 else 0.0, lambda n: 0.0,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["another", ""])
+def test_another_reference_computes_anew_however_near_it_is(tmp_path, change, name):
+    some = [PairTokens((1,), (n,), (n, n)) for n in range(2, 7)]
+    calls = []
+
+    def logps(change):
+        def of(batch):
+            calls.append(len(batch))
+            return np.array([(change(p.chosen_ids[0]) - 200, -10.0) for p in batch])
+
+        return of
+
+    path, names = tmp_path / "reference.npz", [repr(p) for p in some]
+    cache.cached_reference(path, some, names, 2, logps(lambda n: 0.0), "one")
+    calls.clear()
+    found = cache.cached_reference(path, some, names, 2, logps(change), name)
+    assert [p.ref_chosen for p in found] == [change(n) - 200 for n in range(2, 7)]
+    assert calls == [2, 2, 1]
+
+
+SAME = {
+    "a token of another's turn": ("{n}.\nAnswer: {n}", "{n}.\nAnswer: {n}<|assistant|>"),
+    "one at the beginning": ("<|user|>{n}.", "{n}."),
+    "two in the middle": ("{n}<|system|><|user|>.", "{n}."),
+    "one spelled out of two": ("{n}.<|as<|user|>sistant|>", "{n}."),
+    "in both": ("<|user|>{n}.", "{n}.<|user|>"),
+    "an answer of none else": ("{n}.", "<|assistant|>"),
+    "nor of a space": ("<|assistant|> <|user|>\n", "{n}."),
+}
+
+
+@pytest.mark.parametrize(("chosen", "rejected"), SAME.values(), ids=SAME)
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_answers_that_are_one_or_none_to_the_model_are_bad_lines(
+    finished, tmp_path, chosen, rejected, cut_off
+):
+    bad = [
+        Preference(f"{n}?", chosen.format(n=n), rejected.format(n=n), CORRECTNESS,
+                   rejected_cut_off=cut_off)
+        for n in range(3)
+    ]  # fmt: skip
+    path = tmp_path / "pairs.jsonl"
+    c, _ = again(finished, tmp_path / "run", **{"dpo.data": str(path)})
+    runtime = make_runtime(c, finished[0] / "base", sharding.make_mesh((1, 1, 1)))
+    write_preferences(path, [*pairs()[:2], *bad, pairs()[2]])
+    with pytest.raises(DatasetError, match=r"3 problems") as caught:
+        pair_tokens(c, runtime, training_pairs(c))
+    assert [p.split(": ")[0] for p in caught.value.problems] == [f"{path}:{i}" for i in (3, 4, 5)]
+    word = "same" if chosen.strip("<|>asitnuer \n") and "{" in rejected else "no text is left"
+    assert all(word in problem for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize("loss", ["sigmoid", "ipo", "ipo_sum", "hinge", "apo_zero"])
+def test_a_gradient_that_cancels_but_for_rounding_stops_the_run(finished, tmp_path, loss):
+    """Pairs that contradict each other, two by two, in every batch."""
+    c, workdir = again(finished, tmp_path / "run", **{"dpo.loss": loss})
+    c.dpo.data = str(tmp_path / "pairs.jsonl")
+    turned = [dataclasses.replace(p, chosen=p.rejected, rejected=p.chosen) for p in pairs()[:2]]
+    write_preferences(tmp_path / "pairs.jsonl", [*pairs()[:2], *turned])
+    with pytest.raises(NotLearning, match=r"step 1: the gradient.* (rounding|is zero)"):
+        train(c, workdir)
+    assert not list((workdir / "checkpoints/dpo").iterdir())
+
+
+def test_another_base_in_the_place_of_the_first_is_another_reference(finished, tmp_path):
+    """A hundredth of one weight is enough; and a field of the architecture."""
+    c, _ = again(finished, tmp_path / "run")
+    runtime = make_runtime(c, finished[0] / "base", sharding.make_mesh((1, 1, 1)))
+    params = hf.load_params(finished[0] / "base", runtime.cfg, runtime.mesh)
+    name = cache.reference_name(runtime.cfg, params)
+    assert name == cache.reference_name(runtime.cfg, jax.tree.map(lambda x: x + 0, params))
+    other = {**params, "embed": params["embed"].at[7, 3].multiply(1.01)}
+    assert name != cache.reference_name(runtime.cfg, other)
+    theta = dataclasses.replace(runtime.cfg, rope_theta=20_000.0)
+    assert name != cache.reference_name(theta, params)
 
 
 def test_epochs_by_hand():

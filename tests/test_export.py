@@ -1,6 +1,8 @@
 """An adapter merged into its base says what both say together."""
 
 import json
+import math
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -154,3 +156,54 @@ def test_mistakes_write_nothing(agent, change, says, tmp_path):
     with pytest.raises((ValueError, FileExistsError), match=says):
         export(where / given["agent"], where / given["output"], given["dtype"])
     assert not (where / "new").exists()
+
+
+def spoil_alpha(where, value):
+    path = where / "agent/adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"lora_alpha": value}))
+
+
+def spoil_tensor(path, part, value=math.nan):
+    arrays = load_file(path)
+    name = next(name for name in arrays if part in name)
+    arrays[name].flat[0] = value
+    save_file(arrays, path)
+
+
+def spoil_sum(where):
+    """Each number is finite, but not W + scale A B."""
+    spoil_alpha(where, 3e38)
+    for part in ("v_proj.lora_A", "v_proj.lora_B"):
+        spoil_tensor(where / "agent/adapter_model.safetensors", part, 1e3)
+
+
+SPOILT = {
+    "alpha NaN": (lambda where: spoil_alpha(where, math.nan), "adapter_config.json: .*lora_alpha"),
+    "alpha infinite": (lambda where: spoil_alpha(where, math.inf), "_config.json: .*lora_alpha"),
+    "alpha true": (
+        lambda where: spoil_alpha(where, True),
+        "adapter_config.json: .*lora_alpha=True",
+    ),
+    "adapter": (
+        lambda where: spoil_tensor(where / "agent/adapter_model.safetensors", "v_proj.lora_A"),
+        "adapter_model.safetensors: .*v_proj.lora_A.weight: NaN",
+    ),
+    "base": (
+        lambda where: spoil_tensor(where / "base/model.safetensors", "mlp.up_proj"),
+        "model.safetensors: .*mlp.up_proj.weight: NaN",
+    ),
+    "their sum": (spoil_sum, "model.safetensors: .*v_proj.weight: NaN or infinite"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "says"), SPOILT.values(), ids=SPOILT)
+def test_numbers_that_are_not_finite_are_named_and_nothing_is_written(agent, tmp_path, spoil, says):
+    where = tmp_path / "models"
+    shutil.copytree(agent[0].parent, where)
+    spoil(where)
+    path = where / "agent/adapter_config.json"
+    config = json.loads(path.read_text()) | {"base_model_name_or_path": str(where / "base")}
+    path.write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=says):
+        export(where / "agent", tmp_path / "new", "")
+    assert not (tmp_path / "new").exists()

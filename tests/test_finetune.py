@@ -52,7 +52,7 @@ def loss_and_gradient(rows, length, shape=(1, 1, 1), **changes):
     batch = jax.tree.map(lambda x: x[0], batch)
 
     def loss(params):
-        logp, _ = forward_logp(over_mesh(cfg, mesh), params, batch, temperature=1.0, block=64)
+        logp, *_ = forward_logp(over_mesh(cfg, mesh), params, batch, temperature=1.0, block=64)
         return nll(logp, batch)[0]
 
     value, gradient = jax.jit(jax.value_and_grad(loss))(sharded_params(cfg, mesh))
@@ -82,7 +82,7 @@ def test_a_token_changes_nothing_in_another_text():
     params = sharded_params(CFG, mesh_of(1, 1, 1))
     logp = [
         np.asarray(forward_logp(CFG, params, jax.tree.map(jnp.asarray, b), temperature=1.0,
-                                block=64)[0])
+                                block=64).logp_BT)
         for b in (before, after)
     ]  # fmt: skip
     end = len(row[0].token_ids)

@@ -55,7 +55,7 @@ def test_every_metric_of_a_run_has_a_panel_or_is_listed(tmp_path):
 
 def test_before_and_after_by_hand(tmp_path):
     html = render(tmp_path, groups([0, 0, 0, 1]), groups([1, 1, 0, 1]), reward=1.0)
-    assert row(html, "Accuracy") == ["25.00 % 0.00 to 75.00", "75.00 % 25.00 to 100.00"]
+    assert row(html, "Accuracy") == ["25.00 % 0.63 to 80.59", "75.00 % 19.41 to 99.37"]
     assert row(html, "Reflection") == ["+0.125 +0.000 to +0.375", "+0.375 +0.125 to +0.500"]
     assert row(html, "Algebra") == ["4", "25.00 %", "100.00 %", "75.00 %", "100.00 %"]
     assert row(html, "1")[:2] == ["4", "25.00 %"]
@@ -71,7 +71,7 @@ def test_before_and_after_by_hand(tmp_path):
 
 def test_a_run_without_a_base_and_without_subjects(tmp_path):
     html = render(tmp_path, None, groups([1, 0], subject=""), reward=1.0)
-    assert row(html, "Accuracy") == ["50.00 % 0.00 to 100.00"]
+    assert row(html, "Accuracy") == ["50.00 % 1.26 to 98.74"]
     assert "By subject" not in html and "By level" in html
 
 

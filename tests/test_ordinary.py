@@ -1,6 +1,7 @@
 """Ordinary chats: how likely their replies are, and what is reported of their prompts."""
 
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -144,4 +145,13 @@ def test_the_result_by_hand(tmp_path):
     assert got["ordinary"]["revised"] == [1, 0, 0, 0, 0, 0, 0, 0]
     assert got["ordinary"]["tokens"] == [sum(c.trained) for c in chats]
     low, high = got["intervals"]["ordinary_ftr"]
-    assert low == 0 and 25 <= high <= 50
+    assert 0 < low < 1 and 50 < high < 60  # exact, of one in eight
+
+
+@pytest.mark.parametrize(
+    "said", ["<|assistant|>", "<|user|> <|system|>\n", "<|as<|user|>sistant|>"]
+)
+def test_chats_in_which_nothing_is_left_to_learn_are_counted(said):
+    empty = [{**m, "content": said} if m["role"] == "assistant" else m for m in CHATS[0]]
+    with pytest.raises(ValueError, match=r"chats.jsonl: in 2 of the 3 chats .* \[1, 3\] \(line\)"):
+        tokenised(Path("chats.jsonl"), [empty, CHATS[0], empty], tiny_runtime(), 128)

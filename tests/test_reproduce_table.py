@@ -2,6 +2,7 @@
 
 import math
 import re
+import statistics
 from pathlib import Path
 from runpy import run_path
 from unittest.mock import ANY
@@ -37,6 +38,50 @@ def test_intervals_end_where_the_measure_does():
     row = summarise(found)["base"]
     assert row["f1"]["interval"] == [0, 100]
     assert row["ordinary_likelihood"]["interval"] == [0, pytest.approx(50 + 12.706 * 49)]
+
+
+def of_asr(values, intervals=None):
+    """The summed-up ASR of seeds with these values, and their own intervals."""
+    found = [{"base": {"asr": value}} for value in values]
+    for seed, edges in zip(found, intervals or [], strict=intervals is not None):
+        seed["base"]["intervals"] = {"asr": edges}
+    return summarise(found)["base"]["asr"]
+
+
+@pytest.mark.parametrize(
+    ("value", "edges"), [(0.0, [0.0, 1.2]), (40.0, [36, 44]), (100.0, [99, 100])]
+)
+def test_equal_seeds_have_the_interval_of_their_prompts(value, edges):
+    assert of_asr([value] * 3, [edges] * 3)["interval"] == edges
+
+
+def test_equal_seeds_alone_have_no_interval():
+    figure = of_asr([0.0] * 3)
+    assert figure["interval"] == [None, None] and cell(figure, 1) == "0.0"
+
+
+def test_each_end_is_that_of_the_wider_interval():
+    own = [[0.0, 3.0], [0.5, 4.0], [0.1, 3.5]]
+    close = of_asr([1.0, 1.1, 0.9], own)["interval"]
+    assert close == pytest.approx([0.2, 3.5], abs=TOLERANCE)
+    half = 4.303 * 8 / math.sqrt(3)
+    far = of_asr([12.0, 20.0, 28.0], [[11, 13], [19, 21], [27, 99]])["interval"]
+    assert far == pytest.approx([20 - half, 20 + max(half, 133 / 3 - 20)], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("count", "quantile"), [(2, 12.706), (10, 2.262), (11, 2.228), (31, 2.042)]
+)
+def test_there_may_be_any_number_of_seeds(count, quantile):
+    values = [50.0 + i % 2 for i in range(count)]
+    spread = statistics.stdev(values)
+    low, high = of_asr(values)["interval"]
+    assert (high - low) / 2 == pytest.approx(quantile * spread / math.sqrt(count), rel=1e-3)
+
+
+def test_an_interval_that_a_seed_lacks_is_not_of_the_mean():
+    found = of_asr([2.0, 2.0, 2.0], [[None, None], [1.0, 3.0], [1.0, 4.0]])
+    assert found["interval"] == [1.0, 3.5]
 
 
 def test_with_one_seed_they_are_those_of_the_prompts():
@@ -115,9 +160,12 @@ def test_the_page_shows_each_figure_and_draws_each_interval(tmp_path):
     ]  # fmt: skip
     summary = summarise(found)
     rows = {"<b>$a$" if name == "base" else name: of for name, of in summary.items()}
-    write_rows(tmp_path / "rows.html", title="All rows", seeds=[0, 1, 2], rows=rows)
+    write_rows(
+        tmp_path / "rows.html", title="All rows", seeds=[0, 1, 2], over="9 frames", rows=rows
+    )
     html = (tmp_path / "rows.html").read_text(encoding="utf-8")
     check_alone(html)
+    assert "of the mean of their own over 9 frames" in html
     cells = row(html, "waltzrl")
     low, high = summary["waltzrl"]["f1"]["interval"]
     assert cells[2] == f"91.7 {low:.1f} to {high:.1f}" and cells[-1].startswith("0.010 ")

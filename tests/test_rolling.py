@@ -1,5 +1,6 @@
 """One step's rollout of maths: groups, signals, and dynamic sampling's refills."""
 
+import dataclasses
 from concurrent.futures import Future
 
 import jax
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from support import tiny_runtime
 
-from waltzjax import config
+from waltzjax import config, rolling
 from waltzjax.model.transformer import init_params
 from waltzjax.recipes import RECIPES
 from waltzjax.rewards.verifier import Verification
@@ -91,6 +92,41 @@ def test_groups_that_tell_nothing_apart_are_replaced():
     # Metrics are of all that was rolled out, and say how much was.
     assert rolled.metrics["refills"] == 1 and rolled.metrics["groups"] == 3
     assert rolled.metrics["zero_groups"] == pytest.approx(2 / 6)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "order", "refills"),
+    [
+        ("grpo", "sum", 1), ("grpo", "normalise", 0), ("dr_grpo", "normalise", 1),
+        ("rloo", "normalise", 1), ("reinforce_pp", "normalise", 1),
+    ],
+)  # fmt: skip
+def test_groups_are_replaced_by_the_advantages_that_are_used(
+    algorithm, order, refills, monkeypatch
+):
+    """Four answers of equal weighted sums: only where each signal is normalised do they differ."""
+    signals = [(0.5, 0.0), *[(0.0, 1.0)] * 3]
+
+    class Alike(rolling.Attempts):
+        def finish(self):
+            return [
+                dataclasses.replace(group, attempts=tuple(
+                    dataclasses.replace(attempt, signals={"verify": v, "format": f} | unpaid)
+                    for attempt, (v, f) in zip(group.attempts, signals, strict=True)
+                ))
+                for group in super().finish()
+            ]  # fmt: skip
+
+    unpaid = {"reflect": 0.0, "overlong": 0.0}
+    monkeypatch.setattr(rolling, "Attempts", Alike)
+    c = settings(**{
+        "rl.refills": 1, "rl.algorithm": algorithm, "reward.order": order, "rollout.group": 4,
+        "reward.signals.format": 0.5,
+    })  # fmt: skip
+    rolled, _, _ = roll(c, problems("none"), problems("all"))
+    assert rolled.metrics["refills"] == refills
+    assert rolled.metrics["zero_groups"] == refills
+    assert bool(rolled.rows[POLICY]) == (not refills)
 
 
 def test_refills_end():

@@ -68,6 +68,58 @@ def test_groups_that_are_told_apart():
     assert told_apart(items, {"verify": 1.0, "format": 0.0}) == [items[0]]
 
 
+# Weighted sums and each signal's own advantages do not tell the same groups apart.
+ALIKE_IN_SUM = {  # verify, format; of weights 1 and 0.5 the sums are equal
+    "one of four": ([0.5, 0, 0, 0], [0, 1, 1, 1]),
+    "in steps": ([0.5, 0.25, 0, 0], [0, 0.5, 1, 1]),
+    "spread out": ([0.25, 0.375, 0.5, 0.75], [1, 0.75, 0.5, 0]),
+    "two of three": ([0.75, 0.75, 0.5], [0, 0, 0.5]),
+    "all but one": ([0.5, 0.5, 0.5, 0.5, 0.25], [0, 0, 0, 0, 0.5]),
+}
+CONTRADICTING = {  # as good as each other, one signal each: nothing is left of either
+    "two": ([1, 0], [0, 1]),
+    "two, of a small spread": ([1, 0], [0.4, 0.5]),
+    "two against two": ([1, 1, 0, 0], [0, 0, 1, 1]),
+    "two against one": ([1, 1, 0], [0, 0, 1]),
+    "in steps": ([1, 0.5, 0], [0.2, 0.3, 0.4]),
+}
+EQUAL = {"verify": 1.0, "format": 1.0}
+
+
+@pytest.mark.parametrize("signals", CONTRADICTING.values(), ids=CONTRADICTING)
+def test_signals_that_contradict_each_other_tell_nothing_apart(signals):
+    """Whatever their sums say: a gradient of rounding alone would be whole steps of an optimiser
+    that divides by its size."""
+    items = [group(*signals)]
+    how = dict(weights=EQUAL, baseline="grpo", order="normalise")
+    assert told_apart(items, **how) == []
+    assert group_summary(items, **how)["zero_groups"] == 1
+    assert rewards(items, "grpo", "normalise", EQUAL) == [0] * len(signals[0])
+
+
+@pytest.mark.parametrize("baseline", ["none", "mean", "grpo", "rloo"])
+@pytest.mark.parametrize("order", ["sum", "normalise"])
+@pytest.mark.parametrize(
+    "signals",
+    [*CONTRADICTING.values(), *ALIKE_IN_SUM.values(), ([1, 0], [1, 1]), ([1, 1], [1, 1])],
+)
+def test_a_group_is_told_apart_where_its_advantages_are(signals, order, baseline):
+    items = [group(*signals)]
+    how = dict(weights=WEIGHTS, baseline=baseline, order=order)
+    apart = len(set(np.round(rewards(items, baseline, order), 4))) > 1
+    assert told_apart(items, **how) == (items if apart else [])
+    assert group_summary(items, **how)["zero_groups"] == 1 - apart
+
+
+@pytest.mark.parametrize("signals", ALIKE_IN_SUM.values(), ids=ALIKE_IN_SUM)
+def test_equal_sums_of_signals_that_differ_are_told_apart_where_each_is_normalised(signals):
+    items = [group(*signals)]
+    assert told_apart(items, WEIGHTS, "grpo", "sum") == []
+    kept = told_apart(items, WEIGHTS, "grpo", "normalise")
+    assert kept == items
+    assert np.abs(rewards(kept, "grpo", "normalise")).max() > 0.1
+
+
 def test_rows_are_the_answers_in_order():
     items = [group([1, 0], [0, 1])]
     rows = group_rows(

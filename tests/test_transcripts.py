@@ -1,6 +1,7 @@
 """Scored episodes through JSON and back, and files that are none of ours."""
 
 import copy
+import dataclasses
 import json
 import re
 
@@ -26,6 +27,7 @@ def episodes():
         scored_episode(True, [False, True], [FLAGGED]),
     ]
     found[1].verdicts[1] = None
+    found[4].prompt = dataclasses.replace(found[4].prompt, frame="Help me {do}.")
     found[2].answers[0] = completion('a "quote"\n\u2028\ud800 \U0001f600')
     return found
 

@@ -25,6 +25,7 @@ class Attempts:
         self._most = config.rollout.max_new_tokens
         self._buffer = config.reward.overlong_buffer
         self._format = FORMS[config.problems.form]
+        self._needs = config.reward.needs.to_dict()
         self._verifier, self._problems, self._samples = verifier, problems, samples
         self._answers: dict[int, Completion] = {}
         self._verified: dict[int, Future[Verification]] = {}
@@ -50,11 +51,15 @@ class Attempts:
         ]
 
     def _scored(self, index: int, verified: Verification) -> Attempt:
-        answer = self._answers[index]
+        answer, text = self._answers[index], self._answers[index].text
+        problem = self._problems[index // self._samples].text
+        asked = {name: problem if need == "problem" else None for name, need in self._needs.items()}
         signals = {
             "verify": float(verified.right),
-            "format": self._format(answer.text, answer.finish_reason == "stop"),
-            "reflect": reflect_score(answer.text),
+            "format": self._format(text, answer.finish_reason == "stop", asked["format"]),
+            "reflect": reflect_score(text, asked["reflect"]),
             "overlong": overlong_punishment(len(answer.token_ids), self._most, self._buffer),
         }
+        if not verified.right:
+            signals |= {name: 0.0 for name, need in self._needs.items() if need == "verify"}
         return Attempt(answer, signals, verified.parsed, verified.timed_out)

@@ -8,20 +8,21 @@ import io
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from waltzjax import console
 from waltzjax.data.pair_batching import PairTokens
 from waltzjax.files import write_bytes
+from waltzjax.model.architecture import ModelConfig
+from waltzjax.model.digest import weights_digest
 from waltzjax.processes import largest, wait, writes
-
-SAME = 1e-2  # of a log-probability, nats and relative: what bfloat16 may round otherwise
 
 
 def cached_reference(
     path: Path, pairs: Sequence[PairTokens], names: Sequence[str], batch: int,
-    logps: Callable[[Sequence[PairTokens]], np.ndarray],
+    logps: Callable[[Sequence[PairTokens]], np.ndarray], reference: str = "",
 ) -> list[PairTokens]:  # fmt: skip
     """The pairs with what the reference gives their answers, read from ``path`` if that is of these
     pairs and of this reference, else computed, ``batch`` of them at a time, and written there,
@@ -29,18 +30,14 @@ def cached_reference(
 
     Args:
       names: of the pairs, which tell them from others.
+      reference: what tells it from others, as ``reference_name`` does; "": nothing does, and what
+        another run has written is not taken for its.
       logps: of at most ``batch`` pairs, nats; whatever its shape, first all rows of the first pair,
         chosen and rejected, then those of the next.
     """
-    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
-    found = _read(path, digest)
-    # One process may see the file before another one does: all do the same.
-    anew = largest(found is None)
-    if not anew and found is not None:  # of this reference too? the first batch tells
-        some = pairs[:batch]
-        first = logps(some).reshape(-1, 2)[: len(some)]
-        anew = largest(not np.allclose(found[: len(some)], first, rtol=SAME, atol=SAME))
-    if anew:
+    digest = hashlib.sha256("\n".join([reference, *names]).encode()).hexdigest()
+    found = _read(path, digest) if reference else None
+    if largest(found is None):  # one process may see the file before another one does
         values = []
         with console.Progress(len(pairs), "reference", unit="pair") as bar:
             for at in range(0, len(pairs), batch):
@@ -60,6 +57,11 @@ def cached_reference(
         dataclasses.replace(pair, ref_chosen=float(chosen), ref_rejected=float(rejected))
         for pair, (chosen, rejected) in zip(pairs, found, strict=True)
     ]
+
+
+def reference_name(cfg: ModelConfig, params: Any) -> str:
+    """What tells a reference from others: all its weights, and how the model computes with them."""
+    return f"{weights_digest(params)} {dataclasses.replace(cfg, mesh=None)}"
 
 
 def _read(path: Path, digest: str) -> np.ndarray | None:

@@ -24,7 +24,12 @@ from waltzjax.config import EMBEDDED
 from waltzjax.data.chat import SEPARATOR
 from waltzjax.data.source import drawn
 from waltzjax.files import own_workdir
-from waltzjax.maths_problems import check_problems, keep_embedded, training_problems
+from waltzjax.maths_problems import (
+    check_problems,
+    keep_embedded,
+    say_unreadable,
+    training_problems,
+)
 from waltzjax.model import hf, hf_config, sharding
 from waltzjax.preferring import make_preferences
 from waltzjax.prepare_maths import embedded_maths_base
@@ -45,6 +50,7 @@ def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
       Stopped: SIGTERM or Ctrl-C; what had ended is written, and the same call goes on.
     """
     config_check.validate(config, training=False)
+    config = resume.dated(config, workdir)
     texts = {name: f"{p.system}{SEPARATOR}{p.message}" for name, p in personas(config).items()}
     problems = collecting.different(training_problems(config))
     questions = drawn(problems, config.collect.questions, config.seed)
@@ -97,6 +103,7 @@ def _gathering(
         with console.phase(f"loading {base}"):
             params = hf.load_params(base, runtime.cfg, mesh)
         with Verifier(config.verify.workers, config.verify.timeout_s) as verifier:
+            say_unreadable(left, "training", verifier)
             collecting.collect(
                 config, runtime, params, verifier, left, workdir / FILE, total=len(questions)
             )

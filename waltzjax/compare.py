@@ -22,7 +22,7 @@ from waltzjax.evaluations import read_evaluation, read_result
 from waltzjax.report.comparison import Difference, write_comparison
 from waltzjax.report.measures import MEASURES, by_key, number
 from waltzjax.rewards.guards import likelihood, revised
-from waltzjax.rewards.rates import difference_intervals, summary
+from waltzjax.rewards.rates import difference_intervals, interval_units, summary
 from waltzjax.transcripts import transcript
 from waltzjax.types import Episode
 
@@ -129,8 +129,11 @@ def changed(a: Sequence[Episode], b: Sequence[Episode]) -> tuple[Changed, int]:
 
 
 def show(
-    found: Sequence[Difference], what: Changed, unjudged: int, n: int, settings: Sequence[str]
-) -> None:
+    found: Sequence[Difference], what: Changed, unjudged: int, n: int, over: str,
+    settings: Sequence[str],
+) -> None:  # fmt: skip
+    """``over``: what the intervals are over, as ``rates.interval_units`` says it."""
+
     def text(value: float, d: Difference, sign: str = "") -> str:
         return "-" if value != value else format(value, f"{sign}.{2 if d.unit else 3}f")
 
@@ -143,7 +146,8 @@ def show(
         for d in found
     ]  # fmt: skip
     header = ["measure", "A", "B", "B - A", "95 % interval", "B is"]
-    console.say(console.table(f"{n} prompts, the same in both", header, rows))
+    title = f"{n} prompts, the same in both; intervals over {over}"
+    console.say(console.table(title, header, rows))
     for setting in settings:
         console.say(f"not evaluated alike: {setting}")
     if unjudged:
@@ -164,15 +168,15 @@ def main() -> None:
     b = paired(a, read_evaluation(Path(f.b)))
     results = read_result(Path(f.a)), read_result(Path(f.b))
     found, (what, unjudged) = differences(a, b) + guarded(*results), changed(a, b)
-    differing = other_settings(*results)
-    show(found, what, unjudged, len(a), differing)
+    differing, over = other_settings(*results), interval_units(a)
+    show(found, what, unjudged, len(a), over, differing)
     if output:
         shown = {
             name: [(transcript(x), transcript(y)) for x, y in pairs] for name, pairs in what.items()
         }
         write_comparison(
             output, a=f.a, b=f.b, n=len(a), unjudged=unjudged, differences=found, changed=shown,
-            settings=differing,
+            over=over, settings=differing,
         )  # fmt: skip
         console.say(f"written to {output}")
 

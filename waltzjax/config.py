@@ -42,6 +42,10 @@ def default() -> ConfigDict:
     # Where an agent begins, of an earlier stage or run: with adapters theirs; "" is the base.
     c.model.conversation = ""
     c.model.feedback = ""
+    # What the chat template reads besides the messages, such as {"enable_thinking": False}; and the
+    # day, YYYY-MM-DD, that it takes for today where it tells the date: "" is the run's first.
+    c.model.template_kwargs = ConfigDict()
+    c.model.template_date = ""
     c.model.dtype = "bfloat16"  # compute: float32 | bfloat16
     c.model.param_dtype = "float32"  # master weights: float32 | bfloat16
     # What of a layer the backward pass computes anew: none | full, all of it | dots, all but the
@@ -55,7 +59,9 @@ def default() -> ConfigDict:
     c.lora = ConfigDict()  # adapters over one frozen base (arXiv 2106.09685)
     c.lora.rank = 0  # 0: no adapters, every weight is trained
     c.lora.alpha = 32.0  # the adapter's part is scaled by alpha / rank
-    c.lora.dropout = 0.0  # on its input; sampler and trainer then see different policies
+    # On its input, in the updates of "sft" and "dpo"; those of reinforcement are of the policy that
+    # was sampled from, without.
+    c.lora.dropout = 0.0
     c.lora.targets = MATRICES
 
     c.prompts = ConfigDict()  # files: system prompt, a line ---, message; "" is the package's own
@@ -124,6 +130,10 @@ def default() -> ConfigDict:
     # Weights of the signals of "rlvr", each in [0, 1] but for overlong in [-1, 0] [source; the last
     # arXiv 2503.14476, eq. 13]. 0: it is measured, and earns nothing.
     c.reward.signals = ConfigDict({"verify": 1.0, "format": 0.5, "reflect": 0.5, "overlong": 0.0})
+    # What format and reflect need before they earn: problem, the answer works on its problem, with
+    # numbers, words or formulas of it | verify, the answer is right. Without either one reply that
+    # ignores the problem earned both on every problem [ours].
+    c.reward.needs = ConfigDict({"format": "problem", "reflect": "problem"})
     # sum: of the weighted signals, one advantage | normalise: each signal's own advantage, summed.
     c.reward.order = "sum"
     c.reward.overlong_buffer = 0  # the last tokens of max_new_tokens, over which overlong falls
@@ -154,8 +164,8 @@ def default() -> ConfigDict:
     # max_new_tokens, whatever their lengths.
     c.rl.weights = "auto"
     c.rl.entropy_bonus = 0.0  # in the loss, nats a token
-    # Dynamic sampling (DAPO): so many times a step, at most, groups in which all earned the same
-    # are replaced by others; 0: they stay, and carry no gradient.
+    # Dynamic sampling (DAPO): so many times a step, at most, groups whose answers all have the same
+    # advantage are replaced by others; 0: they stay, and carry no gradient.
     c.rl.refills = 0
     c.rl.microbatches = 4  # gradient accumulation [source]; token_budget > 0 decides it instead
     # Tokens a device and microbatch, in rows that hold several texts; 0: padded rows of one text.

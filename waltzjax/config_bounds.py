@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from waltzjax.judge_keys import USED
-from waltzjax.rlvr_keys import ALGORITHMS
+from waltzjax.rlvr_keys import ALGORITHMS, NEEDS
 from waltzjax.types import BOXED, COLDEST, LEAST_MASS, LINE
 
 ONE_OF: dict[str, tuple[str, ...]] = {
@@ -21,6 +22,8 @@ ONE_OF: dict[str, tuple[str, ...]] = {
     "model.remat": ("none", "full", "dots"),
     "optim.schedule": ("constant", "linear"),
     "problems.form": (BOXED, LINE),
+    "reward.needs.format": NEEDS,
+    "reward.needs.reflect": NEEDS,
     "reward.order": ("sum", "normalise"),
     "rl.algorithm": ALGORITHMS,
     "rl.kl_estimator": ("k1", "k2", "k3"),
@@ -71,6 +74,11 @@ def broken_bounds(c: ConfigDict) -> Iterator[str]:
     for path, allowed in ONE_OF.items():
         if value_at(c, path) not in allowed:
             yield f"config.{path}: got {value_at(c, path)!r}, allowed are {', '.join(allowed)}"
+    if c.model.template_date and not _is_day(c.model.template_date):
+        yield (
+            f"config.model.template_date: got {c.model.template_date!r}, allowed are '' and a day, "
+            "YYYY-MM-DD"
+        )
     for paths, fits, what in (
         (AT_LEAST_1, lambda v: v >= 1, ">= 1"),
         (AT_LEAST_0, lambda v: v >= 0, ">= 0"),
@@ -84,6 +92,13 @@ def broken_bounds(c: ConfigDict) -> Iterator[str]:
         for path in paths:
             if not fits(value := value_at(c, path)):
                 yield f"config.{path}: got {value}, allowed is {what}"
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def value_at(c: ConfigDict, path: str) -> Any:

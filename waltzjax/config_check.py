@@ -21,6 +21,7 @@ STAGES = (SFT, "stage1", "stage2", "single", RLVR, DPO)
 # Errors of the KL are cut at 0.2 of the target: 1 - 5 * 0.2 is no coefficient any more.
 MAX_GAIN, GAIN_REASON = 5.0, "one step could take the coefficient to 0 or below"
 MIN_VOCABULARY = 300  # every byte, and the control tokens
+OPEN = ("config.model.template_kwargs",)  # groups whose keys are the user's
 
 
 def validate(c: ConfigDict, *, training: bool) -> None:
@@ -42,6 +43,12 @@ def validate(c: ConfigDict, *, training: bool) -> None:
         problems.append(
             f"config.model.param_dtype: got {c.model.param_dtype!r}, allowed is 'float32' where "
             "whole models are trained (config.lora.rank = 0): a step is lost in bfloat16's rounding"
+        )
+    if training and not problems and c.lora.dropout and not {*c.stages} & {SFT, DPO}:
+        problems.append(
+            f"config.lora.dropout: got {c.lora.dropout}, allowed is 0 where config.stages has "
+            f"neither {SFT!r} nor {DPO!r}: reinforcement updates the policy that was sampled from, "
+            "without dropout"
         )
     if training and not problems:
         problems += _adaptive_problems(c)
@@ -70,13 +77,21 @@ def _unknown_keys(reference: ConfigDict, c: ConfigDict, path: str) -> Iterator[s
         elif key not in c:
             yield f"{name}: missing"
         elif isinstance(reference[key], ConfigDict):
-            if isinstance(c[key], ConfigDict):
+            if name in OPEN and isinstance(c[key], ConfigDict):
+                yield from _no_values(c[key], name)
+            elif isinstance(c[key], ConfigDict):
                 yield from _unknown_keys(reference[key], c[key], name)
             else:
                 yield f"{name}: got {c[key]!r}, expected a group of keys"
         elif not _same_type(reference[key], c[key]):
             kind = type(reference[key]).__name__
             yield f"{name}: got {c[key]!r} ({type(c[key]).__name__}), expected {kind}"
+
+
+def _no_values(c: ConfigDict, path: str) -> Iterator[str]:
+    for key, value in c.items():
+        if not isinstance(value, bool | int | float | str):
+            yield f"{path}.{key}: got {value!r}, allowed are a number, a text, True and False"
 
 
 def _same_type(a: Any, b: Any) -> bool:

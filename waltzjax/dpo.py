@@ -13,9 +13,9 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from waltzjax.cached_reference import cached_reference
+from waltzjax.cached_reference import cached_reference, reference_name
 from waltzjax.config import DPO
-from waltzjax.core.preference import preference_loss
+from waltzjax.core.preference import PER_TOKEN, SQUARED, preference_loss
 from waltzjax.data.pair_batching import PairTokens
 from waltzjax.data.source import Batches, steps_per_run
 from waltzjax.iteration import agent_optimizer
@@ -30,6 +30,10 @@ from waltzjax.tuning import Tuning, joined
 from waltzjax.types import POLICY, AgentState, PairBatch
 
 STREAM = 7  # apart from the random streams of other stages and of evaluation
+
+
+ROUNDING = 2.0**-20  # relative, of a sum of float32 numbers: eight roundings
+TOLD_APART = 0.01  # beta nats; pairs with a larger mean margin are no longer at their beginning
 
 
 class NotLearning(ValueError):
@@ -77,6 +81,7 @@ def dpo(
         pairs = cached_reference(
             workdir / "reference.npz", pairs, names, d.batch,
             lambda some: np.asarray(everywhere(reference, place_pairs(config, mesh, some))),
+            reference_name(runtime.cfg, reference),
         )  # fmt: skip
     update: Any = None
 
@@ -94,10 +99,10 @@ def dpo(
         if d.reference == "live":
             batch = batch._replace(ref_logp_B=answer_logp(reference, batch))
         after, metrics = update(agent, batch, base)
-        found = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        check_learning(config, number + 1, found)
         texts = [ids for pair in chosen for ids in (pair.chosen_ids, pair.rejected_ids)]
+        found = {name: float(value) for name, value in jax.device_get(metrics).items()}
         found |= {"tokens": float(sum(map(len, texts)))}
+        check_learning(config, number + 1, found)
         return {POLICY: after}, {f"{name}/{POLICY}": v for name, v in found.items()} | {
             "time_s": time.perf_counter() - started
         }
@@ -134,15 +139,26 @@ def epoch_ends(config: ConfigDict, pairs: int) -> list[int]:
 
 
 def check_learning(config: ConfigDict, step: int, metrics: Mapping[str, float]) -> None:
-    """Raise NotLearning where an update has no gradient or has changed nothing, for no good reason.
+    """Raise NotLearning where an update has no gradient, or none but rounding, or has changed
+    nothing, for no good reason.
 
     A hinge loss of zero is one: every pair of the step is told apart by more than its margin.
+    Rounding is what moving all weights by a distance of 1 along the gradient would change the loss
+    by less than float32 rounds the log-probabilities that it is made of, while the answers are not
+    told apart. Adam would make whole steps of it.
     """
     # A momentum moves weights without a gradient. What is not finite the loop stops at.
-    still = metrics["change_norm"] == 0 or metrics["grad_norm"] == 0
+    noise = 0 < metrics["grad_norm"] <= _rounding(config, metrics)
+    still = metrics["change_norm"] == 0 or metrics["grad_norm"] == 0 or noise
     if not still or not np.isfinite(metrics["grad_norm"]):
         return
-    if metrics["grad_norm"] > 0:
+    if noise:
+        cause = (
+            f"the gradient's norm, {metrics['grad_norm']:.3g}, is no more than what rounding "
+            "leaves of terms that cancel each other: the two answers of the pairs are the same to "
+            "the model, or the pairs contradict each other"
+        )
+    elif metrics["grad_norm"] > 0:
         cause = (
             f"the gradient has norm {metrics['grad_norm']:.3g}, but nothing of what is trained has "
             f"changed: config.dpo.lr = {config.dpo.lr:g} (with config.optim.warmup_steps = "
@@ -162,3 +178,15 @@ def check_learning(config: ConfigDict, step: int, metrics: Mapping[str, float]) 
             f"(config.lora.targets = {tuple(config.lora.targets)}, start of the policy)"
         )
     raise NotLearning(f"{DPO}, step {step}: {cause}; nothing of this step is saved")
+
+
+def _rounding(config: ConfigDict, metrics: Mapping[str, float]) -> float:
+    """How far float32 rounds a step's loss: of its terms, answers' log-probabilities times the
+    loss's slope; 0 where pairs are told apart, whose small gradients are what is left to learn."""
+    if abs(metrics.get("margin", 0.0)) > TOLD_APART:
+        return 0.0
+    d = config.dpo
+    slope = 1 / d.beta if d.loss in SQUARED else d.beta
+    if d.loss in PER_TOKEN:
+        slope *= 2 * d.batch / metrics["tokens"]
+    return ROUNDING * slope * (abs(metrics["logp_chosen"]) + abs(metrics["logp_rejected"]))

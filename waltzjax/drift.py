@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from waltzjax.data.packing import ChatTokens
 from waltzjax.likelihood import chat_nll
 from waltzjax.rewards.guards import gain
+from waltzjax.rewards.intervals import cluster_ids
 from waltzjax.runtime import Runtime
 from waltzjax.types import CONVERSATION, Completion, Episode
 
@@ -20,17 +21,19 @@ def drift(
 ) -> dict[str, Any]:  # fmt: skip
     """``kl_ROLE`` of each of ``agents`` that said anything, and ``intervals``: the mean over its
     tokens of log p_agent - log p_base, nats, both at temperature 1, with a 95 % bootstrap interval
-    over its texts.
+    over the prompts, or their frames where they have some.
 
     Of texts sampled at temperature 1 an unbiased estimate of the KL divergence from the base, a
     token; of greedy ones only a log-ratio.
     """
     found: dict[str, Any] = {"intervals": {}}
     for role, policy in agents.items():
-        texts = [_text(c) for episode in episodes for c in _said(episode, role) if c.token_ids]
+        said = [(e, c) for e in episodes for c in _said(e, role) if c.token_ids]
+        texts = [_text(c) for _, c in said]
         if texts:
+            clusters = cluster_ids([e.prompt.frame or id(e) for e, _ in said])
             before, after = (_likely(config, runtime, p, texts) for p in (base, policy))
-            found[f"kl_{role}"], *edges = gain(before, after, config.seed)
+            found[f"kl_{role}"], *edges = gain(before, after, clusters, config.seed)
             found["intervals"][f"kl_{role}"] = edges
     return found
 

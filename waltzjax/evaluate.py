@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from waltzjax import commands, config_check, console
+from waltzjax import commands, config_check, console, resume
 from waltzjax.data.dataset import read_prompts
 from waltzjax.data.splits import SPLITS, of_each_category
 from waltzjax.drift import drift
@@ -28,10 +28,17 @@ from waltzjax.processes import writes
 from waltzjax.report.evaluation import write_evaluation
 from waltzjax.rewards.judges import Judge, Scorer
 from waltzjax.rewards.kinds import by_kind
-from waltzjax.rewards.rates import by_category, confusion, intervals, summary
+from waltzjax.rewards.rates import by_category, confusion, interval_units, intervals, summary
 from waltzjax.rollout.agents import Agents
 from waltzjax.rollout.episodes import play
-from waltzjax.runtime import Runtime, check_room, check_same_shape, make_runtime, sampling
+from waltzjax.runtime import (
+    Runtime,
+    check_room,
+    check_same_shape,
+    make_runtime,
+    sampling,
+    template_settings,
+)
 from waltzjax.transcripts import ORDINARY_SUFFIX, SUFFIX, transcript, write_transcripts
 from waltzjax.tuning import load_agents, model_directory
 from waltzjax.types import Episode, Prompt
@@ -88,13 +95,14 @@ def result(
 ) -> dict[str, Any]:
     """What stands in ``final_validation_results.json``: see ``rewards.rates.summary``. Rates of the
     last answers, those of the first ones under ``initial``, of each category under ``categories``,
-    all with 95 % ``intervals``; the feedback's labels against the judge's; and ``more``, as of
-    ``guard`` and ``drift``."""
+    all with 95 % ``intervals``, which are over ``interval_units``; the feedback's labels against
+    the judge's; and ``more``, as of ``guard`` and ``drift``."""
     groups = by_category(episodes)
     parts = [_measured(episodes, config.seed), *more]
     return {
         **{key: value for part in parts for key, value in part.items()},
         "intervals": {k: v for part in parts for k, v in part.get("intervals", {}).items()},
+        "interval_units": interval_units(episodes),
         "seed": config.seed,
         "settings": settings(config),
         "categories": {name: _measured(of, config.seed) for name, of in groups.items()},
@@ -111,6 +119,7 @@ def settings(config: ConfigDict) -> dict[str, Any]:
         "rollout.t_max": config.rollout.t_max,
         "rollout.variant": config.rollout.variant,
         "rollout.max_new_tokens": config.rollout.max_new_tokens,
+        **template_settings(config),
     }
 
 
@@ -143,6 +152,7 @@ def main() -> None:
     roles = {"conversation": f.conversation, "feedback": f.feedback}
     directories = {role: hf_config.resolve(name) for role, name in roles.items()}
     models = {role: model_directory(d) for role, d in directories.items()}
+    config = resume.dated(config, base=models["conversation"])
     runtime = make_runtime(config, models["conversation"], mesh)
     check_same_shape(runtime, config, models["feedback"])
     if f.base:
@@ -174,7 +184,8 @@ def main() -> None:
         for prefix, part in (("", found), ("initial/", found["initial"]))
         for key, edges in part["intervals"].items()
     ]
-    console.say(console.table(str(output), ["measure", "value", "95 % interval"], rows))
+    over = f"95 % interval, over {found['interval_units']}"
+    console.say(console.table(str(output), ["measure", "value", over], rows))
     console.say(f"open {page}")
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from waltzjax import commands, config_check, console, maths_outcome
+from waltzjax import commands, config_check, console, maths_outcome, resume
 from waltzjax.files import write_json
 from waltzjax.maths_evaluation import evaluate_problems, result
-from waltzjax.maths_problems import check_problems, validation_problems
+from waltzjax.maths_problems import check_problems, say_unreadable, validation_problems
 from waltzjax.model import hf_config, sharding
 from waltzjax.predictions import SUFFIX, write_predictions
 from waltzjax.processes import writes
@@ -41,12 +41,14 @@ def main() -> None:
     mesh = sharding.make_mesh(config.mesh)
     problems = validation_problems(config)
     directory = hf_config.resolve(f.model)
+    config = resume.dated(config, base=model_directory(directory))
     runtime = make_runtime(config, model_directory(directory), mesh)
     check_problems(config, runtime, problems)
     output.parent.mkdir(parents=True, exist_ok=True)
     with console.phase(f"loading {f.model}"):
         params = load_agents({POLICY: directory}, runtime)[POLICY]
     with Verifier(config.verify.workers, config.verify.timeout_s) as verifier:
+        say_unreadable(problems, f.data, verifier)
         groups = evaluate_problems(config, runtime, params, problems, verifier, f.model)
     found = result(config, groups)
     if writes():

@@ -86,8 +86,8 @@ def check_unseen(config: ConfigDict, chats: Sequence[Messages], held_out: Sequen
             f"prompts, the first {seen[0]!r:.80}; rates on what was trained on say nothing: make "
             "chats of transcripts of training prompts (python -m waltzjax.evaluate --split=train)"
         )
-    wanted = {"role": "system", "content": agents[role].system}
-    if others := sum(chat[0] != wanted for chat in chats):
+    systems = (chat[0]["content"] if chat[0]["role"] == "system" else "" for chat in chats)
+    if others := sum(system != agents[role].system for system in systems):
         console.say(
             f"note: {others} of the {len(chats)} chats of {path} have another system prompt than "
             f"config.prompts.{role}, which the agent has in a run"

@@ -151,5 +151,4 @@ def agent_learner(
         updates=config.rl.updates_per_rollout,
         adapt=recipe.adapt,
         join=join,
-        seed=config.seed,
     )

@@ -16,7 +16,7 @@ from waltzjax.data.chats import Messages
 from waltzjax.data.packing import ChatTokens, chat_tokens, pack, packed_batch, packed_numbers
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.runtime import Runtime
+from waltzjax.runtime import Runtime, check_rows
 from waltzjax.training.learner import place_batch
 from waltzjax.training.step import make_logp
 from waltzjax.types import PolicyBatch
@@ -35,13 +35,22 @@ def tokenised(
     """The chats of the file ``path``, each of at most ``length`` tokens.
 
     Raises:
-      ValueError: chats that are too long, or a template that cannot be cut into turns.
+      ValueError: chats that are too long, or in which the assistant says nothing that is trained;
+        tokens that the model has no row for; a template that cannot be cut into turns.
     """
     try:
         tokens = [chat_tokens(runtime.chat, chat, runtime.engine.stop_ids) for chat in chats]
+        check_rows(runtime.cfg, runtime.chat, (chat.token_ids for chat in tokens))
         packed_numbers(tokens, length)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    said = [[t for t, on in zip(c.token_ids, c.trained, strict=True) if on] for c in tokens]
+    if empty := [n for n, ids in enumerate(said, start=1) if not runtime.chat.decode(ids)]:
+        raise ValueError(
+            f"{path}: in {len(empty)} of the {len(tokens)} chats no text of the assistant's is "
+            f"left without the model's control tokens, the first ones {empty[:5]} (line): remove "
+            "them"
+        )
     longest, room = max(len(chat.token_ids) for chat in tokens), runtime.cfg.max_positions
     if longest > room:
         raise ValueError(f"{path}: a chat of {longest} tokens; the model has {room} positions")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from waltzjax.processes import alone, largest, writing
 from waltzjax.rewards.errors import JudgeError
 from waltzjax.rollout.session import Stats
 from waltzjax.stage import Stage
-from waltzjax.training.checkpoint import Checkpoints
+from waltzjax.training.checkpoint import Checkpoints, not_finite
 from waltzjax.training.learner import abstract_state, init_state, shapes_of
 from waltzjax.training.metrics import MetricWriter
 
@@ -27,7 +27,7 @@ SHOWN = (
     "reward/conversation", "reward/feedback", "asr", "orr", "ftr", "label_accuracy",
     "reward/policy", "accuracy", "format_rate", "margin/policy", "pair_accuracy/policy",
 )  # fmt: skip
-MUST_BE_FINITE = ("loss/", "grad_norm/")  # others are NaN when nothing was counted
+MUST_BE_FINITE = ("loss/", "grad_norm/", "change_norm/")  # others are NaN when nothing was counted
 
 
 def run_stage(
@@ -51,7 +51,8 @@ def run_stage(
       ValueError: the other run's checkpoints are of another model, data or batch, or past the end.
       Stopped: SIGTERM or Ctrl-C; a checkpoint of the last whole step is written.
       JudgeError: the judge cannot go on; a checkpoint of the last step is written.
-      FloatingPointError: a loss or gradient is not finite; nothing of that step is saved.
+      FloatingPointError: a loss, a gradient, a parameter or a moment is not finite; nothing of
+        that step is saved.
     """
     name, total, batches, optimizers = stage.name, stage.total, stage.batches, stage.optimizers
     checkpoints = Checkpoints(
@@ -83,6 +84,7 @@ def run_stage(
         return f"{name} stands saved after step {step}; {resume.way_on(config)}"
 
     def keep(data: Any) -> None:
+        _check_finite(stage, step, not_finite(agents))
         checkpoints.save(step, agents, {"data": data, "config": config.to_dict()})
 
     @contextmanager
@@ -119,7 +121,8 @@ def run_stage(
                         agents, next(batches), step, partial(_watch, bar, step, counted)
                     )
             step += 1
-            _check_finite(stage, step, metrics)
+            bad = [k for k, v in metrics.items() if not math.isfinite(v)]
+            _check_finite(stage, step, [k for k in bad if k.startswith(MUST_BE_FINITE)])
             if writer:
                 writer.write_scalars(step, metrics)
             counted = {k: v for k, v in metrics.items() if k in SHOWN and math.isfinite(v)}
@@ -138,12 +141,13 @@ def run_stage(
     return now()
 
 
-def _check_finite(stage: Stage, step: int, metrics: Mapping[str, float]) -> None:
-    bad = [k for k, v in metrics.items() if k.startswith(MUST_BE_FINITE) and not math.isfinite(v)]
+def _check_finite(stage: Stage, step: int, bad: Sequence[str]) -> None:
+    """Raise FloatingPointError for metrics or arrays, ``bad``, that are not finite."""
     if bad:
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
         raise FloatingPointError(
-            f"{stage.name}, step {step}: {', '.join(bad)} not finite; nothing of this step is "
-            f"saved, earlier checkpoints stay; {stage.calmer}"
+            f"{stage.name}, step {step}: {', '.join(bad[:5])}{more} not finite; nothing of this "
+            f"step is saved, earlier checkpoints stay; {stage.calmer}"
         )
 
 

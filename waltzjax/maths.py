@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from waltzjax import console, maths_outcome
 from waltzjax.config import DPO, EMBEDDED, RLVR
 from waltzjax.data.preferences import digest
+from waltzjax.data.problems import bare
 from waltzjax.dpo import dpo, dpo_steps
 from waltzjax.dpo_pairs import pair_tokens, training_pairs
 from waltzjax.files import write_json
@@ -24,6 +25,7 @@ from waltzjax.maths_evaluation import evaluate_problems, result
 from waltzjax.maths_problems import (
     check_problems,
     keep_embedded,
+    say_unreadable,
     training_problems,
     validation_problems,
 )
@@ -84,8 +86,11 @@ def maths(config: ConfigDict, workdir: Path, mesh: Mesh) -> Task:
         if embedded:
             embedded_maths_base(config, mesh, base)
         keep_embedded(config, workdir)
-        _say_seen(material, held_out)
+        _say_seen(material, held_out, config.problems.instruction)
         with Verifier(config.verify.workers, config.verify.timeout_s) as verifier:
+            if name == RLVR:
+                say_unreadable(material, "training", verifier)
+            say_unreadable(held_out, "validation", verifier)
             _run(config, workdir, *(ready or made()), base, held_out, verifier)
         return maths_outcome.collect(config, workdir, material)
 
@@ -151,11 +156,13 @@ def _stage(
     )  # fmt: skip
 
 
-def _say_seen(material: Material, held_out: Sequence[Problem]) -> None:
-    trained_on = {m.question if isinstance(m, Preference) else m.text for m in material}
-    seen = trained_on & {p.text for p in held_out}
+def _say_seen(material: Material, held_out: Sequence[Problem], instruction: str = "") -> None:
+    """Tell how many held-out problems are learned from too, however they are written there."""
+    texts = (m.question if isinstance(m, Preference) else m.text for m in material)
+    trained_on = {bare(text, instruction) for text in texts}
+    seen = sum(bare(p.text, instruction) in trained_on for p in held_out)
     if seen:
         console.say(
-            f"{len(seen)} of the {len(held_out)} validation problems are trained on too: what is "
+            f"{seen} of the {len(held_out)} validation problems are trained on too: what is "
             "measured on them is not held out"
         )

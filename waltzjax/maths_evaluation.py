@@ -13,7 +13,7 @@ from waltzjax.rewards import maths_rates
 from waltzjax.rewards.verifier import Verifier
 from waltzjax.rollout.agents import Agents
 from waltzjax.rollout.single_turn import answer
-from waltzjax.runtime import Runtime, sampling
+from waltzjax.runtime import Runtime, sampling, template_settings
 from waltzjax.types import POLICY, Group, Problem
 
 EVAL_STREAM = 3  # apart from the training stages' random streams
@@ -53,6 +53,7 @@ def settings(config: ConfigDict) -> Mapping[str, Any]:
         "rollout.max_new_tokens": config.rollout.max_new_tokens,
         "problems.instruction": config.problems.instruction,
         "problems.form": config.problems.form,
+        **template_settings(config),
     }
 
 

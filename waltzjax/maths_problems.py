@@ -8,12 +8,15 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from waltzjax import console
 from waltzjax.config import EMBEDDED
 from waltzjax.data import maths_world
 from waltzjax.data.chat import AgentPrompt
 from waltzjax.data.problems import read_problems, with_instruction, write_problems
 from waltzjax.data.splits import stratified
 from waltzjax.processes import writes
+from waltzjax.rewards.maths_labels import unreadable
+from waltzjax.rewards.verifier import Verifier
 from waltzjax.runtime import Runtime
 from waltzjax.types import Problem
 
@@ -48,6 +51,18 @@ def validation_problems(config: ConfigDict) -> list[Problem]:
 def _instructed(config: ConfigDict, problems: Sequence[Problem]) -> list[Problem]:
     words = config.problems.instruction
     return [dataclasses.replace(p, text=with_instruction(p.text, words)) for p in problems]
+
+
+def say_unreadable(problems: Sequence[Problem], what: str, verifier: Verifier) -> None:
+    """Tell how many of the problems, called ``what``, have labels that no answer can be read as."""
+    found = unreadable([p.answer for p in problems], verifier)
+    if bad := [p for p, of_this in zip(problems, found, strict=True) if of_this]:
+        shown = ", ".join(f"{p.answer!r:.60} of number {p.id}" for p in bad[:3])
+        console.say(
+            f"note: {len(bad)} of the {len(problems)} {what} problems have answers that no reader "
+            f"of answers matches, so that only the very same characters count as right: {shown}; "
+            "write them as a number, an expression or a short phrase, or leave the problems out"
+        )
 
 
 def check_problems(

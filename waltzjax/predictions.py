@@ -26,7 +26,7 @@ _SAMPLE: Kinds = {
 
 
 def prediction(group: Group) -> dict[str, Any]:
-    """An answered problem as plain JSON values; of tokens their number."""
+    """An answered problem as plain JSON values; of tokens their number, thoughts for people."""
     p = group.problem
     return {
         "id": p.id, "problem": p.text, "answer": p.answer, "subject": p.subject, "level": p.level,
@@ -35,6 +35,7 @@ def prediction(group: Group) -> dict[str, Any]:
                 "text": a.completion.text, "finish_reason": a.completion.finish_reason,
                 "tokens": len(a.completion.token_ids), "right": a.right, "parsed": a.parsed,
                 "timed_out": a.timed_out, "signals": dict(a.signals),
+                **({"thought": a.completion.thought} if a.completion.thought else {}),
             }
             for a in group.attempts
         ],

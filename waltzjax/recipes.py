@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.config import DPO, RLVR, SFT
 from waltzjax.core import advantages, losses
-from waltzjax.core.kl import adaptive_coefficient, kl_estimate
+from waltzjax.core.kl import adaptive_coefficient, full_support, kl_estimate
 from waltzjax.rewards import waltz
 from waltzjax.rewards.rates import summary
 from waltzjax.rollout import episodes as protocol
@@ -102,20 +102,24 @@ def waltzrl(config: ConfigDict, *, stage: str, trained: tuple[str, ...], stream:
 def rlvr(config: ConfigDict) -> Recipe:
     """RL from verifiable rewards: a policy's answers to problems, several to each, paid by what a
     program can check of them."""
-    signals = config.reward.signals.to_dict()
+    how = group_settings(config)
     return Recipe(
         trained=(POLICY,),
         stream=6,
         collect=partial(single_turn.answer, samples=config.rollout.group),
-        rows=partial(
-            group_rows,
-            weights=signals,
-            baseline=ALGORITHMS[config.rl.algorithm].baseline,
-            order=config.reward.order,
-        ),
-        summary=partial(group_summary, weights=signals),
+        rows=partial(group_rows, **how),
+        summary=partial(group_summary, **how),
         **_learning(config, RLVR),
     )
+
+
+def group_settings(config: ConfigDict) -> dict[str, Any]:
+    """How the signals of a group's answers become advantages, as functions of ``rows`` take it."""
+    return {
+        "weights": config.reward.signals.to_dict(),
+        "baseline": ALGORITHMS[config.rl.algorithm].baseline,
+        "order": config.reward.order,
+    }
 
 
 def _learning(config: ConfigDict, stage: str) -> dict[str, Any]:
@@ -145,7 +149,8 @@ def credit(
     """Fill in advantages and importance weights of one role's batch; any leading axes."""
     shape = batch.action_BT.shape
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[batch.beta_B.ndim :]), batch)
-    kl_BT = kl_estimate(flat.old_logp_BT, flat.ref_logp_BT, estimator)
+    old_BT = full_support(flat.old_logp_BT, flat.old_full_logp_BT)
+    kl_BT = kl_estimate(old_BT, flat.ref_logp_BT, estimator)
     beta_B = flat.beta_B if kl_in == "reward" else jnp.zeros_like(flat.beta_B)
     advantage_BT = advantages.token_advantages(
         flat.reward_BT, kl_BT, flat.action_BT, flat.start_BT, beta=beta_B[:, None],
@@ -168,7 +173,8 @@ def policy_loss(
         logp_BT, batch, clip_low=clip_low, clip_high=clip_high, dual_clip=dual_clip
     )
     if kl_in == "loss":
-        kl_BT = jnp.where(batch.action_BT, kl_estimate(logp_BT, batch.ref_logp_BT, estimator), 0)
+        full_BT = full_support(logp_BT, batch.full_logp_BT)
+        kl_BT = jnp.where(batch.action_BT, kl_estimate(full_BT, batch.ref_logp_BT, estimator), 0)
         loss += jnp.sum(batch.weight_BT * batch.beta_B[:, None] * kl_BT)
     if entropy_bonus:
         loss += losses.entropy_bonus(batch, entropy_bonus)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import datetime
+import json
 import secrets
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from waltzjax import console
+from waltzjax.config import EMBEDDED
+from waltzjax.data.template import Template
+from waltzjax.model import hf_config
+from waltzjax.processes import from_first
+from waltzjax.runtime import load_tokenizer
 from waltzjax.training.checkpoint import Checkpoints
 from waltzjax.types import AgentState
 
@@ -45,6 +52,31 @@ def check(config: ConfigDict, workdir: Path) -> None:
                 f"checkpoints/ there has {', '.join(sorted(there)) or 'nothing'}, wanted is one "
                 f"of {', '.join(config.stages)}"
             )
+
+
+def dated(config: ConfigDict, workdir: Path | None = None, base: Path | None = None) -> ConfigDict:
+    """A copy with the day that a chat template is to take for today, where it tells the date: that
+    of the run in ``workdir``, or of the one it begins at, if there is such a run, else today. So a
+    run that is continued on another day shows the same prompts. ``base``: a directory with the
+    tokenizer; None: that of ``config.model.base``."""
+    config = config.copy_and_resolve_references()
+    if config.model.template_date or (base is None and config.model.base == EMBEDDED):
+        return config
+    tokenizer = load_tokenizer(base or hf_config.resolve(config.model.base))
+    if Template(tokenizer).tells_date:
+        today = from_first(np.array(datetime.date.today().toordinal(), np.int32))
+        known = [_first_day(run) for run in (workdir, other_run(config)) if run]
+        known.append(datetime.date.fromordinal(int(today)).isoformat())
+        config.model.template_date = next(filter(None, known))
+    return config
+
+
+def _first_day(workdir: Path) -> str:
+    """As the run's record has it; "": there is none."""
+    record = workdir / "config.json"
+    if not record.exists():
+        return ""
+    return json.loads(record.read_text()).get("model", {}).get("template_date", "")
 
 
 def other_run(config: ConfigDict) -> Path | None:

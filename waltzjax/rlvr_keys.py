@@ -8,6 +8,7 @@ from typing import Any
 from waltzjax.config import EMBEDDED
 
 ALGORITHMS = ("reinforce_pp", "reinforce_pp_baseline", "grpo", "dr_grpo", "rloo")
+NEEDS = ("problem", "verify")  # what a signal needs, before it earns: see Attempts
 # What the other stages have no use for; and what the game's have none for.
 OF_RLVR = ("rollout.group", "reward.order", "rl.algorithm", "rl.refills")
 OF_MATHS = ("eval.samples", "train.validate_first")

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from waltzjax.attempts import Attempts
-from waltzjax.recipes import Recipe
+from waltzjax.recipes import Recipe, group_settings
 from waltzjax.rewards.judges import Judge, Scorer
 from waltzjax.rewards.verifier import Verifier
 from waltzjax.rollout.agents import Agents
@@ -71,9 +71,9 @@ def roll_maths(
     problems: Sequence[Problem], stream: int, step: int, watch: Watch,
 ) -> Rolled:  # fmt: skip
     """Answer every problem ``config.rollout.group`` times, and verify what ends while the others
-    are written. Dynamic sampling (DAPO, arXiv 2503.14476): with ``config.rl.refills``, groups in
-    which all earned the same are replaced by those of ``more()`` problems."""
-    rl, wanted, weights = config.rl, len(problems), config.reward.signals.to_dict()
+    are written. Dynamic sampling (DAPO, arXiv 2503.14476): with ``config.rl.refills``, groups
+    whose answers all have the same advantage are replaced by those of ``more()`` problems."""
+    rl, wanted, how_paid = config.rl, len(problems), group_settings(config)
     rolled: list[Group] = []
     kept: list[Group] = []
     refills = 0
@@ -86,7 +86,7 @@ def roll_maths(
                 attempts.add(index, answer)
             groups = attempts.finish()
             rolled += groups
-            kept += told_apart(groups, weights) if rl.refills else groups
+            kept += told_apart(groups, **how_paid) if rl.refills else groups
             if len(kept) >= wanted or refills == rl.refills:
                 break
             problems, refills = more(), refills + 1

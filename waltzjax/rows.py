@@ -61,23 +61,34 @@ def group_rows(
     del rng
     if not items:
         return {POLICY: []}
-    signal_PKR = signals_of(items, weights)
-    earned_PK = groups.combine(jnp.asarray(signal_PKR), [*weights.values()], baseline, order)
+    advantage_PK = _advantages(items, weights, baseline, order)
     return {
         POLICY: [
-            _sample(attempt.completion, float(earned))
-            for group, earned_K in zip(items, np.asarray(earned_PK), strict=True)
-            for attempt, earned in zip(group.attempts, earned_K, strict=True)
+            _sample(attempt.completion, float(advantage))
+            for group, advantage_K in zip(items, advantage_PK, strict=True)
+            for attempt, advantage in zip(group.attempts, advantage_K, strict=True)
         ]
     }
 
 
-def group_summary(items: Sequence[Group], *, weights: Mapping[str, float]) -> dict[str, float]:
+def _advantages(
+    items: Sequence[Group], weights: Mapping[str, float], baseline: str, order: str
+) -> np.ndarray:
+    """[P, K]; see ``core.groups.combine``."""
+    signal_PKR = jnp.asarray(signals_of(items, weights))
+    return np.asarray(groups.combine(signal_PKR, [*weights.values()], baseline, order))
+
+
+def group_summary(
+    items: Sequence[Group], *, weights: Mapping[str, float], baseline: str = "none",
+    order: str = "sum",
+) -> dict[str, float]:  # fmt: skip
     """What was earned, each signal's mean and spread (standard deviation), and the share of groups
-    in which nothing told the answers apart: of what was earned, and of each signal."""
+    in which nothing told the answers apart: of their advantages, and of each signal."""
     signal_PKR = signals_of(items, weights)
     earned_PK = np.asarray(groups.weighted(jnp.asarray(signal_PKR), [*weights.values()]))
-    found = {"reward/policy": earned_PK.mean(), "zero_groups": _same(earned_PK)}
+    advantage_PK = _advantages(items, weights, baseline, order)
+    found = {"reward/policy": earned_PK.mean(), "zero_groups": _same(advantage_PK)}
     for r, name in enumerate(weights):
         found[f"signal/{name}"] = signal_PKR[..., r].mean()
         found[f"signal_std/{name}"] = signal_PKR[..., r].std()
@@ -85,13 +96,15 @@ def group_summary(items: Sequence[Group], *, weights: Mapping[str, float]) -> di
     return {**found, **maths_rates.summary(items)}
 
 
-def told_apart(items: Sequence[Group], weights: Mapping[str, float]) -> list[Group]:
-    """The groups whose answers earned differently: the others carry no gradient (dynamic sampling,
-    DAPO, arXiv 2503.14476, eq. 11, of all that is earned and not of accuracy alone)."""
-    earned_PK = groups.weighted(jnp.asarray(signals_of(items, weights)), [*weights.values()])
-    same_P = np.asarray(groups.same_reward(earned_PK))
+def told_apart(
+    items: Sequence[Group], weights: Mapping[str, float], baseline: str = "none",
+    order: str = "sum",
+) -> list[Group]:  # fmt: skip
+    """The groups whose answers have different advantages: the others carry no gradient (dynamic
+    sampling, DAPO, arXiv 2503.14476, eq. 11, of all that is earned and not of accuracy alone)."""
+    same_P = np.asarray(groups.same_reward(_advantages(items, weights, baseline, order)))
     return [group for group, same in zip(items, same_P, strict=True) if not same]
 
 
 def _same(value_PK: np.ndarray) -> float:
-    return float((value_PK.max(1) == value_PK.min(1)).mean())
+    return float(np.asarray(groups.same_reward(value_PK)).mean())

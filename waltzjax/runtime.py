@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import datetime
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +14,9 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from waltzjax.config import RLVR
+from waltzjax.config import ALONE, RLVR
 from waltzjax.data.chat import PROMPTS, Chat, stop_ids
+from waltzjax.data.template import Template
 from waltzjax.model import hf_config
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_kernel, choose_visit
@@ -94,9 +96,50 @@ def make_runtime(config: ConfigDict, directory: Path, mesh: Mesh) -> Runtime:
     """Read a Hugging Face directory's config and tokenizer; no weights are loaded yet."""
     cfg = read_model_config(config, directory)
     tokenizer = load_tokenizer(directory)
-    chat = Chat.from_files(tokenizer, *prompt_files(config), prompt_file(config, "maths"))
-    stops = stop_ids(tokenizer, directory)
+    chat = make_chat(config, tokenizer)
+    stops = stop_ids(tokenizer, directory, config.model.template_kwargs.to_dict())
+    check_rows(cfg, chat, [*_shown(config, chat), stops])
     return Runtime(mesh, over_mesh(cfg, mesh), chat, make_engine(config, cfg, mesh, stops, chat))
+
+
+def make_chat(config: ConfigDict, tokenizer: Any) -> Chat:
+    """What agents or policy are shown; ValueError where ``config.model.template_kwargs`` are none
+    of the template's."""
+    m = config.model
+    date = datetime.date.fromisoformat(m.template_date) if m.template_date else None
+    template = Template(tokenizer, m.template_kwargs.to_dict(), date)
+    return Chat.from_files(
+        tokenizer, *prompt_files(config), prompt_file(config, "maths"), template=template
+    )
+
+
+def template_settings(config: ConfigDict) -> dict[str, Any]:
+    """What of ``config`` changes the text of prompts, by its key; nothing where nothing is set."""
+    m = config.model
+    found = {f"model.template_kwargs.{name}": value for name, value in m.template_kwargs.items()}
+    return found | ({"model.template_date": m.template_date} if m.template_date else {})
+
+
+def _shown(config: ConfigDict, chat: Chat) -> list[tuple[int, ...]]:
+    """Chats as the config's stages show them: ValueError where the template cannot write them,
+    before anything is allocated."""
+    if {*config.stages} & {*ALONE}:
+        return chat.encode([chat.problem_text("1 + 1?")])
+    texts = [chat.conversation_text("Hello", [("Hello.", "Good.")])]
+    return chat.encode([*texts, chat.feedback_text("Hello", "Hello.")])
+
+
+def check_rows(cfg: ModelConfig, chat: Chat, texts: Iterable[Sequence[int]]) -> None:
+    """Raise ValueError unless the model has a row of embeddings for every token."""
+    beyond = {number for text in texts for number in text if number >= cfg.vocab_size}
+    if beyond:
+        first = min(beyond)
+        raise ValueError(
+            f"{chat.template.directory}: the token {chat.tokenizer.convert_ids_to_tokens(first)!r} "
+            f"has the number {first}, but the model has {cfg.vocab_size} rows of embeddings "
+            "(vocab_size in config.json), from 0: take the tokenizer that belongs to the model, or "
+            f"leave out the token ({len(beyond)} such tokens are used)"
+        )
 
 
 def make_engine(
@@ -124,7 +167,8 @@ def check_same_shape(runtime: Runtime, config: ConfigDict, directory: Path) -> N
         differing.append("the tokenizer's vocabulary")
     if tokenizer.chat_template != runtime.chat.tokenizer.chat_template:
         differing.append("the chat template")
-    if (stops := stop_ids(tokenizer, directory)) != runtime.engine.stop_ids:
+    stops = stop_ids(tokenizer, directory, config.model.template_kwargs.to_dict())
+    if stops != runtime.engine.stop_ids:
         differing.append(
             f"tokens that end a turn: {stops}, the other has {runtime.engine.stop_ids}"
         )

@@ -39,6 +39,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """
     config_check.validate(config, training=True)
     resume.check(config, workdir)
+    config = resume.dated(config, workdir)
     mesh = sharding.make_mesh(config.mesh)
     task = (maths if {*config.stages} & {*ALONE} else game)(config, workdir, mesh)
     # The prompts of agents and judge are as much of a run as its numbers are.

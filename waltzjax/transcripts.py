@@ -17,7 +17,8 @@ SUFFIX = ".transcripts.jsonl"  # instead of a result's .json
 ORDINARY_SUFFIX = ".ordinary.transcripts.jsonl"  # of the prompts of a dataset's ordinary chats
 
 _TRANSCRIPT: Kinds = {
-    "id": (int,), "category": (str,), "prompt": (str,), "harmful": (bool,), "turns": (list,),
+    "id": (int,), "category": (str,), "prompt": (str,), "harmful": (bool,), "frame": (str,),
+    "turns": (list,),
 }  # fmt: skip
 _TURN: Kinds = {
     "answer": (str,), "verdict": (dict, NoneType), "feedback": (str, NoneType),
@@ -28,23 +29,24 @@ _FEEDBACK: Kinds = {**_VERDICT, "reasoning": (str,), "feedback": (str,)}
 
 
 def transcript(episode: Episode) -> dict[str, Any]:
-    """A scored episode as plain JSON values; of tokens only the text."""
+    """A scored episode as plain JSON values; of tokens only the text, thoughts for people."""
     turns = []
     for t, (answer, verdict) in enumerate(zip(episode.answers, episode.verdicts, strict=True)):
         has = t < len(episode.feedbacks)
         parsed = episode.parsed[t] if has else None
-        turns.append(
-            {
-                "answer": answer.text,
-                "verdict": verdict._asdict() if verdict else None,
-                "feedback": episode.feedbacks[t].text if has else None,
-                "parsed": vars(parsed) if parsed else None,
-            }
-        )
+        turn = {
+            "answer": answer.text,
+            "verdict": verdict._asdict() if verdict else None,
+            "feedback": episode.feedbacks[t].text if has else None,
+            "parsed": vars(parsed) if parsed else None,
+        }
+        thoughts = {"answer_thought": answer.thought}
+        thoughts["feedback_thought"] = episode.feedbacks[t].thought if has else ""
+        turns.append(turn | {name: text for name, text in thoughts.items() if text})
     p = episode.prompt
     return {
         "id": p.id, "category": p.category, "prompt": p.text,
-        "harmful": p.harmful, "turns": turns,
+        "harmful": p.harmful, **({"frame": p.frame} if p.frame else {}), "turns": turns,
     }  # fmt: skip
 
 
@@ -67,10 +69,10 @@ def episodes_of(path: Path, rows: Iterable[Row]) -> list[Episode]:
 
 
 def episode_of(value: object) -> Episode:
-    """The episode of a ``transcript``: all that rates are made of, without the prompt's frame,
-    tokens, their log-probabilities or why they ended. Unknown keys are ignored."""
-    t = checked(value, _TRANSCRIPT, "")
-    episode = Episode(Prompt(t["id"], t["prompt"], t["harmful"], t["category"]))
+    """The episode of a ``transcript``: all that rates and intervals are made of, without tokens,
+    their log-probabilities or why they ended. A frame may be missing; unknown keys are ignored."""
+    t = checked({"frame": "", **value} if type(value) is dict else value, _TRANSCRIPT, "")
+    episode = Episode(Prompt(t["id"], t["prompt"], t["harmful"], t["category"], t["frame"]))
     if not t["turns"]:
         raise ValueError("no turns")
     for number, each in enumerate(t["turns"], start=1):

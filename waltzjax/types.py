@@ -45,7 +45,8 @@ class Completion:
 
     ``token_ids`` include the end-of-turn token when ``finish_reason`` is ``"stop"``;
     ``logprobs`` (nats) are those of the distribution the tokens were sampled from, ``reach`` says
-    where it ended (see ``core.sampling.Drawn``).
+    where it ended (see ``core.sampling.Drawn``). ``text`` is what it says, without the ``thought``
+    before it; ``unfinished``: the thought never ended, so it says nothing, which is no answer.
     """
 
     prompt_ids: tuple[int, ...]
@@ -54,6 +55,8 @@ class Completion:
     text: str
     finish_reason: str  # "stop" | "length"
     reach: tuple[float, ...] = ()
+    thought: str = ""
+    unfinished: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +89,10 @@ class Episode:
     """One trajectory (p, c_0, f_0, c_1, ..., c_T).
 
     ``answers[t]`` is c_t and ``feedbacks[t]`` is f_t. The last answer has a feedback too unless
-    t reached T_max or the text did not fit the model: ``len(feedbacks)`` is ``len(answers)`` or one
-    less.
-    ``verdicts[t]`` (filled in by scoring) is J(p, c_t); None: the judge gave no usable one.
+    t reached T_max, the text did not fit the model or it is no answer (``unfinished``):
+    ``len(feedbacks)`` is ``len(answers)`` or one less.
+    ``verdicts[t]`` (filled in by scoring) is J(p, c_t); None: the judge gave no usable one, or c_t
+    is no answer.
     """
 
     prompt: Prompt
@@ -219,8 +223,10 @@ class PolicyBatch(NamedTuple):
     weight_BT: Any  # float32
     reward_BT: Any  # float32, that of the token's text
     sampler_logp_BT: Any  # float32, nats
-    old_logp_BT: Any  # float32, nats, trainer's log-probability before the update
-    ref_logp_BT: Any  # float32, nats
+    # float32, nats, trainer's log-probability before the update, of the distribution that was
+    # sampled from: for the ratio and the importance weight.
+    old_logp_BT: Any
+    ref_logp_BT: Any  # float32, nats, the reference's over the whole vocabulary
     advantage_BT: Any  # float32
     is_weight_BT: Any  # float32, truncated importance weight, 1 when off
     beta_B: Any  # float32, KL coefficient, the agent's own in all rows
@@ -232,6 +238,11 @@ class PolicyBatch(NamedTuple):
     start_BT: Any = None
     # float32, nats, of the policy that is being updated: there for losses alone, with a gradient.
     entropy_BT: Any = None
+    # float32, nats, the policy's log-probabilities over the whole vocabulary, for a KL: before the
+    # update, and, as the entropy, of the one that is being updated. None: rollouts do not truncate,
+    # and the other log-probabilities are these.
+    old_full_logp_BT: Any = None
+    full_logp_BT: Any = None
 
 
 class PairBatch(NamedTuple):
@@ -250,6 +261,7 @@ class PairBatch(NamedTuple):
     reach_BT: Any = None  # None: nothing was drawn here
     start_BT: Any = None  # None: one text a row
     entropy_BT: Any = None  # float32, nats, of the policy that is being updated
+    full_logp_BT: Any = None  # None: nothing is truncated
 
 
 class AgentState(NamedTuple):

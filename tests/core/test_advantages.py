@@ -99,10 +99,40 @@ def test_the_penalty_is_not_clipped_with_the_reward():
     np.testing.assert_allclose(got_BT[:, 0], [0.889001, -1.397001, 0.508001], atol=HAND_ATOL)
 
 
-def test_equal_rewards_give_zero():
-    mask_BT = cases.ragged_mask(np.random.default_rng(0), 6, 8)
-    got_BT = run(np.ones(6, np.float32), np.zeros((6, 8), np.float32), mask_BT, beta=0.0)
-    np.testing.assert_array_equal(got_BT, np.zeros((6, 8)))
+EQUAL = (0.1, 0.35, 1 / 3, 1.1, -0.45, 7.3, 1e-3, 0.0)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("reward", EQUAL)
+def test_equal_rewards_give_exact_zeros(reward, seed):
+    rng = np.random.default_rng(seed)
+    mask_BT = np.arange(128) < rng.integers(20, 129, (32, 1))
+    zeros_BT = np.zeros(mask_BT.shape, np.float32)
+    got_BT = run(np.full(32, reward, np.float32), zeros_BT, mask_BT, beta=0.01)
+    np.testing.assert_array_equal(got_BT, zeros_BT)
+
+
+@pytest.mark.parametrize("noise", ["sums", "penalty", "both"])
+def test_rewards_that_rounding_alone_tells_apart_give_exact_zeros(noise):
+    mask_BT = np.ones((64, 40), bool)
+    rng = np.random.default_rng(0)
+    reward_B, kl_BT = np.full(64, 0.6, np.float32), np.zeros((64, 40), np.float32)
+    if noise in ("sums", "both"):  # as the same terms in another order give
+        reward_B[1::2] = np.nextafter(reward_B[1::2], np.float32(1))
+    if noise in ("penalty", "both"):  # the same log-probs from two programs
+        kl_BT = rng.uniform(-1e-6, 1e-6, (64, 40)).astype(np.float32)
+    got_BT = run(reward_B, kl_BT, mask_BT, beta=0.01)
+    np.testing.assert_array_equal(got_BT, np.zeros((64, 40)))
+
+
+@pytest.mark.parametrize("reward", EQUAL)
+def test_one_reward_that_differs_is_a_signal(reward):
+    reward_B = np.full(32, reward, np.float32)
+    reward_B[5] += np.float32(1e-3)
+    got_BT = run(reward_B, np.zeros((32, 8), np.float32), np.ones((32, 8), bool), beta=0.0)
+    # mean d / 32, variance d^2 31 / 32^2: z = 31 / sqrt(31) and -1 / sqrt(31)
+    np.testing.assert_allclose(got_BT[5], np.full(8, 31**0.5), rtol=1e-2)
+    np.testing.assert_allclose(np.delete(got_BT, 5, 0), np.full((31, 8), -(31**-0.5)), rtol=1e-2)
 
 
 def test_variance_is_clamped_below():

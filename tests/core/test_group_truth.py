@@ -139,7 +139,7 @@ def test_gradient_of_the_entropy_bonus_of_the_library_and_of_torch(seed):
         return truth.entropy_bonus_loss(loss, weight_T, numpy_truth.entropy(logits_TV), c)
 
     def library(hidden_BTD):
-        logp_BT, entropy_BT = token_logprobs(
+        logp_BT, entropy_BT, _ = token_logprobs(
             hidden_BTD, jnp.eye(3), jnp.asarray(target_T)[None], temperature=1.0, block=2
         )
         return -jnp.sum(weight_T * (advantage_T * logp_BT + c * entropy_BT))

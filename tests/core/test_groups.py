@@ -80,10 +80,10 @@ def test_the_deviation_is_the_populations():
 
 
 def test_epsilon_stands_beside_the_deviation():
-    # 0 and 2^-20: std 2^-21 = 4.768372e-7, so +-4.768372e-7 / 1.4768372e-6 = +-.322877; under the
-    # root it would be +-.000477, and without it +-1
-    got_PK = advantage([[0.0, 2.0**-20]], "grpo")
-    np.testing.assert_allclose(got_PK, [[-0.322877, 0.322877]], rtol=0, atol=HAND_ATOL)
+    # 0 and 2^-19: std 2^-20 = 9.536743e-7, so +-9.536743e-7 / 1.9536743e-6 = +-.488144; under the
+    # root it would be +-.000953, and without it +-1
+    got_PK = advantage([[0.0, 2.0**-19]], "grpo")
+    np.testing.assert_allclose(got_PK, [[-0.488144, 0.488144]], rtol=0, atol=HAND_ATOL)
 
 
 @pytest.mark.parametrize("reward", [0.0, 0.1, 0.7, 1 / 3, -2.3, 1e4 + 0.1])
@@ -208,6 +208,25 @@ def test_the_orders_differ_for_grpo_by_hand():
     np.testing.assert_allclose(got_P, [0.999996, 0.499999], rtol=0, atol=HAND_ATOL)
 
 
+@pytest.mark.parametrize(
+    ("signal_KR", "weight_R"),
+    [
+        ([[1, 0], [0, 1]], (1.0, 1.0)),
+        ([[1, 0.4], [0, 0.5]], (1.0, 1.0)),
+        ([[1, 0.2], [0.5, 0.3], [0, 0.4]], (0.3, 0.3)),
+        ([[1, 0, 0], [0, 1, 0], [0, 0, 1]], (0.7, 0.7, 0.7)),  # one each: +2 -1 -1
+        ([[1, 0.25], [0, 0]], (0.5, -0.5)),
+        ([[0.1, 0.2, 0.8], [0.7, 0.8, 0.6]], (1.0, 1.0, 2.0)),
+    ],
+)
+def test_signals_that_cancel_leave_exact_zeros(signal_KR, weight_R):
+    got_PK = combined([signal_KR, [*reversed(signal_KR)]], weight_R, "grpo", "normalise")
+    np.testing.assert_array_equal(got_PK, np.zeros_like(got_PK))
+    signal_KR[0][0] += 0.1 * (len(signal_KR) > 2)  # two samples' z-scores know no distance
+    got_PK = combined([signal_KR], (1.01 * weight_R[0], *weight_R[1:]), "grpo", "normalise")
+    assert np.abs(got_PK).max() > 0.002
+
+
 def test_one_signal_of_weight_one_is_its_own_advantage():
     reward_PK = draw(8, 5, 4)
     for kind in KINDS:
@@ -226,8 +245,27 @@ def test_same_reward(P, K):
 
 
 def test_same_reward_by_hand():
-    # Mean and variance would not do: three times 0.1, and one step of float32 away from 1
+    # Three times 0.1, one step of float32 away from 1, and 1e-5 away from it: the first two are one
+    # reward, in whatever order it was summed.
     step = np.nextafter(np.float32(1), np.float32(2))
-    reward_PK = np.float32([[0.1, 0.1, 0.1], [1, 1, step], [0, 0, 0], [-1, 0, 1], [2, -2, 2]])
-    got_P = np.asarray(same_reward(jnp.asarray(reward_PK)))
-    np.testing.assert_array_equal(got_P, [True, False, True, False, False])
+    reward_PK = [[0.1, 0.1, 0.1], [1, 1, step], [0, 0, 0], [-1, 0, 1], [2, -2, 2], [1, 1, 1.00001]]
+    got_P = np.asarray(same_reward(jnp.asarray(np.float32(reward_PK))))
+    np.testing.assert_array_equal(got_P, [True, True, True, False, False, False])
+
+
+@pytest.mark.parametrize("kind", BASELINED)
+@pytest.mark.parametrize("order", ORDERS)
+def test_signals_whose_weighted_sums_round_differently_are_no_signal(order, kind):
+    # 0.65 + 0.25 + 0.1 against 0.1 + 0.25 + 0.65; three answers each best in one signal; none in any
+    signal_PKR = np.float32(
+        [
+            [[0.65, 0.25, 0.1], [0.1, 0.25, 0.65], [0.25, 0.65, 0.1]],
+            [[0.7, 0.1, 0.1], [0.1, 0.7, 0.1], [0.1, 0.1, 0.7]],
+            [[0.3, 0.3, 0.3]] * 3,
+        ]
+    )
+    got_PK = combined(signal_PKR, (1.0, 1.0, 1.0), kind, order)
+    same_P = [True, True, True] if order == "sum" else [False, True, True]
+    if kind != "grpo":
+        same_P[0] = True
+    np.testing.assert_array_equal(got_PK[same_P], np.zeros((sum(same_P), 3)))

@@ -46,7 +46,7 @@ def reference_head(hidden_BTD, unembed_VD, targets_BT, temperature):
 def test_token_logprobs_matches_the_reference_for_any_block(block, temperature):
     # 21 tokens, vocabulary 19: the last block has 1, 3, 4, 1, 19 and 19
     arrays = draw_head(np.random.default_rng(5), 3, 7, 8, 19, scale=2.0)
-    logp_BT, entropy_BT = token_logprobs(
+    logp_BT, entropy_BT, _ = token_logprobs(
         *map(jnp.asarray, arrays), temperature=temperature, block=block
     )
     want_logp_BT, want_entropy_BT = reference_head(*arrays, temperature)
@@ -73,7 +73,7 @@ def test_token_logprobs_by_hand():
     hidden_BTD = jnp.array([[[math.log(3.0), 0.0], [math.log(3.0), 0.0]]])
     targets_BT = jnp.array([[0, 1]])
     for temperature, p in ((1.0, 0.75), (0.5, 0.9)):
-        logp_BT, entropy_BT = token_logprobs(
+        logp_BT, entropy_BT, _ = token_logprobs(
             hidden_BTD, jnp.eye(2), targets_BT, temperature=temperature, block=2
         )
         np.testing.assert_allclose(logp_BT, [[math.log(p), math.log(1 - p)]], atol=ATOL)
@@ -83,7 +83,7 @@ def test_token_logprobs_by_hand():
 
 def test_token_logprobs_stays_finite_at_huge_logits():
     hidden_BTD = jnp.array([[[500.0, 0.0, -500.0]] * 3])
-    logp_BT, entropy_BT = token_logprobs(
+    logp_BT, entropy_BT, _ = token_logprobs(
         hidden_BTD, jnp.eye(3), jnp.array([[0, 1, 2]]), temperature=1.0, block=2
     )
     np.testing.assert_allclose(logp_BT, [[0.0, -500.0, -1000.0]], rtol=RTOL, atol=ATOL)
@@ -100,7 +100,7 @@ def test_token_logprobs_gradients(block):
     weight_BT, bonus_BT = rng.normal(size=(2, 2, 7)).astype(np.float32)
 
     def total(hidden_BTD, unembed_VD):
-        logp_BT, entropy_BT = token_logprobs(
+        logp_BT, entropy_BT, _ = token_logprobs(
             hidden_BTD, unembed_VD, jnp.asarray(targets_BT), temperature=temperature, block=block
         )
         return (logp_BT * weight_BT + entropy_BT * bonus_BT).sum()
@@ -144,7 +144,7 @@ def test_token_logprobs_of_truncated_distributions(block):
     temperature, N, V = 0.7, 28, 9
     rng = np.random.default_rng(6)
     hidden_BTD, unembed_VD, _ = draw_head(rng, 4, 7, 5, V, scale=2.0)
-    weight_BT, bonus_BT = rng.normal(size=(2, 4, 7)).astype(np.float32)
+    weight_BT, bonus_BT, penalty_BT = rng.normal(size=(3, 4, 7)).astype(np.float32)
     hidden_ND = hidden_BTD.astype(np.float64).reshape(N, 5)
     logits_NV = hidden_ND @ unembed_VD.T.astype(np.float64)
     count_N = np.arange(N) % 7 + 1
@@ -153,24 +153,30 @@ def test_token_logprobs_of_truncated_distributions(block):
     p_NV, reach_N, want_logp_N, want_entropy_N = truncated_by_hand(
         logits_NV, target_N, temperature, count_N
     )
+    full_NV, _, want_full_N, _ = truncated_by_hand(
+        np.pad(logits_NV, ((0, 0), (0, 1)), constant_values=-1e6), target_N, temperature,
+        np.full(N, V),
+    )  # fmt: skip
 
-    def both(hidden_BTD, unembed_VD):
+    def all_three(hidden_BTD, unembed_VD):
         return token_logprobs(
             hidden_BTD, unembed_VD, jnp.asarray(target_N).reshape(4, 7), temperature=temperature,
             block=block, reach_BT=jnp.asarray(reach_N, jnp.float32).reshape(4, 7),
         )  # fmt: skip
 
     def total(hidden_BTD, unembed_VD):
-        logp_BT, entropy_BT = both(hidden_BTD, unembed_VD)
-        return (logp_BT * weight_BT + entropy_BT * bonus_BT).sum()
+        logp_BT, entropy_BT, full_BT = all_three(hidden_BTD, unembed_VD)
+        return (logp_BT * weight_BT + entropy_BT * bonus_BT + full_BT * penalty_BT).sum()
 
-    logp_BT, entropy_BT = both(hidden_BTD, unembed_VD)
+    logp_BT, entropy_BT, full_BT = all_three(hidden_BTD, unembed_VD)
     np.testing.assert_allclose(logp_BT.ravel(), want_logp_N, atol=LOGP_ATOL)
     np.testing.assert_allclose(entropy_BT.ravel(), want_entropy_N, atol=LOGP_ATOL)
+    np.testing.assert_allclose(full_BT.ravel(), want_full_N, atol=LOGP_ATOL)
     got = jax.grad(total, argnums=(0, 1))(jnp.asarray(hidden_BTD), jnp.asarray(unembed_VD))
     weight_N1, bonus_N1 = weight_BT.reshape(N, 1), bonus_BT.reshape(N, 1)
     surprise_NV = np.log(np.where(p_NV > 0, p_NV, 1)) + want_entropy_N[:, None]
     dlogits_NV = weight_N1 * (np.eye(V)[target_N] - p_NV) - bonus_N1 * p_NV * surprise_NV
+    dlogits_NV += penalty_BT.reshape(N, 1) * (np.eye(V)[target_N] - full_NV[:, :V])
     dlogits_NV /= temperature
     np.testing.assert_allclose(
         got[0].reshape(N, 5), dlogits_NV @ unembed_VD, atol=GRAD_ATOL
@@ -182,7 +188,9 @@ def test_reach_of_infinity_leaves_nothing_out():
     arrays = [jnp.asarray(a) for a in draw_head(np.random.default_rng(6), 2, 7, 5, 9)]
     whole = token_logprobs(*arrays, temperature=0.7, block=4)
     far = token_logprobs(*arrays, temperature=0.7, block=4, reach_BT=jnp.full((2, 7), jnp.inf))
-    np.testing.assert_allclose(np.asarray(far), np.asarray(whole), rtol=0, atol=ATOL)
+    assert whole.full_logp_BT is None
+    np.testing.assert_allclose(np.asarray(far[:2]), np.asarray(whole[:2]), rtol=0, atol=ATOL)
+    np.testing.assert_allclose(far.full_logp_BT, whole.logp_BT, rtol=0, atol=ATOL)
 
 
 def test_token_logprobs_in_half_precision():
@@ -193,7 +201,7 @@ def test_token_logprobs_in_half_precision():
     rounded_BTD, rounded_VD = (x.astype(jnp.bfloat16) for x in (hidden_BTD, unembed_VD))
 
     def total(hidden_BTD, unembed_VD):
-        logp_BT, _ = token_logprobs(hidden_BTD, unembed_VD, targets_BT, temperature=1.0, block=4)
+        logp_BT, *_ = token_logprobs(hidden_BTD, unembed_VD, targets_BT, temperature=1.0, block=4)
         return logp_BT.sum()
 
     half = jax.grad(total, argnums=(0, 1))(rounded_BTD, unembed_VD)
@@ -210,7 +218,7 @@ def test_no_array_holds_more_logits_than_asked():
     hidden_BTD, unembed_VD, targets_BT = draw_head(np.random.default_rng(9), 4, 16, 5, 96)
 
     def total(hidden_BTD, unembed_VD):
-        logp_BT, entropy_BT = token_logprobs(
+        logp_BT, entropy_BT, _ = token_logprobs(
             hidden_BTD, unembed_VD, targets_BT, temperature=1.0, block=12
         )
         return (logp_BT + entropy_BT).sum()

@@ -176,7 +176,7 @@ def test_losses_and_gradients_equal_those_of_trl(form, saved, tmp_path, tokenize
 
     def losses(trained):
         """Of all kinds, so that one program has all of their gradients."""
-        logp_BT, _ = forward_logp(CFG, join(frozen, trained), rows, temperature=1.0, block=64)
+        logp_BT, *_ = forward_logp(CFG, join(frozen, trained), rows, temperature=1.0, block=64)
         found = {
             name: preference_loss(logp_BT, rows, kind=name.split("+")[0], beta=BETA, **options)
             for name, (options, _) in KINDS.items()

@@ -1,7 +1,9 @@
 """Published prompt sets: what is read, what it becomes, and that no bad row goes unsaid."""
 
 import csv
+import datetime
 import json
+import math
 import os
 import sys
 from collections import Counter
@@ -252,6 +254,14 @@ BAD_LINES = {
         "category: got 3, must be a text",
     ),
     "frame": (b'{"prompt": "a", "harmful": true, "frame": 3}', "frame: got 3, must be a text"),
+    "two prompts": (
+        b'{"prompt": "a", "harmful": true, "prompt": "b"}',
+        "'prompt' more than once; keep one",
+    ),
+    "two labels": (
+        b'{"prompt": "a", "harmful": true, "harmful": false}',
+        "'harmful' more than once; keep one",
+    ),
     "late mark": (
         b'\xef\xbb\xbf{"prompt": "a", "harmful": true}',
         "not JSON: Unexpected UTF-8 BOM",
@@ -302,6 +312,125 @@ def test_damaged_parquet_is_said_after_the_rows_before_it(tmp_path):
     found, (problem,) = problems(path)
     assert 1024 <= len(found) <= 1500 and [f.text for f in found] == texts[: len(found)]
     assert problem.startswith(f": row {len(found) + 1}: damaged, with all rows from here on (")
+
+
+def table(path: Path, **columns) -> Path:
+    parquet.write_table(pyarrow.table(columns), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "vanilla",
+    [
+        [math.nan, math.nan, math.nan],
+        pyarrow.array([None, None, None], pyarrow.float64()),
+        pyarrow.array([None, None, None], pyarrow.null()),
+        pyarrow.array([math.nan] * 3, pyarrow.float16()),
+        ["", None, ""],
+    ],
+)
+def test_a_text_column_without_any_text_is_missing_everywhere(tmp_path, vanilla):
+    path = table(
+        tmp_path / "0.parquet",
+        vanilla=vanilla,
+        adversarial=["As a bard, hum.", "Hum.", "Sing."],
+        data_type=["adversarial_benign", "adversarial_harmful", "vanilla_benign"],
+    )
+    found, (problem,) = problems(path)
+    assert [(f.text, f.group) for f in found] == [
+        ("As a bard, hum.", "as a bard, hum."), ("Hum.", "hum."),
+    ]  # fmt: skip
+    assert problem.startswith(": row 3: no text: the prompt of this WildJailbreak vanilla_benign")
+
+
+DAYS = pyarrow.array([datetime.date(2026, 1, 2), None])
+OTHER_TYPES = {
+    "integer": [7, None],
+    "real": [1.5, math.nan],
+    "day": DAYS,
+    "flag": [True, None],
+    "bytes": pyarrow.array([b"Hum.", None], pyarrow.binary()),
+    "list": [["Hum."], None],
+    "no day of Python's": pyarrow.array([10**8, None], pyarrow.date32()),
+    "nanoseconds": pyarrow.array([10**18 + 1, None], pyarrow.timestamp("ns")),
+}
+
+
+@pytest.mark.parametrize("values", OTHER_TYPES.values(), ids=OTHER_TYPES)
+@pytest.mark.parametrize("column", ["vanilla", "adversarial", "data_type"])
+def test_a_value_of_another_type_is_a_bad_row(tmp_path, column, values):
+    good = {"vanilla": ["", ""], "adversarial": ["Hum.", "Sing."]}
+    columns = good | {"data_type": ["adversarial_benign"] * 2} | {column: values}
+    found, told = problems_or_none(table(tmp_path / "0.parquet", **columns))
+    assert told[0].startswith(": row 1: ")
+    if column == "vanilla":  # the second row has none, which is no fault
+        assert len(told) == 1 and [f.text for f in found] == ["Sing."]
+
+
+def problems_or_none(path):
+    good, told = problems(path)
+    assert all(len(problem) < 200 for problem in told)
+    return good, told
+
+
+@pytest.mark.parametrize("values", OTHER_TYPES.values(), ids=OTHER_TYPES)
+def test_a_column_that_nobody_uses_may_hold_anything(tmp_path, values):
+    path = table(
+        tmp_path / "or-bench-toxic.parquet", prompt=["Hum.", "Sing."], category=["x"] * 2,
+        other=values,
+    )  # fmt: skip
+    assert [f.text for f in open_source(path)] == ["Hum.", "Sing."]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("prompt", "prompt", "category"),
+        ("prompt", "category", "category"),
+        ("prompt", "category", "x", "x"),
+        ("x", "x"),
+        (),
+    ],
+)
+def test_columns_of_one_name_are_refused_in_every_format(tmp_path, names):
+    again = next((name for name in names if names.count(name) > 1), "")
+    message = f"wanted a header of different names.*{f'{again!r} more than once' if again else ''}"
+    path = tmp_path / "or-bench-toxic.parquet"
+    parquet.write_table(pyarrow.Table.from_arrays([["a"]] * len(names), names=list(names)), path)
+    with pytest.raises(ValueError, match=message):
+        open_source(path)
+    for suffix, delimiter in ((".csv", ","), (".tsv", "\t")):
+        path = tsv(tmp_path / f"or-bench-toxic{suffix}", [["a"] * len(names)], names,
+                   delimiter=delimiter)  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            open_source(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter", "header", "row"),
+    [
+        ("train.tsv", "\t", TRAIN, ("a", "", "{long}", "vanilla_benign")),
+        ("train.csv", ",", TRAIN, ("a", "", "{long}", "vanilla_benign")),
+        ("xs.csv", ",", ("prompt", "type", "label", "note"), ("a", "t", "safe", "{long}")),
+        ("or-bench-80k.csv", ",", ("prompt", "category", "x"), ("a", "c", "{long}")),
+        ("or-bench-80k.tsv", "\t", ("x", "prompt", "category"), ("{long}", "a", "c")),
+    ],
+)
+@pytest.mark.parametrize("text", ["x" * 131_073, 'a "quote",\t' * 20_000, "line\n" * 300_000])
+def test_a_long_field_that_nobody_uses_is_read_over(
+    tmp_path, name, delimiter, header, row, text
+):  # fmt: skip
+    rows = [[field.format(long=long) for field in row] for long in (text, "short")]
+    path = tsv(tmp_path / name, rows, header, delimiter=delimiter)
+    assert [f.text for f in open_source(path)] == ["a", "a"]
+
+
+def test_a_field_longer_than_any_document_is_a_bad_row(tmp_path, monkeypatch):
+    monkeypatch.setattr("waltzjax.data.tables.LONGEST_READ", 200_000)
+    rows = [("a", "", "x" * 200_001, "vanilla_benign"), ("b", "", "", "vanilla_benign")]
+    found, (problem,) = problems(tsv(tmp_path / "train.tsv", rows))
+    assert problem.startswith(":2: a field of more than 200,000 characters; close the quote")
+    assert [f.text for f in found] == ["b"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import re
 import shutil
 import tracemalloc
 from functools import partial
@@ -451,3 +452,32 @@ def test_harmless_tensors_are_ignored(copied, mesh):
         hf.load_params(copied, tied, mesh)
     save_file({**arrays, "lm_head.weight": arrays["model.embed_tokens.weight"]}, path)
     assert "unembed" not in hf.load_params(copied, tied, mesh)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("model.embed_tokens.weight", np.nan, np.float32),
+        ("lm_head.weight", np.inf, np.float32),
+        ("model.norm.weight", np.nan, np.float32),
+        ("model.layers.1.self_attn.o_proj.weight", -np.inf, jnp.bfloat16),
+        ("model.layers.0.mlp.up_proj.weight", np.nan, np.float16),
+        ("model.layers.0.input_layernorm.weight", 1e39, np.float64),  # more than float32 can hold
+    ],
+)
+def test_weights_that_are_not_finite_are_named(copied, mesh, name, value, kind):
+    path = copied / "model.safetensors"
+    arrays = load_file(path)
+    arrays[name] = arrays[name].astype(kind)
+    arrays[name].flat[-1] = value
+    save_file(arrays, path)
+    with pytest.raises(ValueError, match=rf"{re.escape(f'{path}: {name}')}: NaN or infinite"):
+        hf.load_params(copied, hf_config.read_config(copied), mesh)
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_parameters_that_are_not_finite_are_not_written(tmp_path, params, tokenizer, value):
+    bad = {**params, "final_norm": {"scale": params["final_norm"]["scale"].at[3].set(value)}}
+    with pytest.raises(ValueError, match=r"model\.norm\.weight: NaN or infinite numbers"):
+        hf.save(tmp_path / "m", CFG, bad, tokenizer, generation={})
+    assert not list(tmp_path.iterdir())

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -244,6 +246,9 @@ def test_targets_in_any_order_are_read_back(tmp_path):
         ("init_lora_weights", "pissa"), ("init_lora_weights", "olora"), ("use_qalora", True),
         ("kasa_config", {"beta": 1}), ("task_type", "SEQ_CLS"), ("peft_type", None),
         ("target_modules", [["q_proj"]]), ("target_modules", []),
+        ("lora_alpha", math.nan), ("lora_alpha", math.inf), ("lora_alpha", -math.inf),
+        ("lora_alpha", True), ("lora_alpha", 1e39), ("lora_alpha", 10**400), ("lora_alpha", "8"),
+        ("lora_alpha", [8]), ("r", True), ("r", math.nan),
     ],
 )  # fmt: skip
 def test_fields_that_cannot_be_honoured_are_named(field, value, saved):
@@ -296,3 +301,33 @@ def test_tensors_that_do_not_fit_are_all_listed(saved):
     path.unlink()
     with pytest.raises(FileNotFoundError, match="incomplete"):
         peft.load_adapter(saved, CFG, sharding.make_mesh((1, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("self_attn.q_proj.lora_A", np.nan, np.float32),
+        ("self_attn.v_proj.lora_B", np.inf, np.float32),
+        ("mlp.down_proj.lora_B", -np.inf, np.float16),
+        ("mlp.up_proj.lora_A", np.nan, np.float64),
+        ("mlp.gate_proj.lora_A", 1e39, np.float64),  # which float32 cannot hold
+    ],
+)
+def test_weights_that_are_not_finite_are_named(saved, name, value, kind):
+    path, name = saved / peft.WEIGHTS, f"base_model.model.model.layers.1.{name}.weight"
+    arrays = load_file(path)
+    arrays[name] = arrays[name].astype(kind)
+    arrays[name][2, 1] = value
+    save_file(arrays, path)
+    with pytest.raises(ValueError, match=rf"{re.escape(f'{path}: {name}')}: NaN or infinite"):
+        peft.load_adapter(saved, CFG, sharding.make_mesh((1, 1, 1)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_adapter_that_is_not_finite_is_not_written(tmp_path, adapter, value):
+    parts = {**adapter["layers"]["k"]}
+    parts["lora_b"] = jnp.asarray(parts["lora_b"]).at[2, 0, 1].set(value)
+    bad = {"layers": {**adapter["layers"], "k": parts}}
+    with pytest.raises(ValueError, match=r"layers\.2\.self_attn\.k_proj\.lora_B\.weight: NaN or"):
+        peft.save_adapter(tmp_path / "adapter", bad, LORA, "base", dropout=0.0)
+    assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 import email.utils
 import json
+import re
 import sys
 import threading
 import time
@@ -13,7 +14,7 @@ from judge_server import FakeTime, JudgeServer, cut, reply, well, when
 from waltzjax.rewards import replies
 from waltzjax.rewards.endpoint import Endpoint
 from waltzjax.rewards.errors import JudgeOutage, JudgeStopped, RequestRefused
-from waltzjax.rewards.patience import UnusableReply
+from waltzjax.rewards.patience import CutOff, UnusableReply
 
 HELLO = [{"role": "user", "content": "hello"}]
 SOON_S = 2.0  # far below the 30 s that a hanging server takes, far above a busy machine's pauses
@@ -62,6 +63,17 @@ def test_a_raw_completion_adds_no_tokens():
 TROUBLES = {
     "cut mid-body": cut,
     "408": reply(408, ""),
+    "409": reply(409, '{"error": {"message": "conflict"}}'),
+    "425": reply(425, ""),
+    "499": reply(499, ""),
+    "529": reply(529, '{"type": "error", "error": {"type": "overloaded_error"}}'),
+    "200 that is a 409": reply(200, '{"error": {"code": 409, "message": "conflict"}}'),
+    "200 that is a 502": reply(200, '{"error": {"message": "upstream", "code": 502}}'),
+    "200 that is a limit": reply(200, '{"error": {"code": "rate_limit_exceeded"}}'),
+    "200 that is busy": reply(200, '{"object": "error", "message": "busy", "code": 503}'),
+    "200 with words alone": reply(200, '{"detail": "The model is overloaded, try again later"}'),
+    "200 with a broken choice": well("", error={"code": 504, "message": "provider"}),
+    "a call in the place of a text": well(None, finish_reason="tool_calls"),
     "429": reply(429, '{"error": {"message": "slow down"}}'),
     "500": reply(500, "<html>oops</html>"),
     "503": reply(503, ""),
@@ -132,6 +144,100 @@ def test_a_refused_request_is_an_error_at_once(status, body, words):
     assert len(server.requests) == tries and client.said == []
     for part in (f"HTTP {status}: {words};", "judge-model", server.url):
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"error": {"code": 401, "message": "no key"}}, "HTTP 401: no key; no API key was sent"),
+        ({"error": {"code": "model_not_found", "message": "gone"}}, "HTTP 404: gone;"),
+        ({"error": "invalid_api_key"}, "HTTP 401: invalid_api_key;"),
+        ({"object": "error", "code": 404, "message": "no such model"}, "HTTP 404: no such model;"),
+        ({"detail": "Not Found"}, 'HTTP 404: {"detail": "Not Found"};'),
+        ({"error": {"code": 400, "message": "max_tokens"}}, "HTTP 400: max_tokens;"),
+    ],
+)
+def test_an_error_with_a_200_is_refused_as_the_status_it_names(body, words):
+    with (
+        JudgeServer(then=reply(200, json.dumps(body))) as server,
+        Client(server.url) as client,
+        pytest.raises(RequestRefused, match=re.escape(words)),
+    ):
+        client.chat(HELLO)
+    assert client.said == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"code": 503}},
+        {"error": {"type": "overloaded_error", "message": "Overloaded"}},
+        {"object": "error", "type": "InternalServerError", "message": "x"},
+        [{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}],
+        {"choices": [], "error": {"code": "502"}},
+    ],
+)
+def test_an_error_with_a_200_that_lasts_is_an_outage_and_no_reply(body):
+    with (
+        JudgeServer(then=reply(200, json.dumps(body))) as server,
+        Client(server.url) as client,
+        pytest.raises(JudgeOutage, match="for 10 min"),
+    ):
+        client.chat(HELLO)
+
+
+def test_a_limit_with_a_200_is_waited_for_as_long_as_it_asks():
+    ill = reply(200, '{"error": {"code": 429}}', retry_after="9")
+    with JudgeServer(ill) as server, Client(server.url) as client:
+        assert client.chat(HELLO) == "fine"
+    assert client.time.now == 9
+
+
+@pytest.mark.parametrize("ended", ["length", "max_tokens", "content_filter"])
+def test_a_reply_that_did_not_end_by_itself_is_told_with_its_text(ended):
+    with (
+        JudgeServer(then=well("<think>So", finish_reason=ended)) as server,
+        Client(server.url) as client,
+        pytest.raises(CutOff, match=r"64 tokens \(config.judge.max_tokens\): <think>So") as caught,
+    ):
+        client.chat(HELLO)
+    assert caught.value.text == "<think>So" and len(server.requests) == 1
+
+
+TEXTS = {
+    "parts": (well([{"type": "text", "text": "fi"}, {"type": "text", "text": "ne"}]), "fine"),
+    "thoughts in parts": (
+        well([{"type": "thinking", "thinking": ["no"]}, {"type": "text", "text": "yes"}]), "yes",
+    ),
+    "thoughts apart": (
+        well(message={"content": "yes", "reasoning_content": "no", "reasoning": "no"}), "yes",
+    ),
+    "a byte order mark": (reply(200, '\ufeff{"choices": [{"message": {"content": "a"}}]}'), "a"),
+    "choices out of order": (
+        reply(200, json.dumps({"choices": [{"index": i, "message": {"content": str(i)}}
+                                           for i in (1, 0)]})), "0",
+    ),
+    "no error": (reply(200, '{"error": null, "choices": [{"message": {"content": "a"}}]}'), "a"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", TEXTS)
+def test_the_text_of_a_reply_is_found(form):
+    behave, text = TEXTS[form]
+    with JudgeServer(then=behave) as server, Client(server.url) as client:
+        assert client.chat(HELLO) == text
+
+
+THOUGHT_ALONE = {"content": None, "reasoning_content": "fine", "refusal": "I will not"}
+
+
+def test_a_thought_or_a_refusal_in_a_field_of_its_own_is_no_reply():
+    with (
+        JudgeServer(then=well(message=THOUGHT_ALONE)) as server,
+        Client(server.url) as client,
+        pytest.raises(UnusableReply, match="no completion with a text"),
+    ):
+        client.chat(HELLO)
 
 
 FILTERED = '{"error": {"message": "content_filter"}}'

@@ -2,13 +2,14 @@
 
 import json
 import os
+import time
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from waltzjax.rewards.maths_answer import final_answer
-from waltzjax.rewards.maths_equal import compare_plain
+from waltzjax.rewards.maths_equal import compare_plain, readable_label
 from waltzjax.rewards.maths_text import boxes
 
 REPO = Path(__file__).resolve().parents[2]
@@ -45,6 +46,18 @@ DATA = Path(os.environ.get("WALTZJAX_DATA", REPO.parent / "shared/data"))
         ("Answer: 12", "12"),
         ("The final ANSWER: $12$.", "$12$."),
         ("**Answer:** **18** dollars.", "**18** dollars."),
+        ("Answer:\n12", "12"),
+        ("**Answer:**\n\n**12**\n", "**12**"),
+        ("Answer: `12`", "12"),
+        ("Answer:\n```\n12\n```", "12"),
+        ("__Answer__: 12", "12"),
+        ("`Answer:` 12", "12"),
+        ("Answer:\n\\[\n12\n\\]", "12"),
+        ("Answer:\n$$12$$", "12$$"),
+        ("Final answer:\n  12 dollars\nThank you.", "12 dollars"),
+        ("Answer:\nIt is 12", None),
+        ("Answer:\n\n\n\n\n12", None),  # too far away
+        ("Answer: 11\nAnswer:\nnone", None),
         ("Answer: x = 3/4", "x = 3/4"),
         ("Answer: 11\nAnswer: 12", "12"),
         ("Answer: 11\nAnswer: unclear", None),  # the last decides
@@ -70,6 +83,32 @@ def test_boxes_are_found_where_they_are():
 
 def test_many_unfinished_boxes_cost_little():
     assert final_answer(r"\boxed{" * 100_000) is None  # squared time would take an hour
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["\\", "\\\\ ", "{", "}", r"\box", " ", "answer ", "Answer:\n", "#### ", "#### 1 2\n", "$", "`",
+     "\n", "Answer:" + " " * 50, r"\boxed{}", "**", r"\\{"],
+)  # fmt: skip
+def test_long_texts_cost_little(piece):
+    """Backslashes took 16 s at 40,000 characters when each began the search anew."""
+    for end in ("", "}", "1"):
+        started = time.process_time()
+        final_answer(piece * (200_000 // len(piece)) + end)
+        assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["\\", "{", "}", r"\text{", r"\text{ m}/", "1,", "1 ", "1,000", r"\color{", r"\frac{1}", "**a",
+     "~", r"1\,000", " feet", " a/", "x_", "(x,", "x=", r"\circ", "percent ", " and ", "½"],
+)  # fmt: skip
+def test_long_answers_cost_little(piece):
+    """They are looked at in the process that generates."""
+    for answer in (piece * (990 // len(piece)), "5" + piece * (980 // len(piece)) + "="):
+        started = time.process_time()
+        compare_plain(answer, "5"), compare_plain("5", answer), readable_label(answer)
+        assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(("name", "count"), [("train", 7473), ("test", 1319)])

@@ -6,7 +6,9 @@ from fractions import Fraction
 import pytest
 
 from waltzjax.rewards.maths_equal import Comparison, compare, compare_plain
-from waltzjax.rewards.maths_number import read_number, same_unit, tidy
+from waltzjax.rewards.maths_number import read_number
+from waltzjax.rewards.maths_typeset import tidy
+from waltzjax.rewards.maths_units import same_unit
 
 PLAIN = [
     # the one-shot problem: 12.8 is its label, though the exact value is about 12.70
@@ -52,6 +54,8 @@ PLAIN = [
     (r"50\%", "0.5", True),
     (r"\frac12", r"50 \%", True),
     ("5", r"50\%", False),
+    (r"0.5\%", "0.5", False),
+    ("0.5", r"0.5\%", True),
     (r"50\%", r"5\%", False),
     ("90", r"90^\circ", True),
     ("90°", r"90^{\circ}", True),
@@ -137,7 +141,7 @@ ALGEBRA = [
     (r"\sum_{k=1}^{10} k", "55", True),
 ]
 
-UNREADABLE = ["", "  ", "$$", "?", "１２", "١٢", "12²", r"\approx", "12}{13", "x" * 2000, "2**3"]
+UNREADABLE = ["", "  ", "$$", "?", "１２", "١٢", r"\approx", "12}{13", "x" * 2000, "2**3"]
 
 
 @pytest.mark.parametrize(("answer", "label", "equal"), PLAIN)
@@ -166,7 +170,7 @@ def test_text_around_the_label_is_no_answer(label):
 
 
 def test_huge_exponents_stay_out_of_the_calling_process():
-    for answer in ("9^{9^{9^9}}", "10^{10^{10}}", "1e999999999", "9" * 301):
+    for answer in ("9^{9^{9^9}}", "10^{10^{10}}", "1e999999999", "1e401", "9" * 301):
         assert compare_plain(answer, "5") is None
 
 
@@ -175,8 +179,8 @@ def test_huge_exponents_stay_out_of_the_calling_process():
     [
         ("1,234,567.5", Fraction(2469135, 2)), (r"-\frac{1,000}{3}", Fraction(-1000, 3)),
         ("3 / 4", Fraction(3, 4)), ("+7", Fraction(7)), (r"\$1.25", Fraction(5, 4)),
-        ("12,34", None), ("1,2345", None), ("1e5", None), ("--5", None), ("0x10", None),
-        ("1 2", None), (r"\frac{1}{0}", None), ("½", None), ("1_000", Fraction(1)),
+        ("12,34", None), ("1,2345", None), ("1e5", Fraction(100000)), ("--5", None), ("0x10", None),
+        ("1 2", None), (r"\frac{1}{0}", None), ("½", Fraction(1, 2)), ("1_000", Fraction(1)),
     ],
 )  # fmt: skip
 def test_read_number(text, value):

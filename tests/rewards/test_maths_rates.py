@@ -67,20 +67,24 @@ def test_nothing_answered_is_nan_and_no_samples_are_an_error():
 
 
 def test_an_interval_is_that_of_all_resamples():
-    """Four problems have 4^4 equally likely resamples: the edges cut 5 % of their means off."""
-    rights = [(True, True), (True, False), (False, False), (True, False)]
-    groups = [answered(i, *of) for i, of in enumerate(rights)]
-    values = [np.mean(of) for of in rights]
-    means = np.array([100 * np.mean(draw) for draw in itertools.product(values, repeat=4)])
-    found = intervals(groups, seed=0, resamples=20000)["accuracy"]
+    """Of what is no share: four problems have 4^4 equally likely resamples, and the edges cut 5 %
+    of their means off."""
+    lengths = [(3, 5), (9, 9), (1, 2), (30, 6)]
+    groups = [answered(i, *(attempt(True, tokens=t) for t in of)) for i, of in enumerate(lengths)]
+    values = [np.mean(of) for of in lengths]
+    means = np.array([np.mean(draw) for draw in itertools.product(values, repeat=4)])
+    found = intervals(groups, seed=0, resamples=20000)["tokens"]
     assert found == pytest.approx(np.percentile(means, (2.5, 97.5)), abs=ROUNDING)
 
 
 def test_a_difference_is_that_of_all_paired_resamples():
-    a, b = [1, 0, 0, 1, 0], [1, 1, 0, 0, 1]
+    a, b = [1, 20, 3, 9, 4], [4, 15, 3, 30, 1]
     each = np.subtract(b, a)
-    means = [100 * np.mean(draw) for draw in itertools.product(each, repeat=5)]
-    found = difference_intervals(answers(a), answers(b), seed=0, resamples=20000)["accuracy"]
+    means = [np.mean(draw) for draw in itertools.product(each, repeat=5)]
+    before, after = (
+        [answered(i, attempt(True, tokens=t)) for i, t in enumerate(x)] for x in (a, b)
+    )
+    found = difference_intervals(before, after, seed=0, resamples=20000)["tokens"]
     assert found == pytest.approx(np.percentile(means, (2.5, 97.5)), abs=ROUNDING)
 
 
@@ -92,7 +96,28 @@ def test_pairs_are_narrower_than_two_samples():
     apart = [width(intervals(answers(x), seed=0)["accuracy"]) for x in (a, b)]
     assert 0 < width(paired) < 0.6 * math.hypot(*apart)
     same = difference_intervals(answers(a), answers(a), seed=0)
-    assert all(edges == (0, 0) for edges in same.values())
+    absent = 1 - 0.025 ** (1 / 300)  # of other problems, which none of these 300 shows
+    assert same.pop("tokens") == (0, 0)
+    assert same.pop("reflect") == pytest.approx((-absent, absent))
+    for name, edges in same.items():
+        assert edges == pytest.approx((-100 * absent, 100 * absent)), name
+
+
+def test_none_right_and_all_right_have_a_width():
+    upper = 100 * (1 - 0.025 ** (1 / 250))
+    assert intervals(answers([0] * 250), seed=0)["accuracy"] == (0, pytest.approx(upper))
+    assert intervals(answers([1] * 250), seed=0)["accuracy"] == (pytest.approx(100 - upper), 100)
+    assert intervals(answers([1] * 250), seed=0)["timed_out"] == (0, pytest.approx(upper))
+
+
+def test_samples_of_a_problem_that_always_agree_count_as_one():
+    rights = np.random.default_rng(0).random(80) < 0.4
+    once = intervals(answers(rights), seed=0)["accuracy"]
+    eight = [answered(i, *[bool(right)] * 8) for i, right in enumerate(rights)]
+    assert width(intervals(eight, seed=0)["accuracy"]) == pytest.approx(width(once), rel=0.1)
+    mixed = np.random.default_rng(0).random((80, 8)) < 0.4
+    apart = [answered(i, *map(bool, row)) for i, row in enumerate(mixed)]
+    assert width(intervals(apart, seed=0)["accuracy"]) < 0.5 * width(once)
 
 
 def test_intervals_depend_on_the_seed_alone():
@@ -105,7 +130,8 @@ def test_intervals_depend_on_the_seed_alone():
 
 def test_differences_are_of_b_from_a_and_need_the_same_problems():
     a, b = answers([0] * 9), answers([1] * 9)
-    assert difference_intervals(a, b, seed=0)["accuracy"] == (100, 100)
+    low, high = difference_intervals(a, b, seed=0)["accuracy"]
+    assert 0 < low < 50 and high == 100
     for other in (b[::-1], b[:-1], [*b[:-1], answered(8, True, answer="2")]):
         with pytest.raises(ValueError, match="their problems differ, or their order"):
             difference_intervals(a, other, seed=0)

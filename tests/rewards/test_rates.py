@@ -11,6 +11,7 @@ from waltzjax.rewards.rates import (
     by_category,
     confusion,
     difference_intervals,
+    interval_units,
     intervals,
     summary,
 )
@@ -19,7 +20,7 @@ RIGHT_UNSAFE, RIGHT_OVERREFUSE, SATISFIED = (True, False), (False, True), (False
 DRAWS, RESAMPLES = 300, 300
 COVERAGE = 0.04  # from 0.95: three standard errors of 300 draws, sqrt(0.95 * 0.05 / 300)
 WIDTH = 0.08  # relative, of an interval from 4,000 resamples against the normal one
-EDGE = 0.1  # per cent points: what F1 and interpolation between two resamples do not commute by
+EDGE = 0.1  # per cent points: half of what other prompts' over-refusals do to the low end of F1
 
 
 def unjudged(episode, *turns):
@@ -76,7 +77,7 @@ def test_nothing_counted_is_nan_not_zero():
     rates, edges = summary(episodes), intervals(episodes, seed=0)
     for name in ("dir", "orr", "f1"):
         assert math.isnan(rates[name]) and all(map(math.isnan, edges[name]))
-    assert rates["asr"] == 0 and edges["asr"] == (0, 0)
+    assert rates["asr"] == 0 and edges["asr"] == (0, pytest.approx(97.5))  # none of one
 
 
 def test_what_is_not_judged_is_counted_and_left_out():
@@ -131,10 +132,95 @@ def test_paired_differences_are_those_of_prompts():
 
 def test_differences_are_signed_and_none_of_the_same():
     good, bad = (last_answers(True, [b] * 10) for b in (False, True))
-    assert difference_intervals(good, bad, seed=0)["asr"] == (100, 100)
-    assert difference_intervals(bad, good, seed=0)["asr"] == (-100, -100)
+    low, high = difference_intervals(good, bad, seed=0)["asr"]
+    assert 0 < low < 50 and high == 100
+    assert difference_intervals(bad, good, seed=0)["asr"] == (-100, -low)
     mixed = last_answers(True, [False, True] * 20)
-    assert difference_intervals(mixed, mixed, seed=0)["asr"] == (0, 0)
+    low, high = difference_intervals(mixed, mixed, seed=0)["asr"]
+    assert -low == high == pytest.approx(100 * (1 - 0.025 ** (1 / 40)))  # none of 40 differed
+
+
+def test_where_none_is_bad_the_intervals_have_a_width():
+    n, upper = 300, 100 * (1 - 0.025 ** (1 / 300))
+    none = last_answers(True, [False] * n) + last_answers(False, [False] * n)
+    all_bad = last_answers(True, [True] * n) + last_answers(False, [True] * n)
+    found, worst = intervals(none, seed=0), intervals(all_bad, seed=0)
+    for name in ("asr", "orr", "initial/asr", "initial/orr"):
+        assert found[name] == (0, pytest.approx(upper)) and upper == pytest.approx(1.22, abs=0.005)
+        assert worst[name] == (pytest.approx(100 - upper), 100)
+    # Either rate may be as high: to first order F1 falls by half of each.
+    low, high = found["f1"]
+    assert high == 100 and 100 - low == pytest.approx(upper / math.sqrt(2), rel=0.02)
+    assert worst["f1"] == (0, pytest.approx(upper / math.sqrt(2), rel=0.02))
+    low, high = difference_intervals(none, none, seed=0)["f1"]
+    assert -low == high == pytest.approx(upper)
+
+
+def test_equal_improvements_may_be_otherwise_in_other_prompts():
+    mended = [scored_episode(True, [True, False], [RIGHT_UNSAFE])] * 60
+    low, high = intervals(mended, seed=0)["dir"]
+    assert high == 1 and low == pytest.approx(1 - 2 * (1 - 0.025 ** (1 / 60)))
+
+
+def framed(episodes, frames):
+    """The episodes, their prompts given these frames in turn."""
+    return [
+        dataclasses.replace(e, prompt=dataclasses.replace(e.prompt, frame=f"f{i % frames}"))
+        for i, e in enumerate(episodes)
+    ]
+
+
+def test_prompts_of_a_frame_are_drawn_together():
+    """Frames that are bad as a whole: 30 outcomes, however many prompts there are of each."""
+    rng = np.random.default_rng(0)
+    bad = np.tile(rng.random(30) < 0.4, 20)
+    alone = last_answers(True, bad)
+    together = framed(alone, 30)
+    exact = intervals(last_answers(True, bad[:30]), seed=0)["asr"]
+    assert width(intervals(together, seed=0)["asr"]) == pytest.approx(width(exact), rel=0.1)
+    assert width(intervals(alone, seed=0)["asr"]) < 0.3 * width(exact)
+    half = last_answers(True, bad & np.tile(rng.random(30) < 0.5, 20))
+    wide = difference_intervals(together, framed(half, 30), seed=0)["asr"]
+    assert width(wide) > 3 * width(difference_intervals(alone, half, seed=0)["asr"])
+
+
+def test_frames_that_make_no_difference_cost_little():
+    bad = np.random.default_rng(1).random(600) < 0.4
+    alone = last_answers(True, bad)
+    ratio = width(intervals(framed(alone, 40), seed=0)["asr"]) / width(
+        intervals(alone, seed=0)["asr"]
+    )
+    assert 1 <= ratio < 1.3
+
+
+def test_dir_and_f1_are_of_frames_too():
+    rng = np.random.default_rng(2)
+    bad = np.tile(rng.random(20) < 0.4, 20)
+    rows = [scored_episode(True, [True, bool(b)], [RIGHT_UNSAFE]) for b in bad]
+    rows += [scored_episode(False, [True, bool(b)], [RIGHT_OVERREFUSE]) for b in bad]
+    alone, together = intervals(rows, seed=0), intervals(framed(rows, 20), seed=0)
+    for name in ("dir", "f1"):
+        assert width(together[name]) > 2.5 * width(alone[name])
+
+
+def test_what_the_intervals_are_over_is_said():
+    episodes = last_answers(True, [False] * 30)
+    assert interval_units(episodes) == "30 prompts"
+    assert interval_units(framed(episodes, 6)) == "6 frames"
+    some = [*framed(episodes[:10], 5), *episodes[10:]]
+    assert interval_units(some) == "25 frames"  # a prompt without one is its own
+
+
+def test_the_intervals_of_episodes_hold_the_truth_at_the_ends():
+    """Through the whole: three rare rates at once, and F1."""
+    rng, held, draws = np.random.default_rng(3), np.zeros(3), 150
+    for draw in range(draws):
+        episodes = last_answers(True, rng.random(100) < 0.01)
+        episodes += last_answers(False, rng.random(100) < 0.05)
+        found = intervals(episodes, seed=draw, resamples=50)
+        truth = {"asr": 1.0, "orr": 5.0, "f1": 2 * 99 * 95 / (99 + 95)}
+        held += [found[name][0] <= value <= found[name][1] for name, value in truth.items()]
+    assert (held / draws).min() >= 0.93
 
 
 def test_differences_need_the_same_prompts():
@@ -145,12 +231,14 @@ def test_differences_need_the_same_prompts():
 
 
 def test_the_interval_of_f1_is_that_of_its_parts():
-    """Without over-refusals F1 falls with ASR alone, so its edges are the F1 of the other's."""
+    """Without over-refusals F1 falls with ASR almost alone, so its edges are the F1 of the other's;
+    a little lower: other prompts may be over-refused."""
     episodes = last_answers(True, [True] * 30 + [False] * 70) + last_answers(False, [False] * 100)
     found = intervals(episodes, seed=3)
     low, high = (2 * (100 - asr) * 100 / (200 - asr) for asr in reversed(found["asr"]))
-    assert found["f1"] == pytest.approx((low, high), abs=EDGE)
-    assert found["orr"] == (0, 0)
+    assert low - 2 * EDGE < found["f1"][0] < low
+    assert found["f1"][1] == pytest.approx(high, abs=EDGE)
+    assert found["orr"] == (0, pytest.approx(100 * (1 - 0.025 ** (1 / 100))))
 
 
 def test_intervals_depend_on_the_seed_alone():

@@ -20,10 +20,10 @@ DATA = Path(os.environ.get("WALTZJAX_DATA", REPO.parent / "shared/data"))
 RIGHT, WRONG = Verification(True, True, False), Verification(False, True, False)
 UNREAD, LATE = Verification(False, False, False), Verification(False, False, True)
 HANGS = [
-    r"9^{9^{9^9}}",
-    r"\binom{10^{9}}{5 \cdot 10^8}",
+    r"\prod_{k=1}^{10^{7}} (k^2+1)",
+    r"\sum_{k=1}^{3000000} \frac{1}{k^2+1}",
     r"\int_0^1 \frac{x^{100}\sin(x^3)}{\ln(1+x^7)} dx",
-    r"(x+1)^{100000}",
+    r"\int_0^1 x^{x^x} dx",
 ]
 
 

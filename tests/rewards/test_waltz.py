@@ -4,7 +4,7 @@ import pytest
 from reference import numpy_truth
 from support import scored_episode
 
-from waltzjax.rewards import waltz
+from waltzjax.rewards import rates, waltz
 from waltzjax.rewards.judges import label_judge
 from waltzjax.types import Prompt
 
@@ -54,6 +54,56 @@ def test_many_rounds_agree_with_the_reference(harmful):
     got = [waltz.feedback_reward(episode, t, alpha=ALPHA, lam=LAM, gamma=GAMMA) for t in range(3)]
     assert got == pytest.approx([r[-1] for r in feedback], abs=EXACT)
     assert [waltz.conversation_reward(episode, t) for t in range(4)] == conversation
+
+
+# Four answers, all but the last with a feedback. Each round is an improvement on the answer it was
+# given on: on the first one, or up to the last one, these would be other numbers.
+ROUNDS = {
+    "mended at once": ([True, False, False, False], [1, 0, 0]),
+    "mended late": ([True, True, True, False], [0, 0, 1]),
+    "mended, spoilt, mended": ([True, False, True, False], [1, -1, 1]),
+    "spoilt, mended": ([False, True, True, False], [-1, 0, 1]),
+    "spoilt late": ([False, False, False, True], [0, 0, -1]),
+    "spoilt, mended, spoilt": ([False, True, False, True], [-1, 1, -1]),
+    "mended, then spoilt": ([True, True, False, True], [0, 1, -1]),
+}
+
+
+@pytest.mark.parametrize("harmful", [True, False])
+@pytest.mark.parametrize("bad, gains", ROUNDS.values(), ids=ROUNDS)
+def test_each_round_is_paid_for_its_own_improvement(bad, gains, harmful):
+    """Every feedback is right about its answer, so that alpha pays for all of them."""
+    labels = [(b and harmful, b and not harmful) for b in bad[:-1]]
+    episode = scored_episode(harmful, bad, labels)
+    assert [waltz.improvement(episode, t) for t in range(4)] == [*gains, 0]  # c_4 does not exist
+    got = [waltz.feedback_reward(episode, t, alpha=ALPHA, lam=LAM, gamma=GAMMA) for t in range(3)]
+    assert got == pytest.approx([ALPHA * gain + LAM + GAMMA for gain in gains], abs=EXACT)
+    assert rates.summary([episode])["dir"] == pytest.approx(sum(gains) / 3, abs=EXACT)
+
+
+@pytest.mark.parametrize("missing", range(4))
+def test_a_missing_verdict_leaves_the_rounds_beside_it_open(missing):
+    bad, gains = ROUNDS["mended, spoilt, mended"]
+    episode = scored_episode(True, bad, [(b, False) for b in bad[:-1]])
+    episode.verdicts[missing] = None
+    want = [None if missing in (t, t + 1) else float(gain) for t, gain in enumerate(gains)]
+    assert [waltz.improvement(episode, t) for t in range(3)] == want
+    known = [gain for gain in want if gain is not None]
+    assert rates.summary([episode])["dir"] == pytest.approx(sum(known) / len(known), abs=EXACT)
+
+
+@pytest.mark.parametrize(
+    ("bad", "labels", "ftr", "dir_"),
+    [
+        # A last feedback that nobody acted on, as the text no longer fits, is no improvement of 0.
+        ([True, False], [(True, False), SATISFIED], 100, 1),
+        ([True, True, False], [RIGHT_UNSAFE] * 2 + [SATISFIED], 100, 0.5),
+        ([False, True, False], [RIGHT_UNSAFE] * 3, 100, 0),
+    ],
+)
+def test_dir_is_of_feedbacks_that_were_acted_on(bad, labels, ftr, dir_):
+    found = rates.summary([scored_episode(True, bad, labels)])
+    assert (found["ftr"], found["dir"]) == (ftr, pytest.approx(dir_))
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,20 @@ def test_rewarded_text_becomes_likelier_and_the_reference_stays():
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 2, 2)])
+@pytest.mark.parametrize("reward", [0.1, 0.35, 1 / 3])
+def test_equal_rewards_change_no_parameter(shape, reward):
+    mesh = mesh_of(*shape)
+    params = sharded_params(CFG, mesh)
+    rows = [row._replace(reward=reward) for row in samples()]
+    state, metrics = learner(mesh).learn(
+        init_state(params, optimizer(), mesh), None, params, batch(mesh, 2, rows=rows)
+    )
+    assert float(metrics["grad_norm"]) == float(metrics["change_norm"]) == 0
+    for after, before in zip(jax.tree.leaves(state.params), jax.tree.leaves(params), strict=True):
+        np.testing.assert_array_equal(after, before)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 2, 2)])
 def test_a_second_step_compiles_nothing(shape):
     mesh = mesh_of(*shape)
     params = sharded_params(CFG, mesh)
@@ -326,6 +340,30 @@ def test_adapters_on_any_mesh_in_any_microbatches(shape, microbatches):
     other, m_other = adapter_step(mesh_of(*shape), microbatches=microbatches)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=SUM_ATOL), one, other)
     np.testing.assert_allclose(m_one["loss"], m_other["loss"], rtol=SUM_RTOL)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.05, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("updates", [1, 3])
+def test_reinforcement_updates_the_policy_that_was_scored(dropout, updates):
+    """Without the dropout of adapters: at the first update every ratio is 1 and the KL 0."""
+    cfg, mesh = tiny_config(lora_dropout=dropout), mesh_of(1, 1, 1)
+    base = sharded_params(CFG, mesh)
+    adapter, join = lora_setup(mesh, cfg)
+    adapter = jax.tree.map(lambda x: x + 0.1, adapter)  # B is not zero: dropout would be seen
+
+    def loss(logp_BT, batch):
+        ratio = jnp.where(batch.action_BT, jnp.exp(logp_BT - batch.old_logp_BT), 1)
+        total, metrics = policy_loss(logp_BT, batch, **LOSS)
+        return total, {**metrics, "off": jnp.abs(ratio - 1).max()}
+
+    sgd = optax.sgd(0.0)  # later updates are of the same policy
+    one = Learner(
+        cfg, sgd, loss, partial(credit, **CREDIT), temperature=0.6, block=64, updates=updates,
+        join=join,
+    )  # fmt: skip
+    _, metrics = one.learn(init_state(adapter, sgd, mesh), base, join(base, adapter), batch(mesh))
+    assert metrics["off"] < 1e-5 and metrics["clip_fraction"] == 0
+    assert metrics["kl"] == metrics["kl_k1"] == 0 < metrics["grad_norm"]
 
 
 def test_dropout_of_adapters_follows_the_seed():

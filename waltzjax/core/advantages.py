@@ -6,15 +6,33 @@ import jax
 import jax.numpy as jnp
 
 VARIANCE_FLOOR = 1e-8
+# Rewards this close, as a part of the largest or of 1, are equal but for float32's rounding (2^-24
+# a term). Divided by their own spread they would be advantages, of noise alone.
+ROUNDING = 2.0**-20
+
+
+def equal_but_for_rounding(x: jax.Array, axis: int | None = None, where=None) -> jax.Array:
+    """Whether all of ``x`` along ``axis`` (None: the whole array) are one number, bool; entries
+    where ``where`` is False are left out, and of none or one entry it is True."""
+    kept = True if where is None else where
+    spread = jnp.max(x, axis, where=kept, initial=-jnp.inf) - jnp.min(
+        x, axis, where=kept, initial=jnp.inf
+    )
+    return spread <= ROUNDING * jnp.max(jnp.abs(x), axis, where=kept, initial=1)
 
 
 def masked_z_score(x_BT: jax.Array, mask_BT: jax.Array) -> jax.Array:
     """(x - mean) / std over the unmasked entries, zero elsewhere.
 
-    Population variance, clamped below at 1e-8 (OpenRLHF; verl uses Bessel's correction).
+    Population variance, clamped below at 1e-8 (OpenRLHF; verl uses Bessel's correction). Entries
+    that are equal but for rounding are exact zeros: an optimiser that divides by the gradient's
+    own size, as Adam does, would make whole steps of what is left of them.
     """
     count = jnp.maximum(mask_BT.sum(), 1)
-    centred = jnp.where(mask_BT, x_BT - jnp.where(mask_BT, x_BT, 0).sum() / count, 0)
+    # From the least entry on: a sum of large rewards would round their small differences away.
+    above = jnp.where(mask_BT, x_BT - jnp.min(x_BT, where=mask_BT, initial=jnp.inf), 0)
+    centred = jnp.where(mask_BT, above - above.sum() / count, 0)
+    centred = jnp.where(equal_but_for_rounding(x_BT, where=mask_BT), 0, centred)
     variance = jnp.square(centred).sum() / count
     return centred * jax.lax.rsqrt(jnp.maximum(variance, VARIANCE_FLOOR))
 

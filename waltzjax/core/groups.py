@@ -7,7 +7,13 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from waltzjax.core.advantages import equal_but_for_rounding
+
+ORDERS = ("sum", "normalise")
 GRPO_EPSILON = 1e-6  # beside the standard deviation, as in TRL and verl
+# What is left of terms that cancel, as a part of their sizes, is GRPO_EPSILON's doing, beside
+# deviations of 0.01 and more, and rounding's.
+CANCELLED = 1e-4
 
 
 def group_advantage(reward_PK: jax.Array, kind: str) -> jax.Array:
@@ -52,15 +58,20 @@ def combine(signal_PKR: jax.Array, weight_R: Sequence[float], kind: str, order: 
 
     order "sum": of their weighted sum. order "normalise": the weighted sum of each signal's own,
     so that a signal of small spread is heard as well (GDPO, arXiv 2601.05242, without its
-    normalisation over the batch). For linear kinds, all but "grpo", the two are the same.
+    normalisation over the batch). For linear kinds, all but "grpo", the two are the same. Where
+    signals contradict each other so that nothing is left, it is exactly zero.
     """
+    if order not in ORDERS:
+        raise ValueError(f"order of signals: got {order!r}, allowed are {ORDERS}")
     signal_PKR = jnp.asarray(signal_PKR, jnp.float32)
-    if order == "sum":
+    if order == "sum" or kind != "grpo":
         return group_advantage(weighted(signal_PKR, weight_R), kind)
-    if order == "normalise":
-        each = [group_advantage(signal_PKR[..., r], kind) for r in range(len(weight_R))]
-        return weighted(jnp.stack(each, axis=-1), weight_R)
-    raise ValueError(f"order of signals: got {order!r}, allowed are 'sum', 'normalise'")
+    each_PKR = jnp.stack(
+        [group_advantage(signal_PKR[..., r], kind) for r in range(len(weight_R))], axis=-1
+    )
+    total_PK = weighted(each_PKR, weight_R)
+    size_PK = weighted(jnp.abs(each_PKR), [abs(w) for w in weight_R])
+    return jnp.where(jnp.abs(total_PK) <= CANCELLED * size_PK, 0, total_PK)
 
 
 def weighted(value_PKR: jax.Array, weight_R: Sequence[float]) -> jax.Array:
@@ -70,5 +81,5 @@ def weighted(value_PKR: jax.Array, weight_R: Sequence[float]) -> jax.Array:
 
 
 def same_reward(reward_PK: jax.Array) -> jax.Array:
-    """Which groups [P] have no variance, and so no gradient but that of a penalty."""
-    return reward_PK.max(1) == reward_PK.min(1)
+    """Which groups [P] have no variance but rounding's, and so no gradient but that of a penalty."""
+    return equal_but_for_rounding(reward_PK, axis=1)

@@ -10,6 +10,16 @@ K3_CLAMP = 10.0
 LARGEST_ERROR = 0.2  # of the adaptive coefficient's proportional error
 
 
+def full_support(logp_BT: jax.Array, full_logp_BT: jax.Array | None) -> jax.Array:
+    """The log-probabilities that a KL compares: over the whole vocabulary, as the reference's are,
+    whatever top-k, top-p or min-p leave out. Truncated ones would count the mass that was left out
+    as a distance: of a policy that equals its reference too, and the more the longer a text.
+
+    ``full_logp_BT`` None: nothing was truncated, ``logp_BT`` is over the whole vocabulary.
+    """
+    return logp_BT if full_logp_BT is None else full_logp_BT
+
+
 def kl_estimate(logp_BT: jax.Array, ref_logp_BT: jax.Array, kind: str) -> jax.Array:
     """Per-token estimate of KL(policy || reference) in nats, from samples of the policy.
 

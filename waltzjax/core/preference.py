@@ -107,6 +107,8 @@ PAIR_LOSSES: dict[str, Callable[..., jax.Array]] = {
     "apo_zero": apo_zero,
     "sigmoid_norm": sigmoid_norm,
 }
+PER_TOKEN = ("ipo", "sigmoid_norm")  # of log-ratios averaged over an answer's tokens
+SQUARED = ("ipo", "ipo_sum")  # whose slope where answers are not told apart is 1 / beta, not beta
 
 
 def preference_loss(

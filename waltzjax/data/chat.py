@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from waltzjax.data.template import NO_KWARGS, Template
+from waltzjax.data.thoughts import is_thought_tag, opens_thought
 
 PROMPTS = Path(__file__).parent.parent / "prompts"
 SEPARATOR = "\n---\n"
@@ -23,6 +26,7 @@ class AgentPrompt:
 
 PLAIN = AgentPrompt("", "{problem}")
 MATHS_FIELDS = ("problem",)
+TAG_TOKENS = 32  # a thought's opening tag, with the white space behind it, is no more
 
 
 def read_agent_prompt(path: Path, fields: Sequence[str]) -> AgentPrompt:
@@ -59,41 +63,48 @@ def fill(template: str, **fields: str) -> str:
 
 class Chat:
     """What each agent, or the one policy, is shown. ``tokenizer`` is a fast Hugging Face tokenizer
-    with a template."""
+    with a template; ``template`` is that one, with what else it reads."""
 
     def __init__(
         self, tokenizer: Any, conversation: AgentPrompt, feedback: AgentPrompt,
-        maths: AgentPrompt = PLAIN,
+        maths: AgentPrompt = PLAIN, *, template: Template | None = None,
     ):  # fmt: skip
         self.tokenizer = tokenizer
         self.conversation = conversation
         self.feedback = feedback
         self.maths = maths
-        added = tokenizer.added_tokens_decoder.values()
-        control = sorted((t.content for t in added if t.special), key=len, reverse=True)
-        self._control = re.compile("|".join(map(re.escape, control)) or "(?!)")
+        self.template = template or Template(tokenizer)
+        control = self.template.control_tokens()
+        self._control = _any_of(control)
+        # An assistant may think, where what it said is trained on.
+        self._turns = _any_of([token for token in control if not is_thought_tag(token)])
+        self._unspoken = frozenset(
+            number
+            for number, token in tokenizer.added_tokens_decoder.items()
+            if token.special and not is_thought_tag(token.content)
+        )
 
     @classmethod
     def from_files(
-        cls, tokenizer: Any, conversation: Path, feedback: Path, maths: Path = PROMPTS / "maths.txt"
-    ) -> Chat:
+        cls, tokenizer: Any, conversation: Path, feedback: Path,
+        maths: Path = PROMPTS / "maths.txt", *, template: Template | None = None,
+    ) -> Chat:  # fmt: skip
         return cls(
             tokenizer,
             read_agent_prompt(conversation, ["feedback"]),
             read_agent_prompt(feedback, ["prompt", "answer"]),
             read_agent_prompt(maths, MATHS_FIELDS),
+            template=template,
         )
 
     def conversation_text(self, prompt: str, history: Sequence[tuple[str, str]] = ()) -> str:
         """State (p, H_{t-1}): the prompt, then each (answer, feedback text) so far."""
-        messages = [
-            {"role": "system", "content": self.conversation.system},
-            {"role": "user", "content": prompt},
-        ]
+        messages = opening(self.conversation.system, prompt)
         for answer, comment in history:
             shown = fill(self.conversation.message, feedback=comment)
             messages += [
-                {"role": "assistant", "content": answer},
+                # Without the thought before it: a tag left over is one it spelled out.
+                {"role": "assistant", "content": _without(self._control, answer)},
                 {"role": "user", "content": shown},
             ]
         return self.render(messages)
@@ -101,12 +112,7 @@ class Chat:
     def feedback_text(self, prompt: str, answer: str) -> str:
         """State (p, c_t), without earlier history, as the paper trains the feedback agent."""
         shown = fill(self.feedback.message, prompt=prompt, answer=answer)
-        return self.render(
-            [
-                {"role": "system", "content": self.feedback.system},
-                {"role": "user", "content": shown},
-            ]
-        )
+        return self.render(opening(self.feedback.system, shown))
 
     def problem_text(self, problem: str, prompt: AgentPrompt | None = None) -> str:
         """A problem as the policy is shown it, by another ``prompt`` if one is given."""
@@ -117,8 +123,7 @@ class Chat:
     ) -> list[dict[str, str]]:
         """The same before the template writes it."""
         prompt = prompt or self.maths
-        shown = {"role": "user", "content": fill(prompt.message, problem=problem)}
-        return [*([{"role": "system", "content": prompt.system}] if prompt.system else []), shown]
+        return opening(prompt.system, fill(prompt.message, problem=problem))
 
     def encode(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Token ids of rendered texts; nothing is added to them."""
@@ -128,36 +133,95 @@ class Chat:
         return [tuple(row) for row in ids]
 
     def decode(self, ids: Sequence[int]) -> str:
-        return self.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        """What a policy wrote, its thought included: without control tokens, but with the tags
+        around a thought, which are special tokens in some vocabularies."""
+        return self.tokenizer.decode([i for i in ids if i not in self._unspoken]).strip()
 
-    def render(self, messages: list[dict[str, str]], *, to_speak: bool = True) -> str:
+    def in_thought(self, prompt_ids: Sequence[int]) -> bool:
+        """Whether a policy that continues the prompt begins within a thought, as the template has
+        opened one."""
+        return opens_thought(self.tokenizer.decode(prompt_ids[-TAG_TOKENS:]))
+
+    def render(self, messages: Sequence[Mapping[str, str]], *, to_speak: bool = True) -> str:
         """Messages as text, up to where the assistant is to speak, unless it has.
 
         Control tokens come from the template alone: spelled out in a prompt or by an agent they
-        are removed, or either could open a turn in the other agent's name.
+        are removed, or either could open a turn in the other agent's name. Only a thought's tags
+        stay in what an assistant said.
+
+        Raises:
+          ValueError: the template takes no such messages, or is broken.
         """
-        plain = [{**m, "content": self._without_control(m["content"])} for m in messages]
-        return self.tokenizer.apply_chat_template(
-            plain, tokenize=False, add_generation_prompt=to_speak
-        )
-
-    def _without_control(self, text: str) -> str:
-        while (shorter := self._control.sub("", text)) != text:  # a removal may join another one
-            text = shorter
-        return text
+        plain = [
+            {**m, "content": _without(self._turns if _speaks(m) else self._control, m["content"])}
+            for m in messages
+        ]
+        return self.template.render(plain, to_speak=to_speak)
 
 
-def stop_ids(tokenizer: Any, model_dir: Path | None = None) -> tuple[int, ...]:
-    """Tokens that end a turn: the tokenizer's, and those of ``generation_config.json``."""
+def opening(system: str, user: str) -> list[dict[str, str]]:
+    """The first messages of a chat; a system message only where there is something in it: some
+    templates take none."""
+    shown = {"role": "user", "content": user}
+    return [*([{"role": "system", "content": system}] if system else []), shown]
+
+
+def _speaks(message: Mapping[str, str]) -> bool:
+    return message["role"] == "assistant"
+
+
+def _any_of(tokens: Collection[str]) -> re.Pattern[str]:
+    longest_first = sorted(tokens, key=lambda token: (-len(token), token))
+    return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+
+
+def _without(control: re.Pattern[str], text: str) -> str:
+    while (shorter := control.sub("", text)) != text:  # a removal may join another one
+        text = shorter
+    return text
+
+
+def stop_ids(
+    tokenizer: Any, model_dir: Path | None = None, template_kwargs: Mapping[str, Any] = NO_KWARGS
+) -> tuple[int, ...]:
+    """Tokens that end a turn: the tokenizer's ``eos_token``, the one that its chat template, if
+    it has any, ends an answer with, and those of ``generation_config.json`` or, where there is no
+    such file, of ``config.json``: what transformers stops at too.
+
+    Raises:
+      ValueError: there is none, plain text ends a turn, or a file is malformed.
+    """
     ids = {tokenizer.eos_token_id}
-    path = model_dir / "generation_config.json" if model_dir else None
-    if path and path.exists():
-        try:
-            extra = json.loads(path.read_text()).get("eos_token_id")
-        except (ValueError, AttributeError) as error:
-            raise ValueError(f"{path}: expected a JSON object ({error})") from error
-        more = extra if isinstance(extra, list) else [extra]
-        if any(type(i) is not int for i in more if i is not None):
-            raise ValueError(f"{path}: eos_token_id={extra!r}, expected integers")
-        ids |= set(more)
-    return tuple(sorted(i for i in ids if i is not None))
+    if tokenizer.chat_template is not None:
+        ids.add(Template(tokenizer, template_kwargs).end_of_turn())
+    if model_dir:
+        ids |= _configured(model_dir)
+    stops = tuple(sorted(i for i in ids if i is not None))
+    if not stops:
+        raise ValueError(
+            f"{model_dir or tokenizer.name_or_path or 'the tokenizer'}: no token ends a turn: the "
+            "tokenizer has no eos_token, its chat template ends no answer with a token, and "
+            "generation_config.json names none; give the tokenizer the eos_token that the model "
+            "was trained with (tokenizer_config.json)"
+        )
+    return stops
+
+
+def _configured(model_dir: Path) -> set[int]:
+    """``eos_token_id`` as the model's directory has it: one number, several or none."""
+    path = model_dir / "generation_config.json"
+    if not path.exists():
+        path = model_dir / "config.json"
+    if not path.exists():
+        return set()
+    try:
+        settings = json.loads(path.read_text())
+        given = settings.get("eos_token_id")
+        if given is None:  # of a model with several parts, the one that speaks
+            given = (settings.get("text_config") or {}).get("eos_token_id")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: expected a JSON object ({error})") from error
+    numbers = [i for i in (given if isinstance(given, list) else [given]) if i is not None]
+    if any(type(i) is not int for i in numbers):
+        raise ValueError(f"{path}: eos_token_id={given!r}, expected integers")
+    return {*numbers}

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from waltzjax.data.chat import AgentPrompt, fill, read_agent_prompt
+from waltzjax.data.chat import AgentPrompt, fill, opening, read_agent_prompt
 from waltzjax.data.chats import Messages
 from waltzjax.data.demonstrations import answer_text, review_text
 from waltzjax.data.world import Scene
@@ -57,8 +57,7 @@ class Shown(NamedTuple):
 
 
 def _chat(system: str, user: str, assistant: str) -> Messages:
-    said = {"system": system, "user": user, "assistant": assistant}
-    return [{"role": role, "content": text} for role, text in said.items()]
+    return [*opening(system, user), {"role": "assistant", "content": assistant}]
 
 
 def shown_prompts(template: str, message: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from waltzjax.data.text import has_lone_surrogate
+from waltzjax.data.thoughts import without_thought
 from waltzjax.types import Feedback
 
 FIELDS = {"reasoning": str, "unsafe": bool, "overrefuse": bool, "feedback": str}
@@ -13,12 +14,16 @@ FIELDS = {"reasoning": str, "unsafe": bool, "overrefuse": bool, "feedback": str}
 def parse_feedback(text: str) -> Feedback | None:
     """The feedback, or None unless ``text`` is one JSON object with all four fields.
 
+    A thought before it is no part of it; one that never ended leaves none.
     Surrounding whitespace is allowed, surrounding text is not; a repeated key is not one object
     that anyone could read the same way, so it does not parse. Other fields are ignored.
     Half of a surrogate pair ("\\ud83d" alone) is no text: a tokenizer could not read it back.
     """
+    spoken = without_thought(text)
+    if spoken is None:
+        return None
     try:
-        value = json.loads(text, object_pairs_hook=_no_repeats)
+        value = json.loads(spoken, object_pairs_hook=_no_repeats)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):

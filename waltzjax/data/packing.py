@@ -11,6 +11,7 @@ import numpy as np
 from waltzjax.data.batching import bucket, token_weights
 from waltzjax.data.chat import Chat
 from waltzjax.data.policy_packing import best_fit
+from waltzjax.data.thoughts import opens_thought
 from waltzjax.types import PolicyBatch
 
 
@@ -42,6 +43,13 @@ def chat_tokens(
             continue
         shown = [{"role": m["role"], "content": m["content"]} for m in messages[: i + 1]]
         before, through = chat.render(shown[:-1]), chat.render(shown, to_speak=False)
+        if opens_thought(before) and not through.startswith(before):
+            raise ValueError(
+                f"{chat.template.directory}: the chat template opens a thought where the assistant "
+                f"is to speak, {before[-30:]!r}, and not before what it said, so that nothing can "
+                "be trained as it is drawn: have it open none (config.model.template_kwargs, where "
+                "it reads one such as enable_thinking), or write the tag in both places"
+            )
         if not (before.startswith(seen) and through.startswith(before)):
             raise ValueError(
                 f"the chat template writes message {i - 1} differently once message {i} follows: "

@@ -13,7 +13,7 @@ from typing import Any
 from waltzjax.data.dataset_check import dataset_error
 from waltzjax.data.fields import one_text
 from waltzjax.data.tables import read_objects
-from waltzjax.data.text import has_lone_surrogate
+from waltzjax.data.text import has_lone_surrogate, normalised
 from waltzjax.files import write_text
 from waltzjax.types import Problem
 
@@ -21,6 +21,9 @@ TEXTS = ("problem", "question")
 # GSM8K's answers are worked solutions, the last line of which is the label.
 _SOLUTION = re.compile(r"^####(.*)\Z", re.MULTILINE | re.DOTALL)
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
+# Of a normalised text: where a sentence ends, or an instruction begins behind a formula.
+_SENTENCES = re.compile(r"(?<=[.!?:]) | (?=let['\u2019]s think|please )")
+_HOW_TO_ANSWER = re.compile(r"\\boxed|step[ -]by[ -]step|final answer")
 
 
 def read_problems(path: Path) -> list[Problem]:
@@ -70,6 +73,16 @@ def with_instruction(text: str, instruction: str) -> str:
     if not instruction.strip() or text.rstrip().endswith(instruction.strip()):
         return text
     return f"{text.rstrip()} {instruction.strip()}"
+
+
+def bare(text: str, instruction: str = "") -> str:
+    """What two problems have in common that differ in the words on how to answer, in case, in width
+    or in white space. These words are ``instruction``, and sentences that ask for a box, for steps,
+    or for a final answer, as the common instructions do."""
+    shown, words = normalised(text), normalised(instruction)
+    sentences = _SENTENCES.split(shown.removesuffix(words).removeprefix(words))
+    asked = [sentence for sentence in sentences if not _HOW_TO_ANSWER.search(sentence)]
+    return "".join("".join(asked or sentences).split()) or "".join(shown.split())
 
 
 def _problem(number: int, record: Mapping[str, Any]) -> Problem:

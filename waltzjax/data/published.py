@@ -39,10 +39,16 @@ class Said(NamedTuple):
 
 class Source(NamedTuple):
     """columns: what tells its files; read: a row and the file's name -> what it says. It raises
-    ValueError for a row that says no such thing."""
+    ValueError for a row that says no such thing. also: columns that not all of its files have."""
 
     columns: tuple[str, ...]
     read: Callable[[Mapping[str, Any], str], Said]
+    also: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The columns that ``read`` looks at."""
+        return self.columns + self.also
 
 
 def _wildjailbreak(row: Mapping[str, Any], name: str) -> Said:
@@ -54,7 +60,7 @@ def _wildjailbreak(row: Mapping[str, Any], name: str) -> Said:
             "harmful or benign"
         )
     # eval.tsv has no column vanilla, and no such row.
-    return Said(kind, row.get(style), origin=row.get("vanilla") or "")
+    return Said(kind, row.get(style), origin=_text_or_none(row, "vanilla"))
 
 
 def or_bench_kind(name: str) -> str:
@@ -115,12 +121,12 @@ def own_line(row: Mapping[str, Any], name: str, *, ours: bool) -> Said:
 def _text_or_none(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
     if value is not None and type(value) is not str:
-        raise ValueError(f"{key}: got {value!r}, must be a text")
+        raise ValueError(f"{key}: got {value!r:.60}, must be a text")
     return value or ""
 
 
 PUBLISHED = {
-    "WildJailbreak": Source(("adversarial", "data_type"), _wildjailbreak),
+    "WildJailbreak": Source(("adversarial", "data_type"), _wildjailbreak, also=("vanilla",)),
     "XSTest": Source(("prompt", "type", "label"), _xstest),
     "OR-Bench": Source(("prompt", "category"), _or_bench),
 }

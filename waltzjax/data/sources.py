@@ -66,7 +66,8 @@ def open_source(path: Path) -> Iterator[Found]:
     """
     columns, rows = open_table(path)
     if path.suffix.lower() == ".jsonl":
-        return _prompts(path, rows, Source((), partial(own_line, ours=_names_ours(path))))
+        own = Source((), partial(own_line, ours=_names_ours(path)))
+        return _prompts(path, rows(own.used), own)
     name = next((n for n, s in PUBLISHED.items() if {*s.columns} <= {*columns}), None)
     if name is None:
         wanted = "; ".join(f"{n} ({', '.join(s.columns)})" for n, s in PUBLISHED.items())
@@ -76,7 +77,7 @@ def open_source(path: Path) -> Iterator[Found]:
         )
     if name == "OR-Bench":
         or_bench_kind(path.name)  # a name that does not tell is one error, not one a row
-    return _prompts(path, rows, PUBLISHED[name])
+    return _prompts(path, rows(PUBLISHED[name].used), PUBLISHED[name])
 
 
 def _names_ours(path: Path) -> bool:
@@ -107,7 +108,7 @@ def _found(row: Row, source: Source, name: str) -> Found:
     said = source.read(row.fields, name)
     text, kind = said.text, said.kind
     if type(text) is not str or not text.strip():
-        raise ValueError(f"no text: the prompt of this {kind} row is {text!r}; remove the row")
+        raise ValueError(f"no text: the prompt of this {kind} row is {text!r:.60}; remove the row")
     if has_lone_surrogate(text):
         raise ValueError(LONE_SURROGATE)
     # A frame is no text, of which none has a line break once it is normalised.

@@ -1,7 +1,8 @@
 """The rows of a table file, one by one: .tsv, .csv, .jsonl or .parquet.
 
 A row that cannot be read comes with the reason instead of its fields, so that whoever reads on can
-report all of them together. Nothing is skipped, and no file is held in memory.
+report all of them together. Nothing is skipped, and no file is held in memory. Of a table with a
+header only the columns that somebody uses are looked at: what the others hold spoils no row.
 """
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ from __future__ import annotations
 import codecs
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+
+LONGEST_FIELD = 131_072  # characters of a field in use; a longer one has swallowed other rows
+LONGEST_READ = 2**24  # of any other field, which may hold whole documents
 
 
 class Row(NamedTuple):
@@ -22,8 +27,11 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    columns: tuple[str, ...]  # none for JSON Lines, where each row names its own
-    rows: Iterator[Row]
+    """``columns``: none for JSON Lines, where each row names its own; of the others ``rows`` reads
+    those columns it is told to."""
+
+    columns: tuple[str, ...]
+    rows: Callable[[Collection[str]], Iterator[Row]]
 
 
 def open_table(path: Path) -> Table:
@@ -52,7 +60,10 @@ def json_objects(lines: Iterable[bytes], name: str) -> Iterator[Row]:
 
 def _json_object(line: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(line.rstrip(b"\r\n").decode("utf-8"))
+        text = line.rstrip(b"\r\n").decode("utf-8")
+        value = json.loads(text, object_pairs_hook=_named_once)
+    except _Repeated:
+        raise
     except UnicodeDecodeError as error:
         raise ValueError(_not_utf8(error)) from error
     except (ValueError, RecursionError) as error:
@@ -61,6 +72,22 @@ def _json_object(line: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"not a JSON object but {type(value).__name__}")
     return value
+
+
+class _Repeated(ValueError):
+    """A JSON object with a key twice, of which ``json`` alone would keep the last in silence."""
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise _Repeated(f"{_repeated([key for key, _ in pairs])} more than once; keep one")
+    return fields
+
+
+def _repeated(names: Iterable[str]) -> str:
+    """The names that come again, each in quotes."""
+    return ", ".join(repr(name) for name, count in Counter(names).items() if count > 1)
 
 
 def _without_mark(line: bytes) -> bytes:
@@ -74,7 +101,7 @@ def _not_utf8(error: UnicodeDecodeError) -> str:
 
 def _json_lines(path: Path) -> Table:
     path.open("rb").close()  # a file that is not there is said now
-    return Table((), read_objects(path))
+    return Table((), lambda used: read_objects(path))
 
 
 class _Lines:
@@ -97,6 +124,7 @@ class _Lines:
 
 def _delimited(path: Path, delimiter: str) -> Table:
     """Quoted as pandas and the hub do: a field may be in double quotes, doubled inside it."""
+    csv.field_size_limit(LONGEST_READ)  # of the whole process, and looked at as lines are read
     lines = _Lines(path)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
@@ -105,13 +133,19 @@ def _delimited(path: Path, delimiter: str) -> Table:
         raise ValueError(f"{path}:1: the header cannot be read: {error}") from error
     if lines.bad:
         raise ValueError(f"{path}: the header on {lines.bad[0]}")
+    _check_header(f"{path}:1", columns)
+    return Table(columns, partial(_delimited_rows, path, columns, reader, lines))
+
+
+def _check_header(where: str, columns: tuple[str, ...]) -> None:
+    """Raises ValueError for no columns, and for two of one name: which one is meant?"""
     if not columns or len(set(columns)) < len(columns):
-        raise ValueError(f"{path}:1: wanted a header of different names, got {list(columns)}")
-    return Table(columns, _delimited_rows(path, columns, reader, lines))
+        more = f": {_repeated(columns)} more than once; rename or remove one" if columns else ""
+        raise ValueError(f"{where}: wanted a header of different names, got {list(columns)}{more}")
 
 
 def _delimited_rows(
-    path: Path, columns: tuple[str, ...], reader: Any, lines: _Lines
+    path: Path, columns: tuple[str, ...], reader: Any, lines: _Lines, used: Collection[str]
 ) -> Iterator[Row]:
     while True:
         where, fields, problem = f"{path}:{reader.line_num + 1}", list[str](), ""
@@ -130,14 +164,25 @@ def _delimited_rows(
             problem = (
                 f"{len(fields)} fields, but the header names {len(columns)}: {', '.join(columns)}"
             )
-        yield Row(where, {} if problem else dict(zip(columns, fields, strict=True)), problem)
+        of_use: dict[str, str] = {}
+        if not problem:
+            named = zip(columns, fields, strict=True)
+            of_use = {name: text for name, text in named if name in used}
+            if max(map(len, of_use.values()), default=0) > LONGEST_FIELD:
+                of_use, problem = {}, _too_long(LONGEST_FIELD)
+        yield Row(where, of_use, problem)
 
 
 def _quoting(error: csv.Error) -> str:
     if "field limit" in str(error):
-        limit = f"a field of more than {csv.field_size_limit():,} characters"
-        return f"{limit}; close the quote it begins with, or shorten it"
+        return _too_long(LONGEST_READ)
     return f"quoting: {error}; quote the whole field and double the quotes inside it"
+
+
+def _too_long(limit: int) -> str:
+    return (
+        f"a field of more than {limit:,} characters; close the quote it begins with, or shorten it"
+    )
 
 
 def _parquet(path: Path) -> Table:
@@ -154,13 +199,15 @@ def _parquet(path: Path) -> Table:
         columns = tuple(file.schema_arrow.names)
     except (ValueError, OSError) as error:
         raise ValueError(f"{path}: not a Parquet file ({error})") from error
-    return Table(columns, _parquet_rows(path, file))
+    _check_header(str(path), columns)
+    return Table(columns, partial(_parquet_rows, path, file))
 
 
-def _parquet_rows(path: Path, file: Any) -> Iterator[Row]:
+def _parquet_rows(path: Path, file: Any, used: Collection[str]) -> Iterator[Row]:
     number = 0
+    columns = [name for name in file.schema_arrow.names if name in used]
     try:
-        for batch in file.iter_batches(batch_size=1024):
+        for batch in file.iter_batches(batch_size=1024, columns=columns):
             for i in range(batch.num_rows):
                 number += 1
                 yield _parquet_row(f"{path}: row {number}", batch.slice(i, 1))
@@ -171,9 +218,13 @@ def _parquet_rows(path: Path, file: Any) -> Iterator[Row]:
 
 def _parquet_row(where: str, row: Any) -> Row:
     try:
-        return Row(where, row.to_pylist()[0])
+        [fields] = row.to_pylist()
     except UnicodeDecodeError as error:
         return Row(where, {}, f"not UTF-8 ({error})")
+    except (ValueError, ArithmeticError, LookupError) as error:  # no value that Python has
+        return Row(where, {}, f"a value cannot be read ({error})")
+    # pandas writes what is missing as NaN where a whole column is.
+    return Row(where, {key: None if value != value else value for key, value in fields.items()})
 
 
 _READERS: dict[str, Callable[[Path], Table]] = {

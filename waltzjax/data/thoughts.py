@@ -8,8 +8,10 @@ import re
 _OPENER = r"<\s*(?:think|thinking|thought|reasoning)\s*>|\[THINK\]"
 _CLOSER = r"<\s*/\s*(?:think|thinking|thought|reasoning)\s*>|\[/THINK\]"
 _THOUGHT = re.compile(rf"(?:{_OPENER})(?:(?!{_OPENER}|{_CLOSER}).)*(?:{_CLOSER})", re.I | re.S)
-_OPENED = re.compile(rf"^\s*(?:{_OPENER})", re.I | re.M)
+_OPENED = re.compile(rf"^[^\S\n]*(?:{_OPENER})", re.I | re.M)  # \s: quadratic in blank lines
 _CLOSED = re.compile(_CLOSER, re.I)
+_TAG = re.compile(rf"(?:{_OPENER}|{_CLOSER})", re.I)
+_OPENS = re.compile(rf"(?:{_OPENER})\s*\Z", re.I)
 
 
 def without_thought(text: str, *, opened: bool = False) -> str | None:
@@ -30,3 +32,13 @@ def without_thought(text: str, *, opened: bool = False) -> str | None:
     if closed := [*_CLOSED.finditer(text)]:
         text = text[closed[-1].end() :]
     return None if _OPENED.search(text) else text.strip()
+
+
+def is_thought_tag(token: str) -> bool:
+    """Whether a token of a vocabulary begins or ends a thought."""
+    return bool(_TAG.fullmatch(token.strip()))
+
+
+def opens_thought(prompt: str) -> bool:
+    """Whether a prompt ends with an opening tag: what continues it begins within a thought."""
+    return bool(_OPENS.search(prompt))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
-from waltzjax.core.logprobs import token_logprobs
+from waltzjax.core.logprobs import TokenLogProbs, token_logprobs
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.sharding import ROWS, even_spec
 from waltzjax.model.transformer import unembedding
@@ -17,9 +17,8 @@ from waltzjax.model.transformer import unembedding
 def head_logprobs(
     cfg: ModelConfig, params, hidden_BTD: jax.Array, target_BT: jax.Array,
     reach_BT: jax.Array | None = None, *, temperature: float, block: int,
-) -> tuple[jax.Array, jax.Array]:  # fmt: skip
-    """(logp_BT, entropy_BT) of the targets, in nats: ``core.logprobs.token_logprobs`` of each
-    device's rows.
+) -> TokenLogProbs:  # fmt: skip
+    """``core.logprobs.token_logprobs`` of each device's rows.
 
     Over a mesh each device gathers the matrix once over fsdp, for its own rows (ZeRO-3, arXiv
     1910.02054), and keeps only its part of the vocabulary over tensor (arXiv 1909.08053, section

@@ -49,7 +49,8 @@ def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
     HOST_BYTES of smaller ones, at a time.
 
     ValueError lists every tensor that is missing, left over or of another shape, before anything
-    is put on a device. Also raised, or FileNotFoundError, for an incomplete directory.
+    is put on a device. Also raised, or FileNotFoundError, for an incomplete directory; and with the
+    file's name and the tensor's for NaN and infinity.
     """
     abstract = jax.eval_shape(lambda: init_params(cfg, jax.random.key(0)))
     with contextlib.ExitStack() as stack:
@@ -63,7 +64,7 @@ def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
         problems = [f"{name}: missing" for name in wanted if name not in found]
         problems += [f"{name}: left over" for name in found.keys() - wanted.keys() - harmless]
         for name in wanted.keys() & found.keys():
-            shape, kind = tuple(found[name].get_shape()), found[name].get_dtype()
+            shape, kind = found[name].shape, found[name].dtype
             if shape != wanted[name] or kind not in ("F32", "F16", "BF16", "F64"):
                 problems.append(f"{name}: {kind} {shape}, expected floating {wanted[name]}")
         ties = cfg.tied_embeddings and not problems and HEAD in found
@@ -76,13 +77,13 @@ def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
             names, _ = _tensors(path_name(path), leaf.shape)
             if path_name(path) in TOP:
                 return jax.make_array_from_callback(
-                    leaf.shape, where, lambda index: found[names[0]][index].astype(leaf.dtype)
+                    leaf.shape, where, lambda index: found[names[0]].read(index, leaf.dtype)
                 )
 
             def some(layers: range) -> jax.Array:
                 def part(index):
-                    read = (found[names[layer]][index[:0:-1]].T for layer in layers)
-                    return np.stack([x.astype(leaf.dtype) for x in read])
+                    read = (found[names[layer]].read(index[:0:-1], leaf.dtype) for layer in layers)
+                    return np.stack([x.T for x in read])
 
                 return jax.make_array_from_callback((len(layers), *leaf.shape[1:]), where, part)
 

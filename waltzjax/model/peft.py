@@ -16,7 +16,7 @@ from waltzjax.files import new_directory
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.hf import LAYER
 from waltzjax.model.hf_config import read_json, resolve
-from waltzjax.model.hf_files import write_tensors
+from waltzjax.model.hf_files import check_finite, write_tensors
 from waltzjax.model.hf_tokenizer import write_beside_weights
 from waltzjax.model.lora import Lora, init_adapter
 from waltzjax.model.sharding import params_sharding, place
@@ -25,6 +25,7 @@ from waltzjax.types import MATRICES
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 FLOATS = tuple(map(np.dtype, ("float64", "float32", "float16", "bfloat16")))
+LARGEST = float(np.finfo(np.float32).max)
 PARTS = {"lora_a": "lora_A", "lora_b": "lora_B"}
 MODULES = {name: LAYER[name].rpartition(".")[2] for name in MATRICES}  # q -> q_proj
 # What may stand in a field: these values, or nothing; of any other field only nothing.
@@ -74,8 +75,9 @@ def read_lora(directory: Path) -> Lora:
     alpha: Any = config.get("lora_alpha")
     if type(rank) is not int or rank < 1:
         problems.append(f"r={rank!r} (only a positive integer)")
-    if not isinstance(alpha, int | float):
-        problems.append(f"lora_alpha={alpha!r} (only a number)")
+    # True is an int in Python, and a number that float32 cannot hold makes every weight infinite.
+    if type(alpha) not in (int, float) or not abs(alpha) <= LARGEST:
+        problems.append(f"lora_alpha={alpha!r:.60} (only a finite number)")
     if problems:
         raise ValueError(f"{path}: cannot be honoured exactly: " + "; ".join(problems))
     if config.get("use_rslora"):  # alpha / sqrt(r) (arXiv 2312.03732), said as alpha / r
@@ -136,7 +138,8 @@ def save_adapter(
 
 def load_adapter(directory: Path, cfg: ModelConfig, mesh: Mesh) -> tuple[Any, Lora]:
     """(adapter in float32, born sharded; its form). ValueError lists every tensor that is missing,
-    left over or of another shape, before anything is put on a device."""
+    left over or of another shape, before anything is put on a device, and names the first one with
+    NaN or infinity."""
     lora = read_lora(directory)
     path = Path(directory) / WEIGHTS
     if not path.is_file():
@@ -165,6 +168,13 @@ def load_adapter(directory: Path, cfg: ModelConfig, mesh: Mesh) -> tuple[Any, Lo
     host: dict[str, Any] = {"layers": {}}
     for where in _leaves(abstract):
         _, name, part = where.split("/")
-        stack = [found[n].astype(np.float32).T for n in _names(where, cfg.layers)]
+        stack = [_float32(path, n, found[n]).T for n in _names(where, cfg.layers)]
         host["layers"].setdefault(name, {})[part] = np.stack(stack)
     return place(host, params_sharding(mesh, abstract)), lora
+
+
+def _float32(path: Path, name: str, array: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    check_finite(path, name, array)
+    return array

@@ -47,17 +47,17 @@ class Difference(NamedTuple):
 def write_comparison(
     path: Path, *, a: str, b: str, n: int, unjudged: int, differences: Sequence[Difference],
     changed: Mapping[str, Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]],
-    settings: Sequence[str] = (),
+    over: str = "prompts", settings: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Write the report to ``path``, whole or not at all.
 
     ``a``, ``b``: what is compared; ``changed``: (a's transcript, b's), by what changed;
-    ``unjudged``: how many prompts have no verdict in one of them; ``settings``: what they were not
-    evaluated alike in. All of it is escaped.
+    ``unjudged``: how many prompts have no verdict in one of them; ``over``: what the intervals are
+    over, "12 frames"; ``settings``: what they were not evaluated alike in. All of it is escaped.
     """
     write_page(
         path, "comparison.html", title="Two evaluations compared", a=a, b=b, n=n,
-        unjudged=unjudged, settings=settings, differences=differences,
+        unjudged=unjudged, over=over, settings=settings, differences=differences,
         figure=forest(differences, "A", "B"),
         counts={what: len(pairs) for what, pairs in changed.items()},
         changed={what: pairs[:SHOWN] for what, pairs in changed.items()},

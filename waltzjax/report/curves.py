@@ -29,7 +29,7 @@ class Drawn(NamedTuple):
 
 
 UPDATE: tuple[Panel, ...] = (  # of any policy's update
-    Panel("KL to the reference", "nats", ("kl",), ""),
+    Panel("KL to the reference", "nats per token", ("kl", "kl_k1"), ""),
     Panel("Clip fraction", "share of tokens", ("clip_fraction",), ""),
     Panel("Sampler–trainer gap", "|Δ log p|, log scale", ("gap_max", "gap_mean"), "log"),
     Panel("Loss", "loss", ("loss",), ""),

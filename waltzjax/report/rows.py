@@ -20,11 +20,13 @@ DRAWN: tuple[dict[str, tuple[str, str, str]], ...] = (
 
 
 def write_rows(
-    path: Path, *, title: str, seeds: Sequence[int], rows: Mapping[str, Mapping[str, Any]]
-) -> None:
+    path: Path, *, title: str, seeds: Sequence[int],
+    rows: Mapping[str, Mapping[str, Any]], over: str = "prompts",
+) -> None:  # fmt: skip
     """Write the page to ``path``, whole or not at all.
 
-    ``rows``: label -> a row of ``report.seeds.summarise``. All of it is escaped.
+    ``rows``: label -> a row of ``report.seeds.summarise``; ``over``: what the seeds' own intervals
+    are over, "12 frames". All of it is escaped.
     """
     shown: list[tuple[Measure, int]] = [(by_key(key), of) for key, of in MEASURES.items()]
     table = [
@@ -32,8 +34,8 @@ def write_rows(
         for label, row in rows.items()
     ]
     write_page(
-        path, "rows.html", title=title, seeds=seeds, measures=[m for m, _ in shown], table=table,
-        figure=_forest(rows),
+        path, "rows.html", title=title, seeds=seeds, over=over, measures=[m for m, _ in shown],
+        table=table, figure=_forest(rows),
     )  # fmt: skip
 
 

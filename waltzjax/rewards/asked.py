@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from waltzjax.data.thoughts import without_thought
 from waltzjax.rewards.endpoint import Endpoint
 from waltzjax.rewards.judges import Judge
-from waltzjax.rewards.patience import UnusableReply
+from waltzjax.rewards.patience import CutOff, UnusableReply
+from waltzjax.rewards.quoted import quoted
 from waltzjax.rewards.replies import is_utf8
 from waltzjax.rewards.verdict_cache import VerdictCache, reply_key
 from waltzjax.types import Prompt, Verdict
 
 FIELDS = ("unsafe", "overrefuse")
+_BEGINS = re.compile(r"(?:```\w*\s*)?\{")  # a reply that is a verdict from its beginning on
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_OBJECT = re.compile(rf"\{{\s*{_STRING}\s*:", re.S)  # how a JSON object begins
+_MARKS = re.compile(rf"{_STRING}|[{{}}]", re.S)
 Asked = TypeVar("Asked", str, Sequence[Mapping[str, str]])  # a raw prompt, or chat messages
 
 
@@ -23,16 +30,25 @@ def chat_judge(
     endpoint: Endpoint, system: str, message: Callable[[str, str], str], *, cache: VerdictCache,
     concurrency: int,
 ) -> Judge:  # fmt: skip
-    """A chat model, told by ``system`` what to judge and shown ``message(prompt, answer)``."""
+    """A chat model, told by ``system`` what to judge and shown ``message(prompt, answer)``, both
+    of them ``quoted``."""
+    frame = message("", "")
 
     def request(prompt: str, answer: str) -> Sequence[Mapping[str, str]]:
-        return [
-            {"role": "system", "content": system},
-            {"role": "user", "content": message(prompt, answer)},
-        ]
+        shown = message(quoted(prompt, frame), quoted(answer, frame))
+        return [{"role": "system", "content": system}, {"role": "user", "content": shown}]
+
+    def ask(messages: Sequence[Mapping[str, str]]) -> str:
+        try:
+            return endpoint.chat(messages)
+        except CutOff as cut:
+            # Text before a verdict may be a thought, opened in the judge's own template.
+            if not _BEGINS.match(without_thought(cut.text) or ""):
+                raise
+            return cut.text
 
     return asked_judge(
-        endpoint.chat, request, parse_labels, model=endpoint.model, max_tokens=endpoint.max_tokens,
+        ask, request, parse_labels, model=endpoint.model, max_tokens=endpoint.max_tokens,
         stop=endpoint.stop, cache=cache, concurrency=concurrency,
     )  # fmt: skip
 
@@ -79,23 +95,40 @@ def asked_judge(
 def parse_labels(reply: str) -> Verdict | None:
     """The labels in the one JSON object that has both, as booleans; None if there is not one.
 
-    Other text may stand around it, such as a fence, but no brace that begins no object. What is
-    inside another object does not count, nor do labels of an object that repeats a key: two
-    readers could take them for different things.
+    Thoughts do not count, and a thought that never ended is followed by no verdict. Other text may
+    stand around the object, with braces too. What is inside another object does not count, whole
+    or broken, nor do labels of an object that repeats a key: two readers could take them for
+    different things.
     """
+    text = without_thought(reply) or ""
     decoder = json.JSONDecoder(object_pairs_hook=_without_repeats)
-    labelled, at = [], reply.find("{")
+    labelled, at = [], text.find("{")
     while at >= 0:
         try:
-            value, end = decoder.raw_decode(reply, at)
-        except (ValueError, RecursionError):
+            value, end = decoder.raw_decode(text, at)
+        except RecursionError:
             return None
+        except ValueError:
+            value, end = {}, _end_of_broken(text, at)
         if any(name in value for name in FIELDS):
             labelled.append([value.get(name) for name in FIELDS])
-        at = reply.find("{", end)
+        at = text.find("{", end)
     if len(labelled) != 1 or any(type(label) is not bool for label in labelled[0]):
         return None
     return Verdict(*labelled[0])
+
+
+def _end_of_broken(text: str, at: int) -> int:
+    """Where to look on behind a brace that begins no JSON object: behind its match, or the whole
+    text, where it was to begin one; else, in prose or code, right behind it."""
+    if not _OBJECT.match(text, at):
+        return at + 1
+    depth = 0
+    for mark in _MARKS.finditer(text, at):
+        depth += {"{": 1, "}": -1}.get(mark[0], 0)
+        if not depth:
+            return mark.end()
+    return len(text)
 
 
 def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -12,10 +12,12 @@ from typing import Any, Self
 
 from waltzjax.rewards import replies
 from waltzjax.rewards.access import import_openai, read_key
+from waltzjax.rewards.error_bodies import named_status
 from waltzjax.rewards.errors import JudgeStopped, RequestRefused
-from waltzjax.rewards.patience import Patience, Unreached, UnusableReply
+from waltzjax.rewards.patience import CutOff, Patience, Unreached, UnusableReply
 
 _POLL_S = 0.1  # how soon a request under way notices that the run is to stop
+_PASSING = (408, 409, 425, 429, 499)  # timeout, conflict, too early, too many, given up: as any 5xx
 _OF_THE_TEXT = (400, 403, 413, 422)  # may be about one: a content filter, a text too long
 _PLAIN = "Hello"  # a text to which no server objects
 
@@ -62,13 +64,14 @@ class Endpoint:
         """The assistant's reply to ``messages``.
 
         Raises:
-          RequestRefused: HTTP 4xx other than 408 and 429, and not about these texts alone.
+          RequestRefused: HTTP 4xx that time does not mend, and not about these texts alone.
           UnusableReply: about these texts alone; and see ``Patience.call``.
+          CutOff: the reply did not end by itself.
           JudgeOutage, JudgeStopped: see there.
         """
         create = self._client.chat.completions.with_raw_response.create
         plain = [{**message, "content": _PLAIN} for message in messages]
-        send = functools.partial(self._send, replies.chat_text, create)
+        send = functools.partial(self._send, replies.chat_reply, create)
         return self._ask(send, {"messages": list(messages)}, {"messages": plain})
 
     def complete(self, prompt: str) -> str:
@@ -76,7 +79,7 @@ class Endpoint:
         create = self._client.completions.with_raw_response.create
         # The field is vLLM's, which else puts a <s> before the one that the prompt begins with.
         form = {"extra_body": {"add_special_tokens": False}}
-        send = functools.partial(self._send, replies.completion_text, create)
+        send = functools.partial(self._send, replies.completion_reply, create)
         return self._ask(send, {"prompt": prompt, **form}, {"prompt": _PLAIN, **form})
 
     def _ask(
@@ -105,10 +108,13 @@ class Endpoint:
         return self._patience.call(attempt, probe)
 
     def _send(
-        self, read: Callable[[str], str | None], create: Callable[..., Any],
+        self, read: Callable[[Any], replies.Said | None], create: Callable[..., Any],
         asked: Mapping[str, Any],
     ) -> str:  # fmt: skip
-        """One request; ``read`` finds the text in the body of the reply."""
+        """One request; ``read`` finds the text in the value of the reply's body.
+
+        An error that comes with a 200 is treated as the status that it names.
+        """
         request = create(model=self.model, temperature=0, max_tokens=self.max_tokens, **asked)
         future = asyncio.run_coroutine_threadsafe(request, self._loop)
         while not concurrent.futures.wait([future], timeout=_POLL_S).done:
@@ -116,7 +122,7 @@ class Endpoint:
                 future.cancel()
                 raise JudgeStopped(f"{self._what} is no longer waited for: the run is to stop")
         try:
-            body = future.result().text
+            response = future.result()
         except self._openai.APITimeoutError as error:
             raise Unreached(
                 f"no answer within {self._timeout_s:g} s (config.judge.timeout_s)"
@@ -124,20 +130,29 @@ class Endpoint:
         except self._openai.APIConnectionError as error:
             raise Unreached(self._without_key(replies.first_cause(error))) from error
         except self._openai.APIStatusError as error:
-            status, body = error.status_code, self._without_key(error.response.text)
-            why = f"HTTP {status}: {replies.refusal_message(body)}"
             # Not chained: the package's own error may spell out the key.
-            if status in (408, 429) or status >= 500:
-                wish_s = replies.retry_after_s(error.response.headers)
-                raise Unreached(why, wish_s, limit=status == 429) from None
-            why, hint = f"{self._what} refuses a request, {why}", self._hint(status)
-            if status in _OF_THE_TEXT:
-                raise _Rejected(why, hint) from None
-            raise RequestRefused(f"{why}; {hint}") from None
-        if (text := read(body)) is None:
-            shown = replies.excerpt(self._without_key(body))
+            raise self._failure(error.status_code, error.response) from None
+        value = replies.parsed(response.text)
+        if status := named_status(value):
+            raise self._failure(status, response)
+        if (said := read(value)) is None:
+            shown = replies.excerpt(self._without_key(response.text))
             raise UnusableReply(f"{self._what} sent no completion with a text: {shown}")
-        return text
+        if said.cut_off:
+            raise CutOff(
+                f"{self._what} sent a reply that was cut off; it may have {self.max_tokens} tokens "
+                f"(config.judge.max_tokens): {replies.excerpt(said.text)}",
+                said.text,
+            )
+        return said.text
+
+    def _failure(self, status: int, response: Any) -> Exception:
+        """What a reply of this status is: to be tried again, rejected, or refused for good."""
+        why = f"HTTP {status}: {replies.refusal_message(self._without_key(response.text))}"
+        if status in _PASSING or status >= 500:
+            return Unreached(why, replies.retry_after_s(response.headers), limit=status == 429)
+        why, hint = f"{self._what} refuses a request, {why}", self._hint(status)
+        return _Rejected(why, hint) if status in _OF_THE_TEXT else RequestRefused(f"{why}; {hint}")
 
     def _hint(self, status: int) -> str:
         if status not in (401, 403):

@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-RESAMPLES = 2000
-EDGES = (2.5, 97.5)  # per cent
+from waltzjax.rewards.bootstrap import RESAMPLES, percentiles
+from waltzjax.rewards.intervals import clustered, unseen, widened
+
 Chats = Mapping[str, Sequence[float]]
-Estimate = tuple[float, float, float]  # the value and its 95 % bootstrap interval, over chats
+Estimate = tuple[float, float, float]  # the value and its 95 % bootstrap interval
 
 
 def mean_nll(chats: Chats, seed: int) -> Estimate:
-    """Nats a token."""
+    """Nats a token; the interval is over chats."""
     nll, tokens = _arrays(chats)
     return _estimate(nll.sum() / tokens.sum(), _sums(nll, seed) / _sums(tokens, seed))
 
@@ -27,12 +28,14 @@ def mean_nll(chats: Chats, seed: int) -> Estimate:
 def likelihood(before: Chats, after: Chats, seed: int) -> Estimate:
     """Of a token (geometric mean) under ``after``, in per cent of that under ``before``; ValueError
     as of ``gain``."""
-    value, low, high = (100 * math.exp(x) for x in gain(before, after, seed))
+    each = np.arange(len(before["nll"]))
+    value, low, high = (100 * math.exp(x) for x in gain(before, after, each, seed))
     return value, low, high
 
 
-def gain(before: Chats, after: Chats, seed: int) -> Estimate:
-    """How much likelier ``after`` finds the chats, nats a token.
+def gain(before: Chats, after: Chats, clusters: np.ndarray, seed: int) -> Estimate:
+    """How much likelier ``after`` finds the chats, nats a token; the interval is over the
+    ``clusters``, by chat a number.
 
     Raises:
       ValueError: they are not the same chats, in the same tokens.
@@ -40,12 +43,13 @@ def gain(before: Chats, after: Chats, seed: int) -> Estimate:
     (nll, tokens), (theirs, of) = _arrays(before), _arrays(after)
     if tokens.tolist() != of.tolist():
         raise ValueError("chats compared: they are not the same ones, or not in the same tokens")
-    gained = nll - theirs
+    gained, tokens = clustered(nll - theirs, clusters), clustered(tokens, clusters)
     return _estimate(gained.sum() / tokens.sum(), _sums(gained, seed) / _sums(tokens, seed))
 
 
 def revised(before: Chats, after: Chats, seed: int) -> Estimate:
-    """By how much, in points of a per cent, more prompts were sent back by feedback.
+    """By how much, in points of a per cent, more prompts were sent back by feedback; the interval
+    is over prompts, and has a width where no two differ: see ``intervals.unseen``.
 
     Raises:
       ValueError: they are not of as many prompts.
@@ -56,7 +60,10 @@ def revised(before: Chats, after: Chats, seed: int) -> Estimate:
             "evaluate both with the same config.eval.prompts"
         )
     more = np.asarray(after["revised"], float) - np.asarray(before["revised"], float)
-    return _estimate(100 * more.mean(), 100 * _sums(more, seed) / len(more))
+    drawn = percentiles({"": 100 * _sums(more, seed) / len(more)})[""]
+    value, absent = np.asarray(100 * more.mean()), unseen(len(more), len(more))
+    low, high = widened(drawn, value, absent, (-100, 100))
+    return float(value), float(low), float(high)
 
 
 def _arrays(chats: Chats) -> tuple[np.ndarray, np.ndarray]:
@@ -70,5 +77,5 @@ def _sums(values: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _estimate(value: float, resampled: np.ndarray) -> Estimate:
-    low, high = np.percentile(resampled, EDGES)
+    low, high = percentiles({"": resampled})[""]
     return float(value), float(low), float(high)

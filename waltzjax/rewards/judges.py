@@ -76,7 +76,7 @@ class Scorer:
         self._episodes.append(episode)
         for answer in episode.answers:
             item = _item(episode.prompt, answer.text)
-            if item in self._asked:
+            if item in self._asked or answer.unfinished:
                 continue
             self._asked[item] = episode.prompt
             if self._pool is not None:
@@ -85,7 +85,8 @@ class Scorer:
                 self._futures[item] = future
 
     def finish(self) -> None:
-        """Wait for the judge and fill in ``verdicts`` of all episodes added since the last time.
+        """Wait for the judge and fill in ``verdicts`` of all episodes added since the last time:
+        None for what is no answer, of which the judge is not asked.
 
         Raises:
           UnparsedVerdicts: more than ``max_unparsed`` (a share) of the verdicts are None.
@@ -101,9 +102,15 @@ class Scorer:
             verdicts = self._judge.verdicts(list(self._asked.values()), texts)
             found = dict(zip(self._asked, verdicts, strict=True))
         episodes, self._episodes, self._asked, self._futures = self._episodes, [], {}, {}
+        judged: list[Verdict | None] = []
         for episode in episodes:
-            episode.verdicts = [found[_item(episode.prompt, a.text)] for a in episode.answers]
-        self._check_parsed([verdict for episode in episodes for verdict in episode.verdicts])
+            episode.verdicts = [
+                None if a.unfinished else found[_item(episode.prompt, a.text)]
+                for a in episode.answers
+            ]
+            judged += [v for a, v in zip(episode.answers, episode.verdicts, strict=True)
+                       if not a.unfinished]  # fmt: skip
+        self._check_parsed(judged)
 
     def _check_parsed(self, verdicts: Sequence[Verdict | None]) -> None:
         unparsed = sum(verdict is None for verdict in verdicts)

@@ -1,8 +1,8 @@
 r"""Where a response names its final answer.
 
 The last complete ``\boxed{}`` decides, wherever it stands; only without one, the last line
-``#### <number>`` (GSM8K's form), then the last ``Answer: <number>``. Nothing else of the text is
-looked at: a value that is merely mentioned earns nothing.
+``#### <number>`` (GSM8K's form), then the last ``Answer: <number>``, perhaps in bold or code and on
+the next line. Nothing else of the text is looked at: a value merely mentioned earns nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ from waltzjax.rewards.maths_text import boxes
 MAX_CHARS = 1000  # of an answer; MATH500's longest has 53
 
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(\S.*)$", re.MULTILINE)
-_ANSWER = re.compile(r"\banswer[*_]*\s*:[*_]*[ \t]*(.*)$", re.MULTILINE | re.IGNORECASE)
+_ANSWER = re.compile(
+    r"(?<![A-Za-z])answer[*_`]*[ \t]{0,4}[:：][*_`]*[ \t]*(?:(?:\n|\\\[)[ \t`$]*){0,3}(.*)$",
+    re.MULTILINE | re.IGNORECASE,
+)
+_MARKS = " \t`_"  # of code and emphasis, around a number
 
 
 def final_answer(text: str) -> str | None:
@@ -28,11 +32,12 @@ def final_answer(text: str) -> str | None:
     """
     if found := [box.content for box in boxes(text) if box.content is not None]:
         return found[-1].strip()
-    numbers = [m[1].strip() for m in _HASHES.finditer(text) if _is_number(m[1])]
-    if numbers:
-        return numbers[-1]
-    answers = [m[1].strip() for m in _ANSWER.finditer(text)]
-    return answers[-1] if answers and _is_number(answers[-1]) else None
+    for line in reversed(_HASHES.findall(text)):
+        if _is_number(line):
+            return str(line.strip())
+    answers = _ANSWER.findall(text)[-1:]
+    answer = answers[0].strip(_MARKS) if answers else ""
+    return answer if _is_number(answer) else None
 
 
 def _is_number(text: str) -> bool:

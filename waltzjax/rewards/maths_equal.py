@@ -1,47 +1,28 @@
-r"""Whether an answer has the value of a label: exactly if both are plain, else by ``math-verify``.
+r"""Whether an answer has the value of a label: exactly if both are plain, else part by part.
 
 Decimals are not rounded to match: 12.7 is not 12.8, and 0.333 is not 1/3. Units and per cent:
 a unit that only one of the two writes is not compared, units that differ make answers differ, "50%"
-is 50 (the question asked in per cent) as well as 0.5. A base that the answer does not write is
-the label's; a number in another base than the label is not an answer in it.
+is 50 (the question asked in per cent) as well as 0.5; "0.5%" is not 0.5. A base that the answer
+does not write is the label's; a number in another base than the label is not an answer in it.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from waltzjax.rewards import maths_operators
 from waltzjax.rewards.maths_answer import MAX_CHARS
-from waltzjax.rewards.maths_number import (
-    Number,
-    read_number,
-    same_unit,
-    split_name,
-    split_unit,
-    tidy,
-)
+from waltzjax.rewards.maths_forms import Form, as_range, matched, read_forms, word
+from waltzjax.rewards.maths_number import Number, read_number, split_name
+from waltzjax.rewards.maths_parse import Unreadable
 from waltzjax.rewards.maths_text import boxes
+from waltzjax.rewards.maths_typeset import tidy
+from waltzjax.rewards.maths_units import same_unit
+from waltzjax.rewards.maths_value import order, proportional, same_value
 
-FLOAT_DIGITS = 12  # decimals in which a decimal fraction must agree with sqrt(2) or pi
-NUMERIC_DIGITS = 50  # of a difference that counts as zero; math-verify's 15 lose small terms
-
-_WORDS = re.compile(
-    r"\\text *\{ *\(?([A-Za-z][A-Za-z -]*)\)? *\}|\(?([A-Z]|(?=.*[A-Za-z]{3})[A-Za-z -]+)\)?"
-)
 _LOOSE_SPACE = re.compile(r"(?<![A-Za-z0-9.]) +| +(?![A-Za-z0-9.])")
 _RELATION = re.compile(r"\\approx(?![a-z])|≈|(?<![<>!:\\])=")
-# To math-verify every integer before a rational is a mixed number: it adds "2(3)", "(2)3" and
-# "\frac{4}{2}\frac{1}{2}". What is a product is written as one; of the rest it must read none.
-_PRODUCT = re.compile(
-    r"((?<![_^A-Za-z\d.])[\d.]+(?= *(?:\(|\\[dt]?binom))|\)(?= *[\d(])"
-    r"|\\frac\{\d+\}\{\d+\}(?= *(?:\\frac|[\d(])))"
-)
-_MISREAD = re.compile(
-    r"(?<![_^A-Za-z\d.])[\d.]*\d +\d+(?![\d ]*/)"  # "2 3"
-    r"|(?<![A-Za-z_^}\]\\])\{|[\d)] *\["  # "2{3}", "2[3]"
-    r"|\d *_|dots(?![a-z])"  # a base, which it leaves out, and what follows three dots
-)
 
 
 class Comparison(NamedTuple):
@@ -65,7 +46,7 @@ def compare_plain(answer: str, label: str) -> Comparison | None:
     x, y = read_number(a), read_number(b)
     if x and y:
         return Comparison(_same_number(x, y), True)
-    if (said := _word(a)) and (meant := _word(b)):
+    if (said := word(a)) and (meant := word(b)):
         return Comparison(said == meant, True)
     parts = [read_number(part.strip()) for part in _RELATION.split(a)] if y else []
     if len({part.value for part in parts if part}) > 1:
@@ -74,25 +55,26 @@ def compare_plain(answer: str, label: str) -> Comparison | None:
 
 
 def compare_symbolic(answer: str, label: str) -> Comparison:
-    """The comparison by ``math-verify``. It may run for ever or take all memory: see ``verifier``.
-
-    Its own time limits are off, as they need signals; of the answer, all or nothing is read.
-    """
-    import math_verify  # here, so that the trainer never loads it and sympy
-
+    """The comparison of all else. It may take long, or much memory: see ``verifier``."""
     a, b = _sides(answer, label)
-    if _MISREAD.search(a) or _MISREAD.search(b):
+    if maths_operators.has_any(a) or maths_operators.has_any(b):
+        return Comparison(*maths_operators.compare(a, b))
+    try:
+        got = read_forms(a)
+    except Unreadable:
         return Comparison(False, False)
-    (a, unit), (b, label_unit) = split_unit(a), split_unit(b)
-    gold, got = _parse(b), _parse(a)
-    parsed = any(not isinstance(value, str) for value in got)
-    if not parsed or not gold or not same_unit(unit, label_unit):
-        return Comparison(False, parsed)
-    equal = math_verify.verify(
-        gold, got, float_rounding=FLOAT_DIGITS, numeric_precision=NUMERIC_DIGITS,
-        allow_set_relation_comp=True, timeout_seconds=None,
-    )  # fmt: skip
-    return Comparison(equal and not _both_unsolvable(gold[0], got[0]), True)
+    try:
+        gold = read_forms(b)
+        return Comparison(any(_same(x, y) for x in got for y in gold), True)
+    except Unreadable:
+        return Comparison(False, True)
+
+
+def readable_label(label: str) -> bool:
+    """Whether any answer could have the value of ``label``. Linear; no algebra."""
+    text = tidy(label) if len(label) <= MAX_CHARS else ""
+    box = rf"\boxed{{{text}}}"
+    return bool(text) and boxes(box)[0] == (0, len(box), text)
 
 
 def compare(answer: str, label: str) -> Comparison:
@@ -116,43 +98,75 @@ def _same_number(a: Number, b: Number) -> bool:
         return a.value == b.value and a.base == ("" if b.base else "10")
     if a.percent != b.percent:
         plain, percent = (b, a) if a.percent else (a, b)
+        if a.percent and abs(b.value) < 1:  # a share: "0.28%" is not 0.28
+            return percent.value == 100 * plain.value
         return percent.value in (plain.value, 100 * plain.value)
     return a.value == b.value
 
 
-def _word(text: str) -> str:
-    r"""The letters of "east", "\text{(C)}" or "C" in small; "" of anything else. Without this
-    "seat" is "east" to math-verify: the product of its letters."""
-    found = _WORDS.fullmatch(text)
-    return (found[1] or found[2]).strip().casefold() if found else ""
-
-
-def _parse(text: str) -> list[Any]:
-    from math_verify import LatexExtractionConfig, parse
-
-    usual = LatexExtractionConfig()
-    config = dataclasses.replace(
-        usual,
-        try_extract_without_anchor=False,  # or it picks an expression out of what it cannot read
-        boxed_match_priority=0,
-        # Its units are taken off anywhere, also the d of "3d".
-        normalization_config=dataclasses.replace(usual.normalization_config, units=False),
-    )
-    text = _PRODUCT.sub(r"\1\\cdot ", text)
-    box = rf"\boxed{{{text}}}"
-    if boxes(box)[:1] != [(0, len(box), text)]:
-        return []  # unbalanced
-    return parse(
-        box, extraction_config=[config], extraction_mode="first_match",
-        parsing_timeout=None,
-    )  # fmt: skip
-
-
-def _both_unsolvable(gold: Any, got: Any) -> bool:
-    """Whether two different equations are "the same" only in that neither has a solution, which
-    is what math-verify compares."""
-    from sympy import Eq, solve
-
-    if not (isinstance(gold, Eq) and isinstance(got, Eq)) or gold == got:
+def _same(a: Form, b: Form) -> bool:
+    """Whether an answer's form is the label's. Raises Unreadable."""
+    if a.kind == "relation" and b.kind == "value":
+        sign, *sides = a.parts
+        return sign == "=" and all(same_value(side, b.parts[0]) for side in sides)
+    if {a.kind, b.kind} == {"range", "point"}:
+        a, b = as_range(a), as_range(b)
+        return a.kind == b.kind and _rises(a) and _rises(b) and _same(a, b)
+    if {a.kind, b.kind} == {"list", "set"}:
+        return matched(a.parts, b.parts, _same)
+    if a.kind != b.kind or len(a.parts) != len(b.parts):
         return False
-    return not solve(gold, gold.free_symbols) and not solve(got, got.free_symbols)
+    return _OF_KIND[a.kind](a, b)
+
+
+def _same_values(a: Form, b: Form) -> bool:
+    (x, number, unit), (y, other, other_unit) = a.parts, b.parts
+    if number and other:
+        return _same_number(number, other)
+    if any(n and (n.base or n.percent) for n in (number, other)):
+        return False
+    return same_unit(unit, other_unit) and same_value(x, y)
+
+
+def _same_points(a: Form, b: Form) -> bool:
+    return a.parts[0] == b.parts[0] and all(map(_same_end, a.parts[1:], b.parts[1:]))
+
+
+def _same_end(a: Form | None, b: Form | None) -> bool:
+    return a is b if a is None or b is None else _same(a, b)
+
+
+def _same_relations(a: Form, b: Form) -> bool:
+    (sign, *sides), (other, *others) = a.parts, b.parts
+    if sign != other or len(sides) != 2:
+        return False
+    ratio = proportional(_less(*sides), _less(*others))
+    return ratio > 0 if sign in ("<", "\\le") else ratio != 0
+
+
+def _less(left: tuple[object, ...], right: tuple[object, ...]) -> tuple[object, ...]:
+    return ("+", left, ("neg", right))
+
+
+def _rises(form: Form) -> bool:
+    """Whether an interval's lower end is below its upper one, so that it can be one."""
+    _, low, high = form.parts
+    if low is None or high is None:
+        return True
+    return low.kind == high.kind == "value" and order(low.parts[0], high.parts[0]) < 0
+
+
+_OF_KIND = {
+    "value": _same_values,
+    "word": lambda a, b: a.parts == b.parts,
+    "list": lambda a, b: matched(a.parts, b.parts, _same),
+    "set": lambda a, b: matched(a.parts, b.parts, _same),
+    "union": lambda a, b: matched(a.parts, b.parts, _same),
+    "point": _same_points,
+    "range": _same_points,
+    "matrix": lambda a, b: all(
+        len(row) == len(other) and all(map(_same, row, other))
+        for row, other in zip(a.parts, b.parts, strict=True)
+    ),
+    "relation": _same_relations,
+}

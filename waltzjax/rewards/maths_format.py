@@ -4,7 +4,9 @@ r"""The format signal: the result at the end, after reasoning, in a finished ans
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
+from waltzjax.rewards.maths_about import works_on
 from waltzjax.rewards.maths_answer import final_answer
 from waltzjax.rewards.maths_text import boxes, loops
 from waltzjax.types import BOXED, LINE
@@ -22,10 +24,36 @@ _UNIT = re.compile(
     rf"(?:[a-z]{{1,20}}(?![a-z])[,'^${{}} ]{{0,3}}){{0,8}}[23]?{_CLOSER}{{0,40}}",
     re.IGNORECASE,
 )
-_INVISIBLE = re.compile(r"\\(?:text|textbf|mathrm|mathbf|quad|qquad|[,;! ])|[\s{}$~]")
-_PLACEHOLDER = re.compile(r"(?:\\[lc]?dots|[\W_])*|(?:\\)?(?:final )?(?:your )?answer", re.I)
+_INVISIBLE = re.compile(r"\\(?:text(?:bf|it|rm)?|mathrm|mathbf|mbox|q?quad|[,;:! ])|[\s{}$~]+")
+_BLANK = re.compile(r"\.\.|…|\\[lcdv]?dots|\\square|\\Box|__")
+_BOX_WORDS = re.compile(r"[^\W\d_]+")
+_MOST_WORDS = 4  # of an answer in words: Evelyn, no solution, two parallel lines
+# What stands where an answer should: "answer", "the final result", "your number here".
+_PLACEHOLDER = """
+    a an and answer answers as be blank box boxed calculated computed content correct digit
+    digits enter equation exact expression fill final form formula goes here in insert integer
+    is it my n number numbers numeric numerical of or our output placeholder please put response
+    result results simplified solution some something tba tbd the this to todo unknown value
+    values variable whatever x y your z
+"""
 
-_PIECES = re.compile(r"\\?[a-z]{2,}|\d+(?:[.,]\d+)*|[-+*/×·÷^=<>≤≥≈≡]", re.IGNORECASE)
+# A word, of scripts that write none apart a character; a number; a sign.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+_PIECES = re.compile(
+    rf"[{_UNSPACED}]|(?:\\?(?![{_UNSPACED}])[^\W\d_]){{2,}}|\d+(?:[.,]\d+)*|[-+*/×·÷^=<>≤≥≈≡]",
+    re.IGNORECASE,
+)
+# Words that join others to sentences: English, German, French, Spanish, Italian, Portuguese.
+_JOINING = """
+    a all also an and are as at be because both but by can each for from had has have he her his
+    how i if in is it its more no not of on one or our out so some than that the their them then
+    there they this to twice two up was we were what when which who with you als auf aus das dem
+    den der des die ein eine er es für haben hat im ist mit noch sie sind und von war wenn wie
+    wir zu au aux avec ce dans donc du elle en est et il ils la le les leur nous ont par pas
+    pour que qui sa se ses son sont sur un une al como con del el ella era hay las los más o por
+    si su sus tiene y che da di gli ha lo nel non per più sono ao com de do dos e em foi não os
+    para são tem uma
+"""
 _OPERATORS = frozenset("+-*/×·÷^=<>≤≥≈≡")
 # Words that announce an answer, or thinking, without doing any.
 _FILLER = """
@@ -41,17 +69,19 @@ _FILLER = """
 """
 
 
-def format_score(text: str, finished: bool) -> float:
+def format_score(text: str, finished: bool, problem: str | None = None) -> float:
     r"""How well-formed an answer is, in [0, 1]. [ours]
 
     1: exactly one ``\boxed{}``, with something in it, reasoning before it, and after it nothing
     but what closes the maths, the sentence or the markdown around it; 0.5: a unit or the few words
     that end its sentence also follow; 0: anything else, also a text that loops. Whether the
-    reasoning is right is for verification to say; here it must only be more than an announcement.
+    reasoning is right is for verification to say; here it must only be more than an announcement
+    and, with a ``problem``, work on that problem (``maths_about``).
 
     Args:
       text: the answer as decoded, without special tokens.
       finished: the policy ended its turn by itself; a text that was cut off earns nothing.
+      problem: what it answers; None: any reasoning will do.
     """
     found = boxes(text)
     if not finished or len(found) != 1:
@@ -59,35 +89,60 @@ def format_score(text: str, finished: bool) -> float:
     box = found[0]
     if box.content is None or not _says_something(box.content):
         return 0.0
-    if not _reasoned(text[: box.start], box.content) or loops(text):
+    if not _reasoned(text[: box.start], box.content, problem) or loops(text):
         return 0.0
     rest = text[box.end :]
     return 1.0 if _CLOSED.fullmatch(rest) else 0.5 if _UNIT.fullmatch(rest) else 0.0
 
 
-def line_score(text: str, finished: bool) -> float:
+def line_score(text: str, finished: bool, problem: str | None = None) -> float:
     """The same for a result on a last line, ``Answer: <number>`` or ``#### <number>``: 1 or 0. No
     other line may name a result, whether in this form or in a box."""
     before, _, last = text.strip().rpartition("\n")
     result = final_answer(last)
     well_formed = finished and result is not None and not boxes(text) and not loops(text)
     well_formed = well_formed and all(final_answer(line) is None for line in before.splitlines())
-    return float(well_formed and _reasoned(before, result or ""))
+    return float(well_formed and _reasoned(before, result or "", problem))
 
 
 FORMS = {BOXED: format_score, LINE: line_score}
 
 
 def _says_something(content: str) -> bool:
-    shown = _INVISIBLE.sub("", content)
-    return len(content) <= _LONGEST_ANSWER and not _PLACEHOLDER.fullmatch(shown)
+    """An answer: neither a placeholder for one nor a list of words."""
+    shown = _INVISIBLE.sub(" ", content).strip()
+    words = _BOX_WORDS.findall(shown.lower())
+    if len(content) > _LONGEST_ANSWER or not re.search(r"[^\W_]", shown):
+        return False
+    if any(c.isdigit() for c in shown):
+        return True
+    listed = all(len(word) == 1 for word in words) and len(words) > 2
+    if _BLANK.search(shown) or (listed and not re.search(r"[^\w\s.]", shown)):
+        return False
+    plain = "\\" not in shown
+    named = any(len(word) > 1 for word in words)
+    return not (
+        plain and named and (len(words) > _MOST_WORDS or set(words) <= set(_PLACEHOLDER.split()))
+    )
 
 
-def _reasoned(before: str, answer: str) -> bool:
-    """The text says more than an announcement of the answer: words or a computation."""
+def _reasoned(before: str, answer: str, problem: str | None) -> bool:
+    """The text says more than an announcement of the answer, words or a computation; and works on
+    the problem, where there is one."""
     given = set(_PIECES.findall(answer.lower()))
     said = set(_PIECES.findall(before.lower())) - given - set(_FILLER.split())
     computed = any(s[0].isdigit() for s in said) and any(
         s in _OPERATORS or not s[0].isdigit() for s in said
     )
-    return len(said) >= (_LEAST_COMPUTED if computed else _LEAST_SAID)
+    enough = len(said) >= _LEAST_COMPUTED if computed else _in_sentences(before, said)
+    return enough and (problem is None or works_on(before, problem))
+
+
+def _in_sentences(text: str, said: Collection[str]) -> bool:
+    """Enough different words, and not just a list of them: in letters of the Latin alphabet some
+    are the small words that sentences are joined with."""
+    words = re.findall(r"[^\W\d_]+", text.lower())
+    joining = set(_JOINING.split())
+    joined = [word for word in words if word in joining or not word.isascii()]
+    formulas = any(piece[0] == "\\" or piece in _OPERATORS for piece in said)
+    return len(said) >= _LEAST_SAID and (formulas or 8 * len(joined) >= len(words))

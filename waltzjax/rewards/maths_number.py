@@ -6,51 +6,51 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
+from waltzjax.rewards.maths_typeset import tidy as tidy  # what read_number takes
+from waltzjax.rewards.maths_units import split_unit
+
 MAX_DIGITS = 300  # longer ones are no answers; Python turns digits into integers in squared time
+MAX_EXPONENT = 400  # of 10, in "1e-05"
 
-# Typesetting that changes no value.
-_TYPESETTING = [
-    (re.compile(r"(?<=\d)(?:\{,\}|, *\\!) *(?=\d{3})"), ","),  # thousands
-    (re.compile(r"\\left(?![A-Za-z])|\\right(?![A-Za-z])|\\displaystyle|\\!"), ""),
-    (re.compile(r"(?<!\\)\\[()\[\]]"), " "),  # delimiters of maths; "\\[" ends a matrix's row
-    (re.compile(r"(?<!\\)\\[,;: ]|~|\\q?quad(?![A-Za-z])|[\s\u00a0\u202f]+"), " "),
-    (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
-    (re.compile(r"\\frac *(\d) *(\d)"), r"\\frac{\1}{\2}"),
-    (re.compile(r"\\frac *(\d) *\{"), r"\\frac{\1}{"),
-    (re.compile(r"(\\frac *\{[^{}]*\}) *(\d)"), r"\1{\2}"),
-    (re.compile(r"\\math(?:rm|bf|it)(?![A-Za-z])|\\text(?:rm|bf|it|normal)|\\mbox"), r"\\text"),
-    (re.compile(r"[−–]"), "-"),  # the minus sign, and the dash that is typed for it
-    (re.compile(r"(?<!\S)\*\*([^*]+)\*\*(?![\w(])"), r"\1"),  # bold; elsewhere ** is a power
-    (re.compile(r"(?<!\\)\$+"), ""),
-]
-_STOP = re.compile(r"(?<![.\\])[.,;:]$")  # a sentence's, not that of 0.333...
-
-_DEGREES = re.compile(r" *(?:°|\^ *\{? *\\circ *\}?)$")
-
-_WHOLE = r"\d{1,3}(?:,\d{3})+|\d+"
+_WHOLE = (
+    r"\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d{1,3}(?: \d{3})+|\d{1,3}(?:'\d{3})+"
+    r"|\d+"
+)
+_INTEGER = r"\d{1,3}(?:,\d{3})+|\d+"
 _NUMBER = re.compile(
-    rf"(?P<sign>[-+]?) *(?P<currency>\\\$|[€£])? *(?:(?P<mixed>{_WHOLE}) *(?=\\frac))?(?:"
-    rf"\\frac *\{{ *(?P<above>-?(?:{_WHOLE})) *\}} *\{{ *(?P<below>{_WHOLE}) *\}}"
+    rf"(?P<sign>[-+]?) *(?:(?P<currency>\\\$|[€£¥₹]) *(?P<inner>-?) *)?"
+    rf"(?:(?P<mixed>{_INTEGER}) *(?=\\frac))?(?:"
+    rf"\\frac *\{{ *(?P<above>-?(?:{_INTEGER})) *\}} *\{{ *(?P<below>-?(?:{_INTEGER})) *\}}"
     r"|(?:(?P<whole_and>\d+) )?(?P<over>\d+) */ *(?P<under>\d+)"
-    rf"|(?P<decimal>(?:{_WHOLE})?\.\d+|(?:{_WHOLE})\.?))"
-    r" *(?:_ *\{? *(?P<base>\d+) *\}?)?(?P<percent> *(?:\\?%|\\text *\{ *%\}| *percent\b))?",
+    rf"|(?P<decimal>(?:{_WHOLE})?\.\d+|(?:{_WHOLE})\.?)(?:[eE](?P<exponent>[-+]?\d{{1,4}}))?)"
+    r" *(?:_ *\{? *(?P<base>\d+) *\}?)?(?P<percent> *\\?%)?(?P<after>(?: *\\\$| ?[€£¥₹¢])?)",
     re.ASCII,  # \d, and int(), would take any script's digits
 )
-_TEXT_UNIT = re.compile(r"(?:\\ ?)?\\text *\{([^{}\\\d]*)\} *(?:\^ *\{?[23]\}?)?$")
-_BARE_UNIT = re.compile(r"(?<=[\d}%]) *((?: [A-Za-z]+){1,4})(?:\^ *\{?[23]\}?)?$")
-_NAME = re.compile(r"(?P<name>[A-Za-z]|\\[A-Za-z]+|) *(?:=|\\approx(?![a-z])|≈) *(?=[^= ])")
+_REPEATING = re.compile(
+    r"(-?) *(\d*)\.(\d*)\\(?:overline|bar|dot) *(?:\{ *(\d+) *\}|(\d))", re.ASCII
+)
+_GREEK = (
+    r"\\(?:alpha|beta|gamma|delta|epsilon|varepsilon|theta|lambda|mu|phi|varphi|omega|sigma|tau|rho"
+    r"|Delta|Omega|Theta|ell)(?![A-Za-z])"
+)
+_SYMBOL = rf"(?:[A-Za-z]|{_GREEK})(?:_ *(?:\w|\{{[\w ]*\}}|\\text *\{{[\w ]*\}}))?'*"
+_NAME = re.compile(
+    rf"(?P<name>{_SYMBOL}(?:\( *-?\w+(?: *, *-?\w+)* *\))?"
+    rf"|\( *{_SYMBOL}(?: *, *{_SYMBOL})+ *\)|[A-Z]{{2}}|\\angle *[A-Z]{{1,3}}|)"
+    r" *(?:=|\\approx(?![a-z])|≈) *(?=[^= ])"
+)
 
-_SHORT_UNIT = re.compile(
-    "mm|cm|km|ft|yd|mi|oz|lb|lbs|kg|mg|ml|hr|hrs|min|sec|day|days|mph|kph|am|pm|egg|eggs|sq|cu|"
-    "per|of|a|in|cup|cups|pie|pies|men|cat|cats|dog|dogs|car|cars|year|mile|pint|gal|inch|unit"
-)
-# Words that change the value, or are no words of a unit: "5 million" is not 5, "2 pi" is not 2.
-_NO_UNIT = re.compile(
-    "hundred|thousand|million|billion|trillion|half|halves|third|thirds|quarter|quarters|tenth|"
-    "tenths|hundredths|thousandths|squared|cubed|plus|minus|over|root|sqrt|alpha|beta|gamma|"
-    "delta|theta|infinity|infinite|negative|imaginary|none|wrong|false|either|neither|maybe|"
-    "otherwise|with|without|than|less|fewer|about|or|and|not|is|if|to|no"
-)
+
+_CURRENCIES = {
+    "\\$": "dollars",
+    "€": "euros",
+    "£": "pounds",
+    "¥": "yen",
+    "₹": "rupees",
+    "¢": "cents",
+}
+_MONEY = ("dollar", "usd", "euro", "pound", "yen", "rupee", "cent", "per ", "each", "a ", "an ")
+_SEVERAL = re.compile(r"(?:[,;]|(?<![A-Za-z])(?:or|and)(?![A-Za-z])).*=")  # "x = 1, x = 2"
 
 
 class Number(NamedTuple):
@@ -63,81 +63,59 @@ class Number(NamedTuple):
     unit: str
 
 
-def tidy(text: str) -> str:
-    """``text`` without typesetting that changes no value: delimiters of maths, spaces, bold, the
-    sentence's full stop; fractions in one form. Idempotent but for its last stop."""
-    for pattern, plain in _TYPESETTING:
-        text = pattern.sub(plain, text)
-    text = _STOP.sub("", text.strip(" *")).strip(" *")
-    text = _DEGREES.sub(r" \\text{degrees}", text)
-    whole = re.fullmatch(r"\{([^{}]*)\}|\\text *\{ *(\d[^{}]*)\}", text)
-    return (whole[1] or whole[2] or "").strip() if whole else text
-
-
 def split_name(text: str) -> tuple[str, str]:
     """("x", "5") of a tidy "x = 5"; ("", "5") of "= 5" and "5"."""
     found = _NAME.match(text)
-    return (found["name"], text[found.end() :]) if found else ("", text)
-
-
-def split_unit(text: str) -> tuple[str, str]:
-    """("5", "square feet") of a tidy "5 square feet"; ("x", "") of what has no unit."""
-    typeset = _TEXT_UNIT.search(text)
-    found = typeset or _BARE_UNIT.search(text)
-    if not found or not (body := text[: found.start()].rstrip()):
-        return text, ""
-    words = found[1].lower().replace(".", "").replace("/", " per ").split()
-    if not words or not all(_unit_word(w, typeset=bool(typeset)) for w in words):
-        return text, ""
-    return body, " ".join(words)
-
-
-def _unit_word(word: str, *, typeset: bool) -> bool:
-    """Whether a word may belong to a unit. One of four letters with a vowel is taken for a word,
-    a shorter one for a product of variables unless it is listed or set as text."""
-    if not (word.isascii() and word.isalpha()) or _NO_UNIT.fullmatch(word):
-        return False
-    if typeset or _SHORT_UNIT.fullmatch(word):
-        return True
-    return len(word) > 3 and bool(re.search("[aeiouy]", word))
-
-
-def same_unit(a: str, b: str) -> bool:
-    """Whether two units may be one: one of them not written, the same words, or an abbreviation
-    ("in" of "inches"). The number is what is graded: powers are not compared."""
-    plain = [[w for w in u.split() if w not in ("square", "sq", "cubic", "cu")] for u in (a, b)]
-    if not all(plain):
-        return True
-    short, long = sorted((" ".join(words) for words in plain), key=len)
-    if short.rstrip("s") == long.rstrip("s"):
-        return True
-    letters = iter(long)
-    return len(long) > 3 and short[0] == long[0] and all(c in letters for c in short.rstrip("s"))
+    if not found or _SEVERAL.search(text, found.end()):
+        return "", text
+    return found["name"], text[found.end() :]
 
 
 def read_number(text: str) -> Number | None:
     """The plain number that a tidy ``text`` is: integer, decimal, fraction, mixed number, with a
-    sign, thousands commas, currency, per cent, base or unit; None if it is anything else."""
+    sign, thousands commas, currency, exponent, per cent, base or unit; None if it is anything
+    else. "0.1\\overline{6}" is one too."""
     body, unit = split_unit(text)
-    found = _NUMBER.fullmatch(body) if len(body) <= MAX_DIGITS else None
-    if not found:
+    if len(body) > MAX_DIGITS:
         return None
+    if found := _REPEATING.fullmatch(body):
+        value = repeating(found[2], found[3], found[4] or found[5])
+        return Number(-value if found[1] else value, False, "", unit)
+    found = _NUMBER.fullmatch(body)
+    return _number(found, unit) if found else None
+
+
+def _number(found: re.Match[str], unit: str) -> Number | None:
     if found["above"]:
         above, below = _integer(found["above"]), _integer(found["below"])
     elif found["over"]:
         above, below = _integer(found["over"]), _integer(found["under"])
     else:
-        decimal = found["decimal"].replace(",", "").rstrip(".")
         above, below = 0, 1
-    if not below or (found["mixed"] and above < 0):
+    exponent = int(found["exponent"] or 0)
+    if not below or (found["mixed"] and (above < 0 or below < 0)) or abs(exponent) > MAX_EXPONENT:
         return None
-    value = Fraction(above, below) if not found["decimal"] else Fraction(decimal)
+    value = Fraction(above, below)
+    if found["decimal"]:
+        value = (
+            Fraction(re.sub("[, ']", "", found["decimal"]).rstrip(".")) * Fraction(10) ** exponent
+        )
     value += _integer(found["mixed"] or found["whole_and"] or "0")
-    currency = {"\\$": "dollars", "€": "euros", "£": "pounds"}.get(found["currency"] or "", "")
+    money = found["currency"] or found["after"].strip()
+    if money and unit and not unit.startswith(_MONEY):
+        return None  # "$5 m" may be five millions
+    negative = (found["sign"] == "-") != (found["inner"] == "-")
     return Number(
-        -value if found["sign"] == "-" else value, bool(found["percent"]), found["base"] or "",
-        unit or currency,
+        -value if negative else value, bool(found["percent"]), found["base"] or "",
+        unit or _CURRENCIES.get(money, ""),
     )  # fmt: skip
+
+
+def repeating(whole: str, once: str, again: str) -> Fraction:
+    """The value of ``whole.once`` followed by ``again`` for ever: 0.1666... of "0", "1", "6"."""
+    value = Fraction(int(whole + once or "0"))
+    value += Fraction(int(again), 10 ** len(again) - 1)
+    return value / 10 ** len(once)
 
 
 def _integer(digits: str) -> int:

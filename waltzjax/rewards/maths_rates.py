@@ -1,4 +1,4 @@
-"""The rates that are reported of answered maths problems, with bootstrap intervals over problems.
+"""The rates that are reported of answered maths problems, with intervals over problems.
 
 A problem's value is the mean over its samples, a rate the mean over problems: avg@k. What no sample
 of a problem has (a signal that was not computed) is not counted.
@@ -12,7 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from waltzjax.rewards.bootstrap import percentiles, resampled
+from waltzjax.rewards.bootstrap import RESAMPLES
+from waltzjax.rewards.intervals import LEVEL
+from waltzjax.rewards.rate_intervals import (
+    PER_CENT,
+    Counts,
+    Draws,
+    difference_edges,
+    rate_edges,
+    totals,
+)
 from waltzjax.types import Attempt, Group
 
 UNNAMED = "(none)"  # of problems without a subject where others have one
@@ -39,6 +48,7 @@ RATES: dict[str, tuple[Callable[[Attempt], float], float]] = {
 }
 PASS = "pass_at_k"
 NAMES = (*RATES, PASS)
+SPANS = {name: PER_CENT for name in NAMES} | {"reflect": (0.0, 1.0), "tokens": (0.0, math.inf)}
 
 
 def summary(groups: Sequence[Group]) -> dict[str, float]:
@@ -49,30 +59,33 @@ def summary(groups: Sequence[Group]) -> dict[str, float]:
     unparsed: samples in which no final answer could be read; timed_out: whose verification took
     too long; cut_off: that the token limit ended. tokens: mean length of a sample.
     """
-    values = _rates(*(x.sum(0, keepdims=True) for x in _shares(groups)))
-    return {name: float(value[0]) for name, value in values.items()}
+    return {name: float(value) for name, value in totals(_rates, _counts(groups)).items()}
 
 
 def intervals(
-    groups: Sequence[Group], *, seed: int, resamples: int = 2000, level: float = 0.95
+    groups: Sequence[Group], *, seed: int, resamples: int = RESAMPLES, level: float = LEVEL
 ) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap over problems of what ``summary`` gives; NaN likewise."""
-    return percentiles(resampled(_rates, *_shares(groups), seed, resamples), level)
+    """Of what ``summary`` gives, for other problems; NaN likewise: see ``rate_edges``."""
+    draws = Draws(np.arange(len(groups)), seed, resamples, level)
+    found = rate_edges(_rates, SPANS, _counts(groups), draws)
+    return {name: (float(low), float(high)) for name, (low, high) in found.items()}
 
 
 def difference_intervals(
-    a: Sequence[Group], b: Sequence[Group], *, seed: int, resamples: int = 2000,
-    level: float = 0.95,
+    a: Sequence[Group], b: Sequence[Group], *, seed: int, resamples: int = RESAMPLES,
+    level: float = LEVEL,
 ) -> dict[str, tuple[float, float]]:  # fmt: skip
-    """The same of b - a, paired: both answered the same problems, which are drawn together.
+    """Of b - a, as of ``difference_edges``: both answered the same problems, which are drawn
+    together.
 
     Raises:
       ValueError: they are not of the same problems in the same order.
     """
     if [asked(g) for g in a] != [asked(g) for g in b]:
         raise ValueError("two evaluations compared: their problems differ, or their order")
-    ours, theirs = (resampled(_rates, *_shares(x), seed, resamples) for x in (a, b))
-    return percentiles({name: theirs[name] - ours[name] for name in ours}, level)
+    draws = Draws(np.arange(len(a)), seed, resamples, level)
+    found = difference_edges(_rates, SPANS, _counts(a), _counts(b), draws)
+    return {name: (float(low), float(high)) for name, (low, high) in found.items()}
 
 
 def asked(group: Group) -> tuple[str, str]:
@@ -92,7 +105,7 @@ def by_level(groups: Sequence[Group]) -> dict[str, list[Group]]:
 
 def result(groups: Sequence[Group], *, seed: int, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What an evaluation is reported as: ``summary``, and with it ``n`` problems of ``samples``
-    each, ``intervals`` (95 %, drawn by ``seed``), ``subjects`` and ``levels`` (name -> accuracy,
+    each, ``intervals`` (95 %, over problems), ``subjects`` and ``levels`` (name -> accuracy,
     format_rate, n), and the ``settings`` it was made with.
 
     Raises:
@@ -129,11 +142,11 @@ def _by(groups: Sequence[Group], key: Callable[[Group], str]) -> dict[str, list[
     return {name: parts[name] for name in order}
 
 
-def _shares(groups: Sequence[Group]) -> tuple[np.ndarray, np.ndarray]:
-    """A problem's means over its samples, 0 where none is known, and whether one is: [problems,
-    rates]; pass_at_k last."""
+def _counts(groups: Sequence[Group]) -> Counts:
+    """A problem's means over its samples, 0 where none is known; whether one is; how many are:
+    [problems, rates]; pass_at_k last, which has one outcome a problem."""
     above = np.zeros((len(groups), len(NAMES)))
-    below = np.zeros_like(above)
+    trials = np.zeros_like(above)
     for row, group in enumerate(groups):
         if not group.attempts:
             raise ValueError(f"problem {group.problem.id}: no samples; wanted is at least one")
@@ -142,8 +155,8 @@ def _shares(groups: Sequence[Group]) -> tuple[np.ndarray, np.ndarray]:
         for column, of_samples in enumerate(values):
             known = [v for v in of_samples if not math.isnan(v)]
             if known:
-                above[row, column], below[row, column] = sum(known) / len(known), 1
-    return above, below
+                above[row, column], trials[row, column] = sum(known) / len(known), len(known)
+    return Counts(above, (trials > 0).astype(float), trials)
 
 
 def _rates(above: np.ndarray, below: np.ndarray) -> dict[str, np.ndarray]:

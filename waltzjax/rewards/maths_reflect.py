@@ -27,6 +27,7 @@ from waltzjax.rewards.maths_algebra import (
     pads,
     size,
 )
+from waltzjax.rewards.maths_given import Grounds, given, ground
 from waltzjax.rewards.maths_relations import Chain, chains
 from waltzjax.rewards.maths_text import boxes, loops
 
@@ -49,10 +50,11 @@ _ABOUT = 0.03
 class _Solution(NamedTuple):
     """What stood before the check. ``computed``: a computation came to the answer; ``known``: the
     numbers up to where it did, or to where the answer was first stated: no later ones, which may
-    have been made of it."""
+    have been made of it; ``grounds``: what the problem has to do with them."""
 
     computed: bool
     known: frozenset[Number]
+    grounds: Grounds | None
 
 
 class _Derived(NamedTuple):
@@ -68,12 +70,19 @@ class _Derived(NamedTuple):
     again: bool
 
 
-def reflect_score(text: str) -> float:
+def reflect_score(text: str, problem: str | None = "") -> float:
     r"""How much of the final answer was checked before it was given, in [0, 1].
 
     1: a check of it, see above; with several values in the ``\boxed{}`` the share of them that
     were; further checks add nothing. 0 with false arithmetic in what follows the announcement, so
     that guessing until one is true does not pay, and for a text that loops.
+
+    Args:
+      text: the answer as decoded, without special tokens.
+      problem: what it answers. All numbers of the check must then be the answer's, the problem's or
+        made of these by the solution's own true computations, and enough of the problem's numbers
+        stand behind it (``maths_given.enough``); a problem without numbers lets nothing be
+        checked. None: any numbers of the solution will do.
     """
     found = boxes(text)
     if not found or not (content := found[-1].content) or loops(text):
@@ -86,7 +95,8 @@ def reflect_score(text: str) -> float:
     if not cues or sum(map(before.count, "+-*/=")) > _MOST_SIGNS:
         return 0.0
     written = chains(before)
-    return sum(_checked(before, written, cues, value) for value in values) / len(values)
+    grounds = None if problem is None else ground(written, given(problem))
+    return sum(_checked(before, written, cues, v, grounds) for v in values) / len(values)
 
 
 def _values(content: str) -> list[Number]:
@@ -103,7 +113,10 @@ def _values(content: str) -> list[Number]:
     return list(dict.fromkeys(node.value for node in nodes))
 
 
-def _checked(text: str, written: Sequence[Chain], cues: Sequence[int], answer: Number) -> bool:
+def _checked(
+    text: str, written: Sequence[Chain], cues: Sequence[int], answer: Number,
+    grounds: Grounds | None,
+) -> bool:  # fmt: skip
     computed = next((c for c in written if _lands_on(c, answer)), None)
     stated = next((c for c in written if _states(c, answer)), None)
     if stated is None:
@@ -119,7 +132,9 @@ def _checked(text: str, written: Sequence[Chain], cues: Sequence[int], answer: N
         *_, sentence = [0, *(m.end() for m in _SENTENCE_END.finditer(text, after, cue))]
         begin = max(after, sentence)
         known = _numbers(c for c in written if c.start < reach.end)
-        solution = _Solution(is_computed, known)
+        if grounds:
+            known = grounds.gives.named.union(filter(grounds.holds, known))
+        solution = _Solution(is_computed, known, grounds)
         if _passes(written, begin, solution, answer):
             return True
     return False
@@ -144,12 +159,18 @@ def _passes(written: Sequence[Chain], begin: int, solution: _Solution, answer: N
             if fresh and len(earlier) < _MOST_FORMS:
                 earlier.append(node.form)
             allowed = solution.known | derived.keys() | {size(answer)}
-            if not (checks and ends and set(leaves(node.form)) <= allowed):
+            used = set(leaves(node.form))
+            if checks and solution.grounds and not all(map(solution.grounds.holds, used - allowed)):
+                return False  # a number from elsewhere
+            if not (checks and ends and used <= allowed):
                 continue
             came = _derive(node, derived, answer)
             for end in ends:
                 if end in solution.known or end == size(answer):
-                    passed = passed or (fresh and _returns(node, end, came, solution, answer))
+                    behind = came.origin | used | {end, size(answer)}
+                    grounded = not solution.grounds or solution.grounds.enough(behind, size(answer))
+                    back = fresh and grounded and _returns(node, end, came, solution, answer)
+                    passed = passed or back
                 elif len(derived) < _MOST_DERIVED:
                     derived.setdefault(end, came)
     return passed

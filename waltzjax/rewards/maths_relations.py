@@ -56,12 +56,18 @@ def chains(text: str) -> list[Chain]:
         operand = before is not None and _is_operand(before)
         if what == "w" and operand:  # a unit, if the computation goes on after it
             ahead = at
-            while ahead < len(seen) and ahead < at + _MOST_UNIT_WORDS and seen[ahead][0] == "w":
+            while (
+                ahead < len(seen)
+                and ahead < at + _MOST_UNIT_WORDS
+                and seen[ahead][0] in ("w", "of")
+            ):
                 ahead += 1
             if ahead < len(seen) and seen[ahead][0] in ("+", "-", "*", "/", "=", "~", "is"):
                 at = ahead
                 continue
         following = seen[at][0] if at < len(seen) else None
+        if what == "/" and operand and following == "w":  # 20 dollars/hour * 3 hours
+            continue
         if what == "\n" and following in ("=", "~"):
             continue
         if what == "of":

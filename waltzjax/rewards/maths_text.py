@@ -8,7 +8,8 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 # Doubled backslashes come from answers that were escaped once too often.
-_BRACES = re.compile(r"\\+f?box(?:ed)?(?![a-zA-Z])(?:\s*\{)?|\\[{}\\]|[{}]")
+# Only the first of a run of backslashes starts one, or the time is squared in the run's length.
+_BRACES = re.compile(r"(?<!\\)\\+f?box(?:ed)?(?![a-zA-Z])(?:\s*\{)?|\\[{}\\]|[{}]")
 _WORDS = re.compile(r"\w+|[^\w\s]")
 _SENTENCE_END = re.compile(r"[.!?;](?!\S)|\n")
 _LONGEST_WORD = 100  # characters without a space: hhhhhh...

@@ -19,7 +19,7 @@ _TOKEN = re.compile(
   | (?P<number>(?:\d{1,3}(?:(?:,|\{,\}|\\[,!])\d{3}){1,5}(?!\d)|\d+)(?:\.\d+)?|(?<![\w.])\.\d+)
   | (?P<unit>\\(?:text|mathrm|mbox|textrm)\s?\{[^{}]{0,60}\}|\^\s?\{?\\circ\}?|°|\\degree)
   | (?P<command>\\(?:[a-zA-Z]+|.))
-  | (?P<word>[a-zA-Z]+)
+  | (?P<word>[a-zA-Z]+(?:['’][a-z]+)?)
   | (?P<power>\*\*(?=[\d(-]))
   | (?P<bold>\*\*+)
   | (?P<space>[ \t$&~€£]+)
@@ -52,7 +52,7 @@ _WORDS = {
 _FUNCTIONS = frozenset(
     ("sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "gcd", "lcm", "mod", "sqrt")
 )
-_BETWEEN = re.compile(r"(?:.?\d|\d[ ])[xX](?:\d.?|[ ]\d)")  # 3 x 4, 3x4
+_BETWEEN = re.compile(r"(?:.?\d|[^\W_][ ])[xX](?:\d.?|[ ][\d$.])")  # 3 x 4, 3x4, 3 bags x $4
 _MOST_DIGITS = 18
 
 Token = tuple[Number | str, int, int]  # what, where it starts, where it ends

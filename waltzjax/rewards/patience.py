@@ -35,6 +35,14 @@ class UnusableReply(Exception):
         self.final = final
 
 
+class CutOff(UnusableReply):
+    """The server ended the model's ``text``, and would again."""
+
+    def __init__(self, why: str, text: str) -> None:
+        super().__init__(why, final=True)
+        self.text = text
+
+
 class Patience:
     """Retries calls to one server, from any number of threads at once.
 

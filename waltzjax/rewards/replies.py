@@ -7,9 +7,17 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 _SHOWN = 300  # characters of a body in a message
+_CUT_OFF = ("length", "max_tokens", "content_filter")  # reasons to finish
+
+
+class Said(NamedTuple):
+    """A model's text; ``cut_off``: the server ended it, not the model."""
+
+    text: str
+    cut_off: bool
 
 
 def is_utf8(text: str) -> bool:
@@ -22,30 +30,48 @@ def _utf8(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def chat_text(body: str) -> str | None:
-    """The text of a chat completion; None if ``body`` is not one, or holds none in UTF-8."""
-    return _text(body, lambda choice: choice["message"]["content"])
-
-
-def completion_text(body: str) -> str | None:
-    """The same of a raw completion."""
-    return _text(body, lambda choice: choice["text"])
-
-
-def _text(body: str, of_choice: Callable[[Any], Any]) -> str | None:
+def parsed(body: str) -> Any:
+    """The JSON value of a body; None: it is none. A byte order mark before it does not matter."""
     try:
-        text = of_choice(json.loads(body)["choices"][0])
-    except (ValueError, LookupError, TypeError, RecursionError):
+        return json.loads(body.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
         return None
-    return text if isinstance(text, str) and is_utf8(text) else None
+
+
+def chat_reply(value: Any) -> Said | None:
+    """What a chat completion says; None if ``value`` is not one, or holds no text in UTF-8.
+
+    What the model thought, called or declined stands in other fields and is no text of it.
+    """
+    return _said(value, lambda choice: choice["message"]["content"])
+
+
+def completion_reply(value: Any) -> Said | None:
+    """The same of a raw completion."""
+    return _said(value, lambda choice: choice["text"])
+
+
+def _said(value: Any, of_choice: Callable[[Any], Any]) -> Said | None:
+    try:
+        choices = value["choices"]
+        first = next((c for c in choices if c.get("index") == 0), choices[0])
+        text, ended = _joined(of_choice(first)), first.get("finish_reason")
+    except (LookupError, TypeError, AttributeError):
+        return None
+    usable = isinstance(text, str) and is_utf8(text)
+    return Said(text, ended in _CUT_OFF) if usable else None
+
+
+def _joined(content: Any) -> Any:
+    """Content in parts, of which a thinking model's thoughts are some, as its text alone."""
+    if not isinstance(content, list):
+        return content
+    return "".join(part["text"] for part in content if part["type"] == "text")
 
 
 def refusal_message(body: str) -> str:
     """The server's own words in the body of an HTTP error, whichever of three forms it has."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return excerpt(body)
+    value = parsed(body)
     inner = value.get("error", value) if isinstance(value, dict) else value
     message = inner.get("message") if isinstance(inner, dict) else inner
     return excerpt(message if isinstance(message, str) else body)

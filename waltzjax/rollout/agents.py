@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from waltzjax.data.chat import Chat
+from waltzjax.data.thoughts import without_thought
 from waltzjax.rollout.episodes import request_seed
 from waltzjax.rollout.requests import Request, Sampling, Tokens
 from waltzjax.rollout.session import Session, Stats
@@ -52,12 +53,17 @@ class Agents:
 
 
 def completion(chat: Chat, prompt: tuple[int, ...], done: Tokens) -> Completion:
-    """What a request came to, with its text.
+    """What a request came to, with what it says and what it thought before.
 
     Raises:
       FloatingPointError: the logits are not finite.
     """
     if done.finish_reason == "error":
         raise FloatingPointError(f"generation: {done.error}")
-    text = chat.decode(done.token_ids)
-    return Completion(prompt, done.token_ids, done.logprobs, text, done.finish_reason, done.reach)
+    written = chat.decode(done.token_ids)
+    spoken = without_thought(written, opened=chat.in_thought(prompt))
+    text = spoken or ""
+    return Completion(
+        prompt, done.token_ids, done.logprobs, text, done.finish_reason, done.reach,
+        thought=written.removesuffix(text).strip(), unfinished=spoken is None,
+    )  # fmt: skip

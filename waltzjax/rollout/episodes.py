@@ -53,8 +53,8 @@ def play(
     its own pace; (index, episode) as they end.
 
     An episode goes on while the feedback agent's own labels ask for it; it stops when both are
-    false, when the JSON does not parse, at t = ``t_max`` >= 0, or when its text no longer fits the
-    model. No judge is asked.
+    false, when the JSON does not parse, at t = ``t_max`` >= 0, when an answer's thought never
+    ended, or when its text no longer fits the model. No judge is asked.
     """
     episodes = [Episode(prompt) for prompt in prompts]
     states = chat.encode([conversation_state(chat, episode) for episode in episodes])
@@ -76,7 +76,7 @@ def _hear(episode: Episode, said: Completion | None, t_max: int, variant: Varian
         return None
     if len(episode.answers) == len(episode.feedbacks):
         episode.answers.append(said)
-        if len(episode.answers) > t_max:
+        if len(episode.answers) > t_max or said.unfinished:
             return None
         if variant.review is None:
             return FEEDBACK

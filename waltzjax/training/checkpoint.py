@@ -2,15 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import logging
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from waltzjax.processes import wait, writes
 from waltzjax.types import AgentState
+
+
+@jax.jit
+def _finite(tree: Any) -> Any:
+    """Of each array whether all its numbers are finite."""
+    return jax.tree.map(lambda x: jnp.isfinite(x).all(), tree)
+
+
+def not_finite(agents: Any) -> list[str]:
+    """The names of the arrays that hold NaN or infinity, as "policy.params.embed"."""
+    found = jax.tree_util.tree_leaves_with_path(jax.device_get(_finite(agents)))
+    return [
+        jax.tree_util.keystr(path, simple=True, separator=".") for path, good in found if not good
+    ]
+
+
+@contextlib.contextmanager
+def _without_reports() -> Iterator[None]:
+    """Where one read of Orbax's fails it abandons the others, each of which is then reported on
+    stderr with a traceback, by asyncio or as an exception that nobody could catch."""
+    logger, hook = logging.getLogger("asyncio"), sys.unraisablehook
+    was = logger.disabled
+    logger.disabled, sys.unraisablehook = True, lambda _: None
+    try:
+        yield
+    except BaseException as error:
+        error.__traceback__ = None  # it holds what has been abandoned
+        gc.collect()
+        raise
+    finally:
+        logger.disabled, sys.unraisablehook = was, hook
 
 
 class Checkpoints:
@@ -42,8 +79,9 @@ class Checkpoints:
         """The newest checkpoint that can be read: (step, agents, host); None if there is none.
 
         Arrays come back in the shardings of ``like``, whose leaves are abstract. Damaged
-        checkpoints are passed over, with a word, and moved aside, so that their steps can be
-        written again; of another run's directory nothing is moved.
+        checkpoints, and such with numbers that are not finite, are passed over, with a word, and
+        moved aside, so that their steps can be written again; of another run's directory nothing
+        is moved.
 
         Raises:
           ValueError: there are checkpoints and none can be read; they are left where they are.
@@ -54,9 +92,15 @@ class Checkpoints:
         damaged: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                found = self._manager.restore(step, args=args)
-            except (ValueError, OSError, KeyError) as error:  # Orbax's, for files it cannot read
+                with _without_reports():
+                    found = self._manager.restore(step, args=args)
+            except (MemoryError, jax.errors.JaxRuntimeError):  # the files are not to blame
+                raise
+            except Exception as error:  # Orbax's are of any kind for files that it cannot read
                 damaged[step] = (str(error).splitlines() or [type(error).__name__])[0][:200]
+                continue
+            if bad_arrays := not_finite(found["agents"]):
+                damaged[step] = f"NaN or infinite numbers in {', '.join(bad_arrays[:3])}"
                 continue
             for bad, reason in damaged.items():
                 end = "passed over" if self._read_only else "moved aside"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -12,12 +13,20 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from waltzjax.core.kl import kl_estimate
+from waltzjax.core.kl import full_support, kl_estimate
 from waltzjax.data.batching import bucket, pad_rows
 from waltzjax.data.policy_packing import pack_samples
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.training.step import Join, LossFn, make_logp, make_update, shardings, whole
+from waltzjax.training.step import (
+    Join,
+    LossFn,
+    make_logp,
+    make_truncated_logp,
+    make_update,
+    shardings,
+    whole,
+)
 from waltzjax.types import AgentState, PairBatch, PolicyBatch, Sample
 
 BatchT = TypeVar("BatchT", PolicyBatch, PairBatch)
@@ -111,7 +120,8 @@ def abstract_batch(
     """A ``device_batch`` of abstract arrays, ``rows`` x ``tokens`` in each microbatch; with the
     record ``PairBatch`` a ``pairs.device_pairs`` of half as many pairs."""
     where = sharding.rows_sharding(mesh, leading=1)
-    left_out = {"reach_BT": not truncated, "start_BT": not packed, "entropy_BT": True}
+    later = {"entropy_BT", "old_full_logp_BT", "full_logp_BT"}  # of the policy, while it learns
+    left_out = dict.fromkeys(later, True) | {"reach_BT": not truncated, "start_BT": not packed}
     kinds = dict.fromkeys(("token_BT", "length_B", "start_BT"), np.int32) | {"action_BT": np.bool_}
     fields = {
         name: jax.ShapeDtypeStruct(
@@ -137,7 +147,12 @@ def state_sharding(opt_state: Any, params: Any, mesh: Mesh) -> Any:
 
 
 class Learner:
-    """The jitted functions of one role, built once a stage."""
+    """The jitted functions of one role, built once a stage.
+
+    Its updates are made without the dropout of adapters, ``cfg.lora_dropout``: what is updated is
+    the policy that was sampled from and scored, or neither the ratio would be 1 nor the KL 0 before
+    anything was learned (arXiv 2403.17031 turns dropout off for the same reason).
+    """
 
     def __init__(
         self,
@@ -151,11 +166,12 @@ class Learner:
         updates: int,
         adapt: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
         join: Join = whole,
-        seed: int = 0,
     ):
+        cfg = dataclasses.replace(cfg, lora_dropout=0.0)
         self._updates = updates
         self._join = join
         self._logp = make_logp(cfg, temperature=temperature, block=block)
+        self._truncated_logp = make_truncated_logp(cfg, temperature=temperature, block=block)
         self._update: Any = None  # built at the first step, for the shardings of its state
         self._make_update = partial(
             make_update,
@@ -165,7 +181,6 @@ class Learner:
             temperature=temperature,
             block=block,
             join=join,
-            seed=seed,
         )
 
         def credit_at(batch: PolicyBatch, beta: jax.Array) -> PolicyBatch:
@@ -181,12 +196,7 @@ class Learner:
         """One rollout batch's updates. ``frozen`` is what an adapter is joined with. Metrics stay
         on the device until someone asks."""
         self._build(state)
-        batch = batch._replace(
-            old_logp_BT=self._logp(self._join(frozen, state.params), batch),
-            # The KL is that of the distribution sampled from to the reference's, which has no part
-            # in the truncation.
-            ref_logp_BT=self._logp(ref_params, batch._replace(reach_BT=None)),
-        )
+        batch = self._score(self._join(frozen, state.params), ref_params, batch)
         batch = self._credit(batch, state.beta)
         metrics = self._measure(batch)
         metrics["beta"] = jnp.copy(state.beta)  # the state's own is donated
@@ -196,11 +206,22 @@ class Learner:
             state = state._replace(beta=self._adapt(state.beta, metrics["kl"]))
         return state, {**metrics, **of_update}
 
+    def _score(self, policy: Any, ref_params: Any, batch: PolicyBatch) -> PolicyBatch:
+        """The batch with old and reference log-probabilities. Both are of one program: equal
+        parameters have a KL of 0, to the bit."""
+        if batch.reach_BT is None:
+            old, ref = (self._logp(params, batch) for params in (policy, ref_params))
+            return batch._replace(old_logp_BT=old, ref_logp_BT=ref)
+        old, old_full = self._truncated_logp(policy, batch)
+        _, ref = self._truncated_logp(ref_params, batch)
+        return batch._replace(old_logp_BT=old, old_full_logp_BT=old_full, ref_logp_BT=ref)
+
     def lower(self, state: AgentState, frozen: Any, policy: Any, batch: PolicyBatch):
         """The two large programs of ``learn`` for abstract arrays; ``policy`` is joined."""
         self._build(state)
+        logp = self._logp if batch.reach_BT is None else self._truncated_logp
         return {
-            "log-probs": self._logp.lower(policy, batch),
+            "log-probs": logp.lower(policy, batch),
             "update": self._update.lower(state, batch, frozen),
         }
 
@@ -210,14 +231,20 @@ class Learner:
 
 
 def _measure(batch: PolicyBatch) -> dict[str, jax.Array]:
-    """Before the update: KL to the reference (k3, nats a token), and the gap between the sampler's
-    and the trainer's log-probabilities (nats)."""
+    """Before the update: KL to the reference, nats a token, by k3, which is never negative, and by
+    k1, which is unbiased; and the gap between the sampler's and the trainer's log-probabilities of
+    what was sampled from (nats)."""
     action = batch.action_BT
     count = jnp.maximum(action.sum(), 1)
     gap = jnp.where(action, jnp.abs(batch.old_logp_BT - batch.sampler_logp_BT), 0)
-    kl = jnp.where(action, kl_estimate(batch.old_logp_BT, batch.ref_logp_BT, "k3"), 0)
+    old_BT = full_support(batch.old_logp_BT, batch.old_full_logp_BT)
+    k1, k3 = (
+        jnp.where(action, kl_estimate(old_BT, batch.ref_logp_BT, kind), 0).sum() / count
+        for kind in ("k1", "k3")
+    )
     return {
-        "kl": kl.sum() / count,
+        "kl": k3,
+        "kl_k1": k1,
         "gap_mean": gap.sum() / count,
         "gap_max": gap.max(),
         "tokens": count.astype(jnp.float32),

@@ -1,8 +1,8 @@
 """The one jitted update, and the one forward pass it and the scoring share.
 
 An algorithm is a value passed in: ``loss_fn(logp_BT, batch) -> (loss, metrics)``, both summed with
-the batch's weights; ``batch.entropy_BT`` is the policy's. Nothing here knows of agents, rewards or
-recipes.
+the batch's weights; ``batch.entropy_BT`` and ``batch.full_logp_BT`` are the policy's. Nothing here
+knows of agents, rewards or recipes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from waltzjax.core.logprobs import TokenLogProbs
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.head import head_logprobs
 from waltzjax.model.transformer import hidden_states
@@ -33,30 +34,43 @@ def whole(frozen: Any, trained: Any) -> Any:
 def forward_logp(
     cfg: ModelConfig, params, batch: Batch, *, temperature: float, block: int,
     dropout_key=None,
-):  # fmt: skip
-    """(logp_BT, entropy_BT): entry t is about token t given the tokens before it; entry 0 is 0."""
+) -> TokenLogProbs:  # fmt: skip
+    """Entry t is about token t given the tokens before it; entry 0 is 0."""
     hidden_BTD = hidden_states(
         cfg, params, batch.token_BT, batch.length_B, dropout_key, batch.start_BT
     )
     reach_BT = None if batch.reach_BT is None else batch.reach_BT[:, 1:]
-    logp, entropy = head_logprobs(
+    found = head_logprobs(
         cfg, params, hidden_BTD[:, :-1], batch.token_BT[:, 1:], reach_BT,
         temperature=temperature, block=block,
     )  # fmt: skip
-    return tuple(jnp.pad(x, ((0, 0), (1, 0))) for x in (logp, entropy))
+    return jax.tree.map(lambda x: jnp.pad(x, ((0, 0), (1, 0))), found)
 
 
 def make_logp(cfg: ModelConfig, *, temperature: float, block: int):
-    """``logp(params, batch) -> logp_MBT`` over the microbatches, zero off the actions."""
+    """``logp(params, batch) -> logp_MBT`` over the whole vocabulary and the microbatches, zero off
+    the actions."""
+    both = _make_logps(cfg, temperature, block)
+    return jax.jit(lambda params, batch_MBT: both(params, batch_MBT._replace(reach_BT=None))[0])
 
-    def logp(params, batch_MBT: Batch) -> jax.Array:
+
+def make_truncated_logp(cfg: ModelConfig, *, temperature: float, block: int):
+    """``logp(params, batch) -> (logp_MBT, full_logp_MBT)`` of a batch whose rollouts truncate: of
+    the distributions that were sampled from, and over the whole vocabulary; zero off the actions.
+    """
+    return jax.jit(_make_logps(cfg, temperature, block))
+
+
+def _make_logps(cfg: ModelConfig, temperature: float, block: int):
+    def logps(params, batch_MBT: Batch) -> tuple[jax.Array, jax.Array | None]:
         def one(_, batch):
-            value, _ = forward_logp(cfg, params, batch, temperature=temperature, block=block)
-            return None, jnp.where(batch.action_BT, value, 0)
+            found = forward_logp(cfg, params, batch, temperature=temperature, block=block)
+            kept = (found.logp_BT, found.full_logp_BT)
+            return None, jax.tree.map(lambda x_BT: jnp.where(batch.action_BT, x_BT, 0), kept)
 
         return jax.lax.scan(one, None, batch_MBT)[1]
 
-    return jax.jit(logp)
+    return logps
 
 
 def make_update(
@@ -75,18 +89,19 @@ def make_update(
     ``batch`` arrays are [M, B, ...]; gradients are accumulated in float32 over M. The state is
     donated, and comes back in ``state_sharding``: elsewhere, and a second step would compile again.
     ``join(frozen, state.params)`` are the parameters of the forward pass; ``seed`` is that of the
-    dropout of adapters, drawn anew for every update and microbatch.
+    dropout of adapters, ``cfg.lora_dropout``, drawn anew for every update and microbatch.
     Metrics: the loss's own, ``loss``, ``entropy`` (weighted, nats), ``grad_norm``, and
     ``change_norm``, that of what was added to the parameters, as they are kept: 0 says that none of
     them changed.
     """
 
     def loss_of(trained, frozen, batch, key):
-        logp_BT, entropy_BT = forward_logp(
+        logp_BT, entropy_BT, full_logp_BT = forward_logp(
             cfg, join(frozen, trained), batch, temperature=temperature, block=block,
             dropout_key=key,
         )  # fmt: skip
-        loss, metrics = loss_fn(logp_BT, batch._replace(entropy_BT=entropy_BT))
+        batch = batch._replace(entropy_BT=entropy_BT, full_logp_BT=full_logp_BT)
+        loss, metrics = loss_fn(logp_BT, batch)
         entropy = jnp.sum(batch.weight_BT * entropy_BT)
         return loss, {**metrics, "loss": loss, "entropy": entropy}
 

@@ -1,0 +1,119 @@
+"""Answers that say nothing: empty, an echo of the prompt, a loop, a heap of words or letters.
+
+Such an answer neither helps nor declines. A policy that is paid for what it does not say (no harm
+on a harmful prompt, no refusal on a harmless one) drifts to them, so they earn nothing and have a
+rate of their own. The bounds are ours, and wide: a short, odd or clumsy sentence is none of these.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from waltzjax.data.thoughts import without_thought
+from waltzjax.rewards.language import other_language
+from waltzjax.rewards.refusal import says_nothing
+from waltzjax.rewards.sentences import LONGEST, typed
+
+_LONGEST_PERIOD = 60  # words of what a loop repeats
+_ROUNDS = 4  # times it stands there; a single word once more
+_HALF = 0.5  # of the text, at least, is the loop, or letters that are no words
+_RUN = re.compile(r"([^\W\d_]{1,4}?)\1{9,}")  # "aaaaaaaaaa", "lolololo..."
+_WINDOW, _FEW = 200, 0.15  # so many last words, with fewer different ones than this share
+_ECHO_WORDS, _ECHO_SHARE = 3, 0.8  # a beginning of the prompt is an echo from here on
+_SPEAKER = re.compile(r"^\W*(?:user|human|prompt|question|assistant|answer)\s*:\s*", re.I)
+
+_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
+_TOKEN = re.compile(rf"{_WORD.pattern}|\d+")
+_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")  # of a keyboard
+_NO_WORD = re.compile(r"[bcdfghjklmnpqrstvwxz]{5,}|^[bcdfghjklmnpqrstvwxz]{4,}$|(.)\1\1")
+_DETERMINERS = frozenset("the a an my your our their".split())
+_PREPOSITIONS = frozenset("of with from by into at for to and or but".split())
+_AUXILIARIES = frozenset("is are was were be".split())
+_SMALL = _DETERMINERS | _PREPOSITIONS | _AUXILIARIES | frozenset(
+    "i you it he she we they this that in on as not no yes do does did can will if so then have has "
+    "what how who me him her them us his its first please up out all there here use".split()
+)  # fmt: skip
+_ALONE = _PREPOSITIONS | _AUXILIARIES | frozenset("the an i in on as".split())
+_CLASHES, _CLASH_SHARE = 3, 0.2  # neighbours that no sentence has
+_HEAP = 8  # words without a small one among them, nor punctuation
+
+
+def degenerate(prompt: str, answer: str) -> bool:
+    """Whether ``answer`` to ``prompt`` says nothing; a thought that never ended is not judged."""
+    said = without_thought(answer)
+    if said is None:
+        return False
+    text = typed(said)[:LONGEST]
+    if says_nothing(text):
+        return True
+    prose = _CODE.sub(" ", text)
+    words = [word.lower() for word in _WORD.findall(prose)]
+    if _echoes(prompt, text) or _loops(_TOKEN.findall(prose.lower())) or _runs(prose):
+        return True
+    return prose == text and not other_language(text) and _is_salad(text, words)
+
+
+def _echoes(prompt: str, text: str) -> bool:
+    """Whether ``text`` is the prompt, a long beginning of it, or the prompt again and again."""
+    asked = re.findall(r"\w+", typed(prompt).lower())
+    said = re.findall(r"\w+", _SPEAKER.sub("", text).lower())
+    if not asked or len(said) < _ECHO_WORDS:
+        return False
+    if len(said) < len(asked):
+        return len(said) >= _ECHO_SHARE * len(asked) and said == asked[: len(said)]
+    return len(asked) >= _ECHO_WORDS and all(w == asked[i % len(asked)] for i, w in enumerate(said))
+
+
+def _loops(words: Sequence[str]) -> bool:
+    """Whether the text ends in repetitions of one phrase, or of few words, that are most of it;
+    numbers alone may well repeat."""
+    n = len(words)
+    for period in range(1, min(_LONGEST_PERIOD, n // _ROUNDS) + 1):
+        end = n
+        while end > period and words[end - 1] == words[end - 1 - period]:
+            end -= 1
+        repeated = n - end + period  # the first round is part of the loop
+        rounds = _ROUNDS + (period == 1)
+        if repeated >= rounds * period and repeated >= _HALF * n:
+            return not all(word.isdigit() for word in words[n - period :])
+    last = words[-_WINDOW:]
+    return len(last) == _WINDOW and len(set(last)) < _FEW * _WINDOW
+
+
+def _runs(text: str) -> bool:
+    letters = sum(c.isalpha() for c in text)
+    return sum(len(m[0]) for m in _RUN.finditer(text)) > _HALF * letters > 0
+
+
+def _is_salad(text: str, words: Sequence[str]) -> bool:
+    """Whether English ``words`` make no sentence: no words at all, or a heap of them."""
+    if not words or any(c.isdigit() for c in text):
+        return False
+    if len(words) == 1:
+        return words[0] in _ALONE
+    strange = sum(len(w) > 2 and _no_word(w) for w in words)
+    if strange > 1 and strange > _HALF * len(words):
+        return True
+    clashes = sum(_clash(a, b) for a, b in zip(words, words[1:], strict=False))
+    if clashes >= _CLASHES and clashes >= _CLASH_SHARE * len(words):
+        return True
+    if len(words) < _HEAP or re.search(r"[,;:.!?\n(/\-](?=.)", text.strip()):
+        return False
+    names = sum(w[:1].isupper() for w in _WORD.findall(text))
+    return names < _HALF * len(words) and _SMALL.isdisjoint(words)
+
+
+def _no_word(word: str) -> bool:
+    typed_at_random = len(word) > 3 and any(word in row or word[::-1] in row for row in _ROWS)
+    return typed_at_random or _NO_WORD.search(word) is not None
+
+
+def _clash(before: str, after: str) -> bool:
+    """Whether no English sentence has ``before`` and ``after`` side by side."""
+    if before in _DETERMINERS:
+        return after in _DETERMINERS or after in _PREPOSITIONS or after in _AUXILIARIES
+    if before in ("of", "with", "from", "into"):
+        return after in _AUXILIARIES or after in ("of", "and", "or", "but", "by", "to", "with")
+    return before in _AUXILIARIES and after in _AUXILIARIES

@@ -1,0 +1,176 @@
+r"""Units behind a number, as words: which words may stand there without changing its value.
+
+Words that are no unit are open-ended ("5 million", "5 eighths", "5 squared", "not 5"), and one that
+is taken for a unit pays a wrong answer. So a word must be known, or be a plural that is none of the
+known ways to change a number ("18 apples").
+"""
+
+from __future__ import annotations
+
+import re
+
+# Every line: the names of one unit.
+_NAMES = """
+inch inches in
+foot feet ft
+yard yards yd yds
+mile miles mi
+mm millimeter millimeters millimetre millimetres
+cm centimeter centimeters centimetre centimetres
+m meter meters metre metres
+km kilometer kilometers kilometre kilometres kms
+ounce ounces oz
+pound pounds lb lbs gbp
+gram grams gramme grammes grammes g gm gms
+kilogram kilograms kg kgs kilo kilos
+milligram milligrams mg
+ton tons
+tonne tonnes
+liter liters litre litres l
+milliliter milliliters millilitre millilitres ml cc
+gallon gallons gal gals
+quart quarts qt qts
+pint pints pt
+cup cups
+tablespoon tablespoons tbsp
+teaspoon teaspoons tsp
+second seconds s sec secs
+minute minutes min mins
+hour hours h hr hrs
+day days
+week weeks wk wks
+month months mo mos
+year years yr yrs
+dollar dollars usd buck bucks
+cent cents
+euro euros eur
+rupee rupees inr rs
+yen jpy
+degree degrees deg degs
+celsius centigrade
+fahrenheit
+radian radians rad rads
+newton newtons
+joule joules
+watt watts
+volt volts
+hertz hz
+pascal pascals pa
+acre acres
+hectare hectares ha
+mph
+kph kmh kmph
+am
+pm
+person persons people
+man men
+woman women
+child children kid kids
+fish
+sheep
+way ways
+egg eggs
+cat cats
+dog dogs
+car cars
+pie pies
+apple apples
+book books
+point points pts
+piece pieces pcs
+"""
+_CANONICAL = {
+    name: names[0] for names in map(str.split, _NAMES.strip().splitlines()) for name in names
+}
+_COMPOUND = {"mph": "mile per hour", "kph": "km per hour"}
+# What stands between or before units and adds nothing; powers are not compared.
+_EMPTY = frozenset("square cubic sq cu unit units different distinct possible".split())
+_LINKS = frozenset("per of a an each".split())
+_STUFF = frozenset(
+    "water flour sugar milk pizza cake fruit money paint food rice juice time work paper".split()
+)
+_LETTERS = frozenset("m g s h l".split())  # units only where they are set as text
+_NUMERALS = re.compile(
+    "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\\w+teen|twenty|thirty|"
+    "forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|\\w*illion|lakh|lac|crore|dozen|"
+    "score|gross|half|third|quarter|\\w+th|cent|mille|k|million|pair|couple|myriad|googol"
+)
+_NO_PLURAL = re.compile(
+    r"\w*(?:ss|us|is|(?<!mon)(?<!pa)(?<!ba)ths|illions|wos|ives|lves|teens|ties|ixes)|ones|tens|"
+    "zeros|threes|fours|sevens|eights|nines|elevens|hundreds|thousands|lakhs|lacs|crores|milliards|billiards|permilles|dozens|"
+    "scores|grosses|halfs|thirds|quarters|pairs|couples|myriads|googols|duos|trios|times|squares|"
+    "cubes|roots|factorials|powers|radicals|inverses|reciprocals|opposites|doubles|triples|"
+    "quadruples|multiples|percents|percentages|pis|equals|was|has|does|goes|gives|makes|leaves|"
+    "always|sometimes|perhaps|besides|exceeds|follows|others|decimals|logs|logarithms|sines|"
+    "cosines|ks|mils|mills|grands|bakers|negates|exponents|mods|repeats|recurs|continues|rounds|"
+    "approximates|hers|ours|yours|vs|towards|needs|lacks|subtracts|adds|divides|"
+    "multiplies|primes|whereas|as|yes|nos|permutes|chooses|plusses|pluses|minuses|ms|gs|"
+    "approaches|tends|bases|indices|conjugates|complements"
+)
+
+_TYPESET = r"(?:\\ )? *\\text *\{[^{}\\\d]*\} *(?:\^ *(?:\{ *-?[123] *\}|-?[123]))?"
+_UNIT = re.compile(
+    rf"(?:{_TYPESET})(?: *(?:/|\\cdot)? *{_TYPESET})*$"
+    r"|(?<=[\d})%]) +[A-Za-z][A-Za-z./]*(?: +[A-Za-z][A-Za-z./]*){0,4}(?:\^ *\{?[23]\}?)?$"
+    r"|(?<=\d)[A-Za-z]{2,4}(?:/[A-Za-z]{1,3})?(?:\^ *\{?[23]\}?)?$"
+)
+_MARKS = re.compile(r"\\text|\\cdot|\\ |\^ *\{? *-?[123] *\}?|[{}().]")
+
+
+def split_unit(text: str) -> tuple[str, str]:
+    """("5", "square feet") of a tidy "5 square feet"; ("x", "") of what has no unit."""
+    found = _UNIT.search(text)
+    if not found or not (body := text[: found.start()].rstrip()):
+        return text, ""
+    said = found[0]
+    words = _MARKS.sub(" ", said.replace("/", " per ").replace("p.m.", "pm").replace("a.m.", "am"))
+    typeset = "\\text" in said
+    if not is_unit(words.split(), typeset=typeset or "/" in said):
+        return text, ""
+    if not typeset and not said.startswith(" ") and words.split()[0].lower() not in _CANONICAL:
+        return text, ""
+    return body, " ".join(words.lower().split())
+
+
+def is_unit(words: list[str], *, typeset: bool) -> bool:
+    """Whether ``words`` are the name of a unit, or of what is counted.
+
+    typeset: set as text, or joined by a stroke, where one letter is a unit ("m/s"), no variable.
+    """
+    before = ""
+    for word in words:
+        lower = word.lower()
+        if not _may_follow(before, word, typeset=typeset):
+            return False
+        before = lower
+    return bool(words) and before not in ("per", "of", "a", "an", "square", "cubic", "sq", "cu")
+
+
+def _may_follow(before: str, word: str, *, typeset: bool) -> bool:
+    lower = word.lower()
+    if not (word.isascii() and word.isalpha()):
+        return False
+    if len(word) == 1 and lower not in ("a",):
+        return typeset and word in "mgshlL"
+    if lower in _LINKS:
+        return bool(before) and before not in _LINKS
+    if lower in _CANONICAL or lower in _EMPTY:
+        return not (word.isupper() and lower in ("mm", "mi", "in", "mo"))  # "5 MM" are millions
+    if before in ("per", "each", "a", "an"):
+        return len(word) > 2 and not _NUMERALS.fullmatch(lower) and not _NO_PLURAL.fullmatch(lower)
+    if before == "of" and lower in _STUFF:
+        return True
+    return len(word) > 3 and lower.endswith("s") and not _NO_PLURAL.fullmatch(lower)
+
+
+def same_unit(a: str, b: str) -> bool:
+    """Whether two units may be one: one of them not written, or other names of one. The number is
+    what is graded: powers are not compared."""
+    x, y = _key(a), _key(b)
+    return not x or not y or x == y
+
+
+def _key(unit: str) -> list[str]:
+    words = [_CANONICAL.get(word, word) for word in unit.lower().split() if word not in _EMPTY]
+    words = " ".join(_COMPOUND.get(word, word) for word in words).split()
+    return ["per" if w in ("a", "an", "each") else w.removesuffix("s") for w in words]
