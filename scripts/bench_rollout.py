@@ -145,7 +145,9 @@ def transformers(directory: Path, work: Work, batch: int) -> Contestant:
         def __call__(self, input_ids, scores, **_):
             return input_ids.shape[1] >= self.ends
 
-    model = AutoModelForCausalLM.from_pretrained(str(directory), dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(
+        str(directory), dtype=torch.float32, trust_remote_code=False
+    ).eval()
     model.generation_config.eos_token_id = None
 
     def run(work: Work) -> int:

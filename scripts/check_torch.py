@@ -22,7 +22,7 @@ from typing import Any
 import jax
 import torch
 from ml_collections import ConfigDict
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from waltzjax.data.chat import Chat, stop_ids
 from waltzjax.data.dataset import read_prompts
@@ -34,7 +34,7 @@ from waltzjax.rewards.rates import summary
 from waltzjax.rollout.agents import completion
 from waltzjax.rollout.episodes import play
 from waltzjax.rollout.requests import Tokens
-from waltzjax.runtime import make_chat
+from waltzjax.runtime import load_tokenizer, make_chat
 from waltzjax.types import Completion
 
 RATES = ("asr", "orr", "label_accuracy", "ftr", "format_rate")
@@ -82,8 +82,13 @@ def main() -> int:
     if temperature:
         sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
     roles = ("conversation", "feedback")
-    models = {r: AutoModelForCausalLM.from_pretrained(args.workdir / r).eval() for r in roles}
-    tokenizer = AutoTokenizer.from_pretrained(args.workdir / "conversation")
+    models = {
+        role: AutoModelForCausalLM.from_pretrained(
+            args.workdir / role, trust_remote_code=False
+        ).eval()
+        for role in roles
+    }
+    tokenizer = load_tokenizer(args.workdir / "conversation")
     chat = make_chat(config, tokenizer)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     how = {
