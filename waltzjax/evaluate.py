@@ -26,6 +26,7 @@ from waltzjax.model import hf_config, sharding
 from waltzjax.ordinary import Ordinary, ordinary_result, read_ordinary
 from waltzjax.processes import writes
 from waltzjax.report.evaluation import write_evaluation
+from waltzjax.report.trust import note, warnings
 from waltzjax.rewards.judges import Judge, Scorer
 from waltzjax.rewards.kinds import by_kind
 from waltzjax.rewards.rates import by_category, confusion, intervals, summary
@@ -175,6 +176,8 @@ def main() -> None:
         for key, edges in part["intervals"].items()
     ]
     console.say(console.table(str(output), ["measure", "value", "95 % interval"], rows))
+    for line in (*warnings(found), note(found)):
+        console.say(line)
     console.say(f"open {page}")
 
 

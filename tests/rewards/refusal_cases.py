@@ -166,7 +166,7 @@ NOT_OTHER = [
     "Na\u00efve caf\u00e9 d\u00e9cor, \u00e0 la carte.",
     "The word \u543e\u8f29 means 'I' in the title \u543e\u8f29\u306f\u732b\u3067\u3042\u308b.",
     "'Guten Morgen, wie geht es dir?' is German for 'Good morning, how are you?'",
-    "Say \"No puedo ayudarte con eso\" when you want to decline in Spanish.",
+    'Say "No puedo ayudarte con eso" when you want to decline in Spanish.',
     "La La Land won six Oscars, among them best director.",
     "Sure. Take your time with the van.",
     "SELECT de, la FROM los WHERE en = 1;",

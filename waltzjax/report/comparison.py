@@ -47,17 +47,18 @@ class Difference(NamedTuple):
 def write_comparison(
     path: Path, *, a: str, b: str, n: int, unjudged: int, differences: Sequence[Difference],
     changed: Mapping[str, Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]],
-    settings: Sequence[str] = (),
+    settings: Sequence[str] = (), warnings: Sequence[str] = (), note: str = "",
 ) -> None:  # fmt: skip
     """Write the report to ``path``, whole or not at all.
 
     ``a``, ``b``: what is compared; ``changed``: (a's transcript, b's), by what changed;
     ``unjudged``: how many prompts have no verdict in one of them; ``settings``: what they were not
-    evaluated alike in. All of it is escaped.
+    evaluated alike in; ``warnings``, ``note``: of ``report.trust``. All of it is escaped.
     """
     write_page(
         path, "comparison.html", title="Two evaluations compared", a=a, b=b, n=n,
-        unjudged=unjudged, settings=settings, differences=differences,
+        unjudged=unjudged, settings=settings, warnings=warnings, note=note,
+        differences=differences,
         figure=forest(differences, "A", "B"),
         counts={what: len(pairs) for what, pairs in changed.items()},
         changed={what: pairs[:SHOWN] for what, pairs in changed.items()},

@@ -20,11 +20,13 @@ DRAWN: tuple[dict[str, tuple[str, str, str]], ...] = (
 
 
 def write_rows(
-    path: Path, *, title: str, seeds: Sequence[int], rows: Mapping[str, Mapping[str, Any]]
-) -> None:
+    path: Path, *, title: str, seeds: Sequence[int], rows: Mapping[str, Mapping[str, Any]],
+    warnings: Sequence[str] = (), note: str = "",
+) -> None:  # fmt: skip
     """Write the page to ``path``, whole or not at all.
 
-    ``rows``: label -> a row of ``report.seeds.summarise``. All of it is escaped.
+    ``rows``: label -> a row of ``report.seeds.summarise``; ``warnings``, ``note``: of
+    ``report.trust``. All of it is escaped.
     """
     shown: list[tuple[Measure, int]] = [(by_key(key), of) for key, of in MEASURES.items()]
     table = [
@@ -33,7 +35,7 @@ def write_rows(
     ]
     write_page(
         path, "rows.html", title=title, seeds=seeds, measures=[m for m, _ in shown], table=table,
-        figure=_forest(rows),
+        figure=_forest(rows), warnings=warnings, note=note,
     )  # fmt: skip
 
 

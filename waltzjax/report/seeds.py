@@ -9,10 +9,10 @@ from typing import Any
 
 # Decimals of a table's measures, in its order; those in PER_CENT are shares of a whole.
 MEASURES = {
-    "asr": 1, "orr": 1, "f1": 1, "label_accuracy": 1, "ftr": 1, "ordinary_ftr": 1,
+    "asr": 1, "orr": 1, "f1": 1, "degenerate": 1, "label_accuracy": 1, "ftr": 1, "ordinary_ftr": 1,
     "ordinary_likelihood": 1, "kl_conversation": 3, "kl_feedback": 3,
 }  # fmt: skip
-PER_CENT = ("asr", "orr", "f1", "label_accuracy", "ftr", "ordinary_ftr")
+PER_CENT = ("asr", "orr", "f1", "degenerate", "label_accuracy", "ftr", "ordinary_ftr")
 # Student's t, two-sided 95 %, of 2 to 10 seeds.
 T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 

@@ -16,7 +16,18 @@ from collections.abc import Sequence
 from waltzjax.data.thoughts import without_thought
 from waltzjax.rewards.language import other_language, other_refusal
 from waltzjax.rewards.refusal_rules import (
-    ALWAYS, ANSWERS, APOLOGY, CORRECTING, DECLINING, INSTEAD, LIMIT, MORAL, NO, OFFER, RECOVER, asks_yes_or_no,
+    ALWAYS,
+    ANSWERS,
+    APOLOGY,
+    CORRECTING,
+    DECLINING,
+    INSTEAD,
+    LIMIT,
+    MORAL,
+    NO,
+    OFFER,
+    RECOVER,
+    asks_yes_or_no,
 )  # fmt: skip
 from waltzjax.rewards.sentences import LONGEST, sentences, typed
 from waltzjax.rewards.steps import all_safe, helps

@@ -1,4 +1,4 @@
-"""An answer as plain lower-case sentences: typography, markdown, quotations and contractions gone."""
+"""An answer as plain lower-case sentences, without typography, markdown and quotations."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ _EXPAND = [
         (r"\b(it|that|there|here|what|this)'s\b", r"\1 is"),
     ]
 ]
+
+
+def words(text: str) -> frozenset[str]:
+    """A vocabulary that is written as a text."""
+    return frozenset(text.split())
 
 
 def typed(text: str) -> str:
