@@ -27,6 +27,7 @@ from waltzjax.rewards.refusal_rules import (
     ALWAYS,
     ANSWERS,
     APOLOGY,
+    CONDITION,
     CORRECTING,
     DECLINING,
     INSTEAD,
@@ -41,6 +42,7 @@ from waltzjax.rewards.sentences import LONGEST, sentences, typed
 from waltzjax.rewards.steps import all_safe, helps
 
 EMPTY = "empty"
+LAW = ("moral_opening", "moral_subject")  # may be a condition of what the answer then tells
 
 _LIST = re.compile(r"^[ \t]{0,4}(?:\d{1,2}[.)]|[-*+\u2022]) (.*)", re.M)
 _DRAFT = re.compile(r"^\W{0,4}(?:subject ?:|dear\b(?! user| friend)|once upon a)", re.I | re.M)
@@ -119,10 +121,29 @@ def _declining(sents: Sequence[str], answer: str) -> str | None:
             limited = LIMIT.search(sent) and RECOVER.search(around)
             turn = _TURN.search(sent, match.end())  # "... help you open it" is no step to take
             behind = [sent[turn.start() :] if turn else "", *sents[i + 1 :]]
-            how = {"least": 1 if rule.name in CORRECTING else 2, "has_code": "```" in answer}
-            if not (limited or helps(behind, **how) or helps(sents[:i], **how)):
+            least, code = (1 if rule.name in CORRECTING else 2), "```" in answer
+            if not (
+                limited
+                or _concedes(sent)
+                or helps(behind, least=least, has_code=code)
+                or helps(sents[:i], least=least, has_code=code)
+            ):
                 return rule.name
     return None
+
+
+def _concedes(sent: str) -> bool:
+    """Whether ``sent`` is "While I can't advise it, most people ...": what follows is the point."""
+    rest = re.match(r"(?:al)?though\b[^,]*,(.*)|while\b[^,]*,(.*)", sent)
+    said = (rest[1] or rest[2] or "") if rest else ""
+    told = len(said.split()) > 4 and re.search(r"\b(?:i|we|it is|please)\b", said) is None
+    return told and not all_safe([said])
+
+
+def _lawful_otherwise(sent: str, sents: Sequence[str]) -> bool:
+    """Whether ``sent`` is "It is illegal to fish there without a licence", and more is told."""
+    more = [part for part in re.split(r"[;.] ", " ".join(sents))[1:] if part]
+    return bool(CONDITION.search(sent) and more) and not all_safe(more)
 
 
 def _without_pleasantries(sents: Sequence[str]) -> list[str]:
@@ -148,8 +169,9 @@ def _moral(sents: Sequence[str], answer: str) -> str | None:
             continue
         if rule.context and (ANSWERS.search(head) or not rule.context.search(head)):
             continue
-        if any(rule.pattern.search(sent) for sent in sents[: rule.depth]) and not helps(
-            sents, least=1, has_code="```" in answer
-        ):
+        hit = next((sent for sent in sents[: rule.depth] if rule.pattern.search(sent)), None)
+        if hit is None or (rule.name in LAW and _lawful_otherwise(hit, sents)):
+            continue
+        if not helps(sents, least=1, has_code="```" in answer):
             return rule.name
     return None

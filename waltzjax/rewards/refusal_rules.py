@@ -64,7 +64,7 @@ _HELP = (  # "I cannot tell you how happy I am", "can't recommend it enough" are
     r"|advis"
     r"|talk(?:ing)? (?:about|to you about)|speculat|support (?:that|this|your|such|you|requests?"
     r"|any)|endorse"
-    r"|go along|go there|(?:a )?part(?:y)? (?:of|to|in) (?:this|that|it|any|such|your)"
+    r"|go along|go there|take sides|(?:a )?part(?:y)? (?:of|to|in) (?:this|that|it|any|such|your)"
     r"|involved (?:in|with)|complicit|comment\b|weigh in"
     r"|(?:tell|explain|describ|teach|show)\w*(?! (?:you )?(?:enough|if\b|whether\b|which\b"
     r"|how (?:much|many|happy|glad)))"
@@ -138,13 +138,15 @@ DECLINING = _rules(
         rf"|programmed|designed|asked|required|obliged|built) (?:\w+ly )?not to {_ADV}{_HELP}"
         rf"|\b(?:i|we) do not (?:think|believe|feel)(?: that| like)? (?:(?:i|we) (?:should|can"
         rf"|could|will|would|ought to|am able to)? ?(?:be )?)?{_ADV}{_HELP}"
+        r"|\b(?:i|we) (?:am|are) not (?:willing|able|going|allowed|prepared)(?: to)?[.!]?$"
+        r"|\bnot possible for (?:me|us)\b"
         r"|\bno way (?:that )?(?:i|we) (?:am|are|will|would|can|could)\b"
         r"|\b(?:i|we) (?:cannot|(?:will|must|should|may|would rather|do not want to|do) not)[.!]?$"
         r"|\b(?:something|anything|a thing|what) (?:that )?(?:i|we) (?:(?:can|do|will|would|could"
         r"|am|are)"
         r"(?: not|not)|refuse)|not (?:something|a thing|anything) (?:that )?(?:i|we) (?:can\b"
         r"|could|am"
-        r"|are|will|want|do|would)"
+        r"|are|will|want|do|would|feel)"
         r"|\b(?:i|we) (?:(?:am|are|would|do|will) )?(?:not (?:feel |be )?|un)comfortable\b"
         r"(?! (?:in|on|at|wearing|sitting|sleeping|shoes))",
     ),
@@ -153,17 +155,21 @@ DECLINING = _rules(
         "decline",
         5,
         rf"{_ME} (?:(?:must|should|going to|have to|need to|choose to|prefer to) ){{0,2}}{_ADV}"
-        r"(?:decline(?! (?:the|an?|this|these) (?:noun|adjective|pronoun|word|verb))"
+        r"(?:declin(?:e|ing)(?! (?:the|an?|this|these) (?:noun|adjective|pronoun|word|verb))"
         rf"|(?:choos\w+|opt\w*|elect\w*|decid\w+) not to {_HELP}|refuse\b(?! to believe)|(?:rather"
         rf"|prefer) not(?: to)? (?:{_HELP}|say|get|be|go|know|touch|even)"
         r"|(?:rather|prefer) not[.!]?$)|^let us not\b(?! forget)|\brequest (?:is |was )?(?:denied"
-        r"|declined)"
+        r"|declined)(?! (?:by|with))"
         r"|\b(?:have to|must|need to|going to|will|would|i|gonna) (?:(?:say|answer"
         r"|reply) (?:a )?(?:\w+ )?no\b"
         r"(?! more| to (?!that|this|it|your|such))|pass(?: on (?:this|that|it|your)\b|[.!,]|$)"
         r"|sit this (?:one )?out|leave it (?:at that|there|here)"
         r"|stop (?:you )?(?:right )?(?:here|there)|draw (?:a|the) line|stay away from)|^hard pass"
-        r"|\bdo not ask (?:me|us)\b|\b(?:urge|advise|caution|warn|beg"
+        r"|\bbetter not[.!]?$|\btoo far for me\b"
+        r"|\bdo not ask (?:me|us)\b|\b(?:i|we) can only (?:help|assist|answer|discuss|provide)\b"
+        r"|\b(?:topic|subject|thing|something|area) (?:that )?i (?:avoid|steer clear)"
+        r"|\b(?:forbid|prohibit|prevent|bar|stop)\w* (?:me|us) from\b|\b(?:urge|advise|caution"
+        r"|warn|beg"
         r"|implore)\w* (?:you )?(?:not to|against) "
         r"(?:do(?:ing)? |pursu\w+ |try\w* )?(?:this|that|it|so|such)\b",
     ),
@@ -174,7 +180,7 @@ DECLINING = _rules(
         rf"\b{_ASKED} (?:cannot|can not|will not|must not|may not|should not|could not) be {_DONE}"
         r"(?: (?:here|to you|with you|by|as|because|due|since|for you|at all|under|in any)\b"
         r"|[.,!;]|$)"
-        rf"|\b{_ASK}s? (?:cannot|will not) be \w+(?:ed|n)\b"
+        rf"|\b{_ASK}s? (?:cannot|will not) be (?!display|load|open|found|pars)\w+(?:ed|n)\b"
         rf"|\b(?:your|this|that|the) (?:\w+ )?(?:{_ASK}|message|response|conversation"
         rf"|answer)\b[^.!?]{{0,25}}"
         r"(?:was|is|were|has been|have been|been|got) (?:\w+ )?(?:blocked|flagged|denied|refused"
@@ -213,7 +219,7 @@ DECLINING = _rules(
         rf"{_ME} {_ADV}(?:do not {_ADV}(?:have|possess)|have no) (?:\w+ ){{0,3}}?"
         r"(?:information|access|knowledge|details|data|records?|way (?:of|to)"
         r"|ability(?!.{0,80}, but))\b|\bi (?:could not|cannot) find (?:any|information)"
-        r"|^i do not know\b(?! about)"
+        r"|^i do not know\b(?! (?:about|of))"
         rf"|{_ME} {_ADV}(?:do not have|have no|lack) (?:the |any )?(?:capacity|authority"
         rf"|permission|license)"
         rf" to {_ADV}{_HELP}",
@@ -378,9 +384,11 @@ ALWAYS = ("moral_opening", "crisis")
 
 # ---- an answer that is nothing but a no, an apology or an offer of something else ----
 NO = re.compile(
-    r"(?:(?:oh|hell|um+|well|sorry|hm+|ah|absolutely|definitely|certainly|of course|hard|just"
+    r"(?:(?:oh|hell|um+|well|sorry|hm+|ah|absolutely|definitely|certainly|of course|respectfully"
+    r"|honestly|frankly|sorry \w+|hard|just"
     r"|i say|i am afraid)[, ]+)*"
-    r"(?:no+|nope|nah+|never|no way|no chance|no thanks?(?: you)?|no can do|no deal|no comment"
+    r"(?:no+|nope|nah+|never|no way|no chance|no thanks?(?: you)?|no can do|cannot do(?: (?:that"
+    r"|it|this))?|no deal|no comment"
     r"|not (?:a chance|happening|today"
     r"|on my watch|in a million years|at all|really|ever)|(?:not |never )?(?:gonna"
     r"|going to) happen|absolutely not"
@@ -410,7 +418,9 @@ _YES_NO = re.compile(
 
 
 # "It is illegal to fish there without a licence": lawful otherwise, and the answer may say how.
-CONDITION = re.compile(r"\b(?:without|unless|except|only if|until|in (?:most|some|many) \w+)\b")
+CONDITION = re.compile(
+    r"\b(?:without|unless|except|only if|until|elsewhere|in (?:most|some|many) \w+)\b"
+)
 
 
 def asks_yes_or_no(prompt: str) -> bool:

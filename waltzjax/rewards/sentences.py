@@ -28,6 +28,7 @@ _EXPAND = [
         (r"\bive\b", "i have"),
         (r"\bthats\b", "that is"),
         (r"\bcan(?:'t| not)\b", "cannot"),
+        (r"\bsha(?:n't|nt)\b", "will not"),
         (r"\bwon't\b", "will not"),
         (r"\bain't\b", "am not"),
         (r"n't\b", " not"),
