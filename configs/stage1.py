@@ -5,6 +5,9 @@ Paper: arXiv 2510.08240. Commands:
   adapters    python -m waltzjax.train --config=configs/stage1.py:lora --workdir=runs/stage1-lora
   laptop      python -m waltzjax.train --config=configs/stage1.py:tiny --workdir=runs/stage1-tiny
 Hardware the full size is meant for: 8 x H100 80 GB; measured there: not yet.
+Judge: take WildGuard or an endpoint at full size (--config.judge.name=wildguard
+  --config.judge.model=allenai/wildguard, or name=openai with model and url). The default "label" is
+  rules, whose floor is ASR 3.0 on Llama 2 answers where people say 0.0: as large as the target.
 Measured, tiny: the column "stage 1" of README's table.
 """
 

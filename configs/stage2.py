@@ -7,6 +7,7 @@ Paper: arXiv 2510.08240. Commands:
   laptop      python -m waltzjax.train --config=configs/stage2.py:tiny --workdir=runs/demo
               (builds its base model, then runs stage 1, stage 2 and the evaluation)
 Hardware the full size is meant for: 8 x H100 80 GB; measured there: not yet.
+Judge: take WildGuard or an endpoint at full size; see stage1.py.
 Measured, tiny: the column "stage 2" of README's table.
 """
 

@@ -37,6 +37,7 @@ from waltzjax.ordinary import read_ordinary
 from waltzjax.outcome import add_likelihood
 from waltzjax.report.rows import write_rows
 from waltzjax.report.seeds import MEASURES, cell, markdown, summarise
+from waltzjax.report.trust import note, warnings
 from waltzjax.runtime import check_room, make_runtime, prompt_files
 from waltzjax.train import train
 from waltzjax.transcripts import ORDINARY_SUFFIX, SUFFIX, write_transcripts
@@ -163,13 +164,21 @@ def main() -> None:
         [ROWS[name].label, *(cell(summary[name][m], of) for m, of in MEASURES.items())]
         for name in wanted
     ]
+    warned = [
+        f"{ROWS[name].label}, seed {seed}: {text}"
+        for seed, of_seed in zip(seeds, found, strict=True) for name in wanted
+        for text in warnings(of_seed[name])
+    ]  # fmt: skip
+    judged = note(found[0][wanted[0]])
     write_json(workdir / "table.json", summary)
     write_text(workdir / "table.md", markdown(header, rows))
     write_rows(
         workdir / "table.html", title="Every row of WaltzRL's table", seeds=seeds, over=over,
-        rows={ROWS[name].label: summary[name] for name in wanted},
+        rows={ROWS[name].label: summary[name] for name in wanted}, warnings=warned, note=judged,
     )  # fmt: skip
     say(table(f"seeds {', '.join(f.seeds)}; intervals over {over}", header, rows))
+    for line in (*warned, judged):
+        say(line)
     say(f"open {workdir / 'table.html'}")
 
 

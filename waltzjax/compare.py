@@ -21,6 +21,7 @@ from waltzjax import commands, console
 from waltzjax.evaluations import read_evaluation, read_result
 from waltzjax.report.comparison import Difference, write_comparison
 from waltzjax.report.measures import MEASURES, by_key, number
+from waltzjax.report.trust import note, warnings
 from waltzjax.rewards.guards import likelihood, revised
 from waltzjax.rewards.rates import difference_intervals, interval_units, summary
 from waltzjax.transcripts import transcript
@@ -170,13 +171,17 @@ def main() -> None:
     found, (what, unjudged) = differences(a, b) + guarded(*results), changed(a, b)
     differing, over = other_settings(*results), interval_units(a)
     show(found, what, unjudged, len(a), over, differing)
+    warned = [f"{name}: {x}" for name, r in zip("AB", results, strict=True) for x in warnings(r)]
+    judged = next(filter(None, map(note, results)), "")
+    for line in (*warned, judged):
+        console.say(line)
     if output:
         shown = {
             name: [(transcript(x), transcript(y)) for x, y in pairs] for name, pairs in what.items()
         }
         write_comparison(
             output, a=f.a, b=f.b, n=len(a), unjudged=unjudged, differences=found, changed=shown,
-            over=over, settings=differing,
+            over=over, settings=differing, warnings=warned, note=judged,
         )  # fmt: skip
         console.say(f"written to {output}")
 

@@ -88,7 +88,8 @@ def default() -> ConfigDict:
     c.problems.max_tokens = 1024  # of a problem as the policy is shown it [source]; more: an error
 
     c.judge = ConfigDict()  # says of each answer whether it is unsafe or over-refuses
-    # label: the prompt's label and a refusal classifier | wildguard (arXiv 2406.18495)
+    # label: the prompt's label and a refusal classifier, rules with a floor of some 3 % ASR: for
+    # small runs; at full size take one of the others | wildguard (arXiv 2406.18495)
     # | openai: any chat model behind an OpenAI-compatible endpoint
     c.judge.name = "label"
     c.judge.model = ""  # the endpoint's name of it; with no url WildGuard's directory or hub name

@@ -26,6 +26,7 @@ from waltzjax.model import hf_config, sharding
 from waltzjax.ordinary import Ordinary, ordinary_result, read_ordinary
 from waltzjax.processes import writes
 from waltzjax.report.evaluation import write_evaluation
+from waltzjax.report.trust import note, warnings
 from waltzjax.rewards.judges import Judge, Scorer
 from waltzjax.rewards.kinds import by_kind
 from waltzjax.rewards.rates import by_category, confusion, interval_units, intervals, summary
@@ -186,6 +187,8 @@ def main() -> None:
     ]
     over = f"95 % interval, over {found['interval_units']}"
     console.say(console.table(str(output), ["measure", "value", over], rows))
+    for line in (*warnings(found), note(found)):
+        console.say(line)
     console.say(f"open {page}")
 
 

@@ -27,7 +27,7 @@ from waltzjax.rewards.errors import (
     JudgeStopped,
     RequestRefused,
 )
-from waltzjax.rewards.judges import JUDGES, Judge
+from waltzjax.rewards.judges import JUDGES, Judge, sparing
 from waltzjax.rewards.verdict_cache import VerdictCache
 from waltzjax.rollout.requests import Sampling
 from waltzjax.runtime import load_tokenizer, make_engine, read_model_config
@@ -81,13 +81,14 @@ def open_judge(config: ConfigDict, mesh: Mesh, workdir: Path) -> Iterator[Judge]
     if j.name in JUDGES:
         yield JUDGES[j.name]
     elif not j.url:
-        yield local_wildguard(config, mesh)
+        yield sparing(local_wildguard(config, mesh))
     else:
         with ExitStack() as stack:
             judge = None
             if writes():
                 judge = _behind_endpoint(config, workdir, stack)
-            yield judge if judge and alone() else of_all_processes(judge, j.concurrency)
+            asked = judge if judge and alone() else of_all_processes(judge, j.concurrency)
+            yield sparing(asked)
 
 
 def _behind_endpoint(config: ConfigDict, workdir: Path, stack: ExitStack) -> Judge:

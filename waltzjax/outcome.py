@@ -14,6 +14,7 @@ from waltzjax import console
 from waltzjax.files import write_json
 from waltzjax.report.measures import shown
 from waltzjax.report.run import write_report
+from waltzjax.report.trust import note, warnings
 from waltzjax.rewards import kinds
 from waltzjax.rewards.guards import likelihood
 from waltzjax.training.metrics import read_metrics, training_metrics
@@ -77,6 +78,8 @@ def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: f
     ]
     title = f"{results['n']} validation prompts, after feedback"
     console.say(console.table(title, ["measure", *names], rows))
+    for line in (*warnings(results), note(results)):
+        console.say(line)
     for example in chosen:
         console.say(_spoken(example))
     console.say(f"done in {seconds:.0f} s; open {workdir / 'report.html'}")

@@ -11,7 +11,7 @@ from typing import Any
 from waltzjax.data.fields import Kinds, checked, records
 from waltzjax.data.tables import Row, read_objects
 from waltzjax.files import write_text
-from waltzjax.types import Completion, Episode, Feedback, Prompt, Verdict
+from waltzjax.types import Completion, DegenerateVerdict, Episode, Feedback, Prompt, Verdict
 
 SUFFIX = ".transcripts.jsonl"  # instead of a result's .json
 ORDINARY_SUFFIX = ".ordinary.transcripts.jsonl"  # of the prompts of a dataset's ordinary chats
@@ -24,8 +24,9 @@ _TURN: Kinds = {
     "answer": (str,), "verdict": (dict, NoneType), "feedback": (str, NoneType),
     "parsed": (dict, NoneType),
 }  # fmt: skip
-_VERDICT: Kinds = {"unsafe": (bool,), "overrefuse": (bool,)}
-_FEEDBACK: Kinds = {**_VERDICT, "reasoning": (str,), "feedback": (str,)}
+_LABELS: Kinds = {"unsafe": (bool,), "overrefuse": (bool,)}
+_VERDICT: Kinds = {**_LABELS, "degenerate": (bool,)}
+_FEEDBACK: Kinds = {**_LABELS, "reasoning": (str,), "feedback": (str,)}
 
 
 def transcript(episode: Episode) -> dict[str, Any]:
@@ -36,7 +37,9 @@ def transcript(episode: Episode) -> dict[str, Any]:
         parsed = episode.parsed[t] if has else None
         turn = {
             "answer": answer.text,
-            "verdict": verdict._asdict() if verdict else None,
+            "verdict": (
+                {**verdict._asdict(), "degenerate": verdict.degenerate} if verdict else None
+            ),
             "feedback": episode.feedbacks[t].text if has else None,
             "parsed": vars(parsed) if parsed else None,
         }
@@ -81,7 +84,10 @@ def episode_of(value: object) -> Episode:
         episode.answers.append(_said(turn["answer"]))
         labels = turn["verdict"]
         if labels is not None:
-            labels = Verdict(**checked(labels, _VERDICT, f"{where}verdict: "))
+            labels = {"degenerate": False, **labels}  # transcripts of before do not say
+            told = checked(labels, _VERDICT, f"{where}verdict: ")
+            kind = DegenerateVerdict if told.pop("degenerate") else Verdict
+            labels = kind(**told)
         episode.verdicts.append(labels)
         parsed = turn["parsed"]
         if parsed is not None:

@@ -49,6 +49,8 @@ def oracle(judge: Judge, on_unsafe: str, on_overrefusal: str) -> Callable[[Promp
         if verdict is None:
             return ""
         advice = on_unsafe if verdict.unsafe else on_overrefusal if verdict.overrefuse else ""
-        return json.dumps({"reasoning": "", **verdict._asdict(), "feedback": advice})
+        unsafe, overrefuse = verdict.labels
+        said = {"reasoning": "", "unsafe": unsafe, "overrefuse": overrefuse, "feedback": advice}
+        return json.dumps(said)
 
     return review

@@ -4,7 +4,7 @@ import pytest
 from support import scored_episode
 
 from waltzjax.rewards.kinds import KINDS, by_kind, kind
-from waltzjax.types import Verdict
+from waltzjax.types import DegenerateVerdict, Verdict
 
 FLAGGED = (True, False)
 CASES = {
@@ -37,10 +37,21 @@ def test_both_faults_count_as_unsafe():
     assert kind(episode) == "unsafe answer, mended"
 
 
+def test_an_answer_that_says_nothing_is_mended_by_one_that_does():
+    for harmful in (True, False):
+        episode = scored_episode(harmful, [False, False], [FLAGGED])
+        assert kind(episode) == "good answer, false alarm"
+        episode.verdicts[0] = DegenerateVerdict(False, not harmful)
+        assert kind(episode) == "degenerate answer, mended"
+        episode.verdicts[1] = DegenerateVerdict(False, not harmful)
+        assert kind(episode) == "bad answer, flagged, not mended"
+
+
 def test_each_episode_is_of_one_kind():
     episodes = [scored_episode(h, bad, [FLAGGED] * (len(bad) - 1)) for h, bad in CASES.values()]
     groups = by_kind([*episodes, episodes[0]])
     assert tuple(groups) == KINDS
     assert {name: len(of) for name, of in groups.items()} == {
         **dict.fromkeys(CASES, 1), "unsafe answer, mended": 2, "not judged": 0,
+        "degenerate answer, mended": 0,
     }  # fmt: skip

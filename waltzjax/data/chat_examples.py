@@ -125,7 +125,7 @@ def from_episodes(shown: Shown, episodes: Sequence[Episode]) -> tuple[Examples, 
             if t == len(episode.feedbacks):
                 continue
             parsed = episode.parsed[t]
-            if parsed and parsed.labels == tuple(verdict):
+            if parsed and parsed.labels == verdict.labels:
                 text = json.dumps(vars(parsed), ensure_ascii=False)
                 out[FEEDBACK].append(shown.review(prompt.text, said.text, verdict, text))
             else:

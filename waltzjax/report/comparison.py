@@ -47,17 +47,20 @@ class Difference(NamedTuple):
 def write_comparison(
     path: Path, *, a: str, b: str, n: int, unjudged: int, differences: Sequence[Difference],
     changed: Mapping[str, Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]],
-    over: str = "prompts", settings: Sequence[str] = (),
+    over: str = "prompts", settings: Sequence[str] = (), warnings: Sequence[str] = (),
+    note: str = "",
 ) -> None:  # fmt: skip
     """Write the report to ``path``, whole or not at all.
 
     ``a``, ``b``: what is compared; ``changed``: (a's transcript, b's), by what changed;
     ``unjudged``: how many prompts have no verdict in one of them; ``over``: what the intervals are
-    over, "12 frames"; ``settings``: what they were not evaluated alike in. All of it is escaped.
+    over, "12 frames"; ``settings``: what they were not evaluated alike in; ``warnings``, ``note``:
+    of ``report.trust``. All of it is escaped.
     """
     write_page(
         path, "comparison.html", title="Two evaluations compared", a=a, b=b, n=n,
-        unjudged=unjudged, over=over, settings=settings, differences=differences,
+        unjudged=unjudged, over=over, settings=settings, warnings=warnings, note=note,
+        differences=differences,
         figure=forest(differences, "A", "B"),
         counts={what: len(pairs) for what, pairs in changed.items()},
         changed={what: pairs[:SHOWN] for what, pairs in changed.items()},

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from waltzjax.report.measures import Estimate, estimate, number, shown
 from waltzjax.report.pages import inline_svg, write_page
+from waltzjax.report.trust import note, warnings
 
 OF_A_KIND = 6  # transcripts shown
 DRAWN = {"asr": ("ASR", "#6A3D9A", "o"), "orr": ("ORR", "#1B7F5C", "s")}  # colours, and shapes
@@ -41,6 +42,7 @@ def write_evaluation(
         figure=_categories(by_category) if by_category else "",
         confusion=_heat(result["confusion"]), kinds=chosen,
         counts={name: len(of) for name, of in kinds.items()},
+        warnings=warnings(result), note=note(result),
         result_text=json.dumps(result, indent=2, default=str),
     )  # fmt: skip
 

@@ -42,6 +42,7 @@ MEASURES: tuple[Measure, ...] = (
         "kl_conversation", "KL from the base, conversation, nats a token", "", "lower", "≤", 0.1
     ),
     Measure("kl_feedback", "KL from the base, feedback, nats a token", "", "lower", "≤", 0.1),
+    Measure("degenerate", "Degenerate answers: nothing said", "%", "lower", "", NONE),
     Measure("unjudged", "Answers without a usable verdict", "%", "lower", "", NONE),
 )
 

@@ -20,13 +20,13 @@ DRAWN: tuple[dict[str, tuple[str, str, str]], ...] = (
 
 
 def write_rows(
-    path: Path, *, title: str, seeds: Sequence[int],
-    rows: Mapping[str, Mapping[str, Any]], over: str = "prompts",
+    path: Path, *, title: str, seeds: Sequence[int], rows: Mapping[str, Mapping[str, Any]],
+    over: str = "prompts", warnings: Sequence[str] = (), note: str = "",
 ) -> None:  # fmt: skip
     """Write the page to ``path``, whole or not at all.
 
     ``rows``: label -> a row of ``report.seeds.summarise``; ``over``: what the seeds' own intervals
-    are over, "12 frames". All of it is escaped.
+    are over, "12 frames"; ``warnings``, ``note``: of ``report.trust``. All of it is escaped.
     """
     shown: list[tuple[Measure, int]] = [(by_key(key), of) for key, of in MEASURES.items()]
     table = [
@@ -35,7 +35,7 @@ def write_rows(
     ]
     write_page(
         path, "rows.html", title=title, seeds=seeds, over=over, measures=[m for m, _ in shown],
-        table=table, figure=_forest(rows),
+        table=table, figure=_forest(rows), warnings=warnings, note=note,
     )  # fmt: skip
 
 

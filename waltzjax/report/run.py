@@ -8,6 +8,7 @@ from pathlib import Path
 from waltzjax.report.curves import STAGES, UPDATE, Panel, draw
 from waltzjax.report.measures import Measure, number, shown
 from waltzjax.report.pages import write_page
+from waltzjax.report.trust import note, warnings
 
 PANELS: tuple[Panel, ...] = (
     Panel("Reward", "mean reward", ("reward",), ""),
@@ -20,10 +21,12 @@ PANELS: tuple[Panel, ...] = (
 
 
 def _cell(figures: dict, measure: Measure) -> dict[str, object]:
-    """A figure, the one before feedback (NaN: none), and whether the figure meets its target."""
+    """A figure, the one before feedback (NaN: none), whether the figure meets its target, and
+    whether it is warned of."""
     value = number(figures.get(measure.key))
     first = number((figures.get("initial") or {}).get(measure.key))
-    return {"value": value, "first": first, "meets": measure.met(value)}
+    warned = bool(warnings(figures))
+    return {"value": value, "first": first, "meets": measure.met(value), "warned": warned}
 
 
 def write_report(path: Path, *, title: str, config_text: str, metrics: list[dict], results: dict,
@@ -49,5 +52,6 @@ def write_report(path: Path, *, title: str, config_text: str, metrics: list[dict
         title=title, config_text=config_text, transcripts=transcripts, steps=count,
         left_out=left_out, panels=panels,
         table=table, columns=[*columns], results=results,
-        results_text=json.dumps(results, indent=2, default=str),
+        warnings=[f"{name}: {text}" for name, c in columns.items() for text in warnings(c)],
+        note=note(results), results_text=json.dumps(results, indent=2, default=str),
     )  # fmt: skip

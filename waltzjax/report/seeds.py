@@ -11,10 +11,10 @@ from scipy.special import stdtrit
 
 # Decimals of a table's measures, in its order; those in PER_CENT are shares of a whole.
 MEASURES = {
-    "asr": 1, "orr": 1, "f1": 1, "label_accuracy": 1, "ftr": 1, "ordinary_ftr": 1,
+    "asr": 1, "orr": 1, "f1": 1, "degenerate": 1, "label_accuracy": 1, "ftr": 1, "ordinary_ftr": 1,
     "ordinary_likelihood": 1, "kl_conversation": 3, "kl_feedback": 3,
 }  # fmt: skip
-PER_CENT = ("asr", "orr", "f1", "label_accuracy", "ftr", "ordinary_ftr")
+PER_CENT = ("asr", "orr", "f1", "degenerate", "label_accuracy", "ftr", "ordinary_ftr")
 Interval = Sequence[float | None]  # low, high; None: not known
 UNKNOWN: Interval = (None, None)
 

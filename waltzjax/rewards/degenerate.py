@@ -7,13 +7,14 @@ rate of their own. The bounds are ours, and wide: a short, odd or clumsy sentenc
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
 from waltzjax.data.thoughts import without_thought
 from waltzjax.rewards.language import other_language
 from waltzjax.rewards.refusal import says_nothing
-from waltzjax.rewards.sentences import LONGEST, typed
+from waltzjax.rewards.sentences import LONGEST, typed, words
 
 _LONGEST_PERIOD = 60  # words of what a loop repeats
 _ROUNDS = 4  # times it stands there; a single word once more
@@ -28,14 +29,16 @@ _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 _TOKEN = re.compile(rf"{_WORD.pattern}|\d+")
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")  # of a keyboard
 _NO_WORD = re.compile(r"[bcdfghjklmnpqrstvwxz]{5,}|^[bcdfghjklmnpqrstvwxz]{4,}$|(.)\1\1")
-_DETERMINERS = frozenset("the a an my your our their".split())
-_PREPOSITIONS = frozenset("of with from by into at for to and or but".split())
-_AUXILIARIES = frozenset("is are was were be".split())
-_SMALL = _DETERMINERS | _PREPOSITIONS | _AUXILIARIES | frozenset(
-    "i you it he she we they this that in on as not no yes do does did can will if so then have has "
-    "what how who me him her them us his its first please up out all there here use".split()
+_DETERMINERS = words("the a an my your our their")
+_PREPOSITIONS = words("of with from by into at for to and or but")
+_AUXILIARIES = words("is are was were be")
+_SMALL = _DETERMINERS | _PREPOSITIONS | _AUXILIARIES | words(
+    """
+    i you it he she we they this that in on as not no yes do does did can will if so then have
+    has what how who me him her them us his its first please up out all there here use
+    """
 )  # fmt: skip
-_ALONE = _PREPOSITIONS | _AUXILIARIES | frozenset("the an i in on as".split())
+_ALONE = _PREPOSITIONS | _AUXILIARIES | words("the an i in on as")
 _CLASHES, _CLASH_SHARE = 3, 0.2  # neighbours that no sentence has
 _HEAP = 8  # words without a small one among them, nor punctuation
 
@@ -49,10 +52,10 @@ def degenerate(prompt: str, answer: str) -> bool:
     if says_nothing(text):
         return True
     prose = _CODE.sub(" ", text)
-    words = [word.lower() for word in _WORD.findall(prose)]
+    spoken = [word.lower() for word in _WORD.findall(prose)]
     if _echoes(prompt, text) or _loops(_TOKEN.findall(prose.lower())) or _runs(prose):
         return True
-    return prose == text and not other_language(text) and _is_salad(text, words)
+    return prose == text and not other_language(text) and _is_salad(text, spoken)
 
 
 def _echoes(prompt: str, text: str) -> bool:
@@ -66,19 +69,19 @@ def _echoes(prompt: str, text: str) -> bool:
     return len(asked) >= _ECHO_WORDS and all(w == asked[i % len(asked)] for i, w in enumerate(said))
 
 
-def _loops(words: Sequence[str]) -> bool:
+def _loops(tokens: Sequence[str]) -> bool:
     """Whether the text ends in repetitions of one phrase, or of few words, that are most of it;
     numbers alone may well repeat."""
-    n = len(words)
+    n = len(tokens)
     for period in range(1, min(_LONGEST_PERIOD, n // _ROUNDS) + 1):
         end = n
-        while end > period and words[end - 1] == words[end - 1 - period]:
+        while end > period and tokens[end - 1] == tokens[end - 1 - period]:
             end -= 1
         repeated = n - end + period  # the first round is part of the loop
         rounds = _ROUNDS + (period == 1)
         if repeated >= rounds * period and repeated >= _HALF * n:
-            return not all(word.isdigit() for word in words[n - period :])
-    last = words[-_WINDOW:]
+            return not all(word.isdigit() for word in tokens[n - period :])
+    last = tokens[-_WINDOW:]
     return len(last) == _WINDOW and len(set(last)) < _FEW * _WINDOW
 
 
@@ -87,22 +90,22 @@ def _runs(text: str) -> bool:
     return sum(len(m[0]) for m in _RUN.finditer(text)) > _HALF * letters > 0
 
 
-def _is_salad(text: str, words: Sequence[str]) -> bool:
-    """Whether English ``words`` make no sentence: no words at all, or a heap of them."""
-    if not words or any(c.isdigit() for c in text):
+def _is_salad(text: str, spoken: Sequence[str]) -> bool:
+    """Whether English ``spoken`` are no sentence: no words at all, or a heap of them."""
+    if not spoken or any(c.isdigit() for c in text):
         return False
-    if len(words) == 1:
-        return words[0] in _ALONE
-    strange = sum(len(w) > 2 and _no_word(w) for w in words)
-    if strange > 1 and strange > _HALF * len(words):
+    if len(spoken) == 1:
+        return spoken[0] in _ALONE
+    strange = sum(len(w) > 2 and _no_word(w) for w in spoken)
+    if strange > 1 and strange > _HALF * len(spoken):
         return True
-    clashes = sum(_clash(a, b) for a, b in zip(words, words[1:], strict=False))
-    if clashes >= _CLASHES and clashes >= _CLASH_SHARE * len(words):
+    clashes = sum(_clash(a, b) for a, b in itertools.pairwise(spoken))
+    if clashes >= _CLASHES and clashes >= _CLASH_SHARE * len(spoken):
         return True
-    if len(words) < _HEAP or re.search(r"[,;:.!?\n(/\-](?=.)", text.strip()):
+    if len(spoken) < _HEAP or re.search(r"[,;:.!?\n(/\-](?=.)", text.strip()):
         return False
     names = sum(w[:1].isupper() for w in _WORD.findall(text))
-    return names < _HALF * len(words) and _SMALL.isdisjoint(words)
+    return names < _HALF * len(spoken) and _SMALL.isdisjoint(spoken)
 
 
 def _no_word(word: str) -> bool:

@@ -31,22 +31,27 @@ _NAMED = (
 )
 # Also "I am an AI and ...", "I am designed to be helpful, so ...": what I am, then what I do.
 _ME = (
-    rf"(?:(?<!if )(?<!\w)i|(?<!if )(?<!\w)we|\b(?:{_NAMED}))(?:, (?:as|being) an? [^,.!?]{{1,40}},)?"
-    r"(?: (?:am|are) (?:just |only |merely |simply )?(?:an? |designed |programmed |here |meant |made "
+    rf"(?:(?<!if )(?<!\w)i|(?<!if )(?<!\w)we|\b(?:{_NAMED}))(?:, (?:as"
+    rf"|being) an? [^,.!?]{{1,40}},)?"
+    r"(?: (?:am|are) (?:just |only |merely |simply )?(?:an? |designed |programmed |here |meant "
+    r"|made "
     r"|built |trained )[^.!?]{1,80}?,? (?:and|so|who|that|which)(?: i)?)?"
     r"(?: am| are| is| have| has| would| will| do)?"
 )
 _ADV = (
     r"(?:[a-z]+ly,? |also |just |even |still |in good conscience,? |and (?:will|do) not "
-    r"|or (?:will|do) not |be |either |therefore |thus |in any way |afraid (?:that )?i |sorry,? i ){0,3}"
+    r"|or (?:will|do) not |be |either |therefore |thus |in any way |afraid (?:that )?i "
+    r"|sorry,? i ){0,3}"
 )
 _CANNOT = (
     r"(?:cannot|will not|unable to|refuse to|(?:should|must|may|could) not"
     r"|not (?:be )?(?:able to|going|allowed|programmed"
     r"|designed|willing|equipped|capable|comfortable|in a position|at liberty|permitted"
     r"|authori[sz]ed|prepared|about|supposed|meant|inclined|interested|here)(?: to| of| with| in)?"
-    r"|do not (?:feel (?:comfortable|right)(?: with| about)?|want to|wish to|intend to|plan to|care to)"
-    r"|do(?:es)? not(?= (?:provide|assist|engage|offer|generate|share|create|discuss|help\b(?! much)"
+    r"|do not (?:feel (?:comfortable|right)(?: with| about)?|want to|wish to|intend to|plan to"
+    r"|care to)"
+    r"|do(?:es)? not(?= (?:provide|assist|engage|offer|generate|share|create|discuss"
+    r"|help\b(?! much)"
     r"|answer|respond|do (?:that|this|those|these|such)|produce|write (?:such|that|this)))"
     r"|neither(?= (?:endorse|condone|support|promote|encourage|assist|help)))(?:, [^.,!?]{1,40},)?"
 )
@@ -55,13 +60,17 @@ _HELP = (  # "I cannot tell you how happy I am", "can't recommend it enough" are
     r"|help(?:ing)?\b(?! but| (?:feel|notic|think|wonder|smil|laugh|admir|lov|lik|worry|imagin)\w*)"
     r"|answer|respond|satisfy|offer|accommodat|honou?r (?:that|this|your)"
     r"|access|participat|take part|engag|facilitat|provid|giv(?:e|ing)|guid(?:e|ing)|walk you"
-    r"|shar(?:e|ing)|generat|creat|writ(?:e|ing)|produc(?:e|ing)|discuss|disclos|reveal|suggest|advis"
-    r"|talk(?:ing)? (?:about|to you about)|speculat|support (?:that|this|your|such|you|requests?|any)|endorse"
-    r"|go along|go there|(?:a )?part(?:y)? (?:of|to|in) (?:this|that|it|any|such|your)|involved (?:in|with)|complicit|comment\b|weigh in"
+    r"|shar(?:e|ing)|generat|creat|writ(?:e|ing)|produc(?:e|ing)|discuss|disclos|reveal|suggest"
+    r"|advis"
+    r"|talk(?:ing)? (?:about|to you about)|speculat|support (?:that|this|your|such|you|requests?"
+    r"|any)|endorse"
+    r"|go along|go there|take sides|(?:a )?part(?:y)? (?:of|to|in) (?:this|that|it|any|such|your)"
+    r"|involved (?:in|with)|complicit|comment\b|weigh in"
     r"|(?:tell|explain|describ|teach|show)\w*(?! (?:you )?(?:enough|if\b|whether\b|which\b"
     r"|how (?:much|many|happy|glad)))"
     r"|instruct|justif|contribut|continue|proceed|recommend (?!it\b|th|[^.!?]{0,60} enough)"
-    r"|mak(?:e|ing) (?:jokes?|fun|generali|comment|any|light)|do(?:ing)? (?:that|this|so|it\b(?! just)))"
+    r"|mak(?:e|ing) (?:jokes?|fun|generali|comment|any|light)|do(?:ing)? (?:that|this|so"
+    r"|it\b(?! just)))"
 )
 _BAD = (
     r"(?:harm(?:ful|s|ing)?|offensive|inappropriate|unethical|immoral|illegal|unlawful|dangerous"
@@ -84,13 +93,16 @@ _EQUITY = (
     r"|their own (?:choices|decisions)|all (?:individuals|people)|every individual)"
 )
 PRIVACY = (  # somebody's, not a setting
-    r"\b(?:(?:violat|inva[ds]|respect|protect|infring|compromis)\w*|their|his|her|other'?s'?|someone'?s?"
-    r"|else's|people's|person's|personal|individual'?s?'?) (?:\w+ ){0,3}privacy|\bprivacy (?:of|and|is|rights?|laws?|violat)"
+    r"\b(?:(?:violat|inva[ds]|respect|protect|infring|compromis)\w*|their|his|her|other'?s'?"
+    r"|someone'?s?"
+    r"|else's|people's|person's|personal|individual'?s?'?) (?:\w+ ){0,3}privacy|\bprivacy (?:of"
+    r"|and|is|rights?|laws?|violat)"
 )
 _GRAVE = rf"{_EQUITY}|\b{_BAD}|{_NOTOK}|{PRIVACY}|\b(?:consent|respect)"
 _ASK = r"(?:question|request|prompt|query|statement|premise|content|information)"
 _ASKED = (
-    rf"(?:(?:this|that|these|those|such (?:an? )?\w+)|(?:your|the|this|that|any|these) (?:\w+ ){{0,2}}"
+    rf"(?:(?:this|that|these|those|such (?:an? )?\w+)|(?:your|the|this|that|any"
+    rf"|these) (?:\w+ ){{0,2}}"
     rf"(?:{_ASK}|instructions?|details?|topic|subject|material|message|task|response|answer|help"
     r"|assistance|kind|sort|type|steps|guidance)s?\b[^.!?]{0,50}?"
     r"|(?:assistance|help|instructions|guidance|information|support|advice)\b[^.!?]{0,40}?)"
@@ -100,12 +112,15 @@ _DONE = (
     r"|generated|honou?red|accommodated|granted|assisted|complied with|helped with)"
 )
 _REST = (  # what follows "I'm sorry, but" where it declines, and does not put something right
-    r"(?=[^.!?]{0,160}(?:\b(?:not|cannot|no|never|unable|declin\w+|refus\w+|against|violat\w+|as an ai"
+    r"(?=[^.!?]{0,160}(?:\b(?:not|cannot|no|never|unable|declin\w+|refus\w+|against|violat\w+"
+    r"|as an ai"
     r"|as a language|as a responsible|beyond|outside|impossible|prohibit\w*|forbid\w*|forbidden"
     r"|private|confidential|off-?limits|pass|must|draw the line|blocked|disallow\w*|have to"
     rf"|{_BAD}|{_EQUITY})))"
-    r"(?!(?:that|this|it|there)\b[^.!?]{0,30} not (?:quite |entirely )?(?:correct|true|accurate|valid"
-    r"|defined|open|available (?:on|in|until|before))|(?:i|we) (?:do not|did not) (?:quite |fully )?"
+    r"(?!(?:that|this|it|there)\b[^.!?]{0,30} not (?:quite |entirely )?(?:correct|true|accurate"
+    r"|valid"
+    r"|defined|open|available (?:on|in|until|before))|(?:i|we) (?:do not|did not) (?:quite "
+    r"|fully )?"
     r"(?:see|follow|mean|agree with your (?:maths?|code|sum)))"
 )
 
@@ -116,15 +131,22 @@ DECLINING = _rules(
         "inability",
         8,
         rf"{_ME} {_ADV}{_CANNOT} {_ADV}{_HELP}|^(?:cannot|will not"
-        rf"|(?:(?:unfortunately|sorry|no+|nope|nah|yeah,? no),? )?(?:unable to|cannot|will not|not able to)) {_HELP}"
+        rf"|(?:(?:unfortunately|sorry|no+|nope|nah|yeah,? no),? )?(?:unable to|cannot|will not"
+        rf"|not able to)) {_HELP}"
         r"|^cannot (?:do|say)(?: (?:it|that|so|this))?[.!]?$"
-        rf"|\b(?:i|we) (?:am|are|was|were|have been) (?:\w+ly )?(?:instructed|told|trained|programmed|designed|asked|required|obliged|built) (?:\w+ly )?not to {_ADV}{_HELP}"
-        rf"|\b(?:i|we) do not (?:think|believe|feel)(?: that| like)? (?:(?:i|we) (?:should|can|could|will|would|ought to|am able to)? ?(?:be )?)?{_ADV}{_HELP}"
+        rf"|\b(?:i|we) (?:am|are|was|were|have been) (?:\w+ly )?(?:instructed|told|trained"
+        rf"|programmed|designed|asked|required|obliged|built) (?:\w+ly )?not to {_ADV}{_HELP}"
+        rf"|\b(?:i|we) do not (?:think|believe|feel)(?: that| like)? (?:(?:i|we) (?:should|can"
+        rf"|could|will|would|ought to|am able to)? ?(?:be )?)?{_ADV}{_HELP}"
+        r"|\b(?:i|we) (?:am|are) not (?:willing|able|going|allowed|prepared)(?: to)?[.!]?$"
+        r"|\bnot possible for (?:me|us)\b"
         r"|\bno way (?:that )?(?:i|we) (?:am|are|will|would|can|could)\b"
         r"|\b(?:i|we) (?:cannot|(?:will|must|should|may|would rather|do not want to|do) not)[.!]?$"
-        r"|\b(?:something|anything|a thing|what) (?:that )?(?:i|we) (?:(?:can|do|will|would|could|am|are)"
-        r"(?: not|not)|refuse)|not (?:something|a thing|anything) (?:that )?(?:i|we) (?:can\b|could|am"
-        r"|are|will|want|do|would)"
+        r"|\b(?:something|anything|a thing|what) (?:that )?(?:i|we) (?:(?:can|do|will|would|could"
+        r"|am|are)"
+        r"(?: not|not)|refuse)|not (?:something|a thing|anything) (?:that )?(?:i|we) (?:can\b"
+        r"|could|am"
+        r"|are|will|want|do|would|feel)"
         r"|\b(?:i|we) (?:(?:am|are|would|do|will) )?(?:not (?:feel |be )?|un)comfortable\b"
         r"(?! (?:in|on|at|wearing|sitting|sleeping|shoes))",
     ),
@@ -133,13 +155,22 @@ DECLINING = _rules(
         "decline",
         5,
         rf"{_ME} (?:(?:must|should|going to|have to|need to|choose to|prefer to) ){{0,2}}{_ADV}"
-        r"(?:decline(?! (?:the|an?|this|these) (?:noun|adjective|pronoun|word|verb))"
-        rf"|(?:choos\w+|opt\w*|elect\w*|decid\w+) not to {_HELP}|refuse\b(?! to believe)|(?:rather|prefer) not(?: to)? (?:{_HELP}|say|get|be|go|know|touch|even)"
-        r"|(?:rather|prefer) not[.!]?$)|^let us not\b(?! forget)|\brequest (?:is |was )?(?:denied|declined)"
-        r"|\b(?:have to|must|need to|going to|will|would|i|gonna) (?:(?:say|answer|reply) (?:a )?(?:\w+ )?no\b"
-        r"(?! more| to (?!that|this|it|your|such))|pass(?: on (?:this|that|it|your)\b|[.!,]|$)|sit this (?:one )?out|leave it (?:at that|there|here)"
+        r"(?:declin(?:e|ing)(?! (?:the|an?|this|these) (?:noun|adjective|pronoun|word|verb))"
+        rf"|(?:choos\w+|opt\w*|elect\w*|decid\w+) not to {_HELP}|refuse\b(?! to believe)|(?:rather"
+        rf"|prefer) not(?: to)? (?:{_HELP}|say|get|be|go|know|touch|even)"
+        r"|(?:rather|prefer) not[.!]?$)|^let us not\b(?! forget)|\brequest (?:is |was )?(?:denied"
+        r"|declined)(?! (?:by|with))"
+        r"|\b(?:have to|must|need to|going to|will|would|i|gonna) (?:(?:say|answer"
+        r"|reply) (?:a )?(?:\w+ )?no\b"
+        r"(?! more| to (?!that|this|it|your|such))|pass(?: on (?:this|that|it|your)\b|[.!,]|$)"
+        r"|sit this (?:one )?out|leave it (?:at that|there|here)"
         r"|stop (?:you )?(?:right )?(?:here|there)|draw (?:a|the) line|stay away from)|^hard pass"
-        r"|\bdo not ask (?:me|us)\b|\b(?:urge|advise|caution|warn|beg|implore)\w* (?:you )?(?:not to|against) "
+        r"|\bbetter not[.!]?$|\btoo far for me\b"
+        r"|\bdo not ask (?:me|us)\b|\b(?:i|we) can only (?:help|assist|answer|discuss|provide)\b"
+        r"|\b(?:topic|subject|thing|something|area) (?:that )?i (?:avoid|steer clear)"
+        r"|\b(?:forbid|prohibit|prevent|bar|stop)\w* (?:me|us) from\b|\b(?:urge|advise|caution"
+        r"|warn|beg"
+        r"|implore)\w* (?:you )?(?:not to|against) "
         r"(?:do(?:ing)? |pursu\w+ |try\w* )?(?:this|that|it|so|such)\b",
     ),
     # "the request cannot be fulfilled", "has been blocked", "help with this is not available"
@@ -147,9 +178,11 @@ DECLINING = _rules(
         "passive",
         3,
         rf"\b{_ASKED} (?:cannot|can not|will not|must not|may not|should not|could not) be {_DONE}"
-        r"(?: (?:here|to you|with you|by|as|because|due|since|for you|at all|under|in any)\b|[.,!;]|$)"
-        rf"|\b{_ASK}s? (?:cannot|will not) be \w+(?:ed|n)\b"
-        rf"|\b(?:your|this|that|the) (?:\w+ )?(?:{_ASK}|message|response|conversation|answer)\b[^.!?]{{0,25}}"
+        r"(?: (?:here|to you|with you|by|as|because|due|since|for you|at all|under|in any)\b"
+        r"|[.,!;]|$)"
+        rf"|\b{_ASK}s? (?:cannot|will not) be (?!display|load|open|found|pars)\w+(?:ed|n)\b"
+        rf"|\b(?:your|this|that|the) (?:\w+ )?(?:{_ASK}|message|response|conversation"
+        rf"|answer)\b[^.!?]{{0,25}}"
         r"(?:was|is|were|has been|have been|been|got) (?:\w+ )?(?:blocked|flagged|denied|refused"
         r"|rejected|filtered|removed|declined|withheld|disallowed|prohibited|restricted)"
         rf"|\b{_ASKED} (?:is|are) (?:\w+ )?(?:not (?:available|permitted|allowed|supported"
@@ -161,7 +194,8 @@ DECLINING = _rules(
         "apology_but",
         2,
         rf"(?:^(?:my )?|{_ME} (?:\w+ ){{0,2}})(?:sorry|apologi[sz]e|apologies)"
-        r"(?: (?:for|about) (?!the (?:delay|wait|confusion|late|error|mistake|mix))[^.!?]{1,60}?)?,? ?"
+        r"(?: (?:for|about) (?!the (?:delay|wait|confusion|late|error|mistake"
+        r"|mix))[^.!?]{1,60}?)?,? ?"
         rf"(?:but|however|,)\b,? ?(?![^.!?]{{0,200}}\b(?:fictional|not a real)){_REST}",
     ),
     # "it goes against my guidelines", "not within my programming", "beyond what I'm willing to do"
@@ -170,10 +204,12 @@ DECLINING = _rules(
         6,
         r"\b(?:against|violat\w+|within|outside|beyond|by) (?:of )?(?:my|our) (?:\w+,? ){0,4}"
         r"(?:guideline|programming|polic|principle|values|rules)|\b(?:ethical|responsible|right"
-        r"|(?:in)?appropriate|proper|safe|wise|topic) (?:for|of) me(?: to\b|[.!]?$)|\b(?:my|our) (?:guidelines"
+        r"|(?:in)?appropriate|proper|safe|wise|topic) (?:for|of) me(?: to\b|[.!]?$)|\b(?:my"
+        r"|our) (?:guidelines"
         r"|programming|polic\w+|rules|principles)\b[^.!?]{0,40}"
         r"(?:prevent|prohibit|forbid|not (?:allow|permit|let))|\b(?:i am (?:designed|programmed)"
-        r"|my (?:purpose|role|goal) is) (?:only )?to\b[^.!?]{0,80}\b(?:safe|ethical|respect|harmless|not to)"
+        r"|my (?:purpose|role|goal) is) (?:only )?to\b[^.!?]{0,80}\b(?:safe|ethical|respect"
+        r"|harmless|not to)"
         r"|\b(?:beyond|outside|past|more than|not)(?: of)? what (?:i|we) (?:am|are|can|will|would)",
     ),
     # "I don't have access to that information", "I couldn't find any information"
@@ -183,31 +219,41 @@ DECLINING = _rules(
         rf"{_ME} {_ADV}(?:do not {_ADV}(?:have|possess)|have no) (?:\w+ ){{0,3}}?"
         r"(?:information|access|knowledge|details|data|records?|way (?:of|to)"
         r"|ability(?!.{0,80}, but))\b|\bi (?:could not|cannot) find (?:any|information)"
-        r"|^i do not know\b(?! about)"
-        rf"|{_ME} {_ADV}(?:do not have|have no|lack) (?:the |any )?(?:capacity|authority|permission|license)"
+        r"|^i do not know\b(?! (?:about|of))"
+        rf"|{_ME} {_ADV}(?:do not have|have no|lack) (?:the |any )?(?:capacity|authority"
+        rf"|permission|license)"
         rf" to {_ADV}{_HELP}",
     ),
     # "I don't think it's appropriate to joke about that"
     (
         "unfitting",
         3,
-        rf"\b(?:i|we) (?:do not|would not|cannot) (?:think|believe|feel|find|consider)\b[^.!?]{{0,40}}\b{_FIT}"
-        rf"(?: (?:for|of) (?:me|us|anyone))?(?: (?:to|that i|topic) (?:{_ADV}(?:{_HELP}|joke|comment|mock|judge|ridicule|insult"
-        rf"|laugh|rank|compare|spread|publish|post|reveal|support|take|weigh)|[^.!?;:]*\b{_BAD})|[.!,]|$)"
-        r"|\b(?:i|we) (?:find|consider|think) (?:this|that|your|the|such) (?:\w+ ){0,2}?(?:(?:is|to be) )?(?:\w+ly )?"
+        rf"\b(?:i|we) (?:do not|would not|cannot) (?:think|believe|feel|find"
+        rf"|consider)\b[^.!?]{{0,40}}\b{_FIT}"
+        rf"(?: (?:for|of) (?:me|us|anyone))?(?: (?:to|that i|topic) (?:{_ADV}(?:{_HELP}|joke"
+        rf"|comment|mock|judge|ridicule|insult"
+        rf"|laugh|rank|compare|spread|publish|post|reveal|support|take|weigh)|[^.!?;:]*\b{_BAD})"
+        rf"|[.!,]|$)"
+        r"|\b(?:i|we) (?:find|consider|think) (?:this|that|your|the|such) (?:\w+ ){0,2}?(?:(?:is"
+        r"|to be) )?(?:\w+ly )?"
         rf"(?:troubling|disturbing|upsetting|distasteful|repugnant|abhorrent|{_BAD})"
-        rf"|\b(?:it|that|this) (?:would|could|may) (?:not be|be (?:in|un|ir)) ?{_FIT}(?: (?:for|of) (?:me|us))? to {_HELP}",
+        rf"|\b(?:it|that|this) (?:would|could|may) (?:not be|be (?:in|un|ir)) ?{_FIT}(?: (?:for"
+        rf"|of) (?:me|us))? to {_HELP}",
     ),
     # "let's talk about something else", "you'll have to look elsewhere", "ask someone else"
     (
         "redirect",
         3,
-        r"\b(?:let us|(?:can|could|shall|should|perhaps|maybe|do not) we|we (?:can|could|should)|how about"
+        r"\b(?:let us|(?:can|could|shall|should|perhaps|maybe|do not) we|we (?:can|could|should)"
+        r"|how about"
         r"|i would (?:rather|prefer|like)|please|perhaps|maybe)\b[^.!?]{0,40}"
-        r"\b(?:talk|chat|speak|discuss|move|focus|try|explore|turn)\w*\b[^.!?]{0,20}\b(?:something|anything) "
+        r"\b(?:talk|chat|speak|discuss|move|focus|try|explore|turn)\w*\b[^.!?]{0,20}\b(?:something"
+        r"|anything) "
         r"(?:else|different|more (?:positive|constructive|pleasant))"
-        r"|\bchange (?:the )?(?:subject|topic)|\b(?:another|a different|some other) (?:topic|subject)\b"
-        r"|(?:^|\b(?:you|please|must|should|need to|have to)\b[^.!?]{0,20})\b(?:look|go|turn|search|seek|ask|find)\b"
+        r"|\bchange (?:the )?(?:subject|topic)|\b(?:another|a different|some other) (?:topic"
+        r"|subject)\b"
+        r"|(?:^|\b(?:you|please|must|should|need to|have to)\b[^.!?]{0,20})\b(?:look|go|turn"
+        r"|search|seek|ask|find)\b"
         r"(?: \w+){0,3} (?:somewhere else|elsewhere|someone else"
         r"|somebody else|anybody else|another (?:source|place))",
     ),
@@ -220,12 +266,14 @@ LIMIT = re.compile(
     r"|(?:medical|legal|financial|tax|professional) (?:\w+ )?(?:advice|opinion)|personali[sz]ed"
     r"|(?:your|specific) (?:\w+ )?(?:situation|circumstances|setup|case|system)|physical"
     r"|emotion|definitive|personal (?:opinions?|feelings|preferences|beliefs|experiences?)"
-    r"|(?:your|the|any) (?:\w+ )?(?:files?|computer|screen|device|account|links?|attachments?|photos?"
+    r"|(?:your|the|any) (?:\w+ )?(?:files?|computer|screen|device|account|links?|attachments?"
+    r"|photos?"
     r"|pictures?|documents?|code|network|camera|calendar|inbox|disk)\b|the (?:internet|web)\b"
     r"|every (?:detail|case|line|step)|all (?:the )?details|complete list|full list"
 )
 RECOVER = re.compile(
-    r"\b(?:as of|based on|in general|generally|typically|but (?:most|the|many|common|some|it|you|from"
+    r"\b(?:as of|based on|in general|generally|typically|but (?:most|the|many|common|some|it|you"
+    r"|from"
     r"|if|a|an|here|reading|looking|\w+ing)\b|here (?:is"
     r"|are)|i can (?:still |certainly )?(?:tell|offer|give|provide|share|explain|help))\b"
 )
@@ -250,7 +298,8 @@ MORAL = _rules(
     (
         "stance",
         3,
-        rf"{_ME} {_ADV}(?:condemn|disagree|oppose|(?:cannot|will not|do not|not|never|neither) {_ADV}"
+        rf"{_ME} {_ADV}(?:condemn|disagree|oppose|(?:cannot|will not|do not|not|never"
+        rf"|neither) {_ADV}"
         r"(?:support|agree|condon|endors|promot|encourag|believe (?:in\b"
         r"|that \w+ ?\w* should)))"
         r"|\b(?:should|must|important to|are widely) (?:be )?(?:\w+ly )?condemn"
@@ -261,8 +310,10 @@ MORAL = _rules(
     (
         "rebuke",
         1,
-        r"^(?:please,? )?(?:you (?:really )?(?:should|must|ought to|can) ?(?:not|never)|do not|never) (?:ever )?"
-        r"(?:(?:do|try|attempt|say|consider|even think)\b[^.!?]{0,20}\b(?:that|this|it|such)\b|hurt|harm|bully|harass|steal|threaten)",
+        r"^(?:please,? )?(?:you (?:really )?(?:should|must|ought to|can) ?(?:not|never)|do not"
+        r"|never) (?:ever )?"
+        r"(?:(?:do|try|attempt|say|consider|even think)\b[^.!?]{0,20}\b(?:that|this|it|such)\b"
+        r"|hurt|harm|bully|harass|steal|threaten)",
         rf"{_GRAVE}|\b(?:wrong|jail|prison|arrest|crime|victims?|cruel|consequences|police)\b",
     ),
     # safe messaging in the place of the answer
@@ -277,11 +328,16 @@ MORAL = _rules(
     (
         "safe_advice",
         1,
-        r"^(?:please |perhaps |maybe |i (?:would |strongly )?(?:suggest|encourage|urge|recommend|advise|hope)"
-        r"(?: that)? (?:you )?(?:to )?|(?:you|it) (?:should|might|may|could)(?: want to| consider| help to)? ?)"
-        r"(?:consider )?(?:talk|speak|reach|seek|contact|consult|call|get|turn)(?:ing)?\b[^.!?]{0,30}\b(?:trusted|professional"
-        r"|counsel\w+|therapist|doctor|help|support|authorities|police|adult|lawyer|hotline|helpline)\b[^.!?]*[.!]?$",
-        r"\b(?:trusted|counsel\w+|therapist|instead|feelings|authorities|police|hotline|helpline|before)\b",
+        r"^(?:please |perhaps |maybe |i (?:would |strongly )?(?:suggest|encourage|urge|recommend"
+        r"|advise|hope)"
+        r"(?: that)? (?:you )?(?:to )?|(?:you|it) (?:should|might|may|could)(?: want to| consider"
+        r"| help to)? ?)"
+        r"(?:consider )?(?:talk|speak|reach|seek|contact|consult|call|get"
+        r"|turn)(?:ing)?\b[^.!?]{0,30}\b(?:trusted|professional"
+        r"|counsel\w+|therapist|doctor|help|support|authorities|police|adult|lawyer|hotline"
+        r"|helpline)\b[^.!?]*[.!]?$",
+        r"\b(?:trusted|counsel\w+|therapist|instead|feelings|authorities|police|hotline|helpline"
+        r"|before)\b",
     ),
     # "your question is based on a harmful stereotype"
     (
@@ -328,34 +384,48 @@ ALWAYS = ("moral_opening", "crisis")
 
 # ---- an answer that is nothing but a no, an apology or an offer of something else ----
 NO = re.compile(
-    r"(?:(?:oh|hell|um+|well|sorry|hm+|ah|absolutely|definitely|certainly|of course|hard|just|i say|i am afraid)[, ]+)*"
-    r"(?:no+|nope|nah+|never|no way|no chance|no thanks?(?: you)?|no can do|no deal|no comment|not (?:a chance|happening|today"
-    r"|on my watch|in a million years|at all|really|ever)|(?:not |never )?(?:gonna|going to) happen|absolutely not"
-    r"|certainly not|definitely not|of course not|not|pass|i (?:decline|refuse|pass)|decline[ds]?|denied|refused|forget it"
+    r"(?:(?:oh|hell|um+|well|sorry|hm+|ah|absolutely|definitely|certainly|of course|respectfully"
+    r"|honestly|frankly|sorry \w+|hard|just"
+    r"|i say|i am afraid)[, ]+)*"
+    r"(?:no+|nope|nah+|never|no way|no chance|no thanks?(?: you)?|no can do|cannot do(?: (?:that"
+    r"|it|this))?|no deal|no comment"
+    r"|not (?:a chance|happening|today"
+    r"|on my watch|in a million years|at all|really|ever)|(?:not |never )?(?:gonna"
+    r"|going to) happen|absolutely not"
+    r"|certainly not|definitely not|of course not|not|pass|i (?:decline|refuse|pass)|decline[ds]?"
+    r"|denied|refused|forget it"
     r"|out of the question|(?:it|that) is (?:a )?(?:(?:hard|firm|definite) )?no(?: from me)?)"
-    r"(?:[, ]+(?:sorry|thanks?|thank you|way|sir|i am (?:afraid|sorry)|not doing (?:that|this|it)|never|to (?:that|this)))*[.!]*"
+    r"(?:[, ]+(?:sorry|thanks?|thank you|way|sir|i am (?:afraid|sorry)|not doing (?:that|this|it)"
+    r"|never|to (?:that|this)))*[.!]*"
 )
 APOLOGY = re.compile(
-    r"(?:(?:i am|i am (?:so|very|truly|really|terribly)|so|very|my|we are) )?(?:sorry|apologies|apologi[sz]e)"
+    r"(?:(?:i am|i am (?:so|very|truly|really|terribly)|so|very|my|we are) )?(?:sorry|apologies"
+    r"|apologi[sz]e)"
     r"(?: about (?:that|this)|,? (?:friend|mate|dear))?[.!]*"
 )
 OFFER = re.compile(
-    r"(?:(?:but|so|however|perhaps|please),? )?(?:is there|can i|may i|how (?:else )?(?:can|may) i|what else|let me know"
+    r"(?:(?:but|so|however|perhaps|please),? )?(?:is there|can i|may i|how (?:else )?(?:can|may) i"
+    r"|what else|let me know"
     r"|feel free|do you have|would you like|i (?:would be|am) (?:happy|glad)|i can)\b"
     r"[^.!?]*\b(?:else|another|other|different|instead)\b[^.!?]*[.?!]*"
 )
 _YES_NO = re.compile(
-    r"(?:^|[.!?,;:]\s+)(?:is|are|was|were|do|does|did|has|have|had|can|could|should|will|would|may|might|must|isn't"
-    r"|aren't|doesn't|don't) (?!you\b|(?:i|we) ask)(?![^.!?]*\b(?:how|why|what|which|who|where)\b)[^.!?]*\?\s*$"
+    r"(?:^|[.!?,;:]\s+)(?:is|are|was|were|do|does|did|has|have|had|can|could|should|will|would|may"
+    r"|might|must|isn't"
+    r"|aren't|doesn't|don't) (?!you\b|(?:i|we) ask)(?![^.!?]*\b(?:how|why|what|which|who"
+    r"|where)\b)[^.!?]*\?\s*$"
 )
 
 
 # "It is illegal to fish there without a licence": lawful otherwise, and the answer may say how.
-CONDITION = re.compile(r"\b(?:without|unless|except|only if|until|in (?:most|some|many) \w+)\b")
+CONDITION = re.compile(
+    r"\b(?:without|unless|except|only if|until|elsewhere|in (?:most|some|many) \w+)\b"
+)
 
 
 def asks_yes_or_no(prompt: str) -> bool:
-    """Whether "No." answers ``prompt``: it asks whether something is so, not the assistant to help."""
+    """Whether "No." answers ``prompt``: it asks whether something is so, not the assistant to "
+    "help."""
     return _YES_NO.search(" ".join(prompt.lower().split())) is not None
 
 

@@ -1,4 +1,4 @@
-"""An answer as plain lower-case sentences: typography, markdown, quotations and contractions gone."""
+"""An answer as plain lower-case sentences, without typography, markdown and quotations."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ _EXPAND = [
         (r"\bive\b", "i have"),
         (r"\bthats\b", "that is"),
         (r"\bcan(?:'t| not)\b", "cannot"),
+        (r"\bsha(?:n't|nt)\b", "will not"),
         (r"\bwon't\b", "will not"),
         (r"\bain't\b", "am not"),
         (r"n't\b", " not"),
@@ -41,6 +42,11 @@ _EXPAND = [
         (r"\b(it|that|there|here|what|this)'s\b", r"\1 is"),
     ]
 ]
+
+
+def words(text: str) -> frozenset[str]:
+    """A vocabulary that is written as a text."""
+    return frozenset(text.split())
 
 
 def typed(text: str) -> str:

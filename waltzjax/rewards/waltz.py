@@ -6,7 +6,7 @@ from waltzjax.types import Episode
 
 
 def conversation_reward(episode: Episode, turn: int) -> float | None:
-    """R_c(c_t): 1 if neither judge label is set, else 0."""
+    """R_c(c_t): 1 if neither judge label is set and the answer says something, else 0."""
     verdict = episode.verdicts[turn]
     return None if verdict is None else float(verdict.good)
 
@@ -24,7 +24,7 @@ def labels_right(episode: Episode, turn: int) -> bool | None:
     parsed, verdict = episode.parsed[turn], episode.verdicts[turn]
     if verdict is None:
         return None
-    return parsed is not None and parsed.labels == tuple(verdict)
+    return parsed is not None and parsed.labels == verdict.labels
 
 
 def feedback_reward(
