@@ -308,7 +308,8 @@ def test_an_adaptive_coefficient_that_cannot_adapt(gain, beta, said):
     ("stages", "read"),
     [
         (("stage1",), False), (("stage2",), False), (("single",), False), (("rlvr",), False),
-        (("stage1", "stage2"), False), (("sft",), True), (("sft", "stage1"), True), (("dpo",), True),
+        (("stage1", "stage2"), False), (("sft",), True), (("sft", "stage1"), True),
+        (("dpo",), True),
     ],
 )  # fmt: skip
 def test_dropout_is_refused_where_no_stage_has_it(stages, read):

@@ -215,6 +215,27 @@ def test_each_stage_begins_with_a_coefficient_of_its_own(stage):
 
 
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
+def test_the_kl_is_of_whole_distributions_and_the_ratio_of_truncated_ones(estimator):
+    b = batch(np.random.default_rng(8))
+    full = b.old_logp_BT - np.random.default_rng(9).random(b.action_BT.shape)  # and its reference
+    cut = b._replace(old_full_logp_BT=full, full_logp_BT=full, ref_logp_BT=full)
+    kl = dict(estimator=estimator)
+    how = dict(normalise=False, reward_clip=10.0)
+    got = credit(cut, kl_in="reward", **kl, **how, is_cap=1.1)
+    np.testing.assert_allclose(got.advantage_BT, np.where(b.action_BT, b.reward_BT, 0), atol=ATOL)
+    want = np.minimum(np.exp(b.old_logp_BT - b.sampler_logp_BT), 1.1)
+    np.testing.assert_allclose(got.is_weight_BT, want, rtol=ATOL)
+    clip = dict(clip_low=0.2, clip_high=0.2, dual_clip=None)
+    for logp in (b.old_logp_BT, b.old_logp_BT + 0.1):
+        without, _ = policy_loss(logp, b, kl_in="reward", **kl, **clip)
+        assert float(policy_loss(logp, cut, kl_in="loss", **kl, **clip)[0]) == without
+    apart = cut._replace(ref_logp_BT=full - 0.5, full_logp_BT=full)
+    size = {"k1": 0.5, "k2": 0.125, "k3": np.exp(-0.5) - 0.5}[estimator]
+    added = policy_loss(logp, apart, kl_in="loss", **kl, **clip)[0] - without
+    assert float(added) == pytest.approx(0.3 * (b.weight_BT * b.action_BT).sum() * size)
+
+
+@pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
 def test_kl_in_the_loss_is_added_with_its_weight(estimator):
     b = batch(np.random.default_rng(1))
     logp = b.old_logp_BT + 0.1

@@ -62,7 +62,7 @@ def test_token_logprobs_on_random_shapes(seed):
     B, T, block = (int(n) for n in rng.integers(1, 9, size=3))
     arrays = draw_head(rng, B, T, 6, 11)
     function = jax.jit(token_logprobs, static_argnames=("block", "temperature"))
-    logp_BT, entropy_BT = function(*map(jnp.asarray, arrays), temperature=1.0, block=block)
+    logp_BT, entropy_BT, _ = function(*map(jnp.asarray, arrays), temperature=1.0, block=block)
     want_logp_BT, want_entropy_BT = reference_head(*arrays, 1.0)
     np.testing.assert_allclose(logp_BT, want_logp_BT, atol=LOGP_ATOL)
     np.testing.assert_allclose(entropy_BT, want_entropy_BT, atol=LOGP_ATOL)

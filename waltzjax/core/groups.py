@@ -81,5 +81,5 @@ def weighted(value_PKR: jax.Array, weight_R: Sequence[float]) -> jax.Array:
 
 
 def same_reward(reward_PK: jax.Array) -> jax.Array:
-    """Which groups [P] have no variance but rounding's, and so no gradient but that of a penalty."""
+    """Which groups [P] have no variance but rounding's: no gradient but that of a penalty."""
     return equal_but_for_rounding(reward_PK, axis=1)
