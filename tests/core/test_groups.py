@@ -256,7 +256,7 @@ def test_same_reward_by_hand():
 @pytest.mark.parametrize("kind", BASELINED)
 @pytest.mark.parametrize("order", ORDERS)
 def test_signals_whose_weighted_sums_round_differently_are_no_signal(order, kind):
-    # 0.65 + 0.25 + 0.1 against 0.1 + 0.25 + 0.65; three answers each best in one signal; none in any
+    # 0.65 + 0.25 + 0.1 against 0.1 + 0.25 + 0.65; three answers each best in one; none in any
     signal_PKR = np.float32(
         [
             [[0.65, 0.25, 0.1], [0.1, 0.25, 0.65], [0.25, 0.65, 0.1]],
