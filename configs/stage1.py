@@ -57,9 +57,6 @@ def tiny() -> ConfigDict:
     c.optim.lr.conversation = 5e-4  # at 2e-4 its first answers do not learn in 60 steps
     c.optim.lr.feedback = 2e-4
     c.optim.warmup_steps = 5
-    # A trained reviewer is all but deterministic: its gradients are tiny and mostly noise, and with
-    # the usual 1e-8 Adam makes whole steps of them. Stage 2 then unlearns what has no reward there.
-    c.optim.eps = 1e-4
     # Once first answers are good, wrong flags cost nothing in stage 2 (its label reward is off):
     # what holds the reviewer is the KL to what stage 1 has made of it.
     c.rl.beta.stage2 = 0.05
