@@ -22,7 +22,7 @@ NOT_READ = (
     "The speed is 12 metres a second", "Yes, as 7 > 5", "2 dogs and 3 cats", "It is 12.",
     "the sequence has no limit as it grows without any bound", r"\text{It opens downwards, as a<0}",
     r"\text{}", "$$", "-", "?", "...", r"\frac{7}{9", "}", "8 +", "= ", "9 8", "## 4", "<i>4</i>",
-    "七", "http://example.org/3", "9" * 1001,
+    "12}{13", "**", "  ", "七", "http://example.org/3", "9" * 1001,
 )  # fmt: skip
 
 
