@@ -17,6 +17,7 @@ READ = (
     "west", r"\text{(B)}", "No real roots", "does not exist", "true", "E",
     "y^2", r"4\sqrt{2}", r"(3, \frac{\pi}{4})", r"[0, 5)", r"\{1, 2, 9\}", r"\emptyset",
     r"\begin{pmatrix} 0 & 1 \\ 2 & 3 \end{pmatrix}", "2 - 5i", "x = 4", r"1 \text{ or } 9",
+    r"x < 1 \text{ or } x = 2 \text{ or } x > 5",
 )  # fmt: skip
 NOT_READ = (
     "The speed is 12 metres a second", "Yes, as 7 > 5", "2 dogs and 3 cats", "It is 12.",
