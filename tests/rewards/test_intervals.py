@@ -99,6 +99,18 @@ def test_clusters_of_unequal_sizes_are_held_too(share, sizes):
     assert np.mean((low <= share) & (share <= high)) >= LEAST_COVERAGE
 
 
+def test_four_clusters_by_hand():
+    """1, 3, 5 and 7 of 10 each: means of a deviation of 0.258, where 40 independent trials would
+    have one of 0.156; two more of the rarer kind are taken to have an effect of sqrt(10)."""
+    hits = np.concatenate([column(n, 10) for n in (1, 3, 5, 7)])
+    effect = (20 / 3 / 100 / 4) / (0.4 * 0.6 / 39)
+    effect = (16 * effect + 2 * math.sqrt(10)) / 18
+    trials = 40 / effect * (2.02269 / 3.18245) ** 2  # Student's t of 39 and of 3 degrees of freedom
+    low, high = edges_of(hits, np.repeat(np.arange(4), 10))
+    assert low[0] == pytest.approx(beta.ppf(0.025, 0.4 * trials, 0.6 * trials + 1), abs=1e-5)
+    assert high[0] == pytest.approx(beta.ppf(0.975, 0.4 * trials + 1, 0.6 * trials), abs=1e-5)
+
+
 def test_clusters_count_by_their_sizes():
     trials = np.array([[1.0, 0], [1, 0], [2, 0], [4, 0]])
     assert like_sized(trials, np.arange(4))[0] == pytest.approx(64 / 22)
