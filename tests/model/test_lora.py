@@ -248,7 +248,8 @@ def test_targets_in_any_order_are_read_back(tmp_path):
         ("target_modules", [["q_proj"]]), ("target_modules", []),
         ("lora_alpha", math.nan), ("lora_alpha", math.inf), ("lora_alpha", -math.inf),
         ("lora_alpha", True), ("lora_alpha", 1e39), ("lora_alpha", 10**400), ("lora_alpha", "8"),
-        ("lora_alpha", [8]), ("r", True), ("r", math.nan),
+        ("lora_alpha", [8]), ("r", True), ("r", math.nan), ("use_rslora", "false"),
+        ("use_rslora", "true"), ("use_rslora", 1), ("use_rslora", 0.0), ("use_rslora", [True]),
     ],
 )  # fmt: skip
 def test_fields_that_cannot_be_honoured_are_named(field, value, saved):

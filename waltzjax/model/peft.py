@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import jax
@@ -73,14 +74,17 @@ def read_lora(directory: Path) -> Lora:
     targets = _targets(config.get("target_modules"), problems)
     rank: Any = config.get("r")
     alpha: Any = config.get("lora_alpha")
+    rslora: Any = config.get("use_rslora")
     if type(rank) is not int or rank < 1:
         problems.append(f"r={rank!r} (only a positive integer)")
     # True is an int in Python, and a number that float32 cannot hold makes every weight infinite.
     if type(alpha) not in (int, float) or not abs(alpha) <= LARGEST:
         problems.append(f"lora_alpha={alpha!r:.60} (only a finite number)")
+    if type(rslora) not in (bool, NoneType):
+        problems.append(f"use_rslora={rslora!r} (only true, false or null)")
     if problems:
         raise ValueError(f"{path}: cannot be honoured exactly: " + "; ".join(problems))
-    if config.get("use_rslora"):  # alpha / sqrt(r) (arXiv 2312.03732), said as alpha / r
+    if rslora:  # alpha / sqrt(r) (arXiv 2312.03732), said as alpha / r
         alpha *= rank**0.5
     return Lora(rank, float(alpha), targets)
 

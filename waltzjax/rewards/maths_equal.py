@@ -16,7 +16,6 @@ from waltzjax.rewards.maths_answer import MAX_CHARS
 from waltzjax.rewards.maths_forms import matched, read_forms, word
 from waltzjax.rewards.maths_number import Number, read_number, split_name
 from waltzjax.rewards.maths_ranges import Form, as_range
-from waltzjax.rewards.maths_text import boxes
 from waltzjax.rewards.maths_tree import Tree, Unreadable
 from waltzjax.rewards.maths_typeset import tidy
 from waltzjax.rewards.maths_units import same_unit
@@ -69,13 +68,6 @@ def compare_symbolic(answer: str, label: str) -> Comparison:
         return Comparison(any(_same(x, y) for x in got for y in gold), True)
     except Unreadable:
         return Comparison(False, True)
-
-
-def readable_label(label: str) -> bool:
-    """Whether any answer could have the value of ``label``. Linear; no algebra."""
-    text = tidy(label) if len(label) <= MAX_CHARS else ""
-    box = rf"\boxed{{{text}}}"
-    return bool(text) and boxes(box)[0] == (0, len(box), text)
 
 
 def compare(answer: str, label: str) -> Comparison:
