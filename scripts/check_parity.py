@@ -12,7 +12,8 @@ float64, or one that is less by at most twice what is allowed of the worst.
 Prints one JSON line: ``rms_diff``, ``max_abs_diff`` (of logits, to float64), the same of PyTorch's
 float32 (``torch_...``), what is allowed of both, ``largest_logit``, ``greedy_shortfall``,
 ``positions``, ``mesh``. Exit status 0 if all is within what is allowed, 1 if not, 2 if nothing
-could be compared: arguments that cannot be, a directory that cannot be read. Needs the ``test`` extra, and on the host the model once in float64.
+could be compared: arguments that cannot be, a directory that cannot be read. Needs the ``test``
+extra, and on the host the model once in float64.
 """
 
 import argparse

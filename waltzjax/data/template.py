@@ -54,7 +54,11 @@ class Template:
         try:
             self.source: str = tokenizer.get_chat_template()
         except ValueError as error:  # there are several, and none is the default
-            raise ValueError(f"{self.directory}: {error}") from error
+            raise ValueError(f"{self.directory}: no usable chat template ({error})") from error
+        if not isinstance(self.source, str):
+            raise ValueError(
+                f"{self.directory}: no usable chat template (got {self.source!r}, expected a text)"
+            )
         for name in kwargs:
             if name in RESERVED or not re.search(rf"\b{re.escape(name)}\b", self.source):
                 raise ValueError(
