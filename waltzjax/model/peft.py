@@ -118,10 +118,10 @@ def _leaves(adapter: Any) -> dict[str, Any]:
 
 def save_adapter(
     directory: Path, adapter: Any, lora: Lora, base: str, *, dropout: float,
-    tokenizer: Any = None, generation: dict[str, Any] | None = None,
+    tokenizer: Any, generation: dict[str, Any],
 ) -> None:  # fmt: skip
-    """Write a directory that ``peft.PeftModel.from_pretrained`` loads, whole or not at all; with a
-    ``tokenizer``, also its files, its chat template and ``generation`` settings."""
+    """Write a directory that ``peft.PeftModel.from_pretrained`` loads, whole or not at all, with
+    the tokenizer, its chat template and the ``generation`` settings that it was trained with."""
     config = {
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base,
         "r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": dropout, "bias": "none",
@@ -135,8 +135,7 @@ def save_adapter(
         if temporary:
             (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
             write_tensors(temporary / WEIGHTS, arrays)
-            if tokenizer is not None:
-                write_beside_weights(temporary, tokenizer, generation or {})
+            write_beside_weights(temporary, tokenizer, generation)
     wait(f"saved {directory}")
 
 
