@@ -77,7 +77,8 @@ FORMS = {  # template, special, added, eos, more settings; stops; what is traine
         {"<|END|>"}, "yes<|END|>", ("<|USER|>", "<|CHATBOT|>", "<|SYSTEM|>", "<|TOOL|>")),
     "DeepSeek V3": (R1.replace("<think>\n", ""), ("<s>",),
         ("<｜User｜>", "<｜Assistant｜>", "<think>", "</think>", "<｜tool▁sep｜>"), "<｜end｜>",
-        BOS, {"<｜end｜>"}, "yes<｜end｜>", ("<｜User｜>", "<think>", "</think>", "<｜tool▁sep｜>")),
+        BOS, {"<｜end｜>"}, "yes<｜end｜>",
+        ("<｜User｜>", "<think>", "</think>", "<｜tool▁sep｜>")),
 }  # fmt: skip
 TWO_TURNS = [
     {"role": "user", "content": "a?"}, {"role": "assistant", "content": "yes"},
