@@ -105,7 +105,9 @@ def _formulas(text: str) -> Iterator[tuple[str, ...]]:
     for run in zip(*(tokens[i:] for i in range(_FORMULA)), strict=False):
         plain = all(len(t) == 1 or t[0] == "\\" or not t.isalpha() for t in run)
         numbers = [float(token) for token in run if token[0].isdigit()]
-        letters = [token for token in run if token.isalpha() or len(token) > 1 and token[0] == "\\"]
+        letters = [
+            token for token in run if token.isalpha() or (len(token) > 1 and token[0] == "\\")
+        ]
         if plain and numbers and (letters or (len(numbers) > 1 and max(numbers) >= _LONG_NUMBER)):
             yield run
 
