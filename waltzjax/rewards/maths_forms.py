@@ -40,7 +40,8 @@ _MEMBER = re.compile(r"([A-Za-z]) *\\in(?![A-Za-z]) *")
 _SIGN = re.compile(r"\\(pm|mp)(?![A-Za-z])")
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _MIXED = re.compile(
-    r"(?<=\d) *(?:(?<![A-Za-z])and|\\text *\{ *and *\}) *(?=(?:\\frac *\{\d+\} *\{\d+\}|\d+ */ *\d+)$)"
+    r"(?<=\d) *(?:(?<![A-Za-z])and|\\text *\{ *and *\}) *"
+    r"(?=(?:\\frac *\{\d+\} *\{\d+\}|\d+ */ *\d+)$)"
 )
 _TIMES = re.compile(r"\\(?:cdot|times) *$")
 _FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le", "=": "=", "\\ne": "\\ne"}
@@ -93,7 +94,7 @@ def _form(text: str) -> Form:
 
 
 def _chain_of_names(parts: list[str]) -> tuple[str, list[str]]:
-    """"x" and ["2", "3"] of ["x = 2", "x = 3"] or ["x = 2", "3"]: solutions for one unknown; ""
+    """ "x" and ["2", "3"] of ["x = 2", "x = 3"] or ["x = 2", "3"]: solutions for one unknown; ""
     and the parts as they are if they are none."""
     named = [split_name(part) for part in parts]
     first = named[0][0]

@@ -18,7 +18,8 @@ _WHOLE = (
 )
 _INTEGER = r"\d{1,3}(?:,\d{3})+|\d+"
 _NUMBER = re.compile(
-    rf"(?P<sign>[-+]?) *(?:(?P<currency>\\\$|[€£¥₹]|(?:USD|EUR|GBP|INR|Rs\.?)(?= ?\d)) *(?P<inner>-?) *)?"
+    r"(?P<sign>[-+]?) *"
+    r"(?:(?P<currency>\\\$|[€£¥₹]|(?:USD|EUR|GBP|INR|Rs\.?)(?= ?\d)) *(?P<inner>-?) *)?"
     rf"(?:(?P<mixed>{_INTEGER}) *(?=\\frac))?(?:"
     rf"\\frac *\{{ *(?P<above>-?(?:{_INTEGER})) *\}} *\{{ *(?P<below>-?(?:{_INTEGER})) *\}}"
     r"|(?:(?P<whole_and>\d+) )?(?P<over>\d+) */ *(?P<under>\d+)"
@@ -55,7 +56,9 @@ _SCALES = {
     "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
     "dozen": 12,
 }  # fmt: skip
-_SCALE = re.compile(rf"(?<=[\d}}])(?: +|( *\\text *\{{) *)({'|'.join(_SCALES)})(?![A-Za-z])(?: *\}}$)?")
+_SCALE = re.compile(
+    rf"(?<=[\d}}])(?: +|( *\\text *\{{) *)({'|'.join(_SCALES)})(?![A-Za-z])(?: *\}}$)?"
+)
 _SEVERAL = re.compile(r"(?:[,;]|(?<![A-Za-z])(?:or|and)(?![A-Za-z])).*=")  # "x = 1, x = 2"
 
 
