@@ -174,11 +174,11 @@ def test_copied_words_in_any_order_are_no_reasoning(name):
 
 
 SHORT = [
-    (r"Simplify $\sqrt{338}$.", r"$338 = 13^2 \cdot 2$. Then $\sqrt{338} = \sqrt{13^2}\sqrt2$ is"),
     ("Half the value of $5x-14$ is $x+23$. Find $x$.", "$5x-14 = 2x+46$, so $3x = 60$ and $x$ is"),
-    ("If $(x-3)(x+12)=0$, what is $x > 0$?", "From $x-3=0$ or $x+12=0$ the positive one is"),
     (r"Suppose $\sin A = 0.6$ and $BC = 9$.", r"Since $\sin A = 0.6 = 9/AB$, so $AB$ comes to"),
-    ("Compute $2-4+6-8+ \\dots +98-100$.", r"$(2-4)+(6-8)+ \dots +(98-100) = 25(-2)$ is"),
+    ("Expand $(x-3)(x+12)$.", "$(x-3)(x+12) = x^2 + 12x - 3x - 36$, where $x$ has"),
+    ("Solve $7y = 2y+40$.", "$7y = 2y+40$ means that $5y = 40$, and so"),
+    ("If $f(x) = 3x+14$, find $f(2)$.", "In $3x+14$ we put 2 and get $6 + 14$, so"),
 ]
 
 

@@ -27,6 +27,8 @@ _SURPRISING = 100  # a number as large as this weighs as much as a word
 
 _TOKEN = re.compile(r"\\?[^\W\d_]+|\d+(?:\.\d+)?|[^\w\s]")
 _CONTENT = re.compile(r"(?<!\\)\b[^\W\d_]{3,}|\d+(?:\.\d+)?")
+_SIGNS = frozenset("+-*/=<>^")
+_NEW = re.compile(r"\\?[^\W\d_]{3,}|\d+(?:\.\d+)?|[-+*/=<>^]")  # words, commands, numbers, signs
 _COMMA = re.compile(r"(?<=\d)(?:,|\{,\}|\\[,!])(?=\d{3})")
 _LAYOUT = r"$ { } & \left \right \dfrac \frac \cdot \quad \text , . ; ! \ "
 # Words that many problems share, and those that announce an answer.
@@ -60,8 +62,8 @@ def works_on(text: str, problem: str) -> bool:
 
 def _adds(text: str, problem: str) -> bool:
     """Whether the text says what the problem does not, in whatever order it copies its words."""
-    known = {*_TOKEN.findall(problem.lower()), *_COMMON.split(), *_LAYOUT.split()}
-    return len(set(_TOKEN.findall(text.lower())) - known) >= _LEAST_NEW
+    known = {*_NEW.findall(problem.lower()), *_COMMON.split()} - _SIGNS
+    return len(set(_NEW.findall(text.lower())) - known) >= _LEAST_NEW
 
 
 def _computes(text: str, problem: str) -> bool:
@@ -105,9 +107,7 @@ def _formulas(text: str) -> Iterator[tuple[str, ...]]:
     for run in zip(*(tokens[i:] for i in range(_FORMULA)), strict=False):
         plain = all(len(t) == 1 or t[0] == "\\" or not t.isalpha() for t in run)
         numbers = [float(token) for token in run if token[0].isdigit()]
-        letters = [
-            token for token in run if token.isalpha() or (len(token) > 1 and token[0] == "\\")
-        ]
+        letters = [token for token in run if token.lstrip("\\").isalpha()]
         if plain and numbers and (letters or (len(numbers) > 1 and max(numbers) >= _LONG_NUMBER)):
             yield run
 

@@ -18,8 +18,8 @@ _WHOLE = (
 )
 _INTEGER = r"\d{1,3}(?:,\d{3})+|\d+"
 _NUMBER = re.compile(
-    rf"(?P<sign>[-+]?) *"
-    rf"(?:(?P<currency>\\\$|[€£¥₹]|(?:USD|EUR|GBP|INR|Rs\.?)(?= ?\d)) *(?P<inner>-?) *)?"
+    r"(?P<sign>[-+]?) *"
+    r"(?:(?P<currency>\\\$|[€£¥₹]|(?:USD|EUR|GBP|INR|Rs\.?)(?= ?\d)) *(?P<inner>-?) *)?"
     rf"(?:(?P<mixed>{_INTEGER}) *(?=\\frac))?(?:"
     rf"\\frac *\{{ *(?P<above>-?(?:{_INTEGER})) *\}} *\{{ *(?P<below>-?(?:{_INTEGER})) *\}}"
     r"|(?:(?P<whole_and>\d+) )?(?P<over>\d+) */ *(?P<under>\d+)"
