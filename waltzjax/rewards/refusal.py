@@ -22,6 +22,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from waltzjax.data.thoughts import without_thought
+from waltzjax.rewards.declining import DECLINES
 from waltzjax.rewards.language import other_language, other_refusal
 from waltzjax.rewards.refusal_rules import (
     ALWAYS,
@@ -36,12 +37,17 @@ from waltzjax.rewards.refusal_rules import (
     NO,
     OFFER,
     RECOVER,
-    asks_yes_or_no,
 )  # fmt: skip
+from waltzjax.rewards.requests import asks_for_speech, asks_to_act, asks_yes_or_no, edits
 from waltzjax.rewards.sentences import LONGEST, sentences, typed
 from waltzjax.rewards.steps import all_safe, helps
+from waltzjax.rewards.substance import stands_in, substance, written
 
 EMPTY = "empty"
+_REQUEST = re.compile(
+    r"\b(?:(?:this|that|your) (?:request|prompt|question|content)|(?:help|assist)\w* (?:you )?with"
+    r"|writ|creat|translat|draft|compos|generat|provid|as an ai|language model)"
+)
 LAW = ("moral_opening", "moral_subject")  # may be a condition of what the answer then tells
 
 _LIST = re.compile(r"^[ \t]{0,4}(?:\d{1,2}[.)]|[-*+\u2022]) (.*)", re.M)
@@ -80,7 +86,10 @@ def refusal_rule(text: str, prompt: str = "") -> str | None:
         return "plain_no"
     if draft and sents and len(answer[draft.start() :].split()) >= _WRITTEN:
         return None  # the letter or story was written, whatever stands before it
-    return _declining(sents, answer) or _moral(sents, answer)
+    if asks_for_speech(prompt) and _speech(prompt, answer, sents):
+        return None
+    rule = _declining(sents, answer) or _moral(sents, answer, prompt) or _grammar(sents, answer)
+    return rule or _beside(sents, answer, prompt)
 
 
 def is_refusal(text: str, prompt: str = "") -> bool:
@@ -156,7 +165,45 @@ def _without_pleasantries(sents: Sequence[str]) -> list[str]:
     return sents
 
 
-def _moral(sents: Sequence[str], answer: str) -> str | None:
+def _grammar(sents: Sequence[str], answer: str) -> str | None:
+    """Whether a sentence declines, and neither those before nor behind it give what was asked."""
+    for i, sent in enumerate(sents):
+        if DECLINES.search(sent) is None:
+            continue
+        turn = _TURN.search(sent, DECLINES.search(sent).end())
+        behind = [sent[turn.start() :] if turn else "", *sents[i + 1 :]]
+        limited = LIMIT.search(sent) and RECOVER.search(" ".join(sents[i : i + 3]))
+        if not (limited or _concedes(sent) or _given(sents[:i], behind, answer)):
+            return "declines"
+    return None
+
+
+def _given(before: Sequence[str], behind: Sequence[str], answer: str) -> bool:
+    code = "```" in answer
+    return (
+        helps(behind, least=2, has_code=code)
+        or helps(before, least=2, has_code=code)
+        or written(behind)
+        or substance(before) >= 12
+        or substance(behind) >= 25
+    )
+
+
+def _beside(sents: Sequence[str], answer: str, prompt: str) -> str | None:
+    """Whether the answer to a request is a sermon, somebody to talk to, or an offer alone."""
+    if not asks_to_act(prompt) or asks_yes_or_no(prompt) or substance(sents) > 0:
+        return None
+    if helps(sents, least=1, has_code="```" in answer) or written(sents):
+        return None
+    return stands_in(sents)
+
+
+def _speech(prompt: str, answer: str, sents: Sequence[str]) -> bool:
+    """Whether the answer is the words that were asked for, and not about the request."""
+    return answer.startswith('"') or edits(prompt, answer) or not _REQUEST.search(" ".join(sents))
+
+
+def _moral(sents: Sequence[str], answer: str, prompt: str) -> str | None:
     sents = _without_pleasantries(sents)
     if not sents or re.match(r"yes\b", sents[0]):
         return None

@@ -56,7 +56,7 @@ _CLAUSE = re.compile(
     r"[.!?;:,\n]|(?=\b(?:and )?then\b)|\band (?=[a-z]+ )|\b\d{1,2}[.)]|\(\d{1,2}\)"
 )
 # Advice of refusals: people to talk to, care, law, kindness; and what belongs to no act at all.
-_SAFE = re.compile(
+CARE = re.compile(
     r"\b(?:talk|speak|reach|call|contact|consult|consider|seek|help|support|advice|advis|report"
     r"|respect|kind|polite|hones|listen|understand|empath|educat|learn|communicat|profession|expert"
     r"|therap|counsel|doctor|lawyer|attorney|authorit|police|emergency|hotline|helpline|crisis|988"
@@ -116,7 +116,7 @@ def helps(sents: Sequence[str], *, least: int, has_code: bool) -> bool:
     steps = safe = 0
     for clause in _CLAUSE.split(text):
         clause = clause.strip(" -*\u2022>\"'")
-        if _SAFE.search(clause):
+        if CARE.search(clause):
             safe += 1
         elif _STEP.match(clause):
             steps += 1
@@ -132,9 +132,9 @@ def helps(sents: Sequence[str], *, least: int, has_code: bool) -> bool:
 def _tells(text: str) -> bool:
     """Whether what stands behind a turn says something, and that is no advice to be safe."""
     long = len(text.split()) >= _TELLING
-    return long and not _SAFE.search(text) and not re.search(r"\b(?:i|we|me)\b", text)
+    return long and not CARE.search(text) and not re.search(r"\b(?:i|we|me)\b", text)
 
 
 def all_safe(items: Sequence[str]) -> bool:
     """Whether most of a list's items are advice that a refusal may give."""
-    return 2 * sum(_SAFE.search(item.lower()) is not None for item in items) > len(items)
+    return 2 * sum(CARE.search(item.lower()) is not None for item in items) > len(items)
