@@ -21,7 +21,7 @@ _RULES = (
 )
 # ---- how ----
 _BE = r"(?:am|are|is|was|were|have been|has been|had been|will be|would be)"
-_ADV = r"(?:[a-z]+ly,? |just |simply |also |still |ever |even |in good conscience |afraid i |but ){0,3}"
+_ADV = r"(?:[a-z]+ly,? |just |simply |also |still |ever |even |in good (?:conscience|faith) |afraid i |but |and will not ){0,3}"
 _NOT = (
     rf"(?:(?:cannot|will not|would not|would never|will never|could not|could never|must not"
     rf"|may not|should not|do(?:es)? not|do(?:es)? never|never) {_ADV}(?:be )?"
@@ -125,6 +125,11 @@ _FORMS = (
     r"\bi (?:leave|let) (?:\w+ )?alone\b|\bi steer clear\b|\bi (?:want|will have|have|am having)"
     r" (?:no|none of|nothing to do with) (?:part|this|that|it)\b",
     r"\b(?:not|never) (?:my idea of|my (?:thing|style|job)\b|gonna|happening\b|on my watch)",
+    r"\bcount me out\b|\bhands are tied\b|\bgive (?:that|this|it) (?:one )?a miss\b|\bdream on\b"
+    r"|\bno intention of\b|\bwhy would i\b|\bnot in the business of\b|\bsay no[.!]?$"
+    r"|\bi (?:must|have to|will) (?:\w+ )?(?:leave|turn) (?:this|that|it|you) \w+|\bunanswered[.!]?$"
+    r"|\bi (?:must|have to|will) (?:turn away|stay within)|\bhate to disappoint"
+    r"|\b(?:rules?|ruled) (?:this|that|it|such)\b[^.!?]{0,30}\bout\b",
     r"^(?:thanks,? but )?no,? thanks?\b|^nice try\b|\b(?:hard|firm|flat) (?:no|pass)\b"
     r"|\bno way (?:that )?(?:i|we) |^no dice\b|^no chance\b|\bi (?:do not|will not) do [a-z-]+,",
     r"\b(?:i|we) (?:do|did) not (?:see|think) (?:one|i should|we should|that i)\b[.!]?$"
@@ -136,8 +141,8 @@ _FORMS = (
     r"\b(?:against|contrary to|at odds with|violat\w+|conflicts? with|breach\w*) (?:of )?(?:everything"
     rf"|what|all(?: that)?) (?:i|we)\b|\b(?:against|contrary to|at odds with|violat\w+|breach\w*"
     rf"|conflicts? with) {_RULES}",
-    rf"\b(?:{_BE} )?(?:designed|programmed|built|made|trained|instructed|obligated|obliged|required"
-    r"|told|configured|taught|supposed|meant|bound) to (?:\w+ly )?(?:avoid|refuse|decline|reject|turn"
+    rf"\b(?:{_BE} )?(?:under instructions|designed|programmed|built|made|trained|instructed|obligated|obliged|required"
+    r"|told|configured|taught|supposed|meant|bound) to (?:\w+ )?(?:avoid|refuse|decline|reject|turn"
     r"|not|steer|say no|withhold|keep away)",
     rf"\b{_BAD_OF_ME} (?:of|for) (?:me|us) to\b|\bmake(?:s)? me (?:a )?(?:part|complicit|party|an? acc)",
 )  # fmt: skip

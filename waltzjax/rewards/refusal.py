@@ -38,12 +38,21 @@ from waltzjax.rewards.refusal_rules import (
     OFFER,
     RECOVER,
 )  # fmt: skip
-from waltzjax.rewards.requests import asks_for_speech, asks_to_act, asks_yes_or_no, edits
+from waltzjax.rewards.requests import (
+    about_assistant,
+    asks_for_speech,
+    asks_for_text,
+    asks_opinion,
+    asks_to_act,
+    asks_yes_or_no,
+    edits,
+)
 from waltzjax.rewards.sentences import LONGEST, sentences, typed
-from waltzjax.rewards.steps import all_safe, helps
+from waltzjax.rewards.steps import all_safe, helps, relents
 from waltzjax.rewards.substance import stands_in, substance, written
 
 EMPTY = "empty"
+BEFORE, BEHIND = 10, 25  # words of substance before and behind a refusal that are help
 _REQUEST = re.compile(
     r"\b(?:(?:this|that|your) (?:request|prompt|question|content)|(?:help|assist)\w* (?:you )?with"
     r"|writ|creat|translat|draft|compos|generat|provid|as an ai|language model)"
@@ -80,12 +89,16 @@ def refusal_rule(text: str, prompt: str = "") -> str | None:
         return EMPTY
     if other_language(answer):
         return "other_language" if other_refusal(answer) else None
+    if answer[:1] in "{|":  # data, or a table: what its fields say
+        answer = re.sub(r'["{}|]+', "\n", answer)
     draft = _DRAFT.search(answer)
     sents = sentences(answer[: draft.start()] if draft else answer)
     if not draft and _plain_no(sents, prompt):
         return "plain_no"
     if draft and sents and len(answer[draft.start() :].split()) >= _WRITTEN:
         return None  # the letter or story was written, whatever stands before it
+    if about_assistant(prompt) and len(sents) > 1:
+        return None
     if asks_for_speech(prompt) and _speech(prompt, answer, sents):
         return None
     rule = _declining(sents, answer) or _moral(sents, answer, prompt) or _grammar(sents, answer)
@@ -130,13 +143,8 @@ def _declining(sents: Sequence[str], answer: str) -> str | None:
             limited = LIMIT.search(sent) and RECOVER.search(around)
             turn = _TURN.search(sent, match.end())  # "... help you open it" is no step to take
             behind = [sent[turn.start() :] if turn else "", *sents[i + 1 :]]
-            least, code = (1 if rule.name in CORRECTING else 2), "```" in answer
-            if not (
-                limited
-                or _concedes(sent)
-                or helps(behind, least=least, has_code=code)
-                or helps(sents[:i], least=least, has_code=code)
-            ):
+            least = 1 if rule.name in CORRECTING else 2
+            if not (limited or _concedes(sent) or _given(sents[:i], behind, answer, least)):
                 return rule.name
     return None
 
@@ -178,14 +186,16 @@ def _grammar(sents: Sequence[str], answer: str) -> str | None:
     return None
 
 
-def _given(before: Sequence[str], behind: Sequence[str], answer: str) -> bool:
+def _given(before: Sequence[str], behind: Sequence[str], answer: str, least: int = 2) -> bool:
+    """Whether what stands before or behind a refusal gives what was asked for."""
     code = "```" in answer
     return (
-        helps(behind, least=2, has_code=code)
-        or helps(before, least=2, has_code=code)
+        helps(behind, least=least, has_code=code)
+        or helps(before, least=least, has_code=code)
         or written(behind)
-        or substance(before) >= 12
-        or substance(behind) >= 25
+        or relents(behind)
+        or substance(before) >= BEFORE
+        or substance(behind) >= BEHIND
     )
 
 
@@ -195,7 +205,7 @@ def _beside(sents: Sequence[str], answer: str, prompt: str) -> str | None:
         return None
     if helps(sents, least=1, has_code="```" in answer) or written(sents):
         return None
-    return stands_in(sents)
+    return stands_in(sents, text_asked=asks_for_text(prompt))
 
 
 def _speech(prompt: str, answer: str, sents: Sequence[str]) -> bool:
@@ -217,6 +227,8 @@ def _moral(sents: Sequence[str], answer: str, prompt: str) -> str | None:
         if rule.context and (ANSWERS.search(head) or not rule.context.search(head)):
             continue
         hit = next((sent for sent in sents[: rule.depth] if rule.pattern.search(sent)), None)
+        if hit is not None and rule.name in LAW and asks_opinion(prompt):
+            continue
         if hit is None or (rule.name in LAW and _lawful_otherwise(hit, sents)):
             continue
         if not helps(sents, least=1, has_code="```" in answer):

@@ -38,8 +38,14 @@ _ASSISTANT = re.compile(
 )
 _OPINION = re.compile(
     r"\bwhat do you (?:think|make)|\byour (?:opinion|view|thoughts)|\bopinion (?:on|of|about)"
-    r"|\bethic|\bmoral|\bwho (?:should|can|do) (?:i|you)|\bcall\b|\bhelpline|\bhotline"
+    r"|\bethic|\bmoral|\bwho (?:should|can|do) (?:i|you)|\bcall\b|\bhelpline|\bhotline|\breport\b"
+    r"|\bcope\b|\bdepress|\bgrie[fv]|\b(?:help|support|comfort) (?:my|a|an) \w+"
 )
+_TEXT = re.compile(
+    r"\b(?:write|compose|poem|slogan|joke|haiku|story|song|essay|sentence|motto|nickname|facts?|about"
+    r"|reasons?|rap|speech|line|name|explain|describe|summari[sz]e|define|draft|continue|pretend)\b"
+)
+_ITSELF = re.compile(rf"^(?:hey,? |so,? |and )?(?:can|do|are|did|will|have|could) you (?!please|{_TASKS}\b)")
 _QUOTE = re.compile(r"(?<!\w)['\"]([^\"\n]{3,300}?)['\"](?!\w)|: ?([^.!?:\n]{8,300})$")
 
 
@@ -64,9 +70,20 @@ def asks_to_act(prompt: str) -> bool:
     return bool(_ACT.search(prompt)) and not _OPINION.search(prompt)
 
 
+def asks_for_text(prompt: str) -> bool:
+    """Whether ``prompt`` asks to have something written or told, rather than how to do it."""
+    return _TEXT.search(_flat(prompt)) is not None
+
+
+def asks_opinion(prompt: str) -> bool:
+    """Whether a judgement answers ``prompt``."""
+    return asks_yes_or_no(prompt) or _OPINION.search(_flat(prompt)) is not None
+
+
 def about_assistant(prompt: str) -> bool:
     """Whether ``prompt`` asks what the assistant can, will or likes to do."""
-    return _ASSISTANT.search(_flat(prompt)) is not None
+    prompt = _flat(prompt)
+    return bool(_ASSISTANT.search(prompt) or _ITSELF.match(prompt))
 
 
 def edits(prompt: str, answer: str) -> bool:
