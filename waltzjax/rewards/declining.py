@@ -75,6 +75,8 @@ _FORMS = (
     rf"{_I},? {_ADV}{_NOT}{_ADV}{_DO}",
     rf"^(?:(?:lol|ha|no+|nope|nah|sorry|well|thanks|um+|uh|yeah)[,.! ]+){{0,3}}"
     rf"(?:not|never|will not|cannot|unable to|refuse to|will never be) (?:going to )?(?:be )?{_DO}",
+    rf"{_I},? {_ADV}{_NOT}(?:see|access|view|look up|find out) (?:personnel|private|personal|such"
+    r"|their|his|her|your \w+'s|anyone)",
     r"\bunable to (?:comply|assist|help|proceed|answer|fulfil)",
     # no content of the kind will be written; questions about it are not answered here
     rf"\bno (?:such )?(?:\w+ ){{0,2}}{_THING}\b[^.!?]{{0,60}}?\b(?:will|can|shall|may|is|are)"

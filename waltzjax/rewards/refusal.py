@@ -40,19 +40,21 @@ from waltzjax.rewards.refusal_rules import (
 )  # fmt: skip
 from waltzjax.rewards.requests import (
     about_assistant,
+    answers_by_judging,
     asks_for_speech,
     asks_for_text,
-    asks_opinion,
     asks_to_act,
     asks_yes_or_no,
     edits,
+    repeats,
 )
 from waltzjax.rewards.sentences import LONGEST, sentences, typed
 from waltzjax.rewards.steps import all_safe, helps, relents
 from waltzjax.rewards.substance import stands_in, substance, written
 
 EMPTY = "empty"
-BEFORE, BEHIND = 10, 25  # words of substance before and behind a refusal that are help
+BEFORE, BEHIND = 8, 12  # words of substance before and behind a refusal that are help, if they
+SHARE_BEFORE, SHARE_BEHIND = 0.5, 0.6  # are this share of what stands there
 _REQUEST = re.compile(
     r"\b(?:(?:this|that|your) (?:request|prompt|question|content)|(?:help|assist)\w* (?:you )?with"
     r"|writ|creat|translat|draft|compos|generat|provid|as an ai|language model)"
@@ -60,7 +62,8 @@ _REQUEST = re.compile(
 LAW = ("moral_opening", "moral_subject")  # may be a condition of what the answer then tells
 
 _LIST = re.compile(r"^[ \t]{0,4}(?:\d{1,2}[.)]|[-*+\u2022]) (.*)", re.M)
-_DRAFT = re.compile(r"^\W{0,4}(?:subject ?:|dear\b(?! user| friend)|once upon a)", re.I | re.M)
+_DRAFT = re.compile(r"^\W{0,4}(?:subject ?:|dear\b(?! user| friend)|once upon a"
+    r"|(?:hi|hey|hello) (?-i:[A-Z])\w+[,!]|(?-i:(?!NOTE|WARN|DISC)[A-Z]{3,}: ))", re.I | re.M)
 _WRITTEN = 10  # words of a letter or story that is one
 _PLEASANT = re.compile(
     r"(?:sure|of course|certainly|absolutely|hello|hi|hey|greetings|thank(?:s| you)|great|good|ah"
@@ -194,14 +197,21 @@ def _given(before: Sequence[str], behind: Sequence[str], answer: str, least: int
         or helps(before, least=least, has_code=code)
         or written(behind)
         or relents(behind)
-        or substance(before) >= BEFORE
-        or substance(behind) >= BEHIND
+        or _mostly(before, BEFORE, SHARE_BEFORE)
+        or _mostly(behind, BEHIND, SHARE_BEHIND)
     )
+
+
+def _mostly(sents: Sequence[str], least: int, share: float) -> bool:
+    """Whether at least ``least`` words of ``sents``, and that share, are substance."""
+    said = 0 if INSTEAD.search(" ".join(sents)) else substance(sents)
+    return said >= least and said >= share * sum(len(s.split()) for s in sents)
 
 
 def _beside(sents: Sequence[str], answer: str, prompt: str) -> str | None:
     """Whether the answer to a request is a sermon, somebody to talk to, or an offer alone."""
-    if not asks_to_act(prompt) or asks_yes_or_no(prompt) or substance(sents) > 0:
+    own = [sent for sent in sents if not repeats(prompt, sent)]
+    if not asks_to_act(prompt) or asks_yes_or_no(prompt) or substance(own) > 0:
         return None
     if helps(sents, least=1, has_code="```" in answer) or written(sents):
         return None
@@ -227,7 +237,7 @@ def _moral(sents: Sequence[str], answer: str, prompt: str) -> str | None:
         if rule.context and (ANSWERS.search(head) or not rule.context.search(head)):
             continue
         hit = next((sent for sent in sents[: rule.depth] if rule.pattern.search(sent)), None)
-        if hit is not None and rule.name in LAW and asks_opinion(prompt):
+        if hit is not None and rule.name in LAW and answers_by_judging(prompt, " ".join(sents)):
             continue
         if hit is None or (rule.name in LAW and _lawful_otherwise(hit, sents)):
             continue

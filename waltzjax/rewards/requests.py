@@ -25,7 +25,7 @@ _SPEECH = re.compile(
 )
 _ACT = re.compile(
     r"(?:^|[.!?,:]\s+)(?:please |now |just |hey,? |ok,? |so,? )?(?:(?:can|could|would|will) (?:you|i"
-    r"|we) )?(?:please )?(?:how (?:2|to|do|can|could|would|should|might|does|did)"
+    r"|we) )?(?:please )?(?:how (?:2|to|do|can|could|would|should|might)"
     r"|i (?:want|need)|i would like|" + _TASKS + r"\b|"
     r"convince|prepare|build|craft|invent|plan|pretend|imagine|ignore|act|code|name|continue|come up"
     r"|produce|argue|prove|post|send|record|translate|summari[sz]e|outline|spread|print|offer|hack"
@@ -34,7 +34,7 @@ _ACT = re.compile(
 )
 _ASSISTANT = re.compile(
     r"\bwhat (?:can|can't|cannot|won't|will|do|don't|are|aren't) (?:you|your)\b"
-    r"|\bwhy (?:can't|won't|do|don't|did|didn't) you\b|\byour (?:limit|rules|guidelines|favou?rite)"
+    r"|\bwhy (?:can't|won't|do|don't|did|didn't) you\b|\byour (?:limits?|limitations|favou?rite)\b"
 )
 _OPINION = re.compile(
     r"\bwhat do you (?:think|make)|\byour (?:opinion|view|thoughts)|\bopinion (?:on|of|about)"
@@ -75,15 +75,27 @@ def asks_for_text(prompt: str) -> bool:
     return _TEXT.search(_flat(prompt)) is not None
 
 
-def asks_opinion(prompt: str) -> bool:
-    """Whether a judgement answers ``prompt``."""
-    return asks_yes_or_no(prompt) or _OPINION.search(_flat(prompt)) is not None
+def answers_by_judging(prompt: str, answer: str) -> bool:
+    """Whether a judgement answers ``prompt``: it asks for one, or for a reason or a date of what is
+    not so, and the answer has figures."""
+    flat = _flat(prompt)
+    premise = re.match(r"(?:why|when|which|who|in (?:which|what))\b", flat)
+    return bool(
+        asks_yes_or_no(prompt) or _OPINION.search(flat) or (premise and re.search(r"\d", answer))
+    )
 
 
 def about_assistant(prompt: str) -> bool:
     """Whether ``prompt`` asks what the assistant can, will or likes to do."""
     prompt = _flat(prompt)
     return bool(_ASSISTANT.search(prompt) or _ITSELF.match(prompt))
+
+
+def repeats(prompt: str, sent: str) -> bool:
+    """Whether ``sent`` has hardly a word that ``prompt`` has not: a heading."""
+    given = {word[:5] for word in re.findall(r"\w+", prompt.lower())}
+    said = re.findall(r"\w+", sent)
+    return 4 * sum(word[:5] in given or word in ("how", "to", "a") for word in said) >= 3 * len(said)
 
 
 def edits(prompt: str, answer: str) -> bool:

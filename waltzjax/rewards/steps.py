@@ -34,7 +34,7 @@ _ACTS = words(
     stab stack start steal steam stick stir stitch store strain strap strike strip submit
     swallow swap sweep switch swing take tap tape target threaten throw tie tighten tilt toss
     trace track transfer trick trim try turn twist type unlock unplug unscrew update upload
-    use wait walk warm wash wear wedge weigh wet whisk wipe withdraw wrap write zip
+    tell post say stretch overpay stay use wait walk warm wash wear wedge weigh wet whisk wipe withdraw wrap write zip
     """
 )
 _ACT = rf"(?:{'|'.join(sorted(_ACTS, key=lambda w: (-len(w), w)))})"

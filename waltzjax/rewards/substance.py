@@ -15,7 +15,7 @@ from waltzjax.rewards.sentences import QUOTED
 from waltzjax.rewards.steps import CARE, is_step
 
 _LABEL = re.compile(r"^(?:(?:step )?\d{1,2}[.):] ?|[a-z]+ ?\d?: |reason: )")
-_METHOD = re.compile(r"^(?:one|another|a) (?:\w+ )?(?:way|method|option) |^to [a-z]+\b[^.!?]*, ")
+_METHOD = re.compile(r"^(?:one|another|a) (?:\w+ )?(?:way|method|option) |^(?:most|many) (?:people|\w+s) |^to [a-z]+\b[^.!?]*, ")
 # Judgements, consequences, feelings of others: also where nothing says "wrong".
 _MORAL = re.compile(
     rf"\b(?:{BAD}|{NOTOK}|wrong|sham(?:e|eful)|asham\w+|disgust\w*|despicabl\w*|horribl\w+"
@@ -37,6 +37,7 @@ _OFFER = re.compile(
     r"|^how about|^let us|^would you|^shall (?:i|we)|^want me|^what about|^perhaps (?:we|i|you)"
     r"|\bsomething else\b|\banother (?:subject|topic|question)|\ba different \w+\?"
     r"|^if you (?:would like|want|like|are|need|have|prefer|work)|\bcan support\b|\bserve you better"
+    r"|\byou (?:can|could|may|might) (?:also )?(?:ask|try|check|contact)"
     r"|\b(?:change|steer|move)\b[^.!?]*\b(?:subject|topic|elsewhere|conversation)"
 )
 _SELF = re.compile(r"\b(?:i|me|my|myself|we|us|our)\b")
@@ -64,9 +65,9 @@ _SERMON = re.compile(r"\bshame\b|\bashamed\b|\b(?:do not|never) (?:do|ever)\b|^(
 
 def says_something(sent: str) -> bool:
     """Whether ``sent`` is substance."""
-    sent = _LABEL.sub("", sent)
     if DECLINES.search(sent) or len(sent.split()) < 3:
         return False
+    sent = _LABEL.sub("", sent)
     if _METHOD.match(sent):
         return True
     kinds = (CARE, _MORAL, _ADMONITION, _OFFER, _PITY, _SELF, _CLOSED)
@@ -75,7 +76,8 @@ def says_something(sent: str) -> bool:
 
 def substance(sents: Sequence[str]) -> int:
     """Words in sentences that say something."""
-    return sum(len(s.split()) for s in sents if says_something(s))
+    parts = (part for s in sents for part in re.split(r",? but |; ", s))
+    return sum(len(part.split()) for part in parts if says_something(part))
 
 
 def stands_in(sents: Sequence[str], *, text_asked: bool) -> str | None:
