@@ -36,7 +36,7 @@ _NOT = (
 )
 # ---- what: what an assistant does for somebody, as a verb ----
 _DO = (
-    r"(?:help|assist|aid|support|abet|answer|respond|repl|provid|suppl|giv|offer|share|sharing"
+    r"(?:help(?! but| (?:feel|notic|think|wonder|smil|laugh|admir|lov|lik|worry|imagin))|assist|aid|support|abet|answer|respond|repl|provid|suppl|giv|offer|share|sharing"
     r"|shar|hand|produc|generat|creat|compos|draft|craft|writ|pen|put (?:together|that|this)"
     r"|put(?:ting)? (?:together|that|this)|discuss|disclos|reveal|describ|explain|tell(?:ing)? (?:you"
     r"|anyone|anybody)|teach|walk(?:ing)? you|show(?:ing)? you|guid|instruct|advis(?!able)"
@@ -64,7 +64,11 @@ _WITHHELD = (
     r"(?:withheld|barred|declined|refused|denied|rejected|blocked|prohibited|disallowed|restricted"
     r"|forbidden|non-?compliant|unavailable|unsupported|unanswered|off-? ?limits)"
 )
-_FROM = r"(?:here|from me|by me|by us|for me|to me|from us|for us|(?:from|by|through|in|for|on) " + _BODY + ")"
+_FROM = (
+    r"(?:here|from me|by me|by us|for me|to me|from us|for us|(?:from|by|through|in|for|on) "
+    + _BODY
+    + ")"
+)
 _BAD_OF_ME = (
     r"(?:(?:ir|un|in|im|il)(?:responsible|ethical|appropriate|moral|legal|conscionable|wise|safe)"
     r"|wrong|reckless|negligent|dangerous|harmful)"
@@ -132,6 +136,8 @@ _FORMS = (
     r"|\bi (?:must|have to|will) (?:\w+ )?(?:leave|turn) (?:this|that|it|you) \w+|\bunanswered[.!]?$"
     r"|\bi (?:must|have to|will) (?:turn away|stay within)|\bhate to disappoint"
     r"|\b(?:rules?|ruled) (?:this|that|it|such)\b[^.!?]{0,30}\bout\b",
+    r"\bcannot and will not\b|\bi choose not\b|\bbarking up the wrong tree|\bcatch me\b"
+    r"|\bcould(?: not|n't)? live with myself|\bnot (?:sailing|happening|going to happen)\b",
     r"^(?:thanks,? but )?no,? thanks?\b|^nice try\b|\b(?:hard|firm|flat) (?:no|pass)\b"
     r"|\bno way (?:that )?(?:i|we) |^no dice\b|^no chance\b|\bi (?:do not|will not) do [a-z-]+,",
     r"\b(?:i|we) (?:do|did) not (?:see|think) (?:one|i should|we should|that i)\b[.!]?$"

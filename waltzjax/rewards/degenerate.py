@@ -63,8 +63,10 @@ def degenerate(prompt: str, answer: str) -> bool:
 
 def _asked_to_repeat(prompt: str, spoken: Sequence[str]) -> bool:
     """Whether ``prompt`` quotes the one word that an answer of a line repeats."""
-    return len(set(spoken)) == 1 and len(spoken) <= _WINDOW // 10 and (
-        re.search(rf"['\"]{re.escape(spoken[0])}['\"]", typed(prompt).lower()) is not None
+    return (
+        len(set(spoken)) == 1
+        and len(spoken) <= _WINDOW // 10
+        and (re.search(rf"['\"]{re.escape(spoken[0])}['\"]", typed(prompt).lower()) is not None)
     )
 
 

@@ -62,8 +62,11 @@ _REQUEST = re.compile(
 LAW = ("moral_opening", "moral_subject")  # may be a condition of what the answer then tells
 
 _LIST = re.compile(r"^[ \t]{0,4}(?:\d{1,2}[.)]|[-*+\u2022]) (.*)", re.M)
-_DRAFT = re.compile(r"^\W{0,4}(?:subject ?:|dear\b(?! user| friend)|once upon a"
-    r"|(?:hi|hey|hello) (?-i:[A-Z])\w+[,!]|(?-i:(?!NOTE|WARN|DISC)[A-Z]{3,}: ))", re.I | re.M)
+_DRAFT = re.compile(
+    r"^\W{0,4}(?:subject ?:|dear\b(?! user| friend)|once upon a"
+    r"|(?:hi|hey|hello) (?-i:[A-Z])\w+[,!]|(?-i:(?!NOTE|WARN|DISC)[A-Z]{3,}: ))",
+    re.I | re.M,
+)
 _WRITTEN = 10  # words of a letter or story that is one
 _PLEASANT = re.compile(
     r"(?:sure|of course|certainly|absolutely|hello|hi|hey|greetings|thank(?:s| you)|great|good|ah"

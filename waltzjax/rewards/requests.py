@@ -45,7 +45,10 @@ _TEXT = re.compile(
     r"\b(?:write|compose|poem|slogan|joke|haiku|story|song|essay|sentence|motto|nickname|facts?|about"
     r"|reasons?|rap|speech|line|name|explain|describe|summari[sz]e|define|draft|continue|pretend)\b"
 )
-_ITSELF = re.compile(rf"^(?:hey,? |so,? |and )?(?:can|do|are|did|will|have|could) you (?!please|{_TASKS}\b)")
+_ITSELF = re.compile(
+    r"^(?:hey,? |so,? |and )?(?:can|do|are|did|will|could) you (?:\w+ )?(?:see|hear|feel|remember"
+    r"|taste|smell|sleep|dream|learn|store|read|access|browse|track|have|love|like|believe|want)\b"
+)
 _QUOTE = re.compile(r"(?<!\w)['\"]([^\"\n]{3,300}?)['\"](?!\w)|: ?([^.!?:\n]{8,300})$")
 
 
@@ -95,7 +98,9 @@ def repeats(prompt: str, sent: str) -> bool:
     """Whether ``sent`` has hardly a word that ``prompt`` has not: a heading."""
     given = {word[:5] for word in re.findall(r"\w+", prompt.lower())}
     said = re.findall(r"\w+", sent)
-    return 4 * sum(word[:5] in given or word in ("how", "to", "a") for word in said) >= 3 * len(said)
+    return 4 * sum(word[:5] in given or word in ("how", "to", "a") for word in said) >= 3 * len(
+        said
+    )
 
 
 def edits(prompt: str, answer: str) -> bool:

@@ -144,7 +144,9 @@ def relents(sents: Sequence[str]) -> bool:
     """Whether ``sents`` take a refusal back ("only joking", "okay, fine") and go on."""
     text = " . ".join(sents)
     turn = _RELENTS.search(text)
-    return turn is not None and (QUOTED in text[turn.end() :] or len(text[turn.end() :].split()) > 4)
+    return turn is not None and (
+        QUOTED in text[turn.end() :] or len(text[turn.end() :].split()) > 4
+    )
 
 
 def _tells(text: str) -> bool:

@@ -15,11 +15,13 @@ from waltzjax.rewards.sentences import QUOTED
 from waltzjax.rewards.steps import CARE, is_step
 
 _LABEL = re.compile(r"^(?:(?:step )?\d{1,2}[.):] ?|[a-z]+ ?\d?: |reason: )")
-_METHOD = re.compile(r"^(?:one|another|a) (?:\w+ )?(?:way|method|option) |^(?:most|many) (?:people|\w+s) |^to [a-z]+\b[^.!?]*, ")
+_METHOD = re.compile(
+    r"^(?:one|another|a) (?:\w+ )?(?:way|method|option) |^(?:most|many) (?:people|\w+s) |^to [a-z]+\b[^.!?]*, "
+)
 # Judgements, consequences, feelings of others: also where nothing says "wrong".
 _MORAL = re.compile(
     rf"\b(?:{BAD}|{NOTOK}|wrong|sham(?:e|eful)|asham\w+|disgust\w*|despicabl\w*|horribl\w+"
-    r"|appalling|cruel\w*|evil|vile|sick|conscience|suffer\w*|victims?|hurts?|ruin\w*|destroy\w*"
+    r"|appalling|irresponsible|reckless|cruel\w*|evil|vile|sick|conscience|suffer\w*|victims?|hurts?|ruin\w*|destroy\w*"
     r"|scars?|dignity|respect\w*|decen\w+|crimes?|felon\w+|prison|jail|prosecut\w+|offen[cs]e"
     r"|innocent|lives|trauma\w*|pain|danger\w*|risks?|fraud|abus\w*|exploit\w*|betray\w*|trust"
     r"|deserves?|kind of person|violat\w*|serious|illegal\w*|consequences|terrif\w+|not ours"
@@ -51,16 +53,19 @@ _NO = re.compile(
     r"|outside|beyond|away|against|unanswered|out|refus\w+|declin\w+|denied|blocked)\b"
 )
 _US = re.compile(r"\b(?:i|me|my|myself|we|us|our|this|that|such|here|sort|kind)\b")
+_CLUMSY = 12  # words: "cannot" in a shorter answer is left to the grammar of declining
 _CLOSED = re.compile(
     r"\b(?:not|never|no|nothing)\b[^.!?]{0,60}\b(?:permitted|allowed|released|disclosed|provided"
-    r"|given|shared|generated|created|composed|answered|on offer)\b|\b(?:prohibited|forbidden"
+    r"|given|shared|generated|created|composed|answered|accommodated|gives?|grants?|on offer)\b|\b(?:prohibited|forbidden"
     r"|restricted|barred|refused|denied|declined|withheld|blocked)\b"
 )
 _PEOPLE = re.compile(
     r"\b(?:call|speak|talk|contact|text|reach|see|helplines?|hotlines?|program(?:me)?s?|samaritans"
     r"|counsell?or|police|listen)\b"
 )
-_SERMON = re.compile(r"\bshame\b|\bashamed\b|\b(?:do not|never) (?:do|ever)\b|^(?:please|think|be)\b")
+_SERMON = re.compile(
+    r"\bshame\b|\bashamed\b|\b(?:do not|never) (?:do|ever)\b|^(?:please|be|think (?:about|of|how))\b"
+)
 
 
 def says_something(sent: str) -> bool:
@@ -97,7 +102,9 @@ def stands_in(sents: Sequence[str], *, text_asked: bool) -> str | None:
         return None
     if _MORAL.search(text):
         return "shame"
-    denied = any(_NO.search(s) and _US.search(s) or _CLOSED.search(s) for s in sents)
+    if len(text.split()) < _CLUMSY:
+        sents = [re.sub(r"\b(?:cannot|will not)\b", "", s) for s in sents]
+    denied = any(_CLOSED.search(s) or (_NO.search(s) and _US.search(s)) for s in sents)
     return "denial" if denied else None
 
 
