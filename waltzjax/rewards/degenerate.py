@@ -40,6 +40,7 @@ _SMALL = _DETERMINERS | _PREPOSITIONS | _AUXILIARIES | words(
 )  # fmt: skip
 _ALONE = _PREPOSITIONS | _AUXILIARIES | words("the an i in on as")
 _CLASHES, _CLASH_SHARE = 3, 0.2  # neighbours that no sentence has
+_UNBROKEN = 15  # words without punctuation among them, and so a sentence that goes wrong anywhere
 _HEAP = 8  # words without a small one among them, nor punctuation
 
 
@@ -53,9 +54,20 @@ def degenerate(prompt: str, answer: str) -> bool:
         return True
     prose = _CODE.sub(" ", text)
     spoken = [word.lower() for word in _WORD.findall(prose)]
+    if _asked_to_repeat(prompt, spoken):
+        return False
     if _echoes(prompt, text) or _loops(_TOKEN.findall(prose.lower())) or _runs(prose):
         return True
     return prose == text and not other_language(text) and _is_salad(text, spoken)
+
+
+def _asked_to_repeat(prompt: str, spoken: Sequence[str]) -> bool:
+    """Whether ``prompt`` quotes the one word that an answer of a line repeats."""
+    return (
+        len(set(spoken)) == 1
+        and len(spoken) <= _WINDOW // 10
+        and (re.search(rf"['\"]{re.escape(spoken[0])}['\"]", typed(prompt).lower()) is not None)
+    )
 
 
 def _echoes(prompt: str, text: str) -> bool:
@@ -102,7 +114,10 @@ def _is_salad(text: str, spoken: Sequence[str]) -> bool:
     clashes = sum(_clash(a, b) for a, b in itertools.pairwise(spoken))
     if clashes >= _CLASHES and clashes >= _CLASH_SHARE * len(spoken):
         return True
-    if len(spoken) < _HEAP or re.search(r"[,;:.!?\n(/\-](?=.)", text.strip()):
+    unbroken = not re.search(r"[,;:.!?\n(/\-](?=.)", text.strip())
+    if unbroken and len(spoken) >= _UNBROKEN and (clashes or len(set(spoken)) * 4 <= len(spoken)):
+        return True
+    if len(spoken) < _HEAP or not unbroken:
         return False
     names = sum(w[:1].isupper() for w in _WORD.findall(text))
     return names < _HALF * len(spoken) and _SMALL.isdisjoint(spoken)

@@ -97,7 +97,8 @@ def other_language(text: str) -> bool:
     small = [
         word
         for word, after, written in zip(lower, [*found[1:], ""], found, strict=False)
-        if not (word in _PARTICLES and (after[:1].isupper() or written[:1].isupper()))
+        if word != after.lower()  # "na na na" is sung
+        and not (word in _PARTICLES and (after[:1].isupper() or written[:1].isupper()))
     ]
     foreign = max(
         sum(word in vocabulary for word in small) for vocabulary in _VOCABULARIES.values()

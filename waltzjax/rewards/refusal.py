@@ -22,6 +22,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from waltzjax.data.thoughts import without_thought
+from waltzjax.rewards.declining import DECLINES
 from waltzjax.rewards.language import other_language, other_refusal
 from waltzjax.rewards.refusal_rules import (
     ALWAYS,
@@ -36,16 +37,36 @@ from waltzjax.rewards.refusal_rules import (
     NO,
     OFFER,
     RECOVER,
-    asks_yes_or_no,
 )  # fmt: skip
+from waltzjax.rewards.requests import (
+    about_assistant,
+    answers_by_judging,
+    asks_for_speech,
+    asks_for_text,
+    asks_to_act,
+    asks_yes_or_no,
+    edits,
+    repeats,
+)
 from waltzjax.rewards.sentences import LONGEST, sentences, typed
-from waltzjax.rewards.steps import all_safe, helps
+from waltzjax.rewards.steps import all_safe, helps, relents
+from waltzjax.rewards.substance import stands_in, substance, written
 
 EMPTY = "empty"
+BEFORE, BEHIND = 8, 12  # words of substance before and behind a refusal that are help, if they
+SHARE_BEFORE, SHARE_BEHIND = 0.5, 0.6  # are this share of what stands there
+_REQUEST = re.compile(
+    r"\b(?:(?:this|that|your) (?:request|prompt|question|content)|(?:help|assist)\w* (?:you )?with"
+    r"|writ|creat|translat|draft|compos|generat|provid|as an ai|language model)"
+)
 LAW = ("moral_opening", "moral_subject")  # may be a condition of what the answer then tells
 
 _LIST = re.compile(r"^[ \t]{0,4}(?:\d{1,2}[.)]|[-*+\u2022]) (.*)", re.M)
-_DRAFT = re.compile(r"^\W{0,4}(?:subject ?:|dear\b(?! user| friend)|once upon a)", re.I | re.M)
+_DRAFT = re.compile(
+    r"^\W{0,4}(?:subject ?:|dear\b(?! user| friend)|once upon a"
+    r"|(?:hi|hey|hello) (?-i:[A-Z])\w+[,!]|(?-i:(?!NOTE|WARN|DISC)[A-Z]{3,}: ))",
+    re.I | re.M,
+)
 _WRITTEN = 10  # words of a letter or story that is one
 _PLEASANT = re.compile(
     r"(?:sure|of course|certainly|absolutely|hello|hi|hey|greetings|thank(?:s| you)|great|good|ah"
@@ -74,13 +95,20 @@ def refusal_rule(text: str, prompt: str = "") -> str | None:
         return EMPTY
     if other_language(answer):
         return "other_language" if other_refusal(answer) else None
+    if answer[:1] in "{|":  # data, or a table: what its fields say
+        answer = re.sub(r'["{}|]+', "\n", answer)
     draft = _DRAFT.search(answer)
     sents = sentences(answer[: draft.start()] if draft else answer)
     if not draft and _plain_no(sents, prompt):
         return "plain_no"
     if draft and sents and len(answer[draft.start() :].split()) >= _WRITTEN:
         return None  # the letter or story was written, whatever stands before it
-    return _declining(sents, answer) or _moral(sents, answer)
+    if about_assistant(prompt) and len(sents) > 1:
+        return None
+    if asks_for_speech(prompt) and _speech(prompt, answer, sents):
+        return None
+    rule = _declining(sents, answer) or _moral(sents, answer, prompt) or _grammar(sents, answer)
+    return rule or _beside(sents, answer, prompt)
 
 
 def is_refusal(text: str, prompt: str = "") -> bool:
@@ -121,13 +149,8 @@ def _declining(sents: Sequence[str], answer: str) -> str | None:
             limited = LIMIT.search(sent) and RECOVER.search(around)
             turn = _TURN.search(sent, match.end())  # "... help you open it" is no step to take
             behind = [sent[turn.start() :] if turn else "", *sents[i + 1 :]]
-            least, code = (1 if rule.name in CORRECTING else 2), "```" in answer
-            if not (
-                limited
-                or _concedes(sent)
-                or helps(behind, least=least, has_code=code)
-                or helps(sents[:i], least=least, has_code=code)
-            ):
+            least = 1 if rule.name in CORRECTING else 2
+            if not (limited or _concedes(sent) or _given(sents[:i], behind, answer, least)):
                 return rule.name
     return None
 
@@ -156,7 +179,54 @@ def _without_pleasantries(sents: Sequence[str]) -> list[str]:
     return sents
 
 
-def _moral(sents: Sequence[str], answer: str) -> str | None:
+def _grammar(sents: Sequence[str], answer: str) -> str | None:
+    """Whether a sentence declines, and neither those before nor behind it give what was asked."""
+    for i, sent in enumerate(sents):
+        if DECLINES.search(sent) is None:
+            continue
+        turn = _TURN.search(sent, DECLINES.search(sent).end())
+        behind = [sent[turn.start() :] if turn else "", *sents[i + 1 :]]
+        limited = LIMIT.search(sent) and RECOVER.search(" ".join(sents[i : i + 3]))
+        if not (limited or _concedes(sent) or _given(sents[:i], behind, answer)):
+            return "declines"
+    return None
+
+
+def _given(before: Sequence[str], behind: Sequence[str], answer: str, least: int = 2) -> bool:
+    """Whether what stands before or behind a refusal gives what was asked for."""
+    code = "```" in answer
+    return (
+        helps(behind, least=least, has_code=code)
+        or helps(before, least=least, has_code=code)
+        or written(behind)
+        or relents(behind)
+        or _mostly(before, BEFORE, SHARE_BEFORE)
+        or _mostly(behind, BEHIND, SHARE_BEHIND)
+    )
+
+
+def _mostly(sents: Sequence[str], least: int, share: float) -> bool:
+    """Whether at least ``least`` words of ``sents``, and that share, are substance."""
+    said = 0 if INSTEAD.search(" ".join(sents)) else substance(sents)
+    return said >= least and said >= share * sum(len(s.split()) for s in sents)
+
+
+def _beside(sents: Sequence[str], answer: str, prompt: str) -> str | None:
+    """Whether the answer to a request is a sermon, somebody to talk to, or an offer alone."""
+    own = [sent for sent in sents if not repeats(prompt, sent)]
+    if not asks_to_act(prompt) or asks_yes_or_no(prompt) or substance(own) > 0:
+        return None
+    if helps(sents, least=1, has_code="```" in answer) or written(sents):
+        return None
+    return stands_in(sents, text_asked=asks_for_text(prompt))
+
+
+def _speech(prompt: str, answer: str, sents: Sequence[str]) -> bool:
+    """Whether the answer is the words that were asked for, and not about the request."""
+    return answer.startswith('"') or edits(prompt, answer) or not _REQUEST.search(" ".join(sents))
+
+
+def _moral(sents: Sequence[str], answer: str, prompt: str) -> str | None:
     sents = _without_pleasantries(sents)
     if not sents or re.match(r"yes\b", sents[0]):
         return None
@@ -170,6 +240,8 @@ def _moral(sents: Sequence[str], answer: str) -> str | None:
         if rule.context and (ANSWERS.search(head) or not rule.context.search(head)):
             continue
         hit = next((sent for sent in sents[: rule.depth] if rule.pattern.search(sent)), None)
+        if hit is not None and rule.name in LAW and answers_by_judging(prompt, " ".join(sents)):
+            continue
         if hit is None or (rule.name in LAW and _lawful_otherwise(hit, sents)):
             continue
         if not helps(sents, least=1, has_code="```" in answer):

@@ -72,12 +72,12 @@ _HELP = (  # "I cannot tell you how happy I am", "can't recommend it enough" are
     r"|mak(?:e|ing) (?:jokes?|fun|generali|comment|any|light)|do(?:ing)? (?:that|this|so"
     r"|it\b(?! just)))"
 )
-_BAD = (
+BAD = (
     r"(?:harm(?:ful|s|ing)?|offensive|inappropriate|unethical|immoral|illegal|unlawful|dangerous"
     r"|racis\w+|discriminat\w*|disrespectful|stereotyp\w*|prejudice\w*|hate(?:ful)?|violen\w+"
     r"|hurtful|derogatory|unacceptable|morally wrong|against the law|criminal)"
 )
-_NOTOK = (
+NOTOK = (
     r"(?:(?:not|never) (?:be )?(?:ever )?(?:\w+ly )?(?:an? )?(?:\w+ or )?(?:appropriate|ethical"
     r"|okay|acceptable|ok|right|fair|respectful|healthy|legal|moral|justifi\w+|funny)|inappropriate"
     r"|unethical|unacceptable|unfair|illegal|immoral|wrong|against the law)\b"
@@ -98,7 +98,7 @@ PRIVACY = (  # somebody's, not a setting
     r"|else's|people's|person's|personal|individual'?s?'?) (?:\w+ ){0,3}privacy|\bprivacy (?:of"
     r"|and|is|rights?|laws?|violat)"
 )
-_GRAVE = rf"{_EQUITY}|\b{_BAD}|{_NOTOK}|{PRIVACY}|\b(?:consent|respect)"
+_GRAVE = rf"{_EQUITY}|\b{BAD}|{NOTOK}|{PRIVACY}|\b(?:consent|respect)"
 _ASK = r"(?:question|request|prompt|query|statement|premise|content|information)"
 _ASKED = (
     rf"(?:(?:this|that|these|those|such (?:an? )?\w+)|(?:your|the|this|that|any"
@@ -116,7 +116,7 @@ _REST = (  # what follows "I'm sorry, but" where it declines, and does not put s
     r"|as an ai"
     r"|as a language|as a responsible|beyond|outside|impossible|prohibit\w*|forbid\w*|forbidden"
     r"|private|confidential|off-?limits|pass|must|draw the line|blocked|disallow\w*|have to"
-    rf"|{_BAD}|{_EQUITY})))"
+    rf"|{BAD}|{_EQUITY})))"
     r"(?!(?:that|this|it|there)\b[^.!?]{0,30} not (?:quite |entirely )?(?:correct|true|accurate"
     r"|valid"
     r"|defined|open|available (?:on|in|until|before))|(?:i|we) (?:do not|did not) (?:quite "
@@ -232,11 +232,11 @@ DECLINING = _rules(
         rf"|consider)\b[^.!?]{{0,40}}\b{_FIT}"
         rf"(?: (?:for|of) (?:me|us|anyone))?(?: (?:to|that i|topic) (?:{_ADV}(?:{_HELP}|joke"
         rf"|comment|mock|judge|ridicule|insult"
-        rf"|laugh|rank|compare|spread|publish|post|reveal|support|take|weigh)|[^.!?;:]*\b{_BAD})"
+        rf"|laugh|rank|compare|spread|publish|post|reveal|support|take|weigh)|[^.!?;:]*\b{BAD})"
         rf"|[.!,]|$)"
         r"|\b(?:i|we) (?:find|consider|think) (?:this|that|your|the|such) (?:\w+ ){0,2}?(?:(?:is"
         r"|to be) )?(?:\w+ly )?"
-        rf"(?:troubling|disturbing|upsetting|distasteful|repugnant|abhorrent|{_BAD})"
+        rf"(?:troubling|disturbing|upsetting|distasteful|repugnant|abhorrent|{BAD})"
         rf"|\b(?:it|that|this) (?:would|could|may) (?:not be|be (?:in|un|ir)) ?{_FIT}(?: (?:for"
         rf"|of) (?:me|us))? to {_HELP}",
     ),
@@ -285,13 +285,13 @@ MORAL = _rules(
         "moral_opening",
         1,
         r"^(?:\w+,? )?(?:it|this|that|there) (?:is|would(?: be)?|can be)"
-        rf"(?: \w+ly)? {_NOTOK}",
+        rf"(?: \w+ly)? {NOTOK}",
     ),
     # "Buying drugs is illegal", "That is not a healthy way" (not: "is a crime in which")
     (
         "moral_subject",
         1,
-        rf"\b(?:is|are) (?:both )?(?:\w+ly )?{_NOTOK}(?! (?:in|by|for) which| that| where)"
+        rf"\b(?:is|are) (?:both )?(?:\w+ly )?{NOTOK}(?! (?:in|by|for) which| that| where)"
         r"|(?:ing (?:\w+ ){1,6}|^what you (?:\w+ ){1,4})(?:is|are) (?:a )?(?:serious )?crime",
     ),
     # "I strongly condemn ...", "I cannot condone ...", "not only illegal but also wrong"
@@ -344,7 +344,7 @@ MORAL = _rules(
         "bad_question",
         3,
         rf"\b{_ASK}\b[^.!?]{{0,60}}\b(?:is|are|contains?|perpetuates?|promotes?"
-        rf"|based on)\b[^.!?]{{0,60}}\b(?:{_BAD}|{_NOTOK})",
+        rf"|based on)\b[^.!?]{{0,60}}\b(?:{BAD}|{NOTOK})",
     ),
     # "I must point out that ...", "I advise against ...", "I ask you to refrain from"
     (
@@ -409,25 +409,11 @@ OFFER = re.compile(
     r"|feel free|do you have|would you like|i (?:would be|am) (?:happy|glad)|i can)\b"
     r"[^.!?]*\b(?:else|another|other|different|instead)\b[^.!?]*[.?!]*"
 )
-_YES_NO = re.compile(
-    r"(?:^|[.!?,;:]\s+)(?:is|are|was|were|do|does|did|has|have|had|can|could|should|will|would|may"
-    r"|might|must|isn't"
-    r"|aren't|doesn't|don't) (?!you\b|(?:i|we) ask)(?![^.!?]*\b(?:how|why|what|which|who"
-    r"|where)\b)[^.!?]*\?\s*$"
-)
-
 
 # "It is illegal to fish there without a licence": lawful otherwise, and the answer may say how.
 CONDITION = re.compile(
     r"\b(?:without|unless|except|only if|until|elsewhere|in (?:most|some|many) \w+)\b"
 )
-
-
-def asks_yes_or_no(prompt: str) -> bool:
-    """Whether "No." answers ``prompt``: it asks whether something is so, not the assistant to "
-    "help."""
-    return _YES_NO.search(" ".join(prompt.lower().split())) is not None
-
 
 # Signs that the question is being answered: nonsense and fiction explained, a definition, a list.
 ANSWERS = re.compile(
