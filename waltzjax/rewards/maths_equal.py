@@ -138,10 +138,12 @@ def _as_point(form: Form) -> Form:
     it is."""
     found: dict[str, Form] = {}
     for part in form.parts if form.kind == "list" else ():
-        sign, name, *value = part.parts if part.kind == "relation" else ("", ("",))
-        if sign != "=" or name[0] != "name" or len(value) != 1 or names(value[0]):
+        if part.kind != "relation" or part.parts[0] != "=" or len(part.parts) != 3:
             return form
-        found[name[1]] = Form("value", (value[0], None, ""))
+        name, value = part.parts[1:]
+        if name[0] != "name" or names(value):
+            return form
+        found[name[1]] = Form("value", (value, None, ""))
     if len(found) < max(len(form.parts), 1):
         return form
     return Form("point", ("()", *(found[name] for name in sorted(found))))

@@ -212,15 +212,15 @@ def _infinite(text: str) -> str:
 
 def _related(sides: Sequence[str], signs: Sequence[str]) -> Form:
     trees = [parse(side) if not _infinite(side) else None for side in sides]
-    unknown = [i for i, tree in enumerate(trees) if tree and tree[0] == "name"]
+    unknown = {i: tree[1] for i, tree in enumerate(trees) if tree and tree[0] == "name"}
     constant = [i for i, tree in enumerate(trees) if tree is None or not names(tree)]
     if len(unknown) == 1 and len(constant) == len(sides) - 1 and "=" not in signs:
         ends = [
             None if tree is None or i in unknown else _single(sides[i])
             for i, tree in enumerate(trees)
         ]
-        name = trees[unknown[0]][1]
-        return of_inequality(ends, signs, unknown[0])._replace(name=name)
+        [(place, name)] = unknown.items()
+        return of_inequality(ends, signs, place)._replace(name=name)
     if set(signs) == {"="} and None not in trees:
         return Form("relation", ("=", *trees))
     if len(signs) == 1 and signs[0] in _FLIPPED and None not in trees:
