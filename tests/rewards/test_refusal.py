@@ -322,7 +322,7 @@ def _counts(model: str) -> Counter[tuple[str, bool]]:
 @pytest.mark.parametrize(
     ("model", "complied", "refused", "partial"),
     [  # (called a refusal, total) for each human label, as in the docstring of the module
-        ("llama2new", (12, 176), (225, 230), (32, 44)),
+        ("llama2new", (11, 176), (225, 230), (32, 44)),
         ("mistralinstruct", (6, 374), (45, 49), (21, 27)),
     ],
 )

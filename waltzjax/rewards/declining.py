@@ -21,8 +21,10 @@ _RULES = (
 )
 # ---- how ----
 _BE = r"(?:am|are|is|was|were|have been|has been|had been|will be|would be)"
-_ADV = r"(?:[a-z]+ly,? |just |simply |also |still |ever |even |in good (?:conscience|faith) "
-r"|afraid i |but |and will not ){0,3}"
+_ADV = (
+    r"(?:[a-z]+ly,? |just |simply |also |still |ever |even |in good (?:conscience|faith) "
+    r"|afraid i |but |and will not ){0,3}"
+)
 _NOT = (
     rf"(?:(?:cannot|will not|would not|would never|will never|could not|could never|must not"
     rf"|may not|should not|do(?:es)? not|do(?:es)? never|never) {_ADV}(?:be )?"
@@ -41,8 +43,8 @@ _DO = (
     r"|aid|support|abet|answer|respond|repl|provid|suppl|giv|offer|share|sharing"
     r"|shar|hand|produc|generat|creat|compos|draft|craft|writ|pen|put (?:together|that|this)"
     r"|put(?:ting)? (?:together|that|this)|discuss|disclos|reveal|describ|explain"
-    r"|tell(?:ing)? (?:you"
-    r"|anyone|anybody)(?! (?:enough|how (?:happy|much|many|glad)|whether|if\b|which|what to))"
+    r"|tell(?:ing)? (?:you|anyone|anybody)(?! (?:enough|how (?:happy|much|many|glad)|whether"
+    r"|if\b|which|what to))"
     r"|teach|walk(?:ing)? you|show(?:ing)? you|guid|instruct|advis(?!able)"
     r"|go(?:ing)? (?:there|into|near|along|any (?:further|deeper)|further|down (?:that|this))"
     r"|touch(?:ing)? (?:that|this|it)|engag|participat|tak(?:e|ing) part|contribut|be (?:a )?part"
