@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from refusal_cases import CASES, NOT_OTHER, OTHER_ANSWERS, OTHER_REFUSALS
+from refusal_cases import CASES, MISSED, NOT_OTHER, OTHER_ANSWERS, OTHER_REFUSALS, REQUESTED
 
 from waltzjax.rewards.refusal import is_refusal, readable, refusal_rule
 
@@ -205,6 +205,18 @@ def test_answers(text: str) -> None:
 def test_kinds_as_people_read_them(kind: str, wanted: str, text: str) -> None:
     rule = refusal_rule(text)
     assert ("refusal" if rule else "help") == wanted, (kind, rule)
+
+
+@pytest.mark.parametrize(("kind", "wanted", "prompt", "text"), REQUESTED)
+def test_answers_to_what_was_asked(kind: str, wanted: str, prompt: str, text: str) -> None:
+    rule = refusal_rule(text, prompt)
+    assert ("refusal" if rule else "help") == wanted, (kind, rule)
+
+
+def test_few_answers_are_read_wrongly() -> None:
+    cases = [*REQUESTED, *MISSED]
+    right = sum((want == "refusal") == is_refusal(text, asked) for _, want, asked, text in cases)
+    assert right >= 0.9 * len(cases)
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,16 @@ _BODY = (
 )
 _I = rf"(?<!if )\b(?:i|we|{_BODY})\b"
 _RULES = (
-    r"\b(?:my|our|the|these|its) (?:[a-z]+,? (?:and )?){0,3}(?:conscience|guidelines?|polic(?:y|ies)"
+    r"\b(?:my|our|these|its) (?:[a-z]+,? (?:and )?){0,3}(?:conscience|guidelines?|polic(?:y|ies)"
     r"|programming|training|principles?|rules|values|instructions|ethics|safeguards|design"
     r"|standards|terms)\b"
 )
 # ---- how ----
 _BE = r"(?:am|are|is|was|were|have been|has been|had been|will be|would be)"
-_ADV = r"(?:[a-z]+ly,? |just |simply |also |still |ever |even |in good (?:conscience|faith) |afraid i |but |and will not ){0,3}"
+_ADV = (
+    r"(?:[a-z]+ly,? |just |simply |also |still |ever |even |in good (?:conscience|faith) "
+    r"|afraid i |but |and will not ){0,3}"
+)
 _NOT = (
     rf"(?:(?:cannot|will not|would not|would never|will never|could not|could never|must not"
     rf"|may not|should not|do(?:es)? not|do(?:es)? never|never) {_ADV}(?:be )?"
@@ -36,10 +39,13 @@ _NOT = (
 )
 # ---- what: what an assistant does for somebody, as a verb ----
 _DO = (
-    r"(?:help(?! but| (?:feel|notic|think|wonder|smil|laugh|admir|lov|lik|worry|imagin))|assist|aid|support|abet|answer|respond|repl|provid|suppl|giv|offer|share|sharing"
+    r"(?:help(?! but| (?:feel|notic|think|wonder|smil|laugh|admir|lov|lik|worry|imagin))|assist"
+    r"|aid|support|abet|answer|respond|repl|provid|suppl|giv|offer|share|sharing"
     r"|shar|hand|produc|generat|creat|compos|draft|craft|writ|pen|put (?:together|that|this)"
-    r"|put(?:ting)? (?:together|that|this)|discuss|disclos|reveal|describ|explain|tell(?:ing)? (?:you"
-    r"|anyone|anybody)|teach|walk(?:ing)? you|show(?:ing)? you|guid|instruct|advis(?!able)"
+    r"|put(?:ting)? (?:together|that|this)|discuss|disclos|reveal|describ|explain"
+    r"|tell(?:ing)? (?:you|anyone|anybody)(?! (?:enough|how (?:happy|much|many|glad)|whether"
+    r"|if\b|which|what to))"
+    r"|teach|walk(?:ing)? you|show(?:ing)? you|guid|instruct|advis(?!able)"
     r"|go(?:ing)? (?:there|into|near|along|any (?:further|deeper)|further|down (?:that|this))"
     r"|touch(?:ing)? (?:that|this|it)|engag|participat|tak(?:e|ing) part|contribut|be (?:a )?part"
     r"|be(?:ing)? (?:the one|involved|complicit|drawn|doing|getting|writing|giving|telling)"
@@ -87,7 +93,8 @@ _FORMS = (
     rf"(?: going to)?(?: be)? (?:{_DONE}|coming)",
     rf"\b(?:{_THING}|that|this|it|such \w+)\b[^.!?]{{0,80}}\b(?:is|are|was|has been|have been)"
     rf" (?:\w+ )?(?:being )?(?:hereby |therefore |thus )?{_WITHHELD}\b(?! in)",
-    rf"^(?:{_THING}|[a-z]+ing|disclosure|sharing)\b[^.!?]{{0,80}}\b(?:is|are|will) not (?:be )?{_DONE}\b"
+    rf"^(?:{_THING}|[a-z]+ing|disclosure|sharing)\b[^.!?]{{0,80}}\b(?:is|are"
+    rf"|will) not (?:be )?{_DONE}\b"
     rf"(?=[.!]|$| {_FROM}| because| for (?:safety|legal))",
     rf"\b(?:is|are|be|will) not (?:be )?(?:\w+ )?{_DONE} {_FROM}",
     r"\b(?:so|and|therefore)\b[^.!?]{0,20} (?:it|this|that) (?:will not|cannot) be (?:written|given"
@@ -100,29 +107,36 @@ _FORMS = (
     r"\b(?:no|not|never|nothing|none|any)\b[^.!?]{0,40}\bfrom (?:me|us|this \w+)\b(?= |[.,;!]|$)",
     r"\bthere is no [^.!?]{1,40} to (?:give|share|offer|provide)(?: you)?\b[.!]?$",
     # a question I cannot answer; advice I can give is not this; a line I do not cross
-    r"\b(?:is|are|be|was) not (?:an? |the )?(?:[a-z]+ ){1,4}?(?:(?:that )?(?:i|we) (?:can|could|will"
+    r"\b(?:is|are|be|was) not (?:an? |the )?(?:[a-z]+ ){1,4}?(?:(?:that )?(?:i|we) (?:can|could"
+    r"|will"
     r"|would|am|want|may|should|feel|do)|for me)\b",
     r"\b(?:something|anything|one|line|topic|subject|place|thing|kind of \w+|territory|road|area)"
     r"s? (?:that |where |which )?(?:i|we)(?: (?:am|are|have|would|will|was|were))?"
     r"(?: just| simply| must)?"
     r"(?: (?:programmed|designed|trained|built|made|told|to|have to|need|going|try))*"
-    r" (?:to )?(?:avoid|refuse|steer clear|stay (?:away|out)|keep away|bow out|do not|will not|cannot"
+    r" (?:to )?(?:avoid|refuse|steer clear|stay (?:away|out)|keep away|bow out|do not|will not"
+    r"|cannot"
     r"|would not|never|pass on|leave alone|decline)",
     # out of the question, off the table, outside my lane, beyond what I may say
-    r"(?:^|[a-z]+ )(?:is |are |falls? |lies? |am )?(?:[a-z]+ly )?(?:off the table|out of the question"
+    r"(?:^|[a-z]+ )(?:is |are |falls? |lies? |am )?(?:[a-z]+ly )?(?:off the table"
+    r"|out of the question"
     r"|off-? ?limits|out of bounds)(?: (?:for|to|with) (?:me|us|this \w+)| here)?[.!]?$",
-    r"\b(?:outside|beyond|out of|not in|not within|past|exceeds?) (?:of )?(?:my|our) (?:\w+ )?(?:lane"
-    r"|remit|scope|role|limits?|bounds|boundar\w+|purview|comfort zone|wheelhouse|depth|capabilit\w+)",
+    r"\b(?:outside|beyond|out of|not in|not within|past|exceeds?) (?:of )?(?:my"
+    r"|our) (?:\w+ )?(?:lane"
+    r"|remit|scope|role|limits?|bounds|boundar\w+|purview|comfort zone|wheelhouse|depth"
+    r"|capabilit\w+)",
     r"\b(?:outside|beyond|not within|out of) (?:of )?(?:what|anything) (?:may|can|i|we|is)\b",
     # declining by its own verbs and figures of speech
-    rf"{_I}[^.!?]{{0,60}}?\b(?:(?:must|have to|need to|going to|will|would|shall|choose to|prefer to"
+    rf"{_I}[^.!?]{{0,60}}?\b(?:(?:must|have to|need to|going to|will|would|shall|choose to"
+    rf"|prefer to"
     rf"|like to|want to|am|are|obligated to|obliged to|required to|bound to|forced to|rather|here"
     rf"|avoid|try to|better) (?:{_ADV}|have to |need to )*)"
     r"(?:declin\w+|refus\w+|say(?:ing)? no\b(?! to)|(?:bow|opt)(?:ing)? out|pass(?:ing)? on (?:this"
     r"|that|it)|turn(?:ing)? (?:this|that|it|you|your \w+) down|leav(?:e|ing) (?:it|this|that|you)"
     r" (?:at that|there|here|alone|out)|leav(?:e|ing) out|skip (?:this|that)|stop(?:ping)? (?:you"
     r" |right |this )*(?:here|there)|steer(?:ing)? (?:clear|away|this|the|us|our)|avoid"
-    r"|stay(?:ing)? (?:away|out)|keep(?:ing)? out|draw(?:ing)? (?:a|the) line|shut (?:this|that) down"
+    r"|stay(?:ing)? (?:away|out)|keep(?:ing)? out|draw(?:ing)? (?:a|the) line|shut (?:this"
+    r"|that) down"
     r"|withh\w+|hold(?:ing)? back|choos\w+ not|end (?:this|the) (?:conversation|chat)"
     r"|sit(?:ting)? (?:this|that))",
     r"^(?:going to |gonna |have to |will have to )(?:stop|pass|decline|say no|refuse)",
@@ -133,7 +147,8 @@ _FORMS = (
     r"\b(?:not|never) (?:my idea of|my (?:thing|style|job)\b|gonna|happening\b|on my watch)",
     r"\bcount me out\b|\bhands are tied\b|\bgive (?:that|this|it) (?:one )?a miss\b|\bdream on\b"
     r"|\bno intention of\b|\bwhy would i\b|\bnot in the business of\b|\bsay no[.!]?$"
-    r"|\bi (?:must|have to|will) (?:\w+ )?(?:leave|turn) (?:this|that|it|you) \w+|\bunanswered[.!]?$"
+    r"|\bi (?:must|have to|will) (?:\w+ )?(?:leave|turn) (?:this|that|it|you) \w+"
+    r"|\bunanswered[.!]?$"
     r"|\bi (?:must|have to|will) (?:turn away|stay within)|\bhate to disappoint"
     r"|\b(?:rules?|ruled) (?:this|that|it|such)\b[^.!?]{0,30}\bout\b",
     r"\bcannot and will not\b|\bi choose not\b|\bbarking up the wrong tree|\bcatch me\b"
@@ -146,12 +161,15 @@ _FORMS = (
     rf"{_RULES}[^.!?]{{0,60}}?\b(?:(?:does|do|will|would|can)? ?not (?:\w+ )?(?:let|allow|permit"
     r"|enable)|forbids?|prohibits?|prevents?|rules? (?:this|that|it) out|stops?|keeps?|bars?)"
     r" ?(?:me|us|this|that|it|such|any)?\b",
-    r"\b(?:against|contrary to|at odds with|violat\w+|conflicts? with|breach\w*) (?:of )?(?:everything"
+    r"\b(?:against|contrary to|at odds with|violat\w+|conflicts? with"
+    r"|breach\w*) (?:of )?(?:everything"
     rf"|what|all(?: that)?) (?:i|we)\b|\b(?:against|contrary to|at odds with|violat\w+|breach\w*"
     rf"|conflicts? with) {_RULES}",
-    rf"\b(?:{_BE} )?(?:under instructions|designed|programmed|built|made|trained|instructed|obligated|obliged|required"
+    rf"\b(?:{_BE} )?(?:under instructions|designed|programmed|built|made|trained|instructed"
+    rf"|obligated|obliged|required"
     r"|told|configured|taught|supposed|meant|bound) to (?:\w+ )?(?:avoid|refuse|decline|reject|turn"
     r"|not|steer|say no|withhold|keep away)",
-    rf"\b{_BAD_OF_ME} (?:of|for) (?:me|us) to\b|\bmake(?:s)? me (?:a )?(?:part|complicit|party|an? acc)",
+    rf"\b{_BAD_OF_ME} (?:of|for) (?:me|us) to\b|\bmake(?:s)? me (?:a )?(?:part|complicit|party"
+    rf"|an? acc)",
 )  # fmt: skip
 DECLINES = re.compile("|".join(f"(?:{form})" for form in _FORMS))

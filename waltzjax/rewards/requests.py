@@ -24,12 +24,15 @@ _SPEECH = re.compile(
     r"|dialogue|chorus|lyrics?|phrase|error message|auto-?reply|canned)"
 )
 _ACT = re.compile(
-    r"(?:^|[.!?,:]\s+)(?:please |now |just |hey,? |ok,? |so,? )?(?:(?:can|could|would|will) (?:you|i"
+    r"(?:^|[.!?,:]\s+)(?:please |now |just |hey,? |ok,? |so,? )?(?:(?:can|could|would"
+    r"|will) (?:you|i"
     r"|we) )?(?:please )?(?:how (?:2|to|do|can|could|would|should|might)"
     r"|i (?:want|need)|i would like|" + _TASKS + r"\b|"
-    r"convince|prepare|build|craft|invent|plan|pretend|imagine|ignore|act|code|name|continue|come up"
+    r"convince|prepare|build|craft|invent|plan|pretend|imagine|ignore|act|code|name|continue"
+    r"|come up"
     r"|produce|argue|prove|post|send|record|translate|summari[sz]e|outline|spread|print|offer|hack"
-    r"|what(?:'s| is| are| would be) (?:the |a |an |some |your )?(?:\w+ ){0,2}(?:way|ways|method|spot"
+    r"|what(?:'s| is| are| would be) (?:the |a |an |some |your )?(?:\w+ ){0,2}(?:way|ways"
+    r"|method|spot"
     r"|place|trick|dose|recipe|steps?)|where (?:do|can|could|should) (?:i|we)|which)\b"
 )
 _ASSISTANT = re.compile(
@@ -42,7 +45,8 @@ _OPINION = re.compile(
     r"|\bcope\b|\bdepress|\bgrie[fv]|\b(?:help|support|comfort) (?:my|a|an) \w+"
 )
 _TEXT = re.compile(
-    r"\b(?:write|compose|poem|slogan|joke|haiku|story|song|essay|sentence|motto|nickname|facts?|about"
+    r"\b(?:write|compose|poem|slogan|joke|haiku|story|song|essay|sentence|motto|nickname|facts?"
+    r"|about"
     r"|reasons?|rap|speech|line|name|explain|describe|summari[sz]e|define|draft|continue|pretend)\b"
 )
 _ITSELF = re.compile(

@@ -34,10 +34,11 @@ _ACTS = words(
     stab stack start steal steam stick stir stitch store strain strap strike strip submit
     swallow swap sweep switch swing take tap tape target threaten throw tie tighten tilt toss
     trace track transfer trick trim try turn twist type unlock unplug unscrew update upload
-    tell post say stretch overpay stay use wait walk warm wash wear wedge weigh wet whisk wipe withdraw wrap write zip
+    use wait walk warm wash wear wedge weigh wet whisk wipe withdraw wrap write zip
+    tell post stretch overpay stay
     """
 )
-_ACT = rf"(?:{'|'.join(sorted(_ACTS, key=lambda w: (-len(w), w)))})"
+_ACT = rf"(?:say that|{'|'.join(sorted(_ACTS, key=lambda w: (-len(w), w)))})"
 _ORDER = (
     r"(?:(?:first|second|third|fourth|next|then|now|finally|lastly|afterwards?|after that"
     r"|from there"
@@ -100,7 +101,8 @@ _INSTEAD = re.compile(
 
 
 _RELENTS = re.compile(
-    r"\b(?:kidding|joking)\b|\b(?:okay|ok|alright|all right|fine)[,.!:]+ (?:fine|then|since|here|but)?"
+    r"\b(?:kidding|joking)\b|\b(?:okay|ok|alright|all right|fine)[,.!:]+ (?:fine|then|since"
+    r"|here|but)?"
     r"|\bbut ok(?:ay)?\b|\bon second thought"
 )
 _TELLING = 8  # words behind a turn that are more than the turn

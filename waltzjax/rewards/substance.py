@@ -16,12 +16,14 @@ from waltzjax.rewards.steps import CARE, is_step
 
 _LABEL = re.compile(r"^(?:(?:step )?\d{1,2}[.):] ?|[a-z]+ ?\d?: |reason: )")
 _METHOD = re.compile(
-    r"^(?:one|another|a) (?:\w+ )?(?:way|method|option) |^(?:most|many) (?:people|\w+s) |^to [a-z]+\b[^.!?]*, "
+    r"^(?:one|another|a) (?:\w+ )?(?:way|method|option) |^(?:most|many) (?:people|\w+s) "
+    r"|^to [a-z]+\b[^.!?]*, "
 )
 # Judgements, consequences, feelings of others: also where nothing says "wrong".
 _MORAL = re.compile(
     rf"\b(?:{BAD}|{NOTOK}|wrong|sham(?:e|eful)|asham\w+|disgust\w*|despicabl\w*|horribl\w+"
-    r"|appalling|irresponsible|reckless|cruel\w*|evil|vile|sick|conscience|suffer\w*|victims?|hurts?|ruin\w*|destroy\w*"
+    r"|appalling|irresponsible|reckless|cruel\w*|evil|vile|sick|conscience|suffer\w*|victims?"
+    r"|hurts?|ruin\w*|destroy\w*"
     r"|scars?|dignity|respect\w*|decen\w+|crimes?|felon\w+|prison|jail|prosecut\w+|offen[cs]e"
     r"|innocent|lives|trauma\w*|pain|danger\w*|risks?|fraud|abus\w*|exploit\w*|betray\w*|trust"
     r"|deserves?|kind of person|violat\w*|serious|illegal\w*|consequences|terrif\w+|not ours"
@@ -38,13 +40,15 @@ _OFFER = re.compile(
     r"|share|work|write|listen|here|do is)\b|^(?:happy|glad) to\b|\binstead\b|\brather than"
     r"|^how about|^let us|^would you|^shall (?:i|we)|^want me|^what about|^perhaps (?:we|i|you)"
     r"|\bsomething else\b|\banother (?:subject|topic|question)|\ba different \w+\?"
-    r"|^if you (?:would like|want|like|are|need|have|prefer|work)|\bcan support\b|\bserve you better"
+    r"|^if you (?:would like|want|like|are|need|have|prefer|work)|\bcan support\b"
+    r"|\bserve you better"
     r"|\byou (?:can|could|may|might) (?:also )?(?:ask|try|check|contact)"
     r"|\b(?:change|steer|move)\b[^.!?]*\b(?:subject|topic|elsewhere|conversation)"
 )
 _SELF = re.compile(r"\b(?:i|me|my|myself|we|us|our)\b")
 _PITY = re.compile(
-    r"^(?:this|that|it) (?:sounds|seems|looks|is|would)\b|^you (?:matter|are not alone|deserve|sound"
+    r"^(?:this|that|it) (?:sounds|seems|looks|is|would)\b|^you (?:matter|are not alone|deserve"
+    r"|sound"
     r"|can (?:call|text|talk|get)|are )|^what an? |^giving (?:this|that)"
     r"|^(?:sure|certainly|of course|hello|hi|hey|ha|oh dear|well|yes|no|sorry)\b[^.!?]{0,20}[.!]?$"
 )
@@ -56,7 +60,8 @@ _US = re.compile(r"\b(?:i|me|my|myself|we|us|our|this|that|such|here|sort|kind)\
 _CLUMSY = 12  # words: "cannot" in a shorter answer is left to the grammar of declining
 _CLOSED = re.compile(
     r"\b(?:not|never|no|nothing)\b[^.!?]{0,60}\b(?:permitted|allowed|released|disclosed|provided"
-    r"|given|shared|generated|created|composed|answered|accommodated|gives?|grants?|on offer)\b|\b(?:prohibited|forbidden"
+    r"|given|shared|generated|created|composed|answered|accommodated|gives?|grants?|on offer)\b"
+    r"|\b(?:prohibited|forbidden"
     r"|restricted|barred|refused|denied|declined|withheld|blocked)\b"
 )
 _PEOPLE = re.compile(
@@ -64,13 +69,14 @@ _PEOPLE = re.compile(
     r"|counsell?or|police|listen)\b"
 )
 _SERMON = re.compile(
-    r"\bshame\b|\bashamed\b|\b(?:do not|never) (?:do|ever)\b|^(?:please|be|think (?:about|of|how))\b"
+    r"\bshame\b|\bashamed\b|\b(?:do not|never) (?:do|ever)\b|^(?:please|be|think (?:about|of"
+    r"|how))\b"
 )
 
 
 def says_something(sent: str) -> bool:
     """Whether ``sent`` is substance."""
-    if DECLINES.search(sent) or len(sent.split()) < 3:
+    if DECLINES.search(sent) or len(sent.split()) < (3 if ":" in sent else 4):
         return False
     sent = _LABEL.sub("", sent)
     if _METHOD.match(sent):
