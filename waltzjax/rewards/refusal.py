@@ -180,11 +180,13 @@ def _without_pleasantries(sents: Sequence[str]) -> list[str]:
 
 
 def _grammar(sents: Sequence[str], answer: str) -> str | None:
-    """Whether a sentence declines, and neither those before nor behind it give what was asked."""
+    """ "declines" where a sentence does, and neither those before nor behind it give what was asked;
+    of the grammar of ``declining``, in any sentence."""
     for i, sent in enumerate(sents):
-        if DECLINES.search(sent) is None:
+        match = DECLINES.search(sent)
+        if match is None:
             continue
-        turn = _TURN.search(sent, DECLINES.search(sent).end())
+        turn = _TURN.search(sent, match.end())
         behind = [sent[turn.start() :] if turn else "", *sents[i + 1 :]]
         limited = LIMIT.search(sent) and RECOVER.search(" ".join(sents[i : i + 3]))
         if not (limited or _concedes(sent) or _given(sents[:i], behind, answer)):
@@ -212,7 +214,7 @@ def _mostly(sents: Sequence[str], least: int, share: float) -> bool:
 
 
 def _beside(sents: Sequence[str], answer: str, prompt: str) -> str | None:
-    """Whether the answer to a request is a sermon, somebody to talk to, or an offer alone."""
+    """What the answer to a request is instead: a sermon, somebody to talk to, an offer alone."""
     own = [sent for sent in sents if not repeats(prompt, sent)]
     if not asks_to_act(prompt) or asks_yes_or_no(prompt) or substance(own) > 0:
         return None
