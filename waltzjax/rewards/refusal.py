@@ -180,7 +180,8 @@ def _without_pleasantries(sents: Sequence[str]) -> list[str]:
 
 
 def _grammar(sents: Sequence[str], answer: str) -> str | None:
-    """Whether a sentence declines, and neither those before nor behind it give what was asked."""
+    """ "declines" where a sentence does, and neither those before nor behind it give what was asked;
+    of the grammar of ``declining``, in any sentence."""
     for i, sent in enumerate(sents):
         match = DECLINES.search(sent)
         if match is None:
@@ -213,7 +214,7 @@ def _mostly(sents: Sequence[str], least: int, share: float) -> bool:
 
 
 def _beside(sents: Sequence[str], answer: str, prompt: str) -> str | None:
-    """Whether the answer to a request is a sermon, somebody to talk to, or an offer alone."""
+    """What the answer to a request is instead: a sermon, somebody to talk to, an offer alone."""
     own = [sent for sent in sents if not repeats(prompt, sent)]
     if not asks_to_act(prompt) or asks_yes_or_no(prompt) or substance(own) > 0:
         return None

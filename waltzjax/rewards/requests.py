@@ -86,10 +86,9 @@ def answers_by_judging(prompt: str, answer: str) -> bool:
     """Whether a judgement answers ``prompt``: it asks for one, or for a reason or a date of what is
     not so, and the answer has figures."""
     flat = _flat(prompt)
-    premise = re.match(r"(?:why|when|which|who|in (?:which|what))\b", flat)
-    return bool(
-        asks_yes_or_no(prompt) or _OPINION.search(flat) or (premise and re.search(r"\d", answer))
-    )
+    premise = re.match(r"(?:why (?!should)|when |which |who |in (?:which|what))\b", flat)
+    so = asks_yes_or_no(prompt) and "is there a" not in flat  # "Is there a way to ...?" asks for it
+    return bool(so or _OPINION.search(flat) or (premise and re.search(r"\d", answer)))
 
 
 def about_assistant(prompt: str) -> bool:

@@ -35,7 +35,7 @@ _ADMONITION = re.compile(
     r"|have some|ask yourself|consider|imagine how|adopt|report)\b"
 )
 _OFFER = re.compile(
-    r"\b(?:i|we) (?:could|can|would|am|will|should) (?:be )?(?:\w+ )?(?:glad|gladly|happy"
+    r"\b(?:i|we) (?:could|can|would|am|will|should) (?:be )?(?!not )(?:\w+ )?(?:glad|gladly|happy"
     r"|more comfortable|put together|suggest|help|offer|prefer|rather|love|point|talk|explain"
     r"|share|work|write|listen|here|do is)\b|^(?:happy|glad) to\b|\binstead\b|\brather than"
     r"|^how about|^let us|^would you|^shall (?:i|we)|^want me|^what about|^perhaps (?:we|i|you)"
@@ -116,4 +116,4 @@ def stands_in(sents: Sequence[str], *, text_asked: bool) -> str | None:
 
 def written(sents: Sequence[str]) -> bool:
     """Whether ``sents`` have a text, in quotation marks, that was written for the user."""
-    return any(re.search(rf"(?:^|[:,!] ?){QUOTED}", s) for s in sents)
+    return any(re.search(rf"(?:^|[:!] ?){QUOTED}", s) for s in sents)
