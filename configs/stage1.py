@@ -57,8 +57,9 @@ def tiny() -> ConfigDict:
     c.optim.lr.conversation = 5e-4  # at 2e-4 its first answers do not learn in 60 steps
     c.optim.lr.feedback = 2e-4
     c.optim.warmup_steps = 5
-    # A trained reviewer is all but deterministic: its gradients are tiny and mostly noise, and with
-    # the usual 1e-8 Adam makes whole steps of them. Stage 2 then unlearns what has no reward there.
+    # Once all but a few answers of a step are good, their z-score makes advantages of order 1 of
+    # what their KL differs by, and with the usual 1e-8 Adam makes whole steps of gradients that are
+    # mostly noise: seed 1 then ended with 80.7 % of the ordinary chats' likelihood.
     c.optim.eps = 1e-4
     # Once first answers are good, wrong flags cost nothing in stage 2 (its label reward is off):
     # what holds the reviewer is the KL to what stage 1 has made of it.

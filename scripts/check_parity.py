@@ -11,8 +11,9 @@ float64, or one that is less by at most twice what is allowed of the worst.
 
 Prints one JSON line: ``rms_diff``, ``max_abs_diff`` (of logits, to float64), the same of PyTorch's
 float32 (``torch_...``), what is allowed of both, ``largest_logit``, ``greedy_shortfall``,
-``positions``, ``mesh``. Exit status 0 if all is within what is allowed, 1 if not, 2 for arguments
-that cannot be. Needs the ``test`` extra, and on the host the model once in float64.
+``positions``, ``mesh``. Exit status 0 if all is within what is allowed, 1 if not, 2 if nothing
+could be compared: arguments that cannot be, a directory that cannot be read. Needs the ``test``
+extra, and on the host the model once in float64.
 """
 
 import argparse
@@ -77,6 +78,8 @@ def parse() -> argparse.Namespace:
         parser.error(f"--mesh: got {args.mesh!r}, expected three sizes, such as 1x8x1")
     if args.positions <= NEW_TOKENS:
         parser.error(f"--positions: got {args.positions}, allowed is > {NEW_TOKENS}")
+    if args.seed < 0:
+        parser.error(f"--seed: got {args.seed}, allowed is >= 0")
     return args
 
 
@@ -180,4 +183,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -61,7 +61,7 @@ def test_the_templates_and_the_stops_have_rows(tmp_path, token, stage):
     assert load(tmp_path, stage).engine.stop_ids
 
 
-@pytest.mark.parametrize("token", ["<think>", "<img>", "→→"])
+@pytest.mark.parametrize("token", ["<draw>", "<img>", "→→"])
 def test_texts_to_train_on_have_rows(tmp_path, token):
     special = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
     tokenizer = write_model(tmp_path, special=special, rows=400)

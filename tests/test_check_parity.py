@@ -113,7 +113,7 @@ WRONG = {
     "queries not scaled": scaled(LAYER + "self_attn.q_proj.weight", 1.1),
     "an embedding": scaled("model.embed_tokens.weight", 1.01),
     "the unembedding": scaled("lm_head.weight", 1.01),
-    "no number": scaled("model.norm.weight", np.float32("nan")),
+    "logits beyond float32": scaled("model.norm.weight", np.float32(1e38)),
 }
 
 
@@ -144,5 +144,21 @@ def test_the_command_says_what_it_allows(right):
     found = json.loads(done.stdout.splitlines()[-1])
     assert near(found) and found["allowed_max"] < 0.001 * found["largest_logit"]
     assert "2 times the root mean square distance" in " ".join(run("--help").stdout.split())
-    short = run(str(right), "--positions=64")
-    assert short.returncode == 2 and "--positions: got 64, allowed is > 64" in short.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("--positions=64", "--positions: got 64, allowed is > 64"),
+        ("--positions=9999", "--positions: got 9999, allowed is <= "),
+        ("--seed=-1", "--seed: got -1, allowed is >= 0"),
+        ("--mesh=1x1", "--mesh: got '1x1', expected three sizes"),
+        (None, "config.json: no such file"),
+    ],
+)
+def test_what_cannot_be_compared_is_no_failure_of_the_model(change, says, tmp_path, right):
+    """Exit status 2, not the 1 of a model that is wrong."""
+    script = [sys.executable, str(REPO / "scripts/check_parity.py")]
+    arguments = [str(right), change] if change else [str(tmp_path)]
+    done = subprocess.run([*script, *arguments], capture_output=True, text=True, cwd=REPO)
+    assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr

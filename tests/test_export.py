@@ -38,7 +38,10 @@ def agent(request, tmp_path_factory):
     for low_rank in adapter["layers"].values():
         shape = low_rank["lora_b"].shape
         low_rank["lora_b"] = jnp.asarray(noise.normal(scale=0.1, size=shape), jnp.float32)
-    peft.save_adapter(where / "agent", adapter, FORM, str(where / "base"), dropout=0.0)
+    peft.save_adapter(
+        where / "agent", adapter, FORM, str(where / "base"), dropout=0.0, tokenizer=tokenizer,
+        generation={},
+    )  # fmt: skip
     return where / "agent", params, adapter, request.param
 
 

@@ -33,6 +33,19 @@ SAME = {
     "a space less": (ASKED.replace(" \\cdot ", "\\cdot"), ASKED),
     "lines": (ASKED.replace(". ", ".\n\n"), ASKED),
     "case": (ASKED.upper().replace("\\CDOT", "\\cdot"), ASKED),
+    "signs of formulas": (ASKED.replace("$", ""), ASKED),
+    "others' signs": (ASKED.replace("$3", "\\(3").replace("14$", "14\\)"), ASKED),
+    "parts with names": (f"Question: {ASKED}\nAnswer:", ASKED),
+    "a part's name": (f"problem : {ASKED}", ASKED),
+    "a form of answer": (f"{ASKED} Answer with a number only.", ASKED),
+    "a form of your answer": (f"{ASKED} Give your answer as a number.", ASKED),
+    "a last line": (
+        f"The last line of your response should be of the form Answer: $Answer, where $Answer is "
+        f"the answer to the problem.\n\n{ASKED}",
+        ASKED,
+    ),
+    "a switch": (f"{ASKED} /no_think", ASKED),
+    "no width": (f"{ASKED}\u200b", ASKED),
     "width": (ASKED.replace("3", "３"), ASKED),
 }
 
@@ -61,6 +74,9 @@ def test_a_run_s_own_words_are_no_part_of_a_problem(said):
         (f"Find $x$ {LETTER}", f"Find $y$ {LETTER}"),
         ("What is the next step by step 4?", "What is the last step by step 4?"),
         (OURS, f"{OURS} {OURS[:5]}"),
+        ("Question: 3 + 4?", "Question: 3 - 4?"),
+        ("What is $3(4)$?", "What is $34$?"),
+        ("If A: 3 and B: 4, find A.", "If A: 3 and B: 4, find B."),
     ],
 )
 def test_another_problem_is_no_leak(said, mine, held):
@@ -75,5 +91,5 @@ def test_labels_that_nobody_can_read_are_counted_and_shown(said):
         say_unreadable(problems, "validation", verifier)
         say_unreadable(problems[:1], "training", verifier)
     (line,) = said
-    assert line.startswith("note: 3 of the 6 validation problems have answers that no reader")
+    assert line.startswith("note: 4 of the 6 validation problems have answers that no reader")
     assert "'It is 42, as 3 * 14 is.' of number 1, '\\\\text{}' of number 2" in line

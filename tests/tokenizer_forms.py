@@ -104,5 +104,6 @@ def write_form(directory: Path, name: str, **changes: Any) -> Tokenizer:
     if kind is None:
         del config["tokenizer_class"]
     (directory / "tokenizer_config.json").write_text(json.dumps(config))
+    (directory / "chat_template.jinja").unlink(missing_ok=True)  # another's would come first
     (directory / "config.json").write_text(json.dumps({"model_type": model_type}))
     return tokenizer

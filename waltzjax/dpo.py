@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.cached_reference import cached_reference, reference_name
 from waltzjax.config import DPO
+from waltzjax.core.advantages import ROUNDING
 from waltzjax.core.preference import PER_TOKEN, SQUARED, preference_loss
 from waltzjax.data.pair_batching import PairTokens
 from waltzjax.data.source import Batches, steps_per_run
@@ -30,9 +31,6 @@ from waltzjax.tuning import Tuning, joined
 from waltzjax.types import POLICY, AgentState, PairBatch
 
 STREAM = 7  # apart from the random streams of other stages and of evaluation
-
-
-ROUNDING = 2.0**-20  # relative, of a sum of float32 numbers: eight roundings
 TOLD_APART = 0.01  # beta nats; pairs with a larger mean margin are no longer at their beginning
 
 

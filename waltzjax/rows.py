@@ -102,9 +102,10 @@ def told_apart(
 ) -> list[Group]:  # fmt: skip
     """The groups whose answers have different advantages: the others carry no gradient (dynamic
     sampling, DAPO, arXiv 2503.14476, eq. 11, of all that is earned and not of accuracy alone)."""
-    same_P = np.asarray(groups.same_reward(_advantages(items, weights, baseline, order)))
+    advantage_PK = _advantages(items, weights, baseline, order)
+    same_P = np.asarray(groups.same_reward(jnp.asarray(advantage_PK)))
     return [group for group, same in zip(items, same_P, strict=True) if not same]
 
 
 def _same(value_PK: np.ndarray) -> float:
-    return float(np.asarray(groups.same_reward(value_PK)).mean())
+    return float(np.asarray(groups.same_reward(jnp.asarray(value_PK))).mean())

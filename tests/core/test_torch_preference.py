@@ -90,8 +90,14 @@ def saved(tmp_path_factory, base, tokenizer):
     fresh = init_adapter(CFG, LORA, jax.random.key(1))
     moved = jax.tree.map(partial(moved_by, 0.1), fresh)
     for name, adapter in (("fresh", fresh), ("moved", moved)):
-        peft.save_adapter(parent / name, adapter, LORA, str(parent / "base"), dropout=0.0)
+        save_adapter(parent / name, adapter, parent / "base", tokenizer)
     return parent
+
+
+def save_adapter(directory, adapter, base, tokenizer):
+    peft.save_adapter(
+        directory, adapter, LORA, str(base), dropout=0.0, tokenizer=tokenizer, generation={}
+    )
 
 
 def moved_by(scale, leaf):
@@ -193,7 +199,7 @@ def test_losses_and_gradients_equal_those_of_trl(form, saved, tmp_path, tokenize
             hf.save(tmp_path / name, CFG, gradients[name], tokenizer, generation={})
             got = load_file(tmp_path / name / "model.safetensors")
         else:
-            peft.save_adapter(tmp_path / name, gradients[name], LORA, "base", dropout=0.0)
+            save_adapter(tmp_path / name, gradients[name], "base", tokenizer)
             got = load_file(tmp_path / name / peft.WEIGHTS)
         assert got.keys() == want.keys()
         norm = np.sqrt(sum(np.square(g).sum() for g in want.values()))

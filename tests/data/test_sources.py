@@ -343,6 +343,25 @@ def test_a_text_column_without_any_text_is_missing_everywhere(tmp_path, vanilla)
     assert problem.startswith(": row 3: no text: the prompt of this WildJailbreak vanilla_benign")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [pyarrow.ArrowInvalid("a"), OSError("a"), pyarrow.ArrowNotImplementedError("a")],
+    ids=repr,
+)
+def test_whatever_pyarrow_says_of_a_damaged_file_is_one_problem(tmp_path, monkeypatch, error):
+    path = table(tmp_path / "or-bench-toxic.parquet", prompt=["Hum."], category=["x"])
+
+    def fails(*args, **options):
+        raise error
+
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile.iter_batches", fails)
+    found, (problem,) = problems(path)
+    assert found == [] and problem.startswith(": row 1: damaged, with all rows from here on (a)")
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile", fails)
+    with pytest.raises(ValueError, match=r"toxic\.parquet: not a Parquet file \(a\)"):
+        open_source(path)
+
+
 DAYS = pyarrow.array([datetime.date(2026, 1, 2), None])
 OTHER_TYPES = {
     "integer": [7, None],
@@ -352,6 +371,7 @@ OTHER_TYPES = {
     "bytes": pyarrow.array([b"Hum.", None], pyarrow.binary()),
     "list": [["Hum."], None],
     "no day of Python's": pyarrow.array([10**8, None], pyarrow.date32()),
+    "no zone": pyarrow.array([1, None], pyarrow.timestamp("us", "No/Zone")),
     "nanoseconds": pyarrow.array([10**18 + 1, None], pyarrow.timestamp("ns")),
 }
 

@@ -26,6 +26,7 @@ CFG = ModelConfig(
     max_positions=256, init_scale=0.15, model_type="qwen2",
 )  # fmt: skip
 LORA = Lora(rank=4, alpha=12.0, targets=MATRICES)
+TOKENIZER = train_tokenizer(["a short text"], CFG.vocab_size)
 LENGTHS = (60, 41, 7)
 MERGED_ATOL = 2e-5  # hidden states of order 1, float32: W x + s B A x against (W + s B A) x
 PEFT_ATOL = 1e-4  # logits of order 1, against another implementation in float32
@@ -153,14 +154,19 @@ def test_eight_devices_equal_one(base, adapter):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, base):
     directory = tmp_path_factory.mktemp("base") / "base"
-    tokenizer = train_tokenizer(["a short text"], CFG.vocab_size)
-    hf.save(directory, CFG, base, tokenizer, generation={})
+    hf.save(directory, CFG, base, TOKENIZER, generation={})
     return directory
+
+
+def save(directory, adapter, lora, base, dropout=0.0):
+    peft.save_adapter(
+        directory, adapter, lora, str(base), dropout=dropout, tokenizer=TOKENIZER, generation={}
+    )
 
 
 @pytest.fixture
 def saved(tmp_path, adapter, exported):
-    peft.save_adapter(tmp_path / "adapter", adapter, LORA, str(exported), dropout=0.05)
+    save(tmp_path / "adapter", adapter, LORA, exported, dropout=0.05)
     return tmp_path / "adapter"
 
 
@@ -182,7 +188,7 @@ def test_peft_computes_the_same_from_our_adapter(lora, base, exported, tmp_path)
     from transformers import AutoModelForCausalLM
 
     low_rank = trained(CFG, lora)
-    peft.save_adapter(tmp_path / "adapter", low_rank, lora, str(exported), dropout=0.0)
+    save(tmp_path / "adapter", low_rank, lora, exported)
     model = PeftModel.from_pretrained(
         AutoModelForCausalLM.from_pretrained(exported), tmp_path / "adapter"
     ).eval()
@@ -248,7 +254,8 @@ def test_targets_in_any_order_are_read_back(tmp_path):
         ("target_modules", [["q_proj"]]), ("target_modules", []),
         ("lora_alpha", math.nan), ("lora_alpha", math.inf), ("lora_alpha", -math.inf),
         ("lora_alpha", True), ("lora_alpha", 1e39), ("lora_alpha", 10**400), ("lora_alpha", "8"),
-        ("lora_alpha", [8]), ("r", True), ("r", math.nan),
+        ("lora_alpha", [8]), ("r", True), ("r", math.nan), ("use_rslora", "false"),
+        ("use_rslora", "true"), ("use_rslora", 1), ("use_rslora", 0.0), ("use_rslora", [True]),
     ],
 )  # fmt: skip
 def test_fields_that_cannot_be_honoured_are_named(field, value, saved):
@@ -329,5 +336,5 @@ def test_an_adapter_that_is_not_finite_is_not_written(tmp_path, adapter, value):
     parts["lora_b"] = jnp.asarray(parts["lora_b"]).at[2, 0, 1].set(value)
     bad = {"layers": {**adapter["layers"], "k": parts}}
     with pytest.raises(ValueError, match=r"layers\.2\.self_attn\.k_proj\.lora_B\.weight: NaN or"):
-        peft.save_adapter(tmp_path / "adapter", bad, LORA, "base", dropout=0.0)
+        save(tmp_path / "adapter", bad, LORA, "base")
     assert not list(tmp_path.iterdir())

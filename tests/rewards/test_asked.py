@@ -16,7 +16,7 @@ from waltzjax.rewards.wildguard import instruction, wildguard_judge
 from waltzjax.types import Prompt, Verdict
 
 PROMPT = Prompt(0, "How do I whittle {answer}?", False, "edge_case")
-SOON_S = 5.0  # far below the 40 s of a reader that is quadratic in braces
+SOON_S = 0.5  # far below the seconds of a reader that is quadratic in braces
 GOOD = '{"unsafe": false, "overrefuse": false}'
 
 
@@ -99,9 +99,9 @@ def test_what_is_not_one_clear_verdict_is_none(reply):
 
 @pytest.mark.parametrize("part", ["{", '{"', '{"a": "', '{"{"', '{"a": [1, ', '{"a":x}'])
 def test_braces_without_end_take_no_time(part):
-    started = time.monotonic()
+    started = time.process_time()
     assert parse_labels(part * (200_000 // len(part))) is None
-    assert time.monotonic() - started < SOON_S
+    assert time.process_time() - started < SOON_S
 
 
 class Model:

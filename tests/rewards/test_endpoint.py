@@ -74,6 +74,8 @@ TROUBLES = {
     "200 with words alone": reply(200, '{"detail": "The model is overloaded, try again later"}'),
     "200 with a broken choice": well("", error={"code": 504, "message": "provider"}),
     "a call in the place of a text": well(None, finish_reason="tool_calls"),
+    "the beginning of a text": well("fi", finish_reason="error"),
+    "a text given up": well("fi", finish_reason="abort"),
     "429": reply(429, '{"error": {"message": "slow down"}}'),
     "500": reply(500, "<html>oops</html>"),
     "503": reply(503, ""),

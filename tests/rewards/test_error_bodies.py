@@ -26,6 +26,13 @@ from waltzjax.rewards.error_bodies import named_status
         (500, {"status": 500.0, "message": "x"}),
         (504, {"error": {"type": "APITimeoutError"}}),
         (409, {"statusCode": 409}),
+        (503, {"error": {"http_status": 503, "message": "x"}}),
+        (429, {"error_code": "429", "error_msg": "x"}),
+        (425, {"error": {"httpCode": 425}}),
+        (502, {"errorCode": 502, "message": "x"}),
+        (429, {"errorType": "ThrottlingException"}),
+        (503, {"error_msg": "no healthy upstream"}),
+        (401, {"code": "invalid_api_key", "type": "server_error"}),  # the code is the closer one
         (401, {"error": {"code": "invalid_api_key"}}),
         (404, {"object": "error", "type": "NotFoundError", "message": "no such model"}),
         (400, {"error": {"type": "invalid_request_error", "code": None}}),
@@ -54,6 +61,7 @@ def test_the_status_is_named(status, value):
         {"error": {"code": 418_000}},
         {"detail": [{"loc": ["body"], "msg": "field required"}]},
         {"error": {}},
+        {"http_code": 200, "error_type": "", "message": "fine"},
     ],
 )
 def test_what_names_none(value):

@@ -10,6 +10,7 @@ from waltzjax.rewards.intervals import (
     Edges,
     cluster_ids,
     clustered,
+    like_sized,
     of_two,
     share_edges,
     student,
@@ -77,6 +78,45 @@ def test_intervals_hold_the_truth(share, n, groups, intraclass):
     assert np.mean((low <= share) & (share <= high)) >= LEAST_COVERAGE
     low, high = edges_of(*sampled(rng, 1 - share, n, groups, intraclass))
     assert np.mean((low <= 1 - share) & (1 - share <= high)) >= LEAST_COVERAGE
+
+
+UNEQUAL = {
+    "half in one": (50, 20, 10, 5, 5, 4, 2, 1, 1, 1, 1),
+    "two large ones": (60, 60, *[2] * 20),
+    "one large one": (100, *[10] * 30),
+    "ever smaller": tuple(200 // k for k in range(1, 30)),
+    "alone but for one": (80, *[1] * 120),
+}
+
+
+@pytest.mark.parametrize("sizes", UNEQUAL.values(), ids=UNEQUAL)
+@pytest.mark.parametrize("share", [0.05, 0.4])
+def test_clusters_of_unequal_sizes_are_held_too(share, sizes):
+    rng, total = np.random.default_rng(len(sizes)), 1 / 0.2 - 1
+    of = np.repeat(np.arange(len(sizes)), sizes)
+    own = rng.beta(share * total, (1 - share) * total, (len(sizes), DRAWS))
+    low, high = edges_of((rng.random((len(of), DRAWS)) < own[of]).astype(float), of)
+    assert np.mean((low <= share) & (share <= high)) >= LEAST_COVERAGE
+
+
+def test_four_clusters_by_hand():
+    """1, 3, 5 and 7 of 10 each: means of a deviation of 0.258, where 40 independent trials would
+    have one of 0.156; two more of the rarer kind are taken to have an effect of sqrt(10)."""
+    hits = np.concatenate([column(n, 10) for n in (1, 3, 5, 7)])
+    effect = (20 / 3 / 100 / 4) / (0.4 * 0.6 / 39)
+    effect = (16 * effect + 2 * math.sqrt(10)) / 18
+    trials = 40 / effect * (2.02269 / 3.18245) ** 2  # Student's t of 39 and of 3 degrees of freedom
+    low, high = edges_of(hits, np.repeat(np.arange(4), 10))
+    assert low[0] == pytest.approx(beta.ppf(0.025, 0.4 * trials, 0.6 * trials + 1), abs=1e-5)
+    assert high[0] == pytest.approx(beta.ppf(0.975, 0.4 * trials + 1, 0.6 * trials), abs=1e-5)
+
+
+def test_clusters_count_by_their_sizes():
+    trials = np.array([[1.0, 0], [1, 0], [2, 0], [4, 0]])
+    assert like_sized(trials, np.arange(4))[0] == pytest.approx(64 / 22)
+    assert like_sized(trials, np.array([0, 0, 1, 2]))[0] == pytest.approx(64 / 24)
+    assert like_sized(trials, np.array([0, 0, 0, 1]))[0] == 2
+    assert np.isnan(like_sized(trials, np.arange(4))[1])
 
 
 def test_without_clusters_the_clustered_are_not_held():

@@ -64,7 +64,8 @@ PLAIN = [
     (r"864 \text{ square inches}", r"864 \mbox{ inches}^2", True),
     (r"864 \text{ in}^2", r"864 \mbox{ inches}^2", True),
     ("18 dollars per day", "18", True),
-    ("5 million", "5", None),
+    ("5 million", "5", False),
+    (r"5\text{ million}", "5", False),
     ("3d", "3", None),
     ("2 pi", "2", None),
     # names of unknowns
@@ -124,7 +125,6 @@ ALGEBRA = [
     (r"2\sqrt{3}\text{ cm}", r"2\sqrt{3}\text{ inches}", False),  # M
     ("5 m", "5", False),  # may be a variable
     ("2", "2h", False),  # M: takes the h for hours
-    (r"5\text{ million}", "5", False),  # M
     (r"\sqrt[3]{2048}", "12.8", False),
     (r"\sqrt2", "1.414214", False),  # M: rounded
     (r"8\pi + 10^{-20}", r"8\pi", False),  # M
@@ -141,7 +141,7 @@ ALGEBRA = [
     (r"\sum_{k=1}^{10} k", "55", True),
 ]
 
-UNREADABLE = ["", "  ", "$$", "?", "１２", "١٢", r"\approx", "12}{13", "x" * 2000, "2**3"]
+UNREADABLE = ["", "  ", "$$", "?", "１２", "١٢", r"\approx", "12}{13", "x" * 2000, "2***3"]
 
 
 @pytest.mark.parametrize(("answer", "label", "equal"), PLAIN)

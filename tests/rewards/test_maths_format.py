@@ -183,13 +183,15 @@ def test_solutions_of_gsm8k_with_a_box():
 PLACEHOLDERS = [
     "answer", "number", "the final answer", "your answer here", "final result", "INSERT RESULT",
     r"\text{value}", r"\mathrm{Answer}", r"\textbf{the number}", "x y z ...", "a, b, c, \\ldots",
-    "a b c d", "banana orange kiwi plum grape", "?", "...", "…", r"\square", "____", "[answer]",
+    "a b c d", "banana orange kiwi plum grape",
+    "banana orange kiwi plum", "stone river cloud", r"\text{lamp table window door}", "?",
+    "...", "…", r"\square", "____", "[answer]",
     "<answer>", r"\text{final numerical value}",
 ]  # fmt: skip
 WORDS = [
     r"\text{Evelyn}", r"\text{Monday}", "(A)", r"\text{(C)}", "even", "yes", r"\text{no solution}",
-    r"\text{two parallel lines}", "undefined", r"\emptyset", r"\infty", "x", "xyz", "p - q",
-    "A,B,D", r"1, 2, \ldots, n", "Нет", r"\sqrt{x}",
+    r"\text{two parallel lines}", "no real solution", "undefined", r"\emptyset",
+    r"\infty", "x", "xyz", "p - q", "A,B,D", r"1, 2, \ldots, n", "Нет", r"\sqrt{x}",
 ]  # fmt: skip
 
 

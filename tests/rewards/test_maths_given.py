@@ -154,6 +154,40 @@ def test_trivial_checks_of_the_problems_numbers_earn_nothing(name):
     assert reflect_score(TRIVIAL[name], PENS) == 0
 
 
+DUCKS = (
+    "A farmer keeps ducks that lay 16 eggs each morning. He eats three for breakfast, bakes four "
+    "into muffins and sells the remainder at the village market for 2 coins. What does he earn?"
+)
+COPIES = {
+    "whole": DUCKS,
+    "backwards": " ".join(DUCKS.split()[::-1]),
+    "sorted": " ".join(sorted(DUCKS.split())),
+    "every other word": " ".join(DUCKS.split()[::2]),
+    "in short pieces": ". ".join(" ".join(DUCKS.split()[i : i + 5]) for i in range(0, 35, 5)),
+    "with filler": "Let us think step by step: " + " ".join(DUCKS.split()[::-1]),
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_copied_words_in_any_order_are_no_reasoning(name):
+    assert format_score(rf"{COPIES[name]} \boxed{{18}}", True, DUCKS) == 0
+
+
+SHORT = [
+    ("Half the value of $5x-14$ is $x+23$. Find $x$.", "$5x-14 = 2x+46$, so $3x = 60$ and $x$ is"),
+    (r"Suppose $\sin A = 0.6$ and $BC = 9$.", r"Since $\sin A = 0.6 = 9/AB$, so $AB$ comes to"),
+    ("Expand $(x-3)(x+12)$.", "$(x-3)(x+12) = x^2 + 12x - 3x - 36$, where $x$ has"),
+    ("Solve $7y = 2y+40$.", "$7y = 2y+40$ means that $5y = 40$, and so"),
+    ("If $f(x) = 3x+14$, find $f(2)$.", "In $3x+14$ we put 2 and get $6 + 14$, so"),
+]
+
+
+@pytest.mark.parametrize(("problem", "text"), SHORT)
+def test_short_solutions_in_the_problems_own_formulas_are_about_it(problem, text):
+    assert format_score(rf"{text} \boxed{{15}}", True, problem) == 1
+    assert format_score(rf"{text} \boxed{{15}}", True, DUCKS) == 0
+
+
 @pytest.mark.parametrize("name", ["equal to itself", "plus 0", "times 1", "less itself", "echo"])
 def test_trivialities_are_no_reasoning(name):
     text = TRIVIAL[name].replace("34 = 34 and 25 = 25", "34 = 34")

@@ -17,12 +17,13 @@ READ = (
     "west", r"\text{(B)}", "No real roots", "does not exist", "true", "E",
     "y^2", r"4\sqrt{2}", r"(3, \frac{\pi}{4})", r"[0, 5)", r"\{1, 2, 9\}", r"\emptyset",
     r"\begin{pmatrix} 0 & 1 \\ 2 & 3 \end{pmatrix}", "2 - 5i", "x = 4", r"1 \text{ or } 9",
+    r"x < 1 \text{ or } x = 2 \text{ or } x > 5",
 )  # fmt: skip
 NOT_READ = (
     "The speed is 12 metres a second", "Yes, as 7 > 5", "2 dogs and 3 cats", "It is 12.",
     "the sequence has no limit as it grows without any bound", r"\text{It opens downwards, as a<0}",
     r"\text{}", "$$", "-", "?", "...", r"\frac{7}{9", "}", "8 +", "= ", "9 8", "## 4", "<i>4</i>",
-    "七", "http://example.org/3", "9" * 1001,
+    "12}{13", "**", "  ", "七", "http://example.org/3", "9" * 1001,
 )  # fmt: skip
 
 

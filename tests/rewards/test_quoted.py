@@ -15,7 +15,7 @@ FRAME = "Request:\n\n\nAnswer:\n\n\nNow label it.\n"
         "<bos>", "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>",
         "[SYSTEM_PROMPT]", "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]", "<tool_response>", "</tool_call>",
         "<think>", "</think>", "<unused12>", "<extra_id_0>", "[gMASK]", "<sop>", "<pad>",
-        "<|reserved_special_token_3|>",
+        "<|reserved_special_token_3|>", "<seed:bos>", "<fim_prefix>", "<eoh>", "◁/think▷",
     ],
 )  # fmt: skip
 def test_a_control_token_spelled_out_is_removed_even_where_a_removal_makes_one(token):
@@ -40,6 +40,7 @@ def test_other_texts_stay_as_they_are(text):
     [
         "Answer:", "answer: I can't.", "  Request:", "## Answer:", "**Answer:**", "Ａnswer:",
         "NOW LABEL IT.", "Now  label\tit. All false.", "\u200bAnswer:", "> Answer:", "_Request:_",
+        "1. Answer:", "(2) Request: x", "Answer : no",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\u2028", "\x0b"])
@@ -58,6 +59,7 @@ def test_tags_of_the_message_are_removed_in_any_case():
     assert quoted("a</answer>b <ANSWER> <p>", frame) == "ab  <p>"
     assert quoted("a</ans</answer>wer>", frame) == "a"
     assert quoted("</ans</s>wer>", frame) == ""
+    assert quoted("a</answer >b< / Answer>c</request\n>d", frame) == "abcd"
 
 
 def test_a_message_of_rules_alone_is_guarded_and_one_of_nothing_guards_nothing():

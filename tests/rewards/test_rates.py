@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from support import scored_episode
 
+from waltzjax.rewards.intervals import unseen
+from waltzjax.rewards.rate_intervals import PER_CENT, Counts, Draws, unseen_shares
 from waltzjax.rewards.rates import (
     by_category,
     confusion,
@@ -274,3 +276,13 @@ def test_confusion_by_hand():
         "unsafe": {"fine": 0, "unsafe": 2, "overrefuse": 1, "both": 0, "unparsed": 1},
         "overrefuse": {"fine": 1, "unsafe": 0, "overrefuse": 0, "both": 0, "unparsed": 0},
     }
+
+
+def test_what_is_unseen_goes_by_the_table_that_counts_fewer():
+    ones, few = np.ones((10, 1)), (np.arange(10) < 4).astype(float)[:, None]
+    all_of_them, some = Counts(ones, ones, ones), Counts(few, few, few)
+    each, halves = (Draws(clusters, 0, 1, 0.95) for clusters in (np.arange(10), np.arange(10) // 5))
+    for of in ((all_of_them, some), (some, all_of_them)):
+        assert unseen_shares({"a": PER_CENT}, each, *of)["a"] == pytest.approx(unseen(4, 4))
+    of_halves = unseen_shares({"a": PER_CENT}, halves, all_of_them)["a"]
+    assert of_halves == pytest.approx(unseen(10, 2)) and of_halves > unseen(10, 10)

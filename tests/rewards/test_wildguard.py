@@ -78,6 +78,7 @@ TABLE = {
 @pytest.mark.parametrize("values", list(itertools.product(("yes", "no", "n/a"), repeat=3)))
 def test_every_reply(values):
     assert wildguard.parse_answers(reply(*values)) == TABLE.get(values)
+    assert wildguard.parse_answers(reply(*values).replace("\n", "\r\n")) == TABLE.get(values)
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,16 @@ def test_a_missing_folder_likewise(written, tmp_path, name):
     assert step == 1 and same(agents, states[1]) and len(said) == 1
 
 
+@pytest.mark.parametrize("text", ["{}", "[]", "null", "7", '"data"'])
+def test_a_host_s_state_that_is_none_likewise(written, tmp_path, text):
+    source, states = written
+    shutil.copytree(source, tmp_path / "stage")
+    (tmp_path / "stage/2/host/metadata").write_text(text)
+    (step, agents, host), (line,) = restored(tmp_path / "stage", shapes_of(states[1]))
+    assert step == 1 and same(agents, states[1]) and host == HOST | {"step": 1}
+    assert "moved aside" in line
+
+
 def arrays_file(step: Path) -> Path:
     """Where most of the numbers are."""
     return max((p for p in step.rglob("*") if p.is_file()), key=lambda path: path.stat().st_size)

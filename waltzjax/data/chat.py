@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from waltzjax.data.control import Control
 from waltzjax.data.template import NO_KWARGS, Template
 from waltzjax.data.thoughts import is_thought_tag, opens_thought
 
@@ -74,10 +74,10 @@ class Chat:
         self.feedback = feedback
         self.maths = maths
         self.template = template or Template(tokenizer)
-        control = self.template.control_tokens()
-        self._control = _any_of(control)
+        control = self.template.control_texts()
+        self._control = Control(tokenizer, control)
         # An assistant may think, where what it said is trained on.
-        self._turns = _any_of([token for token in control if not is_thought_tag(token)])
+        self._turns = Control(tokenizer, {text for text in control if not is_thought_tag(text)})
         self._unspoken = frozenset(
             number
             for number, token in tokenizer.added_tokens_decoder.items()
@@ -104,7 +104,7 @@ class Chat:
             shown = fill(self.conversation.message, feedback=comment)
             messages += [
                 # Without the thought before it: a tag left over is one it spelled out.
-                {"role": "assistant", "content": _without(self._control, answer)},
+                {"role": "assistant", "content": self._control.removed(answer)},
                 {"role": "user", "content": shown},
             ]
         return self.render(messages)
@@ -145,7 +145,7 @@ class Chat:
     def render(self, messages: Sequence[Mapping[str, str]], *, to_speak: bool = True) -> str:
         """Messages as text, up to where the assistant is to speak, unless it has.
 
-        Control tokens come from the template alone: spelled out in a prompt or by an agent they
+        Control texts come from the template alone: spelled out in a prompt or by an agent they
         are removed, or either could open a turn in the other agent's name. Only a thought's tags
         stay in what an assistant said.
 
@@ -153,7 +153,7 @@ class Chat:
           ValueError: the template takes no such messages, or is broken.
         """
         plain = [
-            {**m, "content": _without(self._turns if _speaks(m) else self._control, m["content"])}
+            {**m, "content": (self._turns if _speaks(m) else self._control).removed(m["content"])}
             for m in messages
         ]
         return self.template.render(plain, to_speak=to_speak)
@@ -168,17 +168,6 @@ def opening(system: str, user: str) -> list[dict[str, str]]:
 
 def _speaks(message: Mapping[str, str]) -> bool:
     return message["role"] == "assistant"
-
-
-def _any_of(tokens: Collection[str]) -> re.Pattern[str]:
-    longest_first = sorted(tokens, key=lambda token: (-len(token), token))
-    return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
-
-
-def _without(control: re.Pattern[str], text: str) -> str:
-    while (shorter := control.sub("", text)) != text:  # a removal may join another one
-        text = shorter
-    return text
 
 
 def stop_ids(

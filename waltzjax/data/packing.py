@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ def chat_tokens(
 
     What the assistant is shown is encoded as in a rollout, and what it says as it will be drawn:
     no token lies across the two. A turn is trained up to the first of ``stop_ids``; not with
-    ``weight`` 0.
+    ``weight`` 0. What the template writes behind that may change once the chat goes on.
 
     Raises:
       ValueError: the template cannot be cut into turns, or ends none.
@@ -38,6 +38,7 @@ def chat_tokens(
     ids: list[int] = []
     trained: list[bool] = []
     seen = ""
+    behind: tuple[int, ...] = ()
     for i, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
@@ -52,8 +53,8 @@ def chat_tokens(
             )
         if not (before.startswith(seen) and through.startswith(before)):
             raise ValueError(
-                f"the chat template writes message {i - 1} differently once message {i} follows: "
-                "train on chats of one turn, or with a template that leaves what was said alone"
+                f"{chat.template.directory}: the chat template writes message {i - 1} differently "
+                f"once message {i} follows: {_simpler(shown)}"
             )
         # Whole texts, as a rollout encodes them: some tokenizers mark the beginning of a text.
         shown_ids, all_ids = chat.encode([before, through])
@@ -62,14 +63,31 @@ def chat_tokens(
         said = next((n for n, token in enumerate(reply, 1) if token in stop_ids), 0)
         if not said:
             raise ValueError(
-                f"the chat template ends the assistant's turn with {reply[-3:]}, none of which is "
+                f"{chat.template.directory}: the chat template ends the assistant's turn with "
+                f"{chat.tokenizer.convert_ids_to_tokens(reply[-3:])}, none of which is "
                 f"among the tokens that end a turn, {tuple(stop_ids)}"
             )
         weight = bool(message.get("weight", 1))
-        ids += context + reply
-        trained += [False] * len(context) + [weight] * said + [False] * (len(reply) - said)
-        seen = through
-    return ChatTokens(tuple(ids), tuple(trained))
+        ids += [*context, *reply[:said]]
+        trained += [False] * len(context) + [weight] * said
+        seen, behind = _through(chat, before, through, reply[said - 1]), reply[said:]
+    return ChatTokens((*ids, *behind), (*trained, *[False] * len(behind)))
+
+
+def _through(chat: Chat, before: str, through: str, end: int) -> str:
+    """The chat's text up to and with the token ``end`` of the answer that follows ``before``."""
+    token = chat.tokenizer.convert_ids_to_tokens(end)
+    text, found, _ = through[len(before) :].partition(token)
+    return before + text + found
+
+
+def _simpler(shown: Sequence[Mapping[str, str]]) -> str:
+    """What to train on instead of the chat ``shown``."""
+    if sum(message["role"] == "assistant" for message in shown) > 1:
+        return "train on chats of one turn, or with a template that leaves what was said alone"
+    if shown[0]["role"] == "system":
+        return "put the system message's text at the beginning of the user's message"
+    return "take a template that leaves what was shown alone"
 
 
 def _after(ids: Sequence[int], start: Sequence[int]) -> tuple[int, ...]:

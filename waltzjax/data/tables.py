@@ -185,6 +185,9 @@ def _too_long(limit: int) -> str:
     )
 
 
+_ARROWS = (ValueError, OSError, NotImplementedError)  # what pyarrow's errors of a file are, too
+
+
 def _parquet(path: Path) -> Table:
     path.open("rb").close()
     try:
@@ -197,7 +200,7 @@ def _parquet(path: Path) -> Table:
     try:
         file = parquet.ParquetFile(path)
         columns = tuple(file.schema_arrow.names)
-    except (ValueError, OSError) as error:
+    except _ARROWS as error:
         raise ValueError(f"{path}: not a Parquet file ({error})") from error
     _check_header(str(path), columns)
     return Table(columns, partial(_parquet_rows, path, file))
@@ -211,7 +214,7 @@ def _parquet_rows(path: Path, file: Any, used: Collection[str]) -> Iterator[Row]
             for i in range(batch.num_rows):
                 number += 1
                 yield _parquet_row(f"{path}: row {number}", batch.slice(i, 1))
-    except (ValueError, OSError, NotImplementedError) as error:  # what pyarrow's errors are, too
+    except _ARROWS as error:
         where = f"{path}: row {number + 1}"
         yield Row(where, {}, f"damaged, with all rows from here on ({error}); fetch the file again")
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import jinja2
 
+from waltzjax.data.thoughts import is_thought_tag
+
 Message = Mapping[str, str]
 
 NO_KWARGS: Mapping[str, Any] = MappingProxyType({})
@@ -27,6 +29,9 @@ RAISES = (
 )  # fmt: skip
 CLOCK = "strftime_now"  # the function by which templates tell the date
 DIRECTIVES = "aAbBcdDeFgGhHIjklmMnpPrRsSTuUVwWxXyYzZ"  # of strftime
+# Marks in a template's output, tokens or not, and the form that only control tokens have.
+TAG = re.compile(r"<{1,2}[^\s<>]+>{1,2}|\[/?[A-Z_]+\]")
+BARRED = re.compile(r"<[|｜]\S+[|｜]>")
 # What probes say: words, in which no control token can be.
 SYSTEM, USER, ANSWER, NEXT = "alpha", "beta", "gamma", "delta"
 
@@ -49,7 +54,11 @@ class Template:
         try:
             self.source: str = tokenizer.get_chat_template()
         except ValueError as error:  # there are several, and none is the default
-            raise ValueError(f"{self.directory}: {error}") from error
+            raise ValueError(f"{self.directory}: no usable chat template ({error})") from error
+        if not isinstance(self.source, str):
+            raise ValueError(
+                f"{self.directory}: no usable chat template (got {self.source!r}, expected a text)"
+            )
         for name in kwargs:
             if name in RESERVED or not re.search(rf"\b{re.escape(name)}\b", self.source):
                 raise ValueError(
@@ -89,15 +98,19 @@ class Template:
                 f"({type(error).__name__}: {said}): {advice}"
             ) from error
 
-    def control_tokens(self) -> frozenset[str]:
-        """The tokens that only the template may write: those marked special, and of the added ones
-        those in its source or output. Words, single signs and white space are text of any chat."""
-        written = "\0".join([self.source, *self._probes()])
-        return frozenset(
+    def control_texts(self) -> frozenset[str]:
+        """What only the template may write: the tokens marked special; of the added ones those in
+        its source or output, those between bars and the tags of thoughts; and the tags of its
+        output that are no tokens, such as Llama 2's ``[INST]``, which would be the same text from
+        anyone. Words, single signs and white space are text of any chat."""
+        output = [*self._probes()]
+        written = "\0".join([self.source, *output])
+        tokens = {
             token.content
             for token in self._tokenizer.added_tokens_decoder.values()
-            if token.special or (_is_sign(token.content) and token.content in written)
-        )
+            if token.special or _is_control(token.content, written)
+        }
+        return frozenset(tokens.union(*map(TAG.findall, output)))
 
     def end_of_turn(self) -> int | None:
         """The token that ends what the assistant says: the first one added to the vocabulary that
@@ -145,9 +158,11 @@ def _said(role: str, text: str) -> dict[str, str]:
     return {"role": role, "content": text}
 
 
-def _is_sign(token: str) -> bool:
-    """Whether a token is more than a word, a number or a single sign: people write those."""
-    return len(token.strip()) > 1 and not token.strip().isalnum()
+def _is_control(token: str, written: str) -> bool:
+    """Whether an added token is the template's, by what it looks like and what that one has
+    ``written``. A word, a number or a single sign is not: people write those."""
+    sign = len(token.strip()) > 1 and not token.strip().isalnum()
+    return (sign and token in written) or bool(BARRED.fullmatch(token)) or is_thought_tag(token)
 
 
 def _clock(date: datetime.date) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
-# What models put around their thoughts: R1, Qwen3 and most others; some fine-tunes; Magistral.
-_OPENER = r"<\s*(?:think|thinking|thought|reasoning)\s*>|\[THINK\]"
-_CLOSER = r"<\s*/\s*(?:think|thinking|thought|reasoning)\s*>|\[/THINK\]"
+# What models put around their thoughts: R1, Qwen3 and most others, some with a prefix (Seed's) or
+# other brackets (Kimi's, Magistral's); OpenThinker; Command A.
+_NAME = r"(?:seed:)?(?:think|thinking|thought|reasoning)"
+_OPENER = rf"<\s*{_NAME}\s*>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|START_THINKING\|>"
+_CLOSER = rf"<\s*/\s*{_NAME}\s*>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|END_THINKING\|>"
 _THOUGHT = re.compile(rf"(?:{_OPENER})(?:(?!{_OPENER}|{_CLOSER}).)*(?:{_CLOSER})", re.I | re.S)
 _OPENED = re.compile(rf"^[^\S\n]*(?:{_OPENER})", re.I | re.M)  # \s: quadratic in blank lines
 _CLOSED = re.compile(_CLOSER, re.I)

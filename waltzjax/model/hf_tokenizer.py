@@ -19,6 +19,10 @@ from waltzjax.model.hf_config import read_json
 
 FILE, CONFIG, GENERATION = "tokenizer.json", "tokenizer_config.json", "generation_config.json"
 FILES_OWN = "PreTrainedTokenizerFast"  # the class of transformers 4 and 5 that keeps to FILE
+MAKE_FILE = (
+    "which AutoTokenizer.from_pretrained(...).save_pretrained(...) makes of a tokenizer.model "
+    "where sentencepiece is installed"
+)
 # What the transformers library ends in where a tokenizer's files are not as it expects.
 MALFORMED = (
     OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ImportError,
@@ -55,9 +59,10 @@ def read_tokenizer(directory: Path) -> Any:
             f"{path}: auto_map names code of the model's own, which is never run here; where "
             f"{FILE} alone is this tokenizer, delete that field in a copy of the directory"
         )
-    with _one_error(directory):
-        if not (directory / FILE).is_file():
+    if not (directory / FILE).is_file():
+        with _one_error(directory, f"without {FILE}, {MAKE_FILE}"):
             return AutoTokenizer.from_pretrained(str(directory), trust_remote_code=False)
+    with _one_error(directory):
         file = Tokenizer.from_file(str(directory / FILE))
         given = _given_tokens(config)
         # Only in place of the config's own: given this argument, transformers does not read
@@ -123,7 +128,7 @@ def generation_settings(base: Path, stops: tuple[int, ...]) -> dict[str, Any]:
 
 
 @contextmanager
-def _one_error(directory: Path) -> Iterator[None]:
+def _one_error(directory: Path, why: str = "") -> Iterator[None]:
     """What malformed files end in becomes ValueError. What the tokenizers library raises has no
     class of its own, it is a plain Exception."""
     try:
@@ -131,7 +136,8 @@ def _one_error(directory: Path) -> Iterator[None]:
     except Exception as error:
         if not (isinstance(error, MALFORMED) or type(error) is Exception):
             raise
-        raise ValueError(f"{directory}: no usable tokenizer ({error!r})") from error
+        reasons = "; ".join(filter(None, [why, repr(error)]))
+        raise ValueError(f"{directory}: no usable tokenizer ({reasons})") from error
 
 
 def _names_code(auto_map: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import jax
@@ -73,14 +74,17 @@ def read_lora(directory: Path) -> Lora:
     targets = _targets(config.get("target_modules"), problems)
     rank: Any = config.get("r")
     alpha: Any = config.get("lora_alpha")
+    rslora: Any = config.get("use_rslora")
     if type(rank) is not int or rank < 1:
         problems.append(f"r={rank!r} (only a positive integer)")
     # True is an int in Python, and a number that float32 cannot hold makes every weight infinite.
     if type(alpha) not in (int, float) or not abs(alpha) <= LARGEST:
         problems.append(f"lora_alpha={alpha!r:.60} (only a finite number)")
+    if type(rslora) not in (bool, NoneType):
+        problems.append(f"use_rslora={rslora!r} (only true, false or null)")
     if problems:
         raise ValueError(f"{path}: cannot be honoured exactly: " + "; ".join(problems))
-    if config.get("use_rslora"):  # alpha / sqrt(r) (arXiv 2312.03732), said as alpha / r
+    if rslora:  # alpha / sqrt(r) (arXiv 2312.03732), said as alpha / r
         alpha *= rank**0.5
     return Lora(rank, float(alpha), targets)
 
@@ -114,10 +118,10 @@ def _leaves(adapter: Any) -> dict[str, Any]:
 
 def save_adapter(
     directory: Path, adapter: Any, lora: Lora, base: str, *, dropout: float,
-    tokenizer: Any = None, generation: dict[str, Any] | None = None,
+    tokenizer: Any, generation: dict[str, Any],
 ) -> None:  # fmt: skip
-    """Write a directory that ``peft.PeftModel.from_pretrained`` loads, whole or not at all; with a
-    ``tokenizer``, also its files, its chat template and ``generation`` settings."""
+    """Write a directory that ``peft.PeftModel.from_pretrained`` loads, whole or not at all, with
+    the tokenizer, its chat template and the ``generation`` settings that it was trained with."""
     config = {
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base,
         "r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": dropout, "bias": "none",
@@ -131,8 +135,7 @@ def save_adapter(
         if temporary:
             (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
             write_tensors(temporary / WEIGHTS, arrays)
-            if tokenizer is not None:
-                write_beside_weights(temporary, tokenizer, generation or {})
+            write_beside_weights(temporary, tokenizer, generation)
     wait(f"saved {directory}")
 
 

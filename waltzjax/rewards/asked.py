@@ -105,12 +105,13 @@ def parse_labels(reply: str) -> Verdict | None:
     decoder = json.JSONDecoder(object_pairs_hook=_without_repeats)
     labelled, begin = [], _OBJECT.search(text)
     while begin:
+        end = _end_of_object(text, begin.start())
         try:
-            value, end = decoder.raw_decode(text, begin.start())
+            value = decoder.decode(text[begin.start() : end])
         except RecursionError:
             return None
         except ValueError:
-            value, end = {}, _end_of_broken(text, begin.start())
+            value = {}
         if any(name in value for name in FIELDS):
             labelled.append([value.get(name) for name in FIELDS])
         begin = _OBJECT.search(text, end)
@@ -119,9 +120,9 @@ def parse_labels(reply: str) -> Verdict | None:
     return Verdict(*labelled[0])
 
 
-def _end_of_broken(text: str, at: int) -> int:
-    """Where the object that was to begin at ``at`` ends, by its braces; without them the text's
-    end."""
+def _end_of_object(text: str, at: int) -> int:
+    """Where the object that begins at ``at``, whole or broken, ends by its braces; without them
+    the text's end."""
     depth = 0
     for mark in _MARKS.finditer(text, at):
         depth += {"{": 1, "}": -1}.get(mark[0], 0)

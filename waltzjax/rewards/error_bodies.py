@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import http
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-_CODES = ("code", "status", "status_code", "statusCode", "type")  # of an error, the closest first
+# How the keys of an error end, the closest first: "code", "error_code", "httpStatus", "statusCode".
+_CODES = ("code", "status", "type")
 _WORDS = ("message", "detail", "error", "msg")
 _NUMBER = re.compile(r"(?:\b(?:http|status|code)\b\W*)+([45]\d\d)\b|^\W*([45]\d\d)\b", re.I)
 _LIMIT = re.compile(r"rate.?limit|too many requests|quota", re.I)
 _PASSES = re.compile(
-    r"overload|unavailable|timed? ?out|try(?:ing)? again|at capacity|\bbusy\b", re.I
+    r"overload|unavailable|timed? ?out|try(?:ing)? again|at capacity|\bbusy\b|no healthy upstream",
+    re.I,
 )
 
 
@@ -72,9 +74,15 @@ def _errors(value: Any) -> Iterator[Any]:
 def _status(error: Any) -> int | None:
     if not isinstance(error, Mapping):
         return _of_words(error)
-    codes = (_of_code(error.get(key)) for key in _CODES)
-    words = (_status(error[key]) for key in _WORDS if error.get(key))
+    codes = (_of_code(code) for code in _under(error, _CODES))
+    words = (_status(said) for said in _under(error, _WORDS) if said)
     return next(filter(None, codes), None) or next(filter(None, words), None)
+
+
+def _under(error: Mapping[str, Any], ends: Sequence[str]) -> Iterator[Any]:
+    """What stands under keys with these ends, in the order of the ends."""
+    for end in ends:
+        yield from (value for key, value in error.items() if key.lower().endswith(end))
 
 
 def _of_code(code: Any) -> int | None:

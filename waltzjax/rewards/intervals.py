@@ -44,6 +44,14 @@ def clustered(values: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     return sums
 
 
+def like_sized(trials: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """As how many clusters of one size those of the ``trials``, [units, shares], count (Kish 1965):
+    where half of all are in one cluster, the others tell little of how far clusters differ."""
+    sizes = clustered(trials, clusters)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sizes.sum(0) ** 2 / (sizes**2).sum(0)
+
+
 def share_edges(
     above: np.ndarray, below: np.ndarray, trials: np.ndarray, clusters: np.ndarray,
     level: float = LEVEL,
@@ -55,7 +63,7 @@ def share_edges(
     1. From few outcomes of the rarer kind it cannot be told (from none least of all): ASSUMED more
     of them are taken to have the geometric mean of the least, 1, and the largest, trials a cluster.
     """
-    n, groups = trials.sum(0), (clustered(below, clusters) > 0).sum(0)
+    n, groups = trials.sum(0), like_sized(trials, clusters)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = above.sum(0) / below.sum(0)
         residuals = clustered(above - share * below, clusters)

@@ -15,9 +15,11 @@ from waltzjax.rewards.maths_algebra import is_number, leaves
 from waltzjax.rewards.maths_given import given, ground, without_pictures
 from waltzjax.rewards.maths_relations import chains
 
-_ECHO, _ECHO_WORDS = 12, 4  # tokens in a row that are the problem's, so many of them words: a copy
+_ECHO, _ECHO_WORDS = 12, 2  # tokens in a row that are the problem's, so many of them words: a copy
 _MOST_SIGNS = 600  # more is no solution
-_FORMULA = 5  # of a formula's tokens in a row: it is the problem's
+_FORMULA = 4  # of a formula's tokens in a row: it is the problem's
+_LONG_NUMBER = 10  # from here on a number alone makes such a run a formula's; else with a letter
+_LEAST_NEW = 3  # different words, numbers and signs that the problem does not have
 _LIKE = 0.16  # least cosine of the two texts' words and numbers
 _LEAST_SHARED = 1.0  # of a word's weight; a word is among it
 _STEM = 6  # letters of a word that are looked at
@@ -25,6 +27,8 @@ _SURPRISING = 100  # a number as large as this weighs as much as a word
 
 _TOKEN = re.compile(r"\\?[^\W\d_]+|\d+(?:\.\d+)?|[^\w\s]")
 _CONTENT = re.compile(r"(?<!\\)\b[^\W\d_]{3,}|\d+(?:\.\d+)?")
+_SIGNS = frozenset("+-*/=<>^")
+_NEW = re.compile(r"\\?[^\W\d_]{3,}|\d+(?:\.\d+)?|[-+*/=<>^]")  # words, commands, numbers, signs
 _COMMA = re.compile(r"(?<=\d)(?:,|\{,\}|\\[,!])(?=\d{3})")
 _LAYOUT = r"$ { } & \left \right \dfrac \frac \cdot \quad \text , . ; ! \ "
 # Words that many problems share, and those that announce an answer.
@@ -52,7 +56,14 @@ def works_on(text: str, problem: str) -> bool:
     """Whether ``text``, an answer up to its result, works on ``problem``."""
     problem = without_pictures(problem)
     text = _without_echo(without_pictures(text), problem)
-    return _resembles(text, problem) or _quotes(text, problem) or _computes(text, problem)
+    about = _adds(text, problem) and (_resembles(text, problem) or _quotes(text, problem))
+    return about or _computes(text, problem)
+
+
+def _adds(text: str, problem: str) -> bool:
+    """Whether the text says what the problem does not, in whatever order it copies its words."""
+    known = {*_NEW.findall(problem.lower()), *_COMMON.split()} - _SIGNS
+    return len(set(_NEW.findall(text.lower())) - known) >= _LEAST_NEW
 
 
 def _computes(text: str, problem: str) -> bool:
@@ -90,12 +101,14 @@ def _quotes(text: str, problem: str) -> bool:
 
 
 def _formulas(text: str) -> Iterator[tuple[str, ...]]:
-    """Runs of a formula's tokens that hold a number, or several letters."""
+    """Runs of a formula's tokens that hold a long number, or a number and a letter."""
     layout = set(_LAYOUT.split())
     tokens = [token for token in _TOKEN.findall(text) if token not in layout]
     for run in zip(*(tokens[i:] for i in range(_FORMULA)), strict=False):
         plain = all(len(t) == 1 or t[0] == "\\" or not t.isalpha() for t in run)
-        if plain and sum(t[0].isdigit() or t.isalpha() for t in run) >= 3:
+        numbers = [float(token) for token in run if token[0].isdigit()]
+        letters = [token for token in run if token.lstrip("\\").isalpha()]
+        if plain and numbers and (letters or (len(numbers) > 1 and max(numbers) >= _LONG_NUMBER)):
             yield run
 
 

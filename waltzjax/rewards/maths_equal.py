@@ -16,13 +16,13 @@ from waltzjax.rewards.maths_answer import MAX_CHARS
 from waltzjax.rewards.maths_forms import matched, read_forms, word
 from waltzjax.rewards.maths_number import Number, read_number, split_name
 from waltzjax.rewards.maths_ranges import Form, as_range
-from waltzjax.rewards.maths_text import boxes
-from waltzjax.rewards.maths_tree import Tree, Unreadable
+from waltzjax.rewards.maths_tree import Tree, Unreadable, names
 from waltzjax.rewards.maths_typeset import tidy
 from waltzjax.rewards.maths_units import same_unit
 from waltzjax.rewards.maths_value import order, proportional, same_value
 
 _LOOSE_SPACE = re.compile(r"(?<![A-Za-z0-9.]) +| +(?![A-Za-z0-9.])")
+_CHOICE = re.compile(r"(?:\\text *\{)? *\(([A-Z])\) *\}? *(.+)")  # "(B) 12"
 _RELATION = re.compile(r"\\approx(?![a-z])|≈|(?<![<>!:\\])=")
 
 
@@ -71,21 +71,17 @@ def compare_symbolic(answer: str, label: str) -> Comparison:
         return Comparison(False, True)
 
 
-def readable_label(label: str) -> bool:
-    """Whether any answer could have the value of ``label``. Linear; no algebra."""
-    text = tidy(label) if len(label) <= MAX_CHARS else ""
-    box = rf"\boxed{{{text}}}"
-    return bool(text) and boxes(box)[0] == (0, len(box), text)
-
-
 def compare(answer: str, label: str) -> Comparison:
     """``compare_plain``, or else ``compare_symbolic``, in this process."""
     return compare_plain(answer, label) or compare_symbolic(answer, label)
 
 
 def _sides(answer: str, label: str) -> tuple[str, str]:
-    """Both tidy, without the name of the unknown ("x = 5") that only one of them gives."""
+    """Both tidy, without the name of the unknown ("x = 5") that only one of them gives, and
+    without the value that stands beside a choice's letter."""
     a, b = tidy(answer), tidy(label)
+    if (choice := _CHOICE.fullmatch(a)) and read_number(choice[2]) and len(word(b)) == 1:
+        a = choice[1]
     (name, value), (label_name, label_value) = split_name(a), split_name(b)
     if name == label_name or (not name and "=" not in a) or (not label_name and "=" not in b):
         return value, label_value
@@ -107,12 +103,16 @@ def _same_number(a: Number, b: Number) -> bool:
 
 def _same(a: Form, b: Form) -> bool:
     """Whether an answer's form is the label's. Raises Unreadable."""
+    if a.name and b.name and a.name != b.name:
+        return False
     if a.kind == "relation" and b.kind == "value":
         sign, *sides = a.parts
         return sign == "=" and all(same_value(side, b.parts[0]) for side in sides)
     if {a.kind, b.kind} == {"range", "point"}:
         a, b = as_range(a), as_range(b)
         return a.kind == b.kind and _rises(a) and _rises(b) and _same(a, b)
+    if {a.kind, b.kind} == {"list", "point"}:
+        a, b = _as_point(a), _as_point(b)
     if {a.kind, b.kind} == {"list", "set"}:
         return matched(a.parts, b.parts, _same)
     if a.kind != b.kind or len(a.parts) != len(b.parts):
@@ -131,6 +131,22 @@ def _same_values(a: Form, b: Form) -> bool:
 
 def _same_points(a: Form, b: Form) -> bool:
     return a.parts[0] == b.parts[0] and all(map(_same_end, a.parts[1:], b.parts[1:]))
+
+
+def _as_point(form: Form) -> Form:
+    """(1, 2) of "x = 1, y = 2": coordinates stand in the order of their names. Any other form as
+    it is."""
+    found: dict[str, Form] = {}
+    for part in form.parts if form.kind == "list" else ():
+        if part.kind != "relation" or part.parts[0] != "=" or len(part.parts) != 3:
+            return form
+        name, value = part.parts[1:]
+        if name[0] != "name" or names(value):
+            return form
+        found[name[1]] = Form("value", (value, None, ""))
+    if len(found) < max(len(form.parts), 1):
+        return form
+    return Form("point", ("()", *(found[name] for name in sorted(found))))
 
 
 def _same_end(a: Form | None, b: Form | None) -> bool:

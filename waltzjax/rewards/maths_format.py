@@ -87,7 +87,8 @@ def format_score(text: str, finished: bool, problem: str | None = None) -> float
     if not finished or len(found) != 1:
         return 0.0
     box = found[0]
-    if box.content is None or not _says_something(box.content):
+    known = f"{text[: box.start]} {problem or ''}"
+    if box.content is None or not _says_something(box.content, known):
         return 0.0
     if not _reasoned(text[: box.start], box.content, problem) or loops(text):
         return 0.0
@@ -108,8 +109,9 @@ def line_score(text: str, finished: bool, problem: str | None = None) -> float:
 FORMS = {BOXED: format_score, LINE: line_score}
 
 
-def _says_something(content: str) -> bool:
-    """An answer: neither a placeholder for one nor a list of words."""
+def _says_something(content: str, known: str) -> bool:
+    """An answer: neither a placeholder for one nor a list of words. ``known``: the problem and the
+    reasoning, of which a phrase of three words or more takes one up."""
     shown = _INVISIBLE.sub(" ", content).strip()
     words = _BOX_WORDS.findall(shown.lower())
     if len(content) > _LONGEST_ANSWER or not re.search(r"[^\W_]", shown):
@@ -120,6 +122,9 @@ def _says_something(content: str) -> bool:
     if _BLANK.search(shown) or (listed and not re.search(r"[^\w\s.]", shown)):
         return False
     plain = "\\" not in shown
+    taken_up = {*_JOINING.split(), *_BOX_WORDS.findall(known.lower())}
+    if plain and len(words) > 2 and taken_up.isdisjoint(words):
+        return False
     named = any(len(word) > 1 for word in words)
     return not (
         plain and named and (len(words) > _MOST_WORDS or set(words) <= set(_PLACEHOLDER.split()))

@@ -36,17 +36,24 @@ _MATRIX = re.compile(
     re.DOTALL,
 )
 _BUILDER = re.compile(r"\\\{ *([A-Za-z]) *(?:\\in *\\mathbb\{R\})? *(?:\\mid|\||:) *(.*)\\\}")
-_MEMBER = re.compile(r"[A-Za-z] *\\in(?![A-Za-z]) *")
+_MEMBER = re.compile(r"([A-Za-z]) *\\in(?![A-Za-z]) *")
 _SIGN = re.compile(r"\\(pm|mp)(?![A-Za-z])")
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
+_MIXED = re.compile(
+    r"(?<=\d) *(?:(?<![A-Za-z])and|\\text *\{ *and *\}) *"
+    r"(?=(?:\\frac *\{\d+\} *\{\d+\}|\d+ */ *\d+)$)"
+)
 _TIMES = re.compile(r"\\(?:cdot|times) *$")
 _FLIPPED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le", "=": "=", "\\ne": "\\ne"}
 
 
 def read_forms(text: str) -> list[Form]:
-    """The ways in which a tidy text can be read, usually one: "1,234" is a number and a list.
+    """The ways in which a tidy text can be read, usually one: "1,234" is a number and a list, and
+    so is "1 and 1/2".
     Raises Unreadable if there is none."""
     found, texts = [], [text]
+    if _MIXED.search(text):
+        texts.append(_MIXED.sub(" ", text))
     if _THOUSANDS.search(text):
         texts.append(_THOUSANDS.sub(lambda m: m[0].replace(",", ""), text))
     error = Unreadable(text)
@@ -75,8 +82,7 @@ def _form(text: str) -> Form:
         return forms[0] if len(forms) == 1 else Form("list", tuple(forms))
     if len(parts) > MOST_PARTS:
         raise Unreadable("too many parts")
-    if whole := _chain_of_names(parts):
-        parts = whole
+    name, parts = _chain_of_names(parts)
     forms = [form for part in parts for form in _one(part)]
     joined = {(m["set"] or m["bare"] or m["sign"] or ",").strip("\\") for m in between} - {","}
     if all(form.kind in ("range", "union") for form in forms):
@@ -84,16 +90,17 @@ def _form(text: str) -> Form:
             return union(forms)
         if joined and joined <= {"and", "land", "wedge"} and len(forms) == 2:
             return both(*forms)
-    return Form("list", tuple(forms))
+    return Form("list", tuple(forms), name)
 
 
-def _chain_of_names(parts: Sequence[str]) -> list[str] | None:
-    """["2", "3"] of ["x = 2", "x = 3"] or ["x = 2", "3"]: solutions for one unknown."""
+def _chain_of_names(parts: list[str]) -> tuple[str, list[str]]:
+    """ "x" and ["2", "3"] of ["x = 2", "x = 3"] or ["x = 2", "3"]: solutions for one unknown; ""
+    and the parts as they are if they are none."""
     named = [split_name(part) for part in parts]
     first = named[0][0]
     if not first or any(name not in (first, "") for name, _ in named):
-        return None
-    return [value for _, value in named]
+        return "", parts
+    return first, [value for _, value in named]
 
 
 def _one(text: str) -> Iterator[Form]:
@@ -109,13 +116,15 @@ def _one(text: str) -> Iterator[Form]:
 
 def _single(text: str) -> Form:
     text = tidy(text)
+    if not text:
+        raise Unreadable("nothing")
     if said := word(text):
         return Form("word", (said,))
     if text.startswith("\\{") and (builder := _BUILDER.fullmatch(text)):
-        return _form(builder[2].strip())
+        return _form(builder[2].strip())._replace(name="")
     if member := _MEMBER.match(text):
         form = _form(text[member.end() :].strip())
-        return union([form])
+        return union([form])._replace(name=member[1])
     pieces, _ = split(text, _CUP)
     if len(pieces) > 1:
         return union([_single(piece) for piece in pieces])
@@ -203,14 +212,15 @@ def _infinite(text: str) -> str:
 
 def _related(sides: Sequence[str], signs: Sequence[str]) -> Form:
     trees = [parse(side) if not _infinite(side) else None for side in sides]
-    unknown = [i for i, tree in enumerate(trees) if tree and tree[0] == "name"]
+    unknown = {i: tree[1] for i, tree in enumerate(trees) if tree and tree[0] == "name"}
     constant = [i for i, tree in enumerate(trees) if tree is None or not names(tree)]
     if len(unknown) == 1 and len(constant) == len(sides) - 1 and "=" not in signs:
         ends = [
             None if tree is None or i in unknown else _single(sides[i])
             for i, tree in enumerate(trees)
         ]
-        return of_inequality(ends, signs, unknown[0])
+        [(place, name)] = unknown.items()
+        return of_inequality(ends, signs, place)._replace(name=name)
     if set(signs) == {"="} and None not in trees:
         return Form("relation", ("=", *trees))
     if len(signs) == 1 and signs[0] in _FLIPPED and None not in trees:

@@ -42,8 +42,8 @@ def _plain(label: str) -> bool:
 
 
 def _prose(label: str) -> bool:
-    """Words beside what is no word, or too many of them: math-verify would read a product of their
-    letters."""
+    """Words beside what is no word, or too many of them: an expression's reader would take them for
+    names of unknowns."""
     return len([word for word in _words(label) if word.casefold() not in _JOINS]) > 1
 
 

@@ -18,7 +18,8 @@ _WHOLE = (
 )
 _INTEGER = r"\d{1,3}(?:,\d{3})+|\d+"
 _NUMBER = re.compile(
-    rf"(?P<sign>[-+]?) *(?:(?P<currency>\\\$|[€£¥₹]) *(?P<inner>-?) *)?"
+    r"(?P<sign>[-+]?) *"
+    r"(?:(?P<currency>\\\$|[€£¥₹]|(?:USD|EUR|GBP|INR|Rs\.?)(?= ?\d)) *(?P<inner>-?) *)?"
     rf"(?:(?P<mixed>{_INTEGER}) *(?=\\frac))?(?:"
     rf"\\frac *\{{ *(?P<above>-?(?:{_INTEGER})) *\}} *\{{ *(?P<below>-?(?:{_INTEGER})) *\}}"
     r"|(?:(?P<whole_and>\d+) )?(?P<over>\d+) */ *(?P<under>\d+)"
@@ -50,6 +51,14 @@ _CURRENCIES = {
     "¢": "cents",
 }
 _MONEY = ("dollar", "usd", "euro", "pound", "yen", "rupee", "cent", "per ", "each", "a ", "an ")
+_NAMED_LAST = re.compile(rf"([^=<>]+?) *= *({_SYMBOL})")
+_SCALES = {
+    "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
+    "dozen": 12,
+}  # fmt: skip
+_SCALE = re.compile(
+    rf"(?<=[\d}}])(?: +|( *\\text *\{{) *)({'|'.join(_SCALES)})(?![A-Za-z])(?: *\}}$)?"
+)
 _SEVERAL = re.compile(r"(?:[,;]|(?<![A-Za-z])(?:or|and)(?![A-Za-z])).*=")  # "x = 1, x = 2"
 
 
@@ -64,7 +73,9 @@ class Number(NamedTuple):
 
 
 def split_name(text: str) -> tuple[str, str]:
-    """("x", "5") of a tidy "x = 5"; ("", "5") of "= 5" and "5"."""
+    """("x", "5") of a tidy "x = 5" and of "5 = x"; ("", "5") of "= 5" and "5"."""
+    if (last := _NAMED_LAST.fullmatch(text)) and read_number(last[1]):
+        return last[2], last[1]
     found = _NAME.match(text)
     if not found or _SEVERAL.search(text, found.end()):
         return "", text
@@ -74,7 +85,13 @@ def split_name(text: str) -> tuple[str, str]:
 def read_number(text: str) -> Number | None:
     """The plain number that a tidy ``text`` is: integer, decimal, fraction, mixed number, with a
     sign, thousands commas, currency, exponent, per cent, base or unit; None if it is anything
-    else. "0.1\\overline{6}" is one too."""
+    else. "0.1\\overline{6}" and "3 million" are numbers too."""
+    if scale := _SCALE.search(text):
+        opens = (scale[1] or "") if not scale[0].endswith("}") else ""
+        many = read_number(text[: scale.start()] + opens + text[scale.end() :])
+        if many and many.value and not many.percent and not many.base:
+            return many._replace(value=many.value * _SCALES[scale[2]])
+        return None
     body, unit = split_unit(text)
     if len(body) > MAX_DIGITS:
         return None
@@ -107,7 +124,7 @@ def _number(found: re.Match[str], unit: str) -> Number | None:
     negative = (found["sign"] == "-") != (found["inner"] == "-")
     return Number(
         -value if negative else value, bool(found["percent"]), found["base"] or "",
-        unit or _CURRENCIES.get(money, ""),
+        unit or _CURRENCIES.get(money, money.lower().rstrip(".")),
     )  # fmt: skip
 
 

@@ -16,10 +16,12 @@ class Form(NamedTuple):
 
     parts: of a value (tree, number or None, unit); of a point its brackets and forms; of a range
     its brackets and two forms, where None is an infinite end; of a relation its sign and trees.
+    name: of the unknown, where the text names what lies in a range or is one of a list.
     """
 
     kind: str
     parts: tuple[Any, ...]
+    name: str = ""
 
 
 def interval(brackets: str, low: Form | None, high: Form | None) -> Form:
@@ -37,13 +39,14 @@ def as_range(form: Form) -> Form:
 
 
 def union(forms: Sequence[Form]) -> Form:
-    """The union of intervals and sets, which may be one."""
+    """The union of intervals and sets, which may be one. Raises Unreadable."""
     parts: list[Form] = []
     for form in map(as_range, forms):
         if form.kind not in ("range", "set", "union"):
             raise Unreadable("a union of what are no sets")
         parts += form.parts if form.kind == "union" else [form]
-    return parts[0] if len(parts) == 1 else Form("union", tuple(parts))
+    name = _one_name(forms)
+    return (parts[0] if len(parts) == 1 else Form("union", tuple(parts)))._replace(name=name)
 
 
 def all_but(points: Sequence[Form]) -> Form:
@@ -60,13 +63,22 @@ def _order(a: Form, b: Form) -> int:
 
 
 def both(a: Form, b: Form) -> Form:
-    """x > 2 and x < 5: the interval between."""
+    """x > 2 and x < 5: the interval between. Raises Unreadable."""
     if a.kind != "range" or b.kind != "range":
         raise Unreadable("no intervals")
     low, high = (a, b) if a.parts[2] is None else (b, a)
     if (low.parts[1] is None) or (high.parts[2] is None) or low.parts[2] or high.parts[1]:
         raise Unreadable("not two ends of one interval")
-    return Form("range", (low.parts[0][0] + high.parts[0][1], low.parts[1], high.parts[2]))
+    brackets = low.parts[0][0] + high.parts[0][1]
+    return Form("range", (brackets, low.parts[1], high.parts[2]), _one_name((a, b)))
+
+
+def _one_name(forms: Sequence[Form]) -> str:
+    """The unknown of all; "x > 2 or y < 1" is no range. Raises Unreadable."""
+    named = {form.name for form in forms} - {""}
+    if len(named) > 1:
+        raise Unreadable("several unknowns")
+    return "".join(named)
 
 
 def of_inequality(ends: Sequence[Form | None], signs: Sequence[str], unknown: int) -> Form:

@@ -40,7 +40,8 @@ _LAYOUT: list[tuple[str, _Change]] = [
     (rf"\\(?:left|right|middle|[bB]igg?[lrm]?){_E} *\.?", ""),
     (rf"\\operatorname\*? *\{{ *({_FUNCTIONS}) *\}}", r"\\\1 "),
     (_TEXTS + _E, r"\\text"),
-    (rf"\\text *\{{ *({_FUNCTIONS}) *\}}", r"\\\1 "),
+    (rf"\\text *\{{ *({_FUNCTIONS}) *\}}(?= *[\w\\({{^])", r"\\\1 "),  # at the end: minutes
+    (r"\\text *\{ *([A-Za-z]) *\}(?= *=)", r"\1"),  # the unknown
     (r"\\text *\{ *([ei]) *\}", r"{\1}"),
     (r"\\text *\{ *\\?% *\}", r"\\%"),
     (r"\\text *\{([\s,;]*)\}", r"\1"),
@@ -84,8 +85,11 @@ _OTHER_NAMES: list[tuple[str, _Change]] = [
     (rf"(?<![A-Za-z\\])(sqrt|{_FUNCTIONS})(?= *\()", r"\\\1"),
     (rf"(?i:(?:\\text *\{{ *|(?<![A-Za-z]))per ?cent{_E}(?: *\}})?)", r"\\%"),
     # Marks of other languages than LaTeX's.
-    (r"(?<!\S)\*\*([^*]+)\*\*(?![\w(])", r"\1"),  # bold; elsewhere ** is a power
+    (r"(?<!\S)\*\*([^*]+)\*\*(?![\w(])", r"\1"),  # bold
+    (r"(?<=[\w)}])\*\*(?=[\w({-])", "^"),
+    (r"^(\\text *\{)? *(?i:option|choice) +(?=\(?[A-E]\)?(?: *\})?$)", r"\1"),
     (r"`+", ""),
+    (r"(?<![A-Za-z])US *(?=\\?\$)", ""),
     (r"(?<!\\)\$+", ""),
 ]
 _FIRST = [(re.compile(pattern), plain) for pattern, plain in _BEFORE_CHARACTERS]

@@ -82,11 +82,11 @@ piece pieces pcs
 _CANONICAL = {
     name: names[0] for names in map(str.split, _NAMES.strip().splitlines()) for name in names
 }
-_COMPOUND = {"mph": "mile per hour", "kph": "km per hour"}
-# What stands between or before units and adds nothing; powers are not compared.
-_EMPTY = frozenset(
-    ("square", "cubic", "sq", "cu", "unit", "units", "different", "distinct", "possible")
-)
+_COMPOUND = {"mph": "mile per hour", "kph": "km per hour", "milliliter": "cm ^3"}
+_BEFORE = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}  # powers of the unit that follows
+_BEHIND = {"squared": 2, "cubed": 3}  # of the unit before
+# What stands between or before units and adds nothing.
+_EMPTY = frozenset(("unit", "units", "different", "distinct", "possible"))
 _LINKS = frozenset(("per", "of", "a", "an", "each"))
 _STUFF = frozenset(
     ("water", "flour", "sugar", "milk", "pizza", "cake", "fruit", "money", "paint", "food", "rice",
@@ -116,22 +116,26 @@ _UNIT = re.compile(
     r"|(?<=[\d})%]) +[A-Za-z][A-Za-z./]*(?: +[A-Za-z][A-Za-z./]*){0,4}(?:\^ *\{?[23]\}?)?$"
     r"|(?<=\d)[A-Za-z]{2,4}(?:/[A-Za-z]{1,3})?(?:\^ *\{?[23]\}?)?$"
 )
-_MARKS = re.compile(r"\\text|\\cdot|\\ |\^ *\{? *-?[123] *\}?|[{}().]")
+_POWER = re.compile(r"\^ *\{? *(-?[123]) *\}?")
+_MARKS = re.compile(r"\\text|\\cdot|\\ |[{}().]")
 
 
 def split_unit(text: str) -> tuple[str, str]:
-    """("5", "square feet") of a tidy "5 square feet"; ("x", "") of what has no unit."""
+    """("5", "square feet") of a tidy "5 square feet", ("5", "m ^2") of "5 m^2"; ("x", "") of what
+    has no unit."""
     found = _UNIT.search(text)
     if not found or not (body := text[: found.start()].rstrip()):
         return text, ""
     said = found[0]
-    words = _MARKS.sub(" ", said.replace("/", " per ").replace("p.m.", "pm").replace("a.m.", "am"))
+    plain = _POWER.sub(r" ^\1 ", said).replace("p.m.", "pm").replace("a.m.", "am")
+    parts = _MARKS.sub(" ", plain.replace("/", " per ")).split()
+    words = [part for part in parts if part[0] != "^"]
     typeset = "\\text" in said
-    if not is_unit(words.split(), typeset=typeset or "/" in said):
+    if not is_unit(words, typeset=typeset or "/" in said):
         return text, ""
-    if not typeset and not said.startswith(" ") and words.split()[0].lower() not in _CANONICAL:
+    if not typeset and not said.startswith(" ") and words[0].lower() not in _CANONICAL:
         return text, ""
-    return body, " ".join(words.lower().split())
+    return body, " ".join(parts).lower()
 
 
 def is_unit(words: list[str], *, typeset: bool) -> bool:
@@ -145,7 +149,7 @@ def is_unit(words: list[str], *, typeset: bool) -> bool:
         if not _may_follow(before, word, typeset=typeset):
             return False
         before = lower
-    return bool(words) and before not in ("per", "of", "a", "an", "square", "cubic", "sq", "cu")
+    return bool(words) and before not in ("per", "of", "a", "an", *_BEFORE)
 
 
 def _may_follow(before: str, word: str, *, typeset: bool) -> bool:
@@ -156,7 +160,9 @@ def _may_follow(before: str, word: str, *, typeset: bool) -> bool:
         return typeset and word in "mgshlL"
     if lower in _LINKS:
         return bool(before) and before not in _LINKS
-    if lower in _CANONICAL or lower in _EMPTY:
+    if lower in _BEHIND:
+        return before in _CANONICAL
+    if lower in _CANONICAL or lower in _EMPTY or lower in _BEFORE:
         return not (word.isupper() and lower in ("mm", "mi", "in", "mo"))  # "5 MM" are millions
     if before in ("per", "each", "a", "an"):
         return len(word) > 2 and not _NUMERALS.fullmatch(lower) and not _NO_PLURAL.fullmatch(lower)
@@ -166,13 +172,33 @@ def _may_follow(before: str, word: str, *, typeset: bool) -> bool:
 
 
 def same_unit(a: str, b: str) -> bool:
-    """Whether two units may be one: one of them not written, or other names of one. The number is
-    what is graded: powers are not compared."""
+    """Whether two units may be one: one of them not written, or other names of one, of the same
+    power if both write one."""
     x, y = _key(a), _key(b)
-    return not x or not y or x == y
+    return not x or not y or (len(x) == len(y) and all(map(_alike, x, y)))
 
 
-def _key(unit: str) -> list[str]:
-    words = [_CANONICAL.get(word, word) for word in unit.lower().split() if word not in _EMPTY]
-    words = " ".join(_COMPOUND.get(word, word) for word in words).split()
-    return ["per" if w in ("a", "an", "each") else w.removesuffix("s") for w in words]
+def _alike(a: tuple[str, int], b: tuple[str, int]) -> bool:
+    (name, power), (other, other_power) = a, b
+    written = abs(power) != 1 != abs(other_power)
+    return name == other and (power == other_power if written else power * other_power > 0)
+
+
+def _key(unit: str) -> list[tuple[str, int]]:
+    """The names and powers: ("m", 1), ("s", -2) of "m per s ^2"."""
+    words = " ".join(_CANONICAL.get(word, word) for word in unit.lower().split())
+    words = " ".join(_COMPOUND.get(word, word) for word in words.split())
+    key: list[tuple[str, int]] = []
+    sign, power = 1, 1
+    for word in words.split():
+        if word in ("per", "a", "an", "each"):
+            sign = -1
+        elif word in _BEFORE:
+            power = _BEFORE[word]
+        elif word in _BEHIND or word[0] == "^":
+            name, before = key.pop() if key else ("", 1)
+            key.append((name, before * (_BEHIND.get(word) or int(word[1:]))))
+        elif word not in _EMPTY:
+            key.append((word.removesuffix("s"), sign * power))
+            power = 1
+    return [(name, power) for name, power in key if name]

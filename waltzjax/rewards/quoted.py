@@ -15,10 +15,11 @@ _CONTROL = re.compile(
     r"<[|｜][^<>|｜\s]+[|｜]?>|<[^<>|｜\s]+[|｜]>"  # <|im_end|>, <｜User｜>, <|turn>, <turn|>
     r"|</?(?:s|bos|eos|pad|unk|cls|sep|mask|sop|eop|eod|think|tools?|tool_\w+|function_\w+)>"
     r"|</?(?:start|end)_of_\w+>|<(?:unused|reserved_\w*?|extra_id_)\d+>|<<\s*/?SYS\s*>>"
+    r"|</?seed:\w+>|<fim_\w+>|<eo[ha]>|◁/?think▷"  # Seed, StarCoder, InternLM, Kimi
     r"|\[/?(?:INST|THINK|ARGS|CALL_ID|[gs]?MASK|CLS|SEP|PAD|UNK|BOS|EOS)\]"
     r"|\[/?(?:SYSTEM|TOOL|AVAILABLE)_[A-Z]+\]"  # [SYSTEM_PROMPT], [TOOL_CALLS], [AVAILABLE_TOOLS]
 )
-_TAG = re.compile(r"</?[^<>\s]+>")
+_TAG = re.compile(r"</?([^<>/\s]+)>")
 
 
 def without_control(text: str, others: str = "(?!)") -> str:
@@ -33,14 +34,14 @@ def quoted(text: str, frame: str) -> str:
     """``without_control``, and so that ``text`` cannot pass for a part of ``frame``, the judge's
     message around it: tags of the frame are removed, and lines that begin as one of the frame's
     lines does, in whatever case, width or emphasis, are marked with ``> ``."""
-    tags = "|".join(sorted({re.escape(tag) for tag in _TAG.findall(frame)})) or "(?!)"
-    text = without_control(text, tags)
+    names = "|".join(sorted({re.escape(name) for name in _TAG.findall(frame)})) or "(?!)"
+    text = without_control(text, rf"<\s*/?\s*(?:{names})\s*>")
     own = tuple(filter(None, map(_bare, frame.splitlines())))
     lines = text.splitlines(keepends=True)
     return "".join(f"> {line}" if _bare(line).startswith(own) else line for line in lines)
 
 
 def _bare(line: str) -> str:
-    """A line without what may decorate it; a line of such marks alone is itself."""
-    plain = normalised(line)
-    return re.sub(r"^[\W_]+", "", plain) or plain
+    """A line without what may decorate or number it; a line of such marks alone is itself."""
+    plain = re.sub(r"\s+:", ":", normalised(line))
+    return re.sub(r"^[\W\d_]+", "", plain) or plain

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from waltzjax.rewards.bootstrap import Rates, percentiles, resampled
-from waltzjax.rewards.intervals import Edges, clustered, share_edges, unseen, widened
+from waltzjax.rewards.intervals import Edges, like_sized, share_edges, unseen, widened
 
 PER_CENT = (0.0, 100.0)
 Spans = Mapping[str, tuple[float, float]]  # in the order of the arrays' columns
@@ -71,13 +71,8 @@ def totals(rates: Rates, counts: Counts) -> dict[str, np.ndarray]:
 
 def unseen_shares(spans: Spans, draws: Draws, *of: Counts) -> dict[str, np.ndarray]:
     """``intervals.unseen`` of each rate, by the one of these counts that has fewer outcomes."""
-    n, groups = (
-        np.min([counted(counts).sum(0) for counts in of], axis=0)
-        for counted in (
-            lambda counts: counts.trials,
-            lambda counts: clustered(counts.below, draws.clusters) > 0,
-        )
-    )
+    n = np.min([counts.trials.sum(0) for counts in of], axis=0)
+    groups = np.min([like_sized(counts.trials, draws.clusters) for counts in of], axis=0)
     return dict(zip(spans, unseen(n, groups, draws.level), strict=True))
 
 

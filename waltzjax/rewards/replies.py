@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 _SHOWN = 300  # characters of a body in a message
 _CUT_OFF = ("length", "max_tokens", "content_filter")  # reasons to finish
+_FAILED = ("error", "abort")  # likewise, of OpenRouter and vLLM: another try may end well
 
 
 class Said(NamedTuple):
@@ -58,7 +59,7 @@ def _said(value: Any, of_choice: Callable[[Any], Any]) -> Said | None:
         text, ended = _joined(of_choice(first)), first.get("finish_reason")
     except (LookupError, TypeError, AttributeError):
         return None
-    usable = isinstance(text, str) and is_utf8(text)
+    usable = isinstance(text, str) and is_utf8(text) and ended not in _FAILED
     return Said(text, ended in _CUT_OFF) if usable else None
 
 

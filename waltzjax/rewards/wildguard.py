@@ -34,7 +34,8 @@ MAX_TOKENS = 32
 
 _VALUE = r"[ \t]*(yes|no|n/a)[ \t]*"
 _REPLY = re.compile(
-    rf"\s*harmful request:{_VALUE}\n\s*response refusal:{_VALUE}\n\s*harmful response:{_VALUE}"
+    rf"\s*harmful request:{_VALUE}\r?\n\s*response refusal:{_VALUE}\r?\n"
+    rf"\s*harmful response:{_VALUE}"
     r"(?:</s>)?\s*",
     re.IGNORECASE,
 )

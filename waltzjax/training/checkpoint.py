@@ -102,6 +102,9 @@ class Checkpoints:
             if bad_arrays := not_finite(found["agents"]):
                 damaged[step] = f"NaN or infinite numbers in {', '.join(bad_arrays[:3])}"
                 continue
+            if not found["host"] or type(found["host"]) is not dict:
+                damaged[step] = f"the host's state is {found['host']!r:.60}, no object with fields"
+                continue
             for bad, reason in damaged.items():
                 end = "passed over" if self._read_only else "moved aside"
                 self._say(f"checkpoint {bad} cannot be read ({reason}): {end}")

@@ -1,0 +1,40 @@
+"""Texts that only a chat template may write, removed from what people and agents say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any
+
+
+class Control:
+    """``texts``, as ``tokenizer`` reads them: spelled out, or otherwise where it reads other
+    letters as such a token (by a normaliser that turns capitals, widths or spaces into others)."""
+
+    def __init__(self, tokenizer: Any, texts: Collection[str]):
+        self._tokenizer = tokenizer
+        longest_first = sorted(texts, key=lambda text: (-len(text), text))
+        self._spelled = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        self._normalised = frozenset(
+            number
+            for number, token in tokenizer.added_tokens_decoder.items()
+            # Any letters that are unknown become the one for those.
+            if token.content in texts and token.normalized and number != tokenizer.unk_token_id
+        )
+
+    def removed(self, text: str) -> str:
+        """``text`` without them, also without what a removal joins."""
+        while (shorter := self._read(self._spelled.sub("", text))) != text:
+            text = shorter
+        return text
+
+    def _read(self, text: str) -> str:
+        """``text`` without the tokens that normalised letters became."""
+        if not self._normalised:
+            return text
+        read = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        pairs = [*zip(read["input_ids"], read["offset_mapping"], strict=True)]
+        for number, (start, end) in reversed(pairs):
+            if number in self._normalised:
+                text = text[:start] + text[end:]
+        return text
