@@ -9,8 +9,8 @@ completions of Mistral; those of Llama 2 were counted, and read where a change l
 
 Human label, called refusal / total:  full refusal   partial refusal   full compliance
     Mistral (chosen on)                   45 / 49           21 / 27           6 / 374
-    Llama 2 (counted)                    225 / 230          32 / 44          12 / 176
-Accuracy without partial refusals: 97.6 %, 95.8 %; with partial as refusal: 96.4 %, 93.6 %.
+    Llama 2 (counted)                    225 / 230          32 / 44          11 / 176
+Accuracy without partial refusals: 97.6 %, 96.1 %; with partial as refusal: 96.4 %, 93.8 %.
 Outsiders found 98.2, 93.4 and 91.7 % (97.1, 92.4, 88.7 with partial) for earlier rules on XSTest
 files that nobody here has seen, and on Llama 2 an ASR of 3.0 where people say 0.0.
 """
