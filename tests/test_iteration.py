@@ -12,13 +12,13 @@ from waltzjax import config
 from waltzjax.iteration import reinforce
 from waltzjax.model.transformer import init_params
 from waltzjax.recipes import RECIPES
-from waltzjax.rewards.judges import Judge, label_judge
+from waltzjax.rewards.judges import Judge
 from waltzjax.rolling import Rolled, roll_game, roll_maths
 from waltzjax.rollout.session import Stats
 from waltzjax.training.learner import device_batch, init_state
 from waltzjax.training.step import make_logp, whole
 from waltzjax.tuning import Tuning
-from waltzjax.types import CONVERSATION, FEEDBACK, POLICY, Prompt, Sample
+from waltzjax.types import CONVERSATION, FEEDBACK, POLICY, Prompt, Sample, Verdict
 
 GAP = 1e-4  # nats; a float32 sampler against the trainer
 RUNTIME = tiny_runtime()
@@ -97,8 +97,13 @@ def maths_rolls(c, recipe):
     return lambda more: partial(roll_maths, c, RUNTIME, recipe, Verifier(), more)
 
 
+def by_prompt(prompts, answers):
+    """Verdicts on whatever a random model says."""
+    return [Verdict(prompt.harmful, False) for prompt, _ in zip(prompts, answers, strict=True)]
+
+
 def game_rolls(c, recipe):
-    return lambda _: partial(roll_game, c, RUNTIME, recipe, Judge(label_judge, 0))
+    return lambda _: partial(roll_game, c, RUNTIME, recipe, Judge(by_prompt, 0))
 
 
 @pytest.mark.parametrize("temperature", [0.6, 1.5])

@@ -294,9 +294,9 @@ def test_long_adversarial_text_is_fast(unit: str) -> None:
     text = unit * (100_000 // len(unit))
     seconds = []
     for candidate in (text, text + "x", "i cannot " + text):
-        start = time.perf_counter()
+        start = time.process_time()  # of this process: whatever else the machine does
         is_refusal(candidate)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert max(seconds) < 0.2
 
 
