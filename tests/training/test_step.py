@@ -1,5 +1,6 @@
 """The update: microbatches, devices, donation, and that a second step compiles nothing."""
 
+import dataclasses
 from functools import partial
 
 import jax
@@ -226,7 +227,7 @@ def test_rewarded_text_becomes_likelier_and_the_reference_stays():
 def test_equal_rewards_change_no_parameter(shape, reward):
     mesh = mesh_of(*shape)
     params = sharded_params(CFG, mesh)
-    rows = [row._replace(reward=reward) for row in samples()]
+    rows = [dataclasses.replace(row, reward=reward) for row in samples()]
     state, metrics = learner(mesh).learn(
         init_state(params, optimizer(), mesh), None, params, batch(mesh, 2, rows=rows)
     )
