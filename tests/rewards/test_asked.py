@@ -99,9 +99,9 @@ def test_what_is_not_one_clear_verdict_is_none(reply):
 
 @pytest.mark.parametrize("part", ["{", '{"', '{"a": "', '{"{"', '{"a": [1, ', '{"a":x}'])
 def test_braces_without_end_take_no_time(part):
-    started = time.process_time()
+    started = time.thread_time()
     assert parse_labels(part * (200_000 // len(part))) is None
-    assert time.process_time() - started < SOON_S
+    assert time.thread_time() - started < SOON_S
 
 
 class Model:

@@ -93,9 +93,9 @@ def test_many_unfinished_boxes_cost_little():
 def test_long_texts_cost_little(piece):
     """Backslashes took 16 s at 40,000 characters when each began the search anew."""
     for end in ("", "}", "1"):
-        started = time.process_time()
+        started = time.thread_time()
         final_answer(piece * (200_000 // len(piece)) + end)
-        assert time.process_time() - started < 3
+        assert time.thread_time() - started < 3
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def test_long_texts_cost_little(piece):
 def test_long_answers_cost_little(piece):
     """They are looked at in the process that generates."""
     for answer in (piece * (990 // len(piece)), "5" + piece * (980 // len(piece)) + "="):
-        started = time.process_time()
+        started = time.thread_time()
         compare_plain(answer, "5"), compare_plain("5", answer)
-        assert time.process_time() - started < 1
+        assert time.thread_time() - started < 1
 
 
 @pytest.mark.parametrize(("name", "count"), [("train", 7473), ("test", 1319)])

@@ -154,9 +154,9 @@ def test_long_garbage_is_judged_at_once(text):
     assert len(text) < 21_000
     took_s = []
     for _ in range(3):
-        start_s = time.process_time()
+        start_s = time.thread_time()
         format_score(text, finished=True)
-        took_s.append(time.process_time() - start_s)
+        took_s.append(time.thread_time() - start_s)
     assert min(took_s) < MOST_S
 
 

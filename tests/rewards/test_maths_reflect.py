@@ -304,9 +304,9 @@ def test_long_garbage_is_judged_at_once(text):
     text = text[:20_000] + r" \boxed{59}"
     took_s = []
     for _ in range(3):
-        start_s = time.process_time()
+        start_s = time.thread_time()
         assert score(text) == 0
-        took_s.append(time.process_time() - start_s)
+        took_s.append(time.thread_time() - start_s)
     assert min(took_s) < MOST_S
 
 
