@@ -84,7 +84,7 @@ def parse() -> argparse.Namespace:
 
 
 def continuation(cfg, params, mesh, row) -> list[int]:
-    """What this library's engine continues ``row`` with, greedily."""
+    """The greedy continuation of ``row`` by this library's engine."""
     sampling = Sampling(max_new_tokens=NEW_TOKENS, temperature=0.0)
     each = len(row) + NEW_TOKENS + PAGE_SIZE  # of a group of devices
     engine = Engine(cfg, mesh, stop_ids=(), slots=1, cache_tokens=each * sharding.row_groups(mesh))
@@ -160,7 +160,7 @@ class Distance:
 
 
 def agrees(figures) -> bool:
-    """Whether the figures are within what is allowed; a NaN is not."""
+    """True where all figures are within what is allowed; a NaN is not."""
     near = figures["rms_diff"] <= figures["allowed_rms"]
     near = near and figures["max_abs_diff"] <= figures["allowed_max"]
     return near and figures["greedy_shortfall"] <= 2 * figures["allowed_max"]

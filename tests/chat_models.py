@@ -92,7 +92,7 @@ def write_tokenizer(
 
 
 def read_chat(directory: Path, *, system: str = "", **reads: object) -> Chat:
-    """Of a written tokenizer; prompts without a system message unless one is given."""
+    """The chat of a written tokenizer; its prompts have a system message only if one is given."""
     tokenizer = load_tokenizer(directory)
     return Chat(
         tokenizer, AgentPrompt(system, "{feedback}"), AgentPrompt(system, "{prompt} {answer}"),

@@ -21,7 +21,7 @@ CHAT = [
     {"role": "user", "content": "And a gate?"},
     {"role": "assistant", "content": "With a saw."},
 ]
-# What stands behind an assistant's turn.
+# Texts that a template may put behind an assistant's turn.
 BEHIND = {
     "a line break": "\n",
     "a blank line": "\n\n",

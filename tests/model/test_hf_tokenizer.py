@@ -19,7 +19,7 @@ from waltzjax.model.hf_tokenizer import (
     write_tokenizer,
 )
 
-# Of their own, so that what is compared at load is not all that is compared here.
+# Texts other than those compared at load.
 OTHERS = (
     "12345", "5 + 17 = 22, 3.5e-10", "année 1999\nÅngström", "void main() {\n\treturn 0;\n}",
     f"{START}user\n99 red balloons{END}\n", "a <tool_call> b<tool_call>{}\n", "漢字かな交じり文 🚀",
@@ -176,7 +176,7 @@ def test_exports_are_read_by_all_alike(name, changes, tmp_path):
     write_tokenizer(out, tokenizer)
     shutil.copy(tmp_path / "base/config.json", out)
     config = json.loads((out / "tokenizer_config.json").read_text())
-    # What transformers 4 has no class for, or takes for an object, ends there in an error.
+    # transformers 4 ends in an error at a class it lacks, or at a list where it wants an object.
     assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
     assert not isinstance(config.get("extra_special_tokens"), list)
     wanted = {START, "<tool_call>"} & {
