@@ -8,8 +8,10 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jax
+import pytest
 
 from waltzjax.data import world
 from waltzjax.data.chat import PROMPTS, Chat, stop_ids
@@ -34,11 +36,18 @@ from waltzjax.types import (
 )
 
 REPO = Path(__file__).parent.parent
-FACTORISATIONS = [  # of eight devices: data, fsdp, tensor
-    (data, fsdp, 8 // data // fsdp)
-    for data in (1, 2, 4, 8)
-    for fsdp in (1, 2, 4, 8)
-    if data * fsdp <= 8
+
+
+def slow(*values: object, **more: Any):
+    """A case of a parametrised test that is left out unless tests of minutes are run too."""
+    return pytest.param(*values, marks=pytest.mark.slow, **more)
+
+
+# Of eight devices: data, fsdp, tensor. All on one axis, on two of them, and on all three.
+FACTORISATIONS = [(8, 1, 1), (1, 8, 1), (1, 1, 8), (1, 4, 2), (2, 2, 2)]
+ALL_FACTORISATIONS = [  # the others where tests of minutes are run too
+    *FACTORISATIONS,
+    *(slow(shape) for shape in [(1, 2, 4), (2, 1, 4), (2, 4, 1), (4, 1, 2), (4, 2, 1)]),
 ]
 
 

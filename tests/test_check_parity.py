@@ -33,7 +33,7 @@ def right(tmp_path_factory):
         down = arrays["model.layers.0.mlp.down_proj.weight"]
         down[3] *= 3e4
         down[9] *= -1e4
-        arrays["lm_head.weight"] *= 10
+        arrays["lm_head.weight"] *= 30
 
     edit_weights(directory, enlarge)
     return directory

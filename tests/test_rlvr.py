@@ -9,7 +9,7 @@ from runpy import run_path
 import forked
 import pytest
 import workdirs
-from support import REPO
+from support import REPO, slow
 from workdirs import prepared, records
 
 from waltzjax import resume, rolling
@@ -117,7 +117,7 @@ def killed():
     raise Killed
 
 
-@pytest.mark.parametrize("after", [1, 3])
+@pytest.mark.parametrize("after", [1, slow(3)])
 def test_killed_and_restarted_equals_uninterrupted(finished, tmp_path, monkeypatch, after):
     workdir = prepared(finished[0], tmp_path / "run")
     at_step(monkeypatch, after, killed)

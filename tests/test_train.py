@@ -10,7 +10,7 @@ from runpy import run_path
 import forked
 import pytest
 import workdirs
-from support import REPO, small_data
+from support import REPO, slow, small_data
 from workdirs import prepared, records
 
 from waltzjax import iteration, rolling
@@ -198,7 +198,7 @@ def train_until_killed(workdir, monkeypatch, stage, after):
     monkeypatch.setattr(rolling, "Agents", real)
 
 
-@pytest.mark.parametrize(("stage", "after"), [("stage1", 3), ("stage2", 1), ("stage2", 3)])
+@pytest.mark.parametrize(("stage", "after"), [("stage1", 3), ("stage2", 1), slow("stage2", 3)])
 def test_killed_and_restarted_equals_uninterrupted(finished, tmp_path, monkeypatch, stage, after):
     workdir = prepared(finished[0], tmp_path / "run")
     train_until_killed(workdir, monkeypatch, stage, after)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import mesh_of
+from support import mesh_of, slow
 
 from waltzjax.data.tokenizer import train_tokenizer
 from waltzjax.model import hf, hf_config, rope, sharding, transformer
@@ -108,6 +108,14 @@ def test_export_is_the_same_class_with_the_same_logits(model, tmp_path):
     assert hf_config.read_config(tmp_path / "out") == cfg
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        name if name in ("llama-multihead", "qwen2-window", "qwen3") else slow(name)
+        for name in MODELS
+    ],
+    indirect=True,
+)
 def test_greedy_continuation(model):
     torch_model, directory = model
     cfg, params = loaded(directory)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import FACTORISATIONS, mesh_of, tiny_config
+from support import ALL_FACTORISATIONS, mesh_of, tiny_config
 
 from waltzjax.compiled import collectives
 from waltzjax.core.logprobs import token_logprobs
@@ -39,7 +39,7 @@ def weighted(head, hidden_BTD, unembed_VD, target_BT, cotangent_3BT):
     return sum(jnp.sum(c * x) for c, x in zip(cotangent_3BT, out, strict=False)), out
 
 
-@pytest.mark.parametrize("shape", FACTORISATIONS)
+@pytest.mark.parametrize("shape", ALL_FACTORISATIONS)
 @pytest.mark.parametrize(
     "tokens, truncated", [(V, False), (V + 2, False), (V, True)],
     ids=["even", "odd vocabulary", "truncated"],
@@ -76,7 +76,7 @@ def test_log_probs_and_their_gradients(shape, tokens, truncated, head_inputs):
         np.testing.assert_allclose(a, b, rtol=0, atol=GRADIENT_ATOL)
 
 
-@pytest.mark.parametrize("shape", FACTORISATIONS)
+@pytest.mark.parametrize("shape", ALL_FACTORISATIONS)
 @pytest.mark.parametrize("module", ["up", "down"])
 def test_matmul_and_its_gradients(shape, module):
     mesh, path = mesh_of(*shape), f"layers/{module}/kernel"

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from reference import numpy_truth
-from support import mesh_of, sharded_params, tiny_chat, tiny_config, tiny_runtime
+from support import mesh_of, sharded_params, slow, tiny_chat, tiny_config, tiny_runtime
 
 from waltzjax.model.transformer import hidden_states, unembedding
 from waltzjax.rollout.agents import Agents
@@ -134,7 +134,7 @@ def test_same_tokens_in_any_order_and_any_number_of_slots(params, mixed):
     assert {i: t.token_ids for i, t in again.items()} == {i: t.token_ids for i, t in mixed.items()}
 
 
-@pytest.mark.parametrize("shape", [(2, 2, 2), (1, 8, 1), (1, 1, 8)])
+@pytest.mark.parametrize("shape", [(2, 2, 2), slow((1, 8, 1)), slow((1, 1, 8))])
 def test_eight_devices_give_the_tokens_of_one(shape, mixed):
     eight = make_engine(shape=shape, slots=8, cache_tokens=8 * 256)
     some = mixture()[::7]

@@ -5,7 +5,7 @@ from functools import partial
 import jax.numpy as jnp
 import optax
 import pytest
-from support import mesh_of, sharded_params, tiny_config
+from support import mesh_of, sharded_params, slow, tiny_config
 
 from waltzjax.recipes import credit, policy_loss
 from waltzjax.rollout.engine import Engine
@@ -59,7 +59,14 @@ def learned(cfg, shape, how):
     return metrics, learner, params, batch
 
 
-@pytest.mark.parametrize("name, shape", [*((name, ONE) for name in SETTINGS), ("all", EIGHT)])
+@pytest.mark.parametrize(
+    "name, shape",
+    [
+        *((name, ONE) for name in ("plain", "top-k", "top-p", "all")),
+        *(slow(name, ONE) for name in ("hot", "cold", "one", "min-p")),
+        ("all", EIGHT),
+    ],
+)
 def test_gap(name, shape):
     how = Sampling(24, **SETTINGS[name])
     metrics, *_ = learned(CFG, shape, how)

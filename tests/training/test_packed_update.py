@@ -5,7 +5,7 @@ from functools import cache, partial
 import jax
 import numpy as np
 import pytest
-from support import mesh_of, sharded_params, tiny_config
+from support import mesh_of, sharded_params, slow, tiny_config
 
 from waltzjax.recipes import credit, policy_loss
 from waltzjax.runtime import over_mesh
@@ -59,6 +59,7 @@ def learnt(shape, *, budget, kl_in="reward", weights="sequence", truncated=False
     return jax.device_get((metrics, state.params, state.opt_state))
 
 
+ONE = (1, 1, 1)
 CASES = {
     "sequence": {},
     "token, KL in the loss": dict(weights="token", kl_in="loss"),
@@ -70,12 +71,17 @@ CASES = {
 
 @cache
 def padded(case):
-    return learnt((1, 1, 1), budget=0, **CASES[case])
+    return learnt(ONE, budget=0, **CASES[case])
 
 
 @pytest.mark.parametrize(
     ("shape", "case"),
-    [*(((1, 1, 1), name) for name in CASES), ((2, 2, 2), "sequence"), ((2, 2, 2), "truncated")],
+    [
+        *((ONE, name) for name in ("token, KL in the loss", "truncated")),
+        *(slow(ONE, name) for name in ("sequence", "constant, remat", "window")),
+        ((2, 2, 2), "sequence"),
+        slow((2, 2, 2), "truncated"),
+    ],
 )
 def test_packed_is_padded(shape, case):
     metrics, params, moments = padded(case)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from support import FACTORISATIONS, mesh_of, sharded_params, tiny_config
+from support import ALL_FACTORISATIONS, mesh_of, sharded_params, tiny_config
 
 from waltzjax.core.preference import preference_loss
 from waltzjax.data.pair_batching import PairTokens
@@ -41,7 +41,7 @@ def batch(mesh, microbatches=1, count=8):
 
 
 @pytest.mark.parametrize("microbatches", [1, 2, 4])
-@pytest.mark.parametrize("shape", FACTORISATIONS)
+@pytest.mark.parametrize("shape", ALL_FACTORISATIONS)
 @pytest.mark.parametrize("count", [5, 8])
 def test_no_device_or_microbatch_has_half_a_pair(count, shape, microbatches):
     placed = batch(mesh_of(*shape), microbatches, count)
