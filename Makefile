@@ -45,7 +45,7 @@ check: test ## the same as test
 
 slow-test: $(DEV_STAMP) ## the tests marked slow; those of numbers again, compiled as users compile
 	@$(BIN)/python -m pytest -m slow
-	@TEST_OPTIMIZATION=3 $(BIN)/python -m pytest --numprocesses=2 tests/core tests/model tests/rollout tests/training
+	@TEST_OPTIMIZATION=3 $(BIN)/python -m pytest --numprocesses=2 tests/core tests/model tests/engine tests/stages tests/training
 
 format: $(DEV_STAMP) ## rewrite the code in its one format
 	@$(BIN)/ruff format .

@@ -18,7 +18,7 @@ sources: 5,500 answers and 3,000 to 5,000 pairs, 70 to 80 % of them of correctne
 
 from ml_collections import ConfigDict
 
-from waltzjax import config
+from waltzjax.config import defaults
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -27,13 +27,13 @@ def get_config(arg: str = "") -> ConfigDict:
 
 def variant(arg: str) -> ConfigDict:
     """What stands after the colon: nothing or ``tiny``."""
-    return config.choose({"": full, "tiny": tiny}, arg)
+    return defaults.choose({"": full, "tiny": tiny}, arg)
 
 
 def full() -> ConfigDict:
     """The sources' run, on a Mistral-7B-architecture maths model."""
-    c = config.default()
-    c.stages = (config.DPO,)
+    c = defaults.default()
+    c.stages = (defaults.DPO,)
     c.model.base = "mistralai/Mathstral-7B-v0.1"
     c.prompts.maths = "regime_w/solve.txt"
     c.problems.train = "data/gsm8k/train.jsonl"
@@ -51,11 +51,11 @@ def tiny() -> ConfigDict:
     """``:tiny`` is self-contained and runs on a laptop: model and problems are embedded."""
     c = full()
     c.mesh = (1, 1, 1)
-    c.model.base = config.EMBEDDED
+    c.model.base = defaults.EMBEDDED
     c.model.dtype = "float32"
     c.model.remat = "none"
     c.prompts.maths = "tiny/maths.txt"
-    c.problems.train = c.problems.validation = config.EMBEDDED
+    c.problems.train = c.problems.validation = defaults.EMBEDDED
     c.problems.max_tokens = 52
     c.rollout.max_new_tokens = 44
     c.rollout.slots = 128
@@ -69,6 +69,6 @@ def tiny() -> ConfigDict:
     # Twice as hot as the sources' arms: a small model's answers are too much alike otherwise.
     c.collect.arms = tuple(
         (name, f"tiny/{persona}", 2 * temperature, seed, role)
-        for name, persona, temperature, seed, role in config.ARMS
+        for name, persona, temperature, seed, role in defaults.ARMS
     )
     return c

@@ -20,7 +20,7 @@ Measured, tiny: README's section on maths.
 
 from ml_collections import ConfigDict
 
-from waltzjax import config
+from waltzjax.config import defaults
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -29,13 +29,13 @@ def get_config(arg: str = "") -> ConfigDict:
 
 def variant(arg: str) -> ConfigDict:
     """What stands after the colon: nothing, ``quick`` or ``tiny``."""
-    return config.choose({"": full, "quick": quick, "tiny": tiny}, arg)
+    return defaults.choose({"": full, "quick": quick, "tiny": tiny}, arg)
 
 
 def full() -> ConfigDict:
     """The sources' run."""
-    c = config.default()
-    c.stages = (config.RLVR,)
+    c = defaults.default()
+    c.stages = (defaults.RLVR,)
     c.model.base = "Qwen/Qwen2.5-Math-1.5B"
     c.rl.algorithm = "grpo"
     c.rl.kl_in, c.rl.kl_estimator, c.rl.beta.rlvr = "loss", "k3", 0.001
@@ -67,11 +67,11 @@ def tiny() -> ConfigDict:
     """``:tiny`` is self-contained and runs on a laptop: model and problems are embedded."""
     c = full()
     c.mesh = (1, 1, 1)
-    c.model.base = config.EMBEDDED
+    c.model.base = defaults.EMBEDDED
     c.model.dtype = "float32"
     c.model.remat = "none"
     c.prompts.maths = "tiny/maths.txt"
-    c.problems.train = c.problems.validation = config.EMBEDDED
+    c.problems.train = c.problems.validation = defaults.EMBEDDED
     c.problems.instruction = ""
     c.problems.max_tokens = 52
     c.rollout.temperature = 1.0

@@ -13,7 +13,7 @@ Measured, tiny: the column "stage 1" of README's table.
 
 from ml_collections import ConfigDict
 
-from waltzjax import config
+from waltzjax.config import defaults
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -24,12 +24,12 @@ def get_config(arg: str = "") -> ConfigDict:
 
 def variant(arg: str) -> ConfigDict:
     """What stands after the colon: nothing, ``lora``, ``tiny`` or ``coded``."""
-    return config.choose({"": config.default, "lora": lora, "tiny": tiny, "coded": coded}, arg)
+    return defaults.choose({"": defaults.default, "lora": lora, "tiny": tiny, "coded": coded}, arg)
 
 
 def lora() -> ConfigDict:
     """``:lora`` trains adapters over one frozen base that both agents share. Numbers [ours]."""
-    c = config.default()
+    c = defaults.default()
     c.lora.rank, c.lora.alpha = 64, 64.0
     c.model.param_dtype = "bfloat16"  # of the base; adapters and their moments are float32
     # Ten times that of full fine-tuning, as adapters want ("LoRA without regret", 2025).
@@ -39,15 +39,15 @@ def lora() -> ConfigDict:
 
 def tiny() -> ConfigDict:
     """``:tiny`` is self-contained and runs on a laptop: model, data and prompts are embedded."""
-    c = config.default()
+    c = defaults.default()
     c.mesh = (1, 1, 1)
-    c.model.base = config.EMBEDDED
+    c.model.base = defaults.EMBEDDED
     c.model.dtype = "float32"
     c.model.remat = "none"
     c.prompts.conversation = "tiny/conversation.txt"
     c.prompts.feedback = "tiny/feedback.txt"
     c.prompts.template = "tiny/template.txt"
-    c.data.directory = config.EMBEDDED
+    c.data.directory = defaults.EMBEDDED
     c.rollout.batch = 64
     c.rollout.max_new_tokens = 56
     c.rollout.length_multiple = 64

@@ -26,16 +26,18 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from waltzjax import commands
-from waltzjax.console import phase
-from waltzjax.cost import PEAK_GB_PER_S, decode_bytes
-from waltzjax.model import hf_config, sharding
+from waltzjax.engine.engine import Engine
+from waltzjax.engine.requests import Request, Sampling
+from waltzjax.engine.shape import PAGE_SIZE, STEPS
+from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_visit
 from waltzjax.model.decode import generation_params
+from waltzjax.model.hf import config
 from waltzjax.model.transformer import init_params
-from waltzjax.rollout.engine import PAGE_SIZE, STEPS, Engine
-from waltzjax.rollout.requests import Request, Sampling
+from waltzjax.plan.flops import PEAK_GB_PER_S, decode_bytes
+from waltzjax.run import cli
+from waltzjax.support.console import phase
 
 flags.DEFINE_string("model", None, "Directory with a config.json.", required=True)
 flags.DEFINE_integer("layers", 0, "Only so many layers; 0: all.", lower_bound=0)
@@ -51,7 +53,7 @@ flags.register_validator(
 
 
 def read_model(f) -> ModelConfig:
-    cfg = hf_config.read_config(Path(f.model), dtype=f.dtype, param_dtype=f.dtype)
+    cfg = config.read_config(Path(f.model), dtype=f.dtype, param_dtype=f.dtype)
     if f.layers > cfg.layers:
         raise ValueError(f"--layers: got {f.layers}, allowed are 0 to {cfg.layers}")
     if f.prompt + f.new > cfg.max_positions:
@@ -128,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    cli.run(main)

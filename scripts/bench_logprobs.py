@@ -18,15 +18,16 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 
-from waltzjax import commands, config
+from waltzjax.config import defaults
 from waltzjax.core.logprobs import token_logprobs
+from waltzjax.run import cli
 
 flags.DEFINE_integer("tokens", 1024, "Tokens.", lower_bound=1)
 flags.DEFINE_integer("width", 1024, "Width of the hidden states.", lower_bound=1)
 flags.DEFINE_integer("vocabulary", 128256, "Tokens of the vocabulary.", lower_bound=1)
 flags.DEFINE_integer(
     "block",
-    config.default().model.vocab_block,
+    defaults.default().model.vocab_block,
     "config.model.vocab_block.",
     lower_bound=1,
 )
@@ -86,4 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    cli.run(main)

@@ -25,14 +25,15 @@ import jax
 import numpy as np
 from absl import flags
 
-from waltzjax import commands, config
+from waltzjax.config import defaults
 from waltzjax.data.batching import bucket, padding, tokens_of
-from waltzjax.iteration import agent_optimizer
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.model.packed_attention import choose_queries
+from waltzjax.model.attention import choose_queries
 from waltzjax.model.transformer import init_params
-from waltzjax.recipes import credit, policy_loss
+from waltzjax.run import cli
+from waltzjax.stages.recipe import credit, policy_loss
+from waltzjax.stages.reinforce import agent_optimizer
 from waltzjax.training.learner import Learner, device_batch, init_state
 from waltzjax.types import Sample
 
@@ -79,7 +80,7 @@ def draw(mix: Mix, longest: int, count: int, rng: np.random.Generator) -> list[S
 
 
 def make_learner(cfg: ModelConfig) -> Learner:
-    c = config.default()
+    c = defaults.default()
     return Learner(
         cfg,
         agent_optimizer(c, 1e-6, updates=1),
@@ -102,7 +103,7 @@ def main() -> None:
         heads=f.width // 32, kv_heads=1, head_dim=32, max_positions=f.longest,
         remat="full", query_block=choose_queries(jax.default_backend()),
     )  # fmt: skip
-    multiple = config.default().rollout.length_multiple
+    multiple = defaults.default().rollout.length_multiple
     rows = max(f.budget // bucket(f.longest, multiple), 1)
     micro = -(-f.texts // rows)
     batch_of = partial(
@@ -118,7 +119,7 @@ def main() -> None:
         ),
     }
     params = jax.jit(partial(init_params, cfg))(jax.random.key(0))
-    optimizer = agent_optimizer(config.default(), 1e-6, updates=1)
+    optimizer = agent_optimizer(defaults.default(), 1e-6, updates=1)
     states = {name: init_state(params, optimizer, mesh) for name in forms}
     seconds: dict[str, list[float]] = {name: [] for name in forms}
     cpu_seconds: dict[str, list[float]] = {name: [] for name in forms}
@@ -169,4 +170,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    cli.run(main)

@@ -36,8 +36,8 @@ import jax
 import numpy as np
 from absl import flags
 
-from waltzjax import commands
-from waltzjax.console import phase, say, table
+from waltzjax.run import cli
+from waltzjax.support.console import phase, say, table
 
 CONTESTANTS = ("ours", "transformers", "tunix")
 MIB = 2**20
@@ -95,16 +95,18 @@ class Contestant(NamedTuple):
 
 
 def ours(directory: Path, work: Work, batch: int) -> Contestant:
-    from waltzjax.model import hf, hf_config, sharding
+    from waltzjax.engine.engine import Engine
+    from waltzjax.engine.requests import Request, Sampling
+    from waltzjax.model import sharding
     from waltzjax.model.decode import generation_params
-    from waltzjax.rollout.engine import Engine
-    from waltzjax.rollout.requests import Request, Sampling
+    from waltzjax.model.hf import config as hf_config
+    from waltzjax.model.hf import weights
 
     f, mesh = flags.FLAGS, sharding.make_mesh((1, 1, 1), jax.devices()[:1])
     cfg = hf_config.read_config(directory, dtype="float32", param_dtype="float32", remat="none")
     engine = Engine(cfg, mesh, (), slots=f.slots, cache_tokens=f.cache_tokens)
     # In no other form than generation's, as no one trains here.
-    params = generation_params(cfg, mesh, {"model": hf.load_params(directory, cfg, mesh)})
+    params = generation_params(cfg, mesh, {"model": weights.load_params(directory, cfg, mesh)})
     with phase("this engine: compiling"):
         engine.warm_up(params)
     compiled, last = [0], []  # programs, in runs of this engine
@@ -339,4 +341,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    commands.run(main)
+    cli.run(main)

@@ -25,16 +25,18 @@ import jax
 import numpy as np
 from absl import flags
 
-from waltzjax import commands, config
-from waltzjax.console import phase
+from waltzjax.config import defaults
 from waltzjax.core.losses import nll
-from waltzjax.cost import PEAK_TFLOPS, training_flops
-from waltzjax.iteration import agent_optimizer
-from waltzjax.model import hf_config, sharding
+from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import KERNELS, choose_kernel
+from waltzjax.model.hf import config as hf_config
 from waltzjax.model.transformer import init_params
-from waltzjax.runtime import over_mesh
+from waltzjax.plan.flops import PEAK_TFLOPS, training_flops
+from waltzjax.run import cli
+from waltzjax.run.runtime import over_mesh
+from waltzjax.stages.reinforce import agent_optimizer
+from waltzjax.support.console import phase
 from waltzjax.training.learner import abstract_batch, init_state
 from waltzjax.training.step import make_update, shardings
 from waltzjax.types import AgentState, PolicyBatch
@@ -45,7 +47,7 @@ flags.DEFINE_integer("tokens", 4096, "Tokens of a row.", lower_bound=1)
 flags.DEFINE_integer("rows", 4, "Rows of a microbatch, on all devices together.", lower_bound=1)
 flags.DEFINE_integer("microbatches", 4, "Microbatches of an update.", lower_bound=1)
 flags.DEFINE_integer(
-    "vocab_block", config.default().model.vocab_block, "config.model.vocab_block.", lower_bound=1
+    "vocab_block", defaults.default().model.vocab_block, "config.model.vocab_block.", lower_bound=1
 )
 flags.DEFINE_enum("remat", "full", ["none", "full", "dots"], "config.model.remat.")
 flags.DEFINE_enum("attention", "auto", KERNELS, "config.model.attention.")
@@ -97,7 +99,7 @@ def main() -> None:
     if f.rows % sharding.row_groups(mesh):
         raise ValueError(f"--rows: {f.rows} is no multiple of {sharding.row_groups(mesh)}")
     cfg = over_mesh(read_model(f), mesh)
-    optimizer = agent_optimizer(config.default(), 5e-7, updates=1)
+    optimizer = agent_optimizer(defaults.default(), 5e-7, updates=1)
     state, batch = random_state(cfg, optimizer, mesh), random_batch(cfg, mesh, f)
     jitted = make_update(
         cfg, nll, optimizer, temperature=1.0, block=f.vocab_block, state_sharding=shardings(state)
@@ -134,4 +136,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    cli.run(main)

@@ -4,13 +4,13 @@
         --output=data/waltz [--counts=all] [--seed=0]
     python scripts/build_dataset.py --verify=data/waltz [--counts=all]
 
-Reads WildJailbreak, OR-Bench, XSTest and JSON Lines (``waltzjax.data.sources``), draws the prompts
-of each category, 3,337 or 3,336, and writes 15,015 for training and 5,005 for validation with a
-SHA-256 manifest. Texts that differ in case or white space only are one prompt, that of the first
-file given; one that is harmful in one place and harmless in another is left out. A request and its
-rewrites, as of WildJailbreak, share a ``frame`` and fall on one side. What is drawn depends on the
-texts, the seed and the order of files, not on the order of rows. ``--ordinary`` adds chats in which
-nobody means harm (``waltzjax.data.chats``): evaluations then measure those as well.
+Reads WildJailbreak, OR-Bench, XSTest and JSON Lines (``waltzjax.dataset.sources``), draws the
+prompts of each category, 3,337 or 3,336, and writes 15,015 for training and 5,005 for validation
+with a SHA-256 manifest. Texts that differ in case or white space only are one prompt, that of the
+first file given; one that is harmful in one place and harmless in another is left out. A request
+and its rewrites, as of WildJailbreak, share a ``frame`` and fall on one side. What is drawn depends
+on the texts, the seed and the order of files, not on the order of rows. ``--ordinary`` adds chats
+in which nobody means harm (``waltzjax.data.chats``): evaluations then measure those as well.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from waltzjax import commands
-from waltzjax.console import phase, say, table
 from waltzjax.data.chats import read_chats
-from waltzjax.data.dataset import verify, write_dataset
-from waltzjax.data.dataset_check import CATEGORIES, DatasetError, dataset_error
-from waltzjax.data.pool import Pool
-from waltzjax.data.published import KINDS
-from waltzjax.data.sources import Found, open_source
-from waltzjax.data.splits import SPLITS, expected_counts, stratified_split
+from waltzjax.dataset.checks import CATEGORIES
+from waltzjax.dataset.dataset import verify, write_dataset
+from waltzjax.dataset.published import KINDS
+from waltzjax.dataset.sources import Found, Pool, open_source
+from waltzjax.dataset.splits import SPLITS, expected_counts, stratified_split
+from waltzjax.run import cli
+from waltzjax.support.console import phase, say, table
+from waltzjax.support.errors import DatasetError, dataset_error
 from waltzjax.types import Prompt
 
 # "other categories": of another scheme than ours, which decide nothing.
@@ -147,7 +147,7 @@ def main() -> None:
     f = flags.FLAGS
     made = f.inputs or f.output or f.ordinary
     if bool(f.verify) == bool(f.inputs and f.output) or (f.verify and made):
-        commands.usage("--inputs and --output are wanted, or --verify")
+        cli.usage("--inputs and --output are wanted, or --verify")
     if f.verify:
         check(Path(f.verify), full=f.counts == "full")
     else:
@@ -165,4 +165,4 @@ if __name__ == "__main__":
         "counts", "full", ["full", "all"], "The 20,020 prompts, or all there are (--verify: any)."
     )
     flags.DEFINE_integer("seed", 0, "Which prompts are drawn, and on which side they fall.")
-    commands.run(main)
+    cli.run(main)

@@ -24,11 +24,10 @@ from absl import app, flags
 from grading_right import every, right_forms
 from grading_wrong import wrong_forms
 
-from waltzjax.data.problems import read_problems
-from waltzjax.rewards.maths_answer import final_answer
-from waltzjax.rewards.maths_equal import compare_plain
-from waltzjax.rewards.maths_text import boxes
-from waltzjax.rewards.verifier import Verifier
+from waltzjax.rlvr.grading.answer import boxes, final_answer
+from waltzjax.rlvr.grading.equality import compare_plain
+from waltzjax.rlvr.grading.verifier import Verifier
+from waltzjax.rlvr.problem_files import read_problems
 
 FILES = ("gsm8k/train.jsonl", "gsm8k/test.jsonl", "math500/test.jsonl")
 ACCEPTED, PER_SECOND = 0.99, 300

@@ -25,9 +25,11 @@ from unittest import mock
 import jax
 import numpy as np
 
-from waltzjax.model import hf, hf_config, sharding, transformer
-from waltzjax.rollout.engine import PAGE_SIZE, Engine
-from waltzjax.rollout.requests import Sampling
+from waltzjax.engine.engine import Engine
+from waltzjax.engine.requests import Sampling
+from waltzjax.engine.shape import PAGE_SIZE
+from waltzjax.model import sharding, transformer
+from waltzjax.model.hf import config, weights
 
 RMS_TIMES = 2  # 0.64 to 1.12 was measured, of models with activations of thousands
 MAX_TIMES = 8  # 0.4 to 3.3 was measured: the worst of many is a matter of chance
@@ -48,15 +50,15 @@ def main() -> int:
     jax.config.update("jax_platforms", "cpu")  # a GPU's float32 is TensorFloat: other digits
     jax.config.update("jax_num_cpu_devices", int(np.prod(shape)))
 
-    directory = hf_config.resolve(args.model)
-    cfg, mesh = hf_config.read_config(directory), sharding.make_mesh(shape)
+    directory = config.resolve(args.model)
+    cfg, mesh = config.read_config(directory), sharding.make_mesh(shape)
     if args.positions > cfg.max_positions:
         raise ValueError(f"--positions: got {args.positions}, allowed is <= {cfg.max_positions}")
     rng = np.random.default_rng(args.seed)
     lengths = [args.positions, args.positions * 3 // 5, args.positions // 50]
     rows = [rng.integers(0, cfg.vocab_size, max(n - NEW_TOKENS, 1)).tolist() for n in lengths]
 
-    params = hf.load_params(directory, cfg, mesh)
+    params = weights.load_params(directory, cfg, mesh)
     rows = [row + continuation(cfg, params, mesh, row) for row in rows]
     ours = [hidden_states(cfg, params, mesh, row) for row in rows]
     unembed_VD = np.asarray(transformer.unembedding(params))

@@ -25,23 +25,23 @@ from ml_collections import ConfigDict
 from transformers import AutoModelForCausalLM
 
 from waltzjax.data.chat import Chat, stop_ids
-from waltzjax.data.dataset import read_prompts
-from waltzjax.data.splits import of_each_category
-from waltzjax.judging import open_judge
+from waltzjax.dataset.dataset import read_prompts
+from waltzjax.dataset.splits import of_each_category
+from waltzjax.engine.requests import Tokens
+from waltzjax.judge.build import open_judge
+from waltzjax.judge.judge import Scorer
 from waltzjax.model import sharding
-from waltzjax.rewards.judges import Scorer
-from waltzjax.rewards.rates import summary
-from waltzjax.rollout.agents import completion
-from waltzjax.rollout.episodes import play
-from waltzjax.rollout.requests import Tokens
-from waltzjax.runtime import load_tokenizer, make_chat
+from waltzjax.run.runtime import load_tokenizer, make_chat
+from waltzjax.stages.rollout import completion
 from waltzjax.types import Completion
+from waltzjax.waltz.episode import play
+from waltzjax.waltz.rates import summary
 
 RATES = ("asr", "orr", "label_accuracy", "ftr", "format_rate")
 
 
 class Speakers:
-    """The agents as ``rollout.episodes`` asks them: all questions to one of them in a batch."""
+    """The agents as ``waltz.episode`` asks them: all questions to one of them in a batch."""
 
     def __init__(self, models: dict[str, Any], chat: Chat, how: dict[str, Any]):
         self._models, self._chat, self._how = models, chat, how

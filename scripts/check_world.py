@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 from absl import app, flags
 
-from waltzjax.data import world
+from waltzjax.toy import safety_world
 from waltzjax.types import Prompt
 
 BUCKETS = 2**16
@@ -63,7 +63,7 @@ def accuracy(weights: np.ndarray, intercept: float, prompts: Sequence[Prompt]) -
 
 def measure(seed: int, held_out: str, coded: float) -> dict[str, float]:
     """Accuracies on training and held-out prompts of one world."""
-    train, validation, _ = world.build(seed, held_out, coded)
+    train, validation, _ = safety_world.build(seed, held_out, coded)
     rows = [bigrams(prompt.text) for prompt in train]
     model = fit(rows, np.array([float(prompt.harmful) for prompt in train]), seed)
     return {

@@ -16,17 +16,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
 
-from waltzjax.compare_maths import (
+from waltzjax.report.comparison import Difference, Section, write_maths_comparison
+from waltzjax.rlvr.compare import (
     Against,
     against_first,
     evaluated_unalike,
     read_runs,
     trained_unalike,
 )
-from waltzjax.console import say, table
-from waltzjax.maths_pairs import side_by_side
-from waltzjax.report.comparison import Difference
-from waltzjax.report.maths_comparison import Section, write_maths_comparison
+from waltzjax.rlvr.side_by_side import side_by_side
+from waltzjax.support.console import say, table
 
 LISTED = 3  # problems that one alone solves, on the screen, of each way
 WIDTH = 160  # characters of a text on the screen: a problem's first, an answer's last

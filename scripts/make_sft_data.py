@@ -14,7 +14,7 @@ answers that the judge found good and the feedbacks whose labels were the judge'
 ten are for training. Make such transcripts of the dataset's training prompts
 (``python -m waltzjax.evaluate --split=train``). A run's own evaluations are of its validation
 prompts: training with the same dataset refuses such chats. The format is that of
-``waltzjax.data.chat_sets``.
+``waltzjax.waltz.chat_set``.
 """
 
 from __future__ import annotations
@@ -26,31 +26,24 @@ from pathlib import Path
 
 from absl import flags
 
-from waltzjax import commands
-from waltzjax.console import phase, say, table
-from waltzjax.data import world
 from waltzjax.data.chat import PROMPTS
-from waltzjax.data.chat_examples import (
-    VALIDATION_SHARE,
-    Example,
-    Shown,
-    divide,
-    draw,
-    from_episodes,
-    from_world,
-)
-from waltzjax.data.chat_sets import NAMES, verify_chats, write_chats
-from waltzjax.data.splits import SPLITS
-from waltzjax.evaluations import read_evaluation
-from waltzjax.model.hf_config import read_json
-from waltzjax.transcripts import read_transcripts
+from waltzjax.data.shown import VALIDATION_SHARE, Example, Shown, divide, draw
+from waltzjax.dataset.splits import SPLITS
+from waltzjax.model.hf.config import read_json
+from waltzjax.run import cli
+from waltzjax.support.console import phase, say, table
+from waltzjax.toy import safety_world
+from waltzjax.toy.safety_examples import from_world
 from waltzjax.types import CONVERSATION, FEEDBACK, Episode
+from waltzjax.waltz.chat_examples import from_episodes
+from waltzjax.waltz.chat_set import NAMES, verify_chats, write_chats
+from waltzjax.waltz.transcripts import read_evaluation, read_transcripts
 
 Sides = dict[str, tuple[list[Example], list[Example]]]  # role -> train, validation
 
 
 def embedded(shown: Shown, seed: int, data_seed: int, coded: float) -> Sides:
-    train, development, scenes = world.build(data_seed, "development", coded)
+    train, development, scenes = safety_world.build(data_seed, "development", coded)
     of = [from_world(shown, prompts, scenes, seed) for prompts in (train, development)]
     return {role: (of[0][role], of[1][role]) for role in of[0]}
 
@@ -157,11 +150,11 @@ def check(directory: Path) -> None:
 def main() -> None:
     f = flags.FLAGS
     if [bool(f.embedded), bool(f.transcripts), bool(f.verify)].count(True) != 1:
-        commands.usage("one of --embedded, --transcripts and --verify is wanted")
+        cli.usage("one of --embedded, --transcripts and --verify is wanted")
     if bool(f.output) == bool(f.verify):
-        commands.usage("--output is wanted, and goes without --verify")
+        cli.usage("--output is wanted, and goes without --verify")
     if not f.embedded and (f["data_seed"].present or f["coded"].present):
-        commands.usage("--data_seed and --coded are of the embedded world, --embedded")
+        cli.usage("--data_seed and --coded are of the embedded world, --embedded")
     if f.verify:
         check(Path(f.verify))
     else:
@@ -196,4 +189,4 @@ if __name__ == "__main__":
         "prompts", None, "Directory of the run's conversation.txt and feedback.txt, or one in the "
         "package's prompts; by itself the package's own, for the embedded world its tiny.",
     )  # fmt: skip
-    commands.run(main)
+    cli.run(main)

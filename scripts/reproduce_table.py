@@ -22,27 +22,28 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict
 
-from waltzjax import commands, config_check
-from waltzjax.baselines import BASE, ROWS, Row, runs
-from waltzjax.config import EMBEDDED
-from waltzjax.console import say, table
-from waltzjax.data.dataset import read_prompts
-from waltzjax.data.splits import of_each_category
-from waltzjax.drift import drift
-from waltzjax.evaluate import evaluate, guard, result
-from waltzjax.files import write_json, write_text
-from waltzjax.judging import open_judge
-from waltzjax.model import hf_config, sharding
-from waltzjax.ordinary import read_ordinary
-from waltzjax.outcome import add_likelihood
-from waltzjax.report.rows import write_rows
-from waltzjax.report.seeds import MEASURES, cell, markdown, summarise
+from waltzjax.config import check
+from waltzjax.config.defaults import EMBEDDED
+from waltzjax.dataset.dataset import read_prompts
+from waltzjax.dataset.splits import of_each_category
+from waltzjax.evaluation.drift import drift
+from waltzjax.judge.build import open_judge
+from waltzjax.model import sharding
+from waltzjax.model.hf import config as hf_config
+from waltzjax.report.seeds_table import MEASURES, cell, markdown, summarise, write_rows
 from waltzjax.report.trust import note, warnings
-from waltzjax.runtime import check_room, make_runtime, prompt_files
+from waltzjax.run import cli
+from waltzjax.run.runtime import check_room, make_runtime, prompt_files
+from waltzjax.run.trainable import load_agents, model_directory
+from waltzjax.support.console import say, table
+from waltzjax.support.files import write_json, write_text
 from waltzjax.train import train
-from waltzjax.transcripts import ORDINARY_SUFFIX, SUFFIX, write_transcripts
-from waltzjax.tuning import load_agents, model_directory
 from waltzjax.types import CONVERSATION, FEEDBACK
+from waltzjax.waltz.baselines import BASE, ROWS, Row, runs
+from waltzjax.waltz.evaluate import evaluate, guard, result
+from waltzjax.waltz.ordinary import read_ordinary
+from waltzjax.waltz.results import add_likelihood
+from waltzjax.waltz.transcripts import ORDINARY_SUFFIX, SUFFIX, write_transcripts
 
 SIZES = {"tiny": "coded", "8b": "", "8b-lora": "lora"}
 OWN_KEYS = (
@@ -64,7 +65,7 @@ def variant(size: str, seed: int, overrides: Sequence[str]) -> ConfigDict:
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"--set: got {text!r}: {error} (keys: waltzjax/config.py)") from error
     config.seed, config.stages = seed, ("stage1", "stage2")
-    config_check.validate(config, training=True)
+    check.validate(config, training=True)
     if (config.train.steps.stage1 == 0) != (config.train.steps.stage2 == 0):
         raise ValueError("--set: train.steps.stage1 and stage2: both 0, for whole epochs, or none")
     return config
@@ -151,9 +152,9 @@ def main() -> None:
     f = flags.FLAGS
     wanted = f.rows or list(ROWS)
     if unknown := [name for name in wanted if name not in ROWS]:
-        commands.usage(f"--rows: got {', '.join(unknown)}, allowed are {', '.join(ROWS)}")
+        cli.usage(f"--rows: got {', '.join(unknown)}, allowed are {', '.join(ROWS)}")
     if not all(s.isdigit() for s in f.seeds) or not 0 < len({*f.seeds}) == len(f.seeds):
-        commands.usage(f"--seeds: got {','.join(f.seeds)!r}, wanted are different numbers")
+        cli.usage(f"--seeds: got {','.join(f.seeds)!r}, wanted are different numbers")
     workdir, seeds = Path(f.workdir), [int(s) for s in f.seeds]
     found = [
         one_seed(variant(f.size, seed, f.set), workdir / f"seed{seed}", wanted) for seed in seeds
@@ -193,4 +194,4 @@ if __name__ == "__main__":
     )
     flags.DEFINE_multi_string("set", [], "KEY=VALUE of the config, for all runs.")
     flags.mark_flags_as_required(["workdir"])
-    commands.run(main)
+    cli.run(main)

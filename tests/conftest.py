@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 
-LONGEST = ("test_train.py", "test_distributed.py")  # begun first, so that all workers end together
+LONGEST = ("test_distributed.py", "test_waltz.py")  # begun first, so that all workers end together
 
 os.environ["XLA_FLAGS"] = (
     "--xla_force_host_platform_device_count=8 "

@@ -14,89 +14,50 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[1]
 
-# A room may import rooms of a lower level only; rooms of one level are siblings.
+# A room may import rooms of a lower level only; rooms of one level are siblings. What is no room
+# here is a command in the root, above them all.
 LEVEL = {
     "types": 0,
-    "files": 0,
-    "compiled": 0,
-    "processes": 1,
+    "support": 0,
+    "report": 0,
     "core": 1,
     "config": 1,
-    "judge_keys": 1,
-    "rlvr_keys": 1.5,
-    "preference_keys": 1.5,
-    "config_bounds": 1.7,
-    "config_check": 2,
+    "data": 1,
     "model": 2,
-    "data": 2,
-    "rollout": 3,
-    "rewards": 3,
+    "dataset": 2,
+    "engine": 3,
     "training": 3,
-    "transcripts": 3,
-    "predictions": 3,
-    "collected": 3.5,
-    "evaluations": 4,
-    "rows": 3.5,
-    "maths_pairs": 4,
-    "recipes": 4,
-    "task": 4,
-    "judging": 5,
-    "variants": 5,
-    "runtime": 4,  # what every command needs once a model is chosen
-    "tuning": 5,
-    "base_model": 5,
-    "prepare": 6,
-    "prepare_maths": 6,
-    "stage": 4,
-    "cost": 6,
-    "attempts": 5,
-    "resume": 5,
-    "rolling": 6,
-    "iteration": 7,
-    "forecast": 8.5,
-    "finetune": 8,
-    "cached_reference": 5,
-    "dpo_pairs": 5,
-    "dpo": 8,
-    "dpo_outcome": 8.5,
-    "loop": 7,
-    "outcome": 5,
-    "maths_outcome": 8.7,
-    "maths_evaluation": 6,
-    "commands": 5,
-    "baselines": 5,
-    "likelihood": 5,
-    "ordinary": 6,
-    "drift": 6,
-    "evaluate": 7,
-    "asking": 5,
-    "collecting": 6,
-    "preferring": 6,
-    "checklist": 7,
-    "checks": 5,
-    "compare": 6,
-    "compare_maths": 6,
-    "export": 6,
-    "plan_tables": 9,
-    "planning": 9.5,
-    "plan": 10,
-    "monitor": 5,
-    "serve": 5,
-    "game": 9,
-    "maths": 9,
-    "maths_problems": 5,
-    "evaluate_maths": 10,
-    "collect": 10,
-    "train": 10,
+    "run": 4,
+    "judge": 5,
+    "evaluation": 5,
+    "stages": 6,
+    "toy": 7,
+    "rlvr": 8,
+    "waltz": 9,
+    "preference": 9,
+    "recipes": 10,
+    "plan": 11,
 }
-COMMAND_LEVEL = 5  # the commands and the parts they are made of
-# With the commands, these may see a ConfigDict.
-CONFIG_ROOMS = {"config", "config_bounds", "config_check", "recipes", "runtime"}
-LEAVES = {"console", "interrupts", "report"}  # import no room; only commands import them
-TEXT_ROOMS = {"data", "rewards"}
-NO_JAX = TEXT_ROOMS | {"files", "types"}  # these too: the text rooms import them
-NO_JAX |= {"transcripts", "predictions", "collected", "evaluations", "maths_pairs"}  # text alone
-DEVICE_ROOMS = {"core", "model", "rollout", "training"}
+COMMAND = 12
+COMMANDS = {
+    "__main__", "checklist", "collect", "compare", "evaluate", "evaluate_maths", "export", "train",
+}  # fmt: skip
+MOST_IN_ROOT = 12
+SPEAKS = 4  # from this level on a room may print, draw a bar and write reports
+NO_CONFIG = {"types", "support", "report", "core", "data", "model", "dataset", "engine", "training"}
+# Text alone: rooms and modules that import no jax, nor what does.
+NO_JAX = {
+    "types", "support.files", "support.errors", "report", "data", "dataset",
+    "judge.judge", "judge.endpoint", "judge.error_bodies", "judge.model_judges", "judge.quoted",
+    "judge.replies", "judge.retry", "judge.verdict_cache", "judge.refusal",
+    "evaluation.bootstrap", "evaluation.intervals", "evaluation.rate_intervals",
+    "evaluation.files", "rlvr.grading", "rlvr.signals", "rlvr.predictions", "rlvr.problem_files",
+    "rlvr.rates", "rlvr.side_by_side", "waltz.chat_examples", "waltz.chat_set", "waltz.feedback",
+    "waltz.kinds", "waltz.rates", "waltz.reward", "waltz.transcripts", "preference.balance",
+    "preference.coherence", "preference.pairing", "preference.summary",
+    "preference.trajectories", "preference.warnings",
+}  # fmt: skip
+DEVICE_ROOMS = {"core", "model", "engine", "training"}
 JAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "clu"}
 NEVER = {"torch", "tensorflow", "tests", "reference", "scripts", "configs", "third_party"}
 
@@ -138,37 +99,46 @@ def imported(tree: ast.AST, path: str) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
 
 
+def within(module: str, names: set[str]) -> bool:
+    """Whether ``module``, or a room it is in, is one of ``names``."""
+    parts = module.split(".")
+    return any(".".join(parts[:n]) in names for n in range(1, len(parts) + 1))
+
+
+def level_of(room: str) -> int:
+    return COMMAND if room in COMMANDS else LEVEL[room]
+
+
 def import_violations(sources: dict[str, str]) -> list[str]:
     """One line per import that crosses a border, ``"data/chat.py:3: ..."``."""
     found = []
     for path, text in sorted(sources.items()):
-        room = path.split("/")[0].removesuffix(".py")
+        module = path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+        room = module.split(".")[0]
         if room == "__init__":
             room = "types"  # the package itself imports no room
-        elif room not in LEVEL and room not in LEAVES:
+        elif room not in LEVEL and room not in COMMANDS:
             found.append(f"{path}: {room!r} is no room: add it to LEVEL, and to CONTRIBUTING.md")
             continue
-        command = LEVEL.get(room, 0) >= COMMAND_LEVEL
+        level, silent = level_of(room), within(module, NO_JAX)
         for line, name in imported(ast.parse(text, path), path):
             top, _, rest = name.partition(".")
             other = rest.split(".")[0]
             why = None
             if top in NEVER:
                 why = "the package never imports it"
-            elif top in JAX_LIBRARIES and room in NO_JAX:
-                why = f"no jax in {room}"
+            elif top in JAX_LIBRARIES and silent:
+                why = f"no jax in {module}"
             elif top == "flax" and room != "model":
                 why = "no flax outside model"
-            elif top == "ml_collections" and room not in CONFIG_ROOMS and not command:
-                why = "no ml_collections outside config, recipes, runtime and the commands"
+            elif top == "ml_collections" and room in NO_CONFIG:
+                why = f"no ml_collections in {room}"
             elif top == "waltzjax" and other != room:
-                if other in LEAVES:
-                    why = None if command else "only commands import the leaf helpers"
-                elif room in LEAVES:
-                    why = "a leaf helper imports no room"
-                elif other in DEVICE_ROOMS and room in NO_JAX:
-                    why = f"no jax in {room}, and {other} imports it"
-                elif LEVEL.get(other, 99) >= LEVEL[room]:
+                if other in DEVICE_ROOMS and silent:
+                    why = f"no jax in {module}, and {other} imports it"
+                elif rest.startswith("support.console") and level < SPEAKS:
+                    why = f"{room} prints nothing"
+                elif (other not in LEVEL and other not in COMMANDS) or level_of(other) >= level:
                     why = f"{room} imports only what is below it"
             if why:
                 found.append(f"{path}:{line}: imports {name}: {why}")
@@ -239,6 +209,57 @@ def write(root: Path, files: dict[str, str]) -> dict[str, str]:
     return read_package(root)
 
 
+def circles(sources: dict[str, str]) -> list[str]:
+    """Modules that import each other, by whatever chain."""
+    modules = {
+        p.removesuffix(".py").replace("/", ".").removesuffix(".__init__"): p for p in sources
+    }
+    arrows: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        names = {
+            name.removeprefix("waltzjax.") for _, name in imported(ast.parse(sources[path]), path)
+        }
+        arrows[module] = {
+            n for name in names for n in (name, name.rpartition(".")[0]) if n in modules
+        }
+        arrows[module] -= {module}
+    changed = True
+    while changed:  # drop what imports nothing that is left
+        free = {m for m, to in arrows.items() if not to & arrows.keys()}
+        changed = bool(free)
+        arrows = {m: to for m, to in arrows.items() if m not in free}
+    return sorted(m for m in arrows if m in _reached(m, arrows))
+
+
+def _reached(start: str, arrows: dict[str, set[str]]) -> set[str]:
+    seen: set[str] = set()
+    todo = [start]
+    while todo:
+        new = (arrows.get(todo.pop(), set()) & arrows.keys()) - seen
+        seen |= new
+        todo += new
+    return seen
+
+
+def test_no_circle() -> None:
+    assert circles(read_package(REPO)) == []
+
+
+def test_a_circle_is_caught(tmp_path: Path) -> None:
+    files = {
+        "core/a.py": "from waltzjax.core.b import f",
+        "core/b.py": "from waltzjax.core import c",
+        "core/c.py": "def f():\n    from waltzjax.core.a import g",
+        "core/d.py": "from waltzjax.core import a",
+    }
+    assert circles(write(tmp_path, files)) == ["core.a", "core.b", "core.c"]
+
+
+def test_the_root_stays_small() -> None:
+    root = [path for path in read_package(REPO) if "/" not in path]
+    assert len(root) <= MOST_IN_ROOT, sorted(root)
+
+
 def test_imports_go_downwards() -> None:
     assert import_violations(read_package(REPO)) == []
 
@@ -260,22 +281,25 @@ def test_importing_every_module_does_nothing(tmp_path: Path) -> None:
         ("types.py", "from waltzjax import config", "types imports only what is below"),
         ("core/a.py", "from waltzjax.model import lora", "core imports only what is below"),
         ("core/a.py", "from waltzjax import config", "core imports only what is below"),
-        ("config.py", "from waltzjax.recipes import RECIPES", "config imports only what is below"),
-        ("model/a.py", "from waltzjax.data import chat", "model imports only what is below"),
-        ("rewards/a.py", "from ..rollout import engine", "no jax in rewards, and rollout"),
-        ("rollout/a.py", "from ..training.step import x", "rollout imports only what is below"),
-        ("training/a.py", "from waltzjax.rewards import x", "training imports only what is below"),
+        ("config/a.py", "from waltzjax.recipes import STAGES", "config imports only what is below"),
+        ("model/a.py", "from waltzjax.dataset import splits", "model imports only what is below"),
+        ("rlvr/signals/a.py", "from ...engine import engine", "no jax in rlvr.signals.a, and eng"),
+        ("engine/a.py", "from ..training.step import x", "engine imports only what is below"),
+        ("training/a.py", "from waltzjax.judge import x", "training imports only what is below"),
+        ("waltz/a.py", "from waltzjax.preference import x", "waltz imports only what is below"),
+        ("stages/a.py", "from waltzjax.rlvr.task import x", "stages imports only what is below"),
         ("recipes.py", "from .evaluate import x", "recipes imports only what is below"),
         ("evaluate.py", "from waltzjax import train", "evaluate imports only what is below"),
-        ("serve/app.py", "from waltzjax import evaluate", "serve imports only what is below"),
+        ("plan/a.py", "from waltzjax import evaluate", "plan imports only what is below"),
         ("data/a.py", "def f():\n    import jax.numpy", "no jax in data"),
-        ("data/a.py", "from waltzjax.core.losses import nll", "no jax in data, and core"),
-        ("rewards/a.py", "from optax import adamw", "no jax in rewards"),
+        ("data/a.py", "from waltzjax.core.losses import nll", "no jax in data.a, and core"),
+        ("judge/refusal/a.py", "from optax import adamw", "no jax in judge.refusal.a"),
         ("training/a.py", "from flax import linen", "no flax outside model"),
-        ("training/a.py", "import ml_collections", "no ml_collections outside"),
-        ("training/a.py", "from waltzjax.console import say", "only commands import the leaf"),
-        ("report/a.py", "from waltzjax.types import Prompt", "a leaf helper imports no room"),
-        ("transcripts.py", "import jax", "no jax in transcripts"),
+        ("training/a.py", "import ml_collections", "no ml_collections in training"),
+        ("training/a.py", "from waltzjax.support.console import say", "training prints nothing"),
+        ("dataset/a.py", "from waltzjax.support import console", "dataset prints nothing"),
+        ("report/a.py", "from waltzjax.types import Prompt", "report imports only what is below"),
+        ("waltz/transcripts.py", "import jax", "no jax in waltz.transcripts"),
         ("evaluate.py", "import torch", "the package never imports it"),
         ("model/a.py", "from third_party import x", "the package never imports it"),
         ("__init__.py", "from waltzjax.train import main", "types imports only what is below"),
@@ -292,11 +316,12 @@ def test_allowed_imports_pass(tmp_path: Path) -> None:
     files = {
         "core/a.py": "import jax\nfrom waltzjax.types import Prompt\nfrom . import b",
         "model/a.py": "import flax.linen as nn\nfrom waltzjax.config import x",
-        "rewards/a.py": "import numpy\nfrom waltzjax.data.chat import Chat",
+        "judge/retry.py": "import numpy\nfrom waltzjax.data.chat import Chat",
+        "judge/build.py": "import jax\nfrom waltzjax.support import console",
         "training/a.py": "import orbax.checkpoint, clu\nfrom waltzjax.model import transformer",
-        "recipes.py": "import ml_collections\nfrom waltzjax.rollout import episodes",
-        "serve/app.py": "from waltzjax import console, recipes",
-        "train.py": "import ml_collections\nfrom waltzjax import evaluate, report",
+        "recipes.py": "import ml_collections\nfrom waltzjax.waltz import episode",
+        "plan/a.py": "from waltzjax import recipes\nfrom waltzjax.support import console",
+        "train.py": "import ml_collections\nfrom waltzjax import recipes, report",
     }
     assert import_violations(write(tmp_path, files)) == []
 

@@ -14,19 +14,20 @@ from typing import Any
 
 from absl import flags
 
-from waltzjax import commands, console
-from waltzjax.checks import (
+from waltzjax.config.defaults import DPO
+from waltzjax.preference.checks import (
     Check,
     adapter_checks,
     collection_checks,
     pair_checks,
     training_checks,
 )
-from waltzjax.collected import FILE, read_collected
-from waltzjax.config import DPO
-from waltzjax.data.preferences import read_preferences
-from waltzjax.files import write_json
-from waltzjax.preferring import PAIRS
+from waltzjax.preference.make_pairs import PAIRS
+from waltzjax.preference.pairs import read_preferences
+from waltzjax.preference.trajectories import FILE, read_collected
+from waltzjax.run import cli
+from waltzjax.support import console
+from waltzjax.support.files import write_json
 from waltzjax.training.metrics import read_metrics
 from waltzjax.types import POLICY
 
@@ -83,4 +84,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("run", None, "Directory of the run that learned from its pairs.")
     flags.DEFINE_string("json", "", "Also write the checks to this file.")
     flags.mark_flags_as_required(["collected", "run"])
-    commands.run(main)
+    cli.run(main)

@@ -17,25 +17,26 @@ from absl import flags
 from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 
-from waltzjax import collecting, commands, config_check, console, resume
-from waltzjax.asking import personas
-from waltzjax.collected import FILE, read_collected
-from waltzjax.config import EMBEDDED
+from waltzjax.config import check
+from waltzjax.config.defaults import EMBEDDED
 from waltzjax.data.chat import SEPARATOR
 from waltzjax.data.source import drawn
-from waltzjax.files import own_workdir
-from waltzjax.maths_problems import (
-    check_problems,
-    keep_embedded,
-    say_unreadable,
-    training_problems,
-)
-from waltzjax.model import hf, hf_config, sharding
-from waltzjax.preferring import make_preferences
-from waltzjax.prepare_maths import embedded_maths_base
-from waltzjax.processes import wait, writes, writing
-from waltzjax.rewards.verifier import Verifier
-from waltzjax.runtime import Runtime, devices_line, make_runtime, prompt_file
+from waltzjax.model import sharding
+from waltzjax.model.hf import config as hf_config
+from waltzjax.model.hf import weights
+from waltzjax.preference import collect as preference_collect
+from waltzjax.preference.arms import personas
+from waltzjax.preference.make_pairs import make_preferences
+from waltzjax.preference.trajectories import FILE, read_collected
+from waltzjax.rlvr.grading.verifier import Verifier
+from waltzjax.rlvr.problems import check_problems, keep_embedded, say_unreadable, training_problems
+from waltzjax.run import cli
+from waltzjax.run import workdir as run_workdir
+from waltzjax.run.runtime import Runtime, devices_line, make_runtime, prompt_file
+from waltzjax.support import console
+from waltzjax.support.files import own_workdir
+from waltzjax.support.processes import wait, writes, writing
+from waltzjax.toy.maths import embedded_maths_base
 from waltzjax.types import Collected, Problem
 
 TRAJECTORIES, PREFERENCES, ALL = TASKS = ("trajectories", "preferences", "all")
@@ -49,10 +50,10 @@ def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
         is generated; or preferences are asked for and there is nothing to make them of.
       Stopped: SIGTERM or Ctrl-C; what had ended is written, and the same call goes on.
     """
-    config_check.validate(config, training=False)
-    config = resume.dated(config, workdir)
+    check.validate(config, training=False)
+    config = run_workdir.dated(config, workdir)
     texts = {name: f"{p.system}{SEPARATOR}{p.message}" for name, p in personas(config).items()}
-    problems = collecting.different(training_problems(config))
+    problems = preference_collect.different(training_problems(config))
     questions = drawn(problems, config.collect.questions, config.seed)
     path = workdir / FILE
     if task == PREFERENCES and not path.exists():
@@ -68,7 +69,7 @@ def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
         wait("run directory")
         if gather:
             gather()
-        left = len(collecting.missing(config, questions, path))
+        left = len(preference_collect.missing(config, questions, path))
         if writes():
             if task == TRAJECTORIES:  # the table of preferences says this and more
                 show(read_collected(path))
@@ -95,16 +96,16 @@ def _gathering(
         if embedded:
             embedded_maths_base(config, mesh, base)
         keep_embedded(config, workdir)
-        left = collecting.missing(config, questions, workdir / FILE)
+        left = preference_collect.missing(config, questions, workdir / FILE)
         if not left:
             console.say(f"all {len(questions)} questions are there")
             return
         runtime = ready or _runtime(config, base, mesh, questions)
         with console.phase(f"loading {base}"):
-            params = hf.load_params(base, runtime.cfg, mesh)
+            params = weights.load_params(base, runtime.cfg, mesh)
         with Verifier(config.verify.workers, config.verify.timeout_s) as verifier:
             say_unreadable(left, "training", verifier)
-            collecting.collect(
+            preference_collect.collect(
                 config, runtime, params, verifier, left, workdir / FILE, total=len(questions)
             )
         wait("collected")
@@ -138,7 +139,7 @@ def show(found: Sequence[Collected]) -> None:
 
 def main() -> None:
     f = flags.FLAGS
-    collect(f.config, commands.run_directory(resume.new_directory), f.task)
+    collect(f.config, cli.run_directory(run_workdir.new_directory), f.task)
 
 
 if __name__ == "__main__":
@@ -151,6 +152,6 @@ if __name__ == "__main__":
     )  # fmt: skip
     flags.DEFINE_enum("task", ALL, TASKS, "What is made: answers, preferences of them, or both.")
     flags.mark_flags_as_required(["config"])
-    commands.define_processes()
-    flags.adopt_module_key_flags(commands)  # --help shows them
-    commands.run(main)
+    cli.define_processes()
+    flags.adopt_module_key_flags(cli)  # --help shows them
+    cli.run(main)

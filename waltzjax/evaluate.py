@@ -9,135 +9,35 @@ on (``scripts/make_sft_data.py``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import config_flags
 
-from waltzjax import commands, config_check, console, resume
-from waltzjax.data.dataset import read_prompts
-from waltzjax.data.splits import SPLITS, of_each_category
-from waltzjax.drift import drift
-from waltzjax.files import write_json
-from waltzjax.judging import open_judge
-from waltzjax.model import hf_config, sharding
-from waltzjax.ordinary import Ordinary, ordinary_result, read_ordinary
-from waltzjax.processes import writes
+from waltzjax.config import check
+from waltzjax.dataset.dataset import read_prompts
+from waltzjax.dataset.splits import SPLITS, of_each_category
+from waltzjax.evaluation.drift import drift
+from waltzjax.judge.build import open_judge
+from waltzjax.model import sharding
+from waltzjax.model.hf import config as hf_config
 from waltzjax.report.evaluation import write_evaluation
 from waltzjax.report.trust import note, warnings
-from waltzjax.rewards.judges import Judge, Scorer
-from waltzjax.rewards.kinds import by_kind
-from waltzjax.rewards.rates import by_category, confusion, interval_units, intervals, summary
-from waltzjax.rollout.agents import Agents
-from waltzjax.rollout.episodes import play
-from waltzjax.runtime import (
-    Runtime,
-    check_room,
-    check_same_shape,
-    make_runtime,
-    sampling,
-    template_settings,
-)
-from waltzjax.transcripts import ORDINARY_SUFFIX, SUFFIX, transcript, write_transcripts
-from waltzjax.tuning import load_agents, model_directory
-from waltzjax.types import Episode, Prompt
-from waltzjax.variants import make_variant
-
-BASE = "base"  # its parameters, beside the agents'
-EVAL_STREAM = 3  # apart from the training stages' random streams
-
-
-def evaluate(
-    config: ConfigDict, runtime: Runtime, params: Mapping[str, Any], prompts: Sequence[Prompt],
-    judge: Judge, label: str,
-) -> list[Episode]:  # fmt: skip
-    """Play every prompt, and have the judge score what was said."""
-    found: dict[int, Episode] = {}
-    with (
-        Scorer(judge, max_unparsed=config.judge.max_unparsed) as scorer,
-        runtime.engine.session(params) as session,
-        console.Progress(len(prompts), f"evaluating {label}", unit="prompt") as bar,
-    ):
-        how = sampling(config, config.eval.temperature)
-        agents = Agents(
-            runtime.chat, session, how, seed=config.seed * 10 + EVAL_STREAM, step=0,
-            watch=lambda stats: bar.update(len(found), **stats.shown()),
-        )  # fmt: skip
-        for index, episode in play(
-            prompts, runtime.chat, agents, t_max=config.rollout.t_max,
-            variant=make_variant(config, judge),
-        ):  # fmt: skip
-            scorer.add(episode)
-            found[index] = episode
-        bar.update(len(found), **session.stats().shown())
-        session.close()  # the judge may be a model that needs the room
-        scorer.finish()
-    return [found[index] for index in range(len(prompts))]
-
-
-def guard(
-    config: ConfigDict, runtime: Runtime, params: Mapping[str, Any], ordinary: Ordinary | None,
-    judge: Judge, label: str,
-) -> tuple[dict[str, Any], list[Episode]]:  # fmt: skip
-    """The measures of a dataset's ordinary chats, for ``result``, and how their prompts were
-    played: up to ``config.eval.prompts`` of them; the likelihood is that of all chats. Nothing
-    without such chats."""
-    if ordinary is None:
-        return {}, []
-    asked = ordinary.prompts[: config.eval.prompts or None]
-    episodes = evaluate(config, runtime, params, asked, judge, f"{label}, ordinary prompts")
-    return ordinary_result(config, runtime, params, ordinary.chats, episodes), episodes
-
-
-def result(
-    config: ConfigDict, episodes: Sequence[Episode], *more: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What stands in ``final_validation_results.json``: see ``rewards.rates.summary``. Rates of the
-    last answers, those of the first ones under ``initial``, of each category under ``categories``,
-    all with 95 % ``intervals``, which are over ``interval_units``; the feedback's labels against
-    the judge's; and ``more``, as of ``guard`` and ``drift``."""
-    groups = by_category(episodes)
-    parts = [_measured(episodes, config.seed), *more]
-    return {
-        **{key: value for part in parts for key, value in part.items()},
-        "intervals": {k: v for part in parts for k, v in part.get("intervals", {}).items()},
-        "interval_units": interval_units(episodes),
-        "seed": config.seed,
-        "settings": settings(config),
-        "categories": {name: _measured(of, config.seed) for name, of in groups.items()},
-        "confusion": confusion(episodes),
-    }
-
-
-def settings(config: ConfigDict) -> dict[str, Any]:
-    """What else than the agents and the prompts a result depends on."""
-    return {
-        "judge.name": config.judge.name,
-        "judge.model": config.judge.model,
-        "eval.temperature": config.eval.temperature,
-        "rollout.t_max": config.rollout.t_max,
-        "rollout.variant": config.rollout.variant,
-        "rollout.max_new_tokens": config.rollout.max_new_tokens,
-        **template_settings(config),
-    }
-
-
-def _measured(episodes: Sequence[Episode], seed: int) -> dict[str, Any]:
-    rates, ranges = summary(episodes), intervals(episodes, seed=seed)
-
-    def part(first: bool) -> dict[str, Any]:
-        keys = {k.removeprefix("initial/"): k for k in rates if k.startswith("initial/") == first}
-        edges = {name: list(ranges[key]) for name, key in keys.items()}
-        return {**{name: rates[key] for name, key in keys.items()}, "intervals": edges}
-
-    return {**part(False), "n": len(episodes), "initial": part(True)}
+from waltzjax.run import cli, workdir
+from waltzjax.run.runtime import check_room, check_same_shape, make_runtime
+from waltzjax.run.trainable import load_agents, model_directory
+from waltzjax.support import console
+from waltzjax.support.files import write_json
+from waltzjax.support.processes import writes
+from waltzjax.waltz.evaluate import BASE, evaluate, guard, result
+from waltzjax.waltz.kinds import by_kind
+from waltzjax.waltz.ordinary import read_ordinary
+from waltzjax.waltz.transcripts import ORDINARY_SUFFIX, SUFFIX, transcript, write_transcripts
 
 
 def main() -> None:
     config, f = flags.FLAGS.config, flags.FLAGS
-    config_check.validate(config, training=False)
+    check.validate(config, training=False)
     output = Path(f.output)
     transcripts, page = output.with_suffix(SUFFIX), output.with_suffix(".html")
     beside = output.with_suffix(ORDINARY_SUFFIX)
@@ -153,7 +53,7 @@ def main() -> None:
     roles = {"conversation": f.conversation, "feedback": f.feedback}
     directories = {role: hf_config.resolve(name) for role, name in roles.items()}
     models = {role: model_directory(d) for role, d in directories.items()}
-    config = resume.dated(config, base=models["conversation"])
+    config = workdir.dated(config, base=models["conversation"])
     runtime = make_runtime(config, models["conversation"], mesh)
     check_same_shape(runtime, config, models["feedback"])
     if f.base:
@@ -205,6 +105,6 @@ if __name__ == "__main__":
         "output", None, "JSON file to write, transcripts and report beside it; none exists."
     )
     flags.mark_flags_as_required(["config", "data", "conversation", "feedback", "output"])
-    commands.define_processes()
-    flags.adopt_module_key_flags(commands)  # --help shows them
-    commands.run(main)
+    cli.define_processes()
+    flags.adopt_module_key_flags(cli)  # --help shows them
+    cli.run(main)

@@ -15,23 +15,27 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from waltzjax import commands, config_check, console, maths_outcome, resume
-from waltzjax.files import write_json
-from waltzjax.maths_evaluation import evaluate_problems, result
-from waltzjax.maths_problems import check_problems, say_unreadable, validation_problems
-from waltzjax.model import hf_config, sharding
-from waltzjax.predictions import SUFFIX, write_predictions
-from waltzjax.processes import writes
-from waltzjax.rewards.verifier import Verifier
-from waltzjax.runtime import make_runtime
-from waltzjax.tuning import load_agents, model_directory
+from waltzjax.config import check
+from waltzjax.model import sharding
+from waltzjax.model.hf import config as hf_config
+from waltzjax.rlvr import results
+from waltzjax.rlvr.evaluate import evaluate_problems, result
+from waltzjax.rlvr.grading.verifier import Verifier
+from waltzjax.rlvr.predictions import SUFFIX, write_predictions
+from waltzjax.rlvr.problems import check_problems, say_unreadable, validation_problems
+from waltzjax.run import cli, workdir
+from waltzjax.run.runtime import make_runtime
+from waltzjax.run.trainable import load_agents, model_directory
+from waltzjax.support import console
+from waltzjax.support.files import write_json
+from waltzjax.support.processes import writes
 from waltzjax.types import POLICY
 
 
 def main() -> None:
     f = flags.FLAGS
     config: ConfigDict = f.config
-    config_check.validate(config, training=False)
+    check.validate(config, training=False)
     config.problems.validation = f.data
     output = Path(f.output)
     predictions = output.with_suffix(SUFFIX)
@@ -41,7 +45,7 @@ def main() -> None:
     mesh = sharding.make_mesh(config.mesh)
     problems = validation_problems(config)
     directory = hf_config.resolve(f.model)
-    config = resume.dated(config, base=model_directory(directory))
+    config = workdir.dated(config, base=model_directory(directory))
     runtime = make_runtime(config, model_directory(directory), mesh)
     check_problems(config, runtime, problems)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +58,7 @@ def main() -> None:
     if writes():
         write_predictions(predictions, groups)
         write_json(output, found)
-    maths_outcome.show(found, "value")
+    results.show(found, "value")
     low, high = found["intervals"]["accuracy"]
     console.say(
         f"\naccuracy {found['accuracy']:.2f} % (95 % interval over problems {low:.2f} to "
@@ -68,6 +72,6 @@ if __name__ == "__main__":
     flags.DEFINE_string("data", None, 'JSON Lines of problems, or "embedded".')
     flags.DEFINE_string("output", None, "JSON file to write, predictions beside it; none exists.")
     flags.mark_flags_as_required(["config", "model", "data", "output"])
-    commands.define_processes()
-    flags.adopt_module_key_flags(commands)  # --help shows them
-    commands.run(main)
+    cli.define_processes()
+    flags.adopt_module_key_flags(cli)  # --help shows them
+    cli.run(main)

@@ -10,15 +10,17 @@ from pathlib import Path
 
 from absl import flags
 
-from waltzjax import commands, console
 from waltzjax.data.chat import stop_ids
-from waltzjax.model import hf, hf_config, hf_files, peft, sharding
-from waltzjax.model.hf_tokenizer import generation_settings
+from waltzjax.model import sharding
+from waltzjax.model.hf import config, files, peft, weights
+from waltzjax.model.hf.tokenizer import generation_settings
 from waltzjax.model.lora import merge
-from waltzjax.runtime import load_tokenizer
-from waltzjax.tuning import model_directory, note_misread
+from waltzjax.run import cli
+from waltzjax.run.runtime import load_tokenizer
+from waltzjax.run.trainable import model_directory, note_misread
+from waltzjax.support import console
 
-DTYPES = tuple(hf_files.DTYPES.values())
+DTYPES = tuple(files.DTYPES.values())
 
 
 def export(agent: Path, output: Path, dtype: str) -> None:
@@ -38,18 +40,18 @@ def export(agent: Path, output: Path, dtype: str) -> None:
     if output.exists():
         raise FileExistsError(f"--output: {output} is there already; name another directory")
     base = model_directory(agent)
-    dtype = dtype or hf_files.stored_dtype(base)
-    cfg = hf_config.read_config(base, param_dtype=dtype)
+    dtype = dtype or files.stored_dtype(base)
+    cfg = config.read_config(base, param_dtype=dtype)
     mesh = sharding.make_mesh((1, -1, 1))
     tokenizer = load_tokenizer(base)
     with console.phase(f"loading {base}" + f" and {agent}" * adapts):
-        params = hf.load_params(base, cfg, mesh)
+        params = weights.load_params(base, cfg, mesh)
         if adapts:
             adapter, form = peft.load_adapter(agent, cfg, mesh)
             params = merge(params, adapter, form.scale)
     generation = generation_settings(base, stop_ids(tokenizer, base))
     with console.phase(f"writing {output}, {dtype}"):
-        hf.save(output, cfg, params, tokenizer, generation=generation)
+        weights.save(output, cfg, params, tokenizer, generation=generation)
     note_misread(output)
 
 
@@ -60,6 +62,4 @@ if __name__ == "__main__":
         "dtype", "", ["", *DTYPES], "What to write; default: as the base's files have it."
     )
     flags.mark_flags_as_required(["agent", "output"])
-    commands.run(
-        lambda: export(Path(flags.FLAGS.agent), Path(flags.FLAGS.output), flags.FLAGS.dtype)
-    )
+    cli.run(lambda: export(Path(flags.FLAGS.agent), Path(flags.FLAGS.output), flags.FLAGS.dtype))

@@ -16,15 +16,16 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from waltzjax import commands, config_check, console, resume
-from waltzjax.config import ALONE
-from waltzjax.files import own_workdir
-from waltzjax.game import game
-from waltzjax.judge_keys import MAY_CHANGE
-from waltzjax.maths import maths
+from waltzjax.config import check
+from waltzjax.config.judge import MAY_CHANGE
 from waltzjax.model import sharding
-from waltzjax.processes import wait, writes, writing
-from waltzjax.runtime import devices_line
+from waltzjax.recipes import STAGES
+from waltzjax.run import cli
+from waltzjax.run import workdir as run_workdir
+from waltzjax.run.runtime import devices_line
+from waltzjax.support import console
+from waltzjax.support.files import own_workdir
+from waltzjax.support.processes import wait, writes, writing
 
 
 def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
@@ -37,25 +38,25 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       Stopped: SIGTERM or Ctrl-C during a stage; a checkpoint is written.
       FloatingPointError: the training diverged; the checkpoints before that stay.
     """
-    config_check.validate(config, training=True)
-    resume.check(config, workdir)
-    config = resume.dated(config, workdir)
+    check.validate(config, training=True)
+    run_workdir.check(config, workdir)
+    config = run_workdir.dated(config, workdir)
     mesh = sharding.make_mesh(config.mesh)
-    task = (maths if {*config.stages} & {*ALONE} else game)(config, workdir, mesh)
+    job = STAGES[config.stages[0]].job(config, workdir, mesh, STAGES)
     # The prompts of agents and judge are as much of a run as its numbers are.
-    record = {**config.to_dict(), "prompt_texts": task.prompt_texts}
-    with writing(lambda: own_workdir(workdir, record, [*MAY_CHANGE, resume.KEY])):
+    record = {**config.to_dict(), "prompt_texts": job.fingerprint}
+    with writing(lambda: own_workdir(workdir, record, [*MAY_CHANGE, run_workdir.KEY])):
         wait("run directory")
         started = time.perf_counter()
         console.say(f"waltzjax on {devices_line()}, mesh {dict(mesh.shape)}, files in {workdir}")
-        final = task.run()
+        final = job.run()
         if writes():
-            task.write(final, time.perf_counter() - started)
+            job.write(final, time.perf_counter() - started)
     return final
 
 
 def main() -> None:
-    train(flags.FLAGS.config, commands.run_directory(resume.new_directory))
+    train(flags.FLAGS.config, cli.run_directory(run_workdir.new_directory))
 
 
 if __name__ == "__main__":
@@ -68,6 +69,6 @@ if __name__ == "__main__":
         "runs/CONFIG-TIME-RANDOM."
     )  # fmt: skip
     flags.mark_flags_as_required(["config"])
-    commands.define_processes()
-    flags.adopt_module_key_flags(commands)  # --help shows them
-    commands.run(main)
+    cli.define_processes()
+    flags.adopt_module_key_flags(cli)  # --help shows them
+    cli.run(main)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from reference import group_truth as truth
 
-from waltzjax.core.groups import combine, group_advantage, same_reward
+from waltzjax.core.advantages import combine, group_advantage, same_reward
 
 JITTED = jax.jit(group_advantage, static_argnames="kind")
 JITTED_COMBINE = jax.jit(combine, static_argnames=("weight_R", "kind", "order"))

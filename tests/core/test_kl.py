@@ -9,7 +9,7 @@ import pytest
 from reference import cases
 from reference import numpy_truth as truth
 
-from waltzjax.core.kl import adaptive_coefficient, kl_estimate
+from waltzjax.core.losses import adaptive_coefficient, kl_estimate
 
 SEEDS = (0, 1, 2)
 RTOL = 2e-6  # a handful of float32 operations on each element

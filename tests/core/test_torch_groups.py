@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from waltzjax.core.groups import combine, group_advantage
+from waltzjax.core.advantages import combine, group_advantage
 
 SEEDS = (0, 1, 2)
 ATOL = 1e-5  # float32 values of order 1 on both sides

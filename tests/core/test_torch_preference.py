@@ -15,15 +15,14 @@ from support import mesh_of, tiny_config
 from transformers import AutoModelForCausalLM
 from trl import DPOConfig, DPOTrainer
 
-from waltzjax.core.preference import preference_loss
-from waltzjax.data.pair_batching import PairTokens
-from waltzjax.data.tokenizer import END, train_tokenizer
-from waltzjax.model import hf, peft
+from waltzjax.core.preference_losses import preference_loss
+from waltzjax.model.hf import peft, weights
 from waltzjax.model.lora import Lora, attach, init_adapter
 from waltzjax.model.transformer import init_params
+from waltzjax.preference.batch import PairTokens, device_pairs, make_answer_logp
+from waltzjax.toy.base_model import END, train_tokenizer
 from waltzjax.training.learner import init_state
-from waltzjax.training.optim import make_optimizer
-from waltzjax.training.pairs import device_pairs, make_answer_logp
+from waltzjax.training.optimizer import make_optimizer
 from waltzjax.training.step import forward_logp, make_update, shardings, whole
 from waltzjax.types import MATRICES
 
@@ -85,8 +84,8 @@ def saved(tmp_path_factory, base, tokenizer):
     """Directories of the base, of a model near it and of an adapter that changes it."""
     parent = tmp_path_factory.mktemp("models")
     near = jax.tree.map(partial(moved_by, 0.05), base)
-    hf.save(parent / "base", CFG, base, tokenizer, generation={})
-    hf.save(parent / "near", CFG, near, tokenizer, generation={})
+    weights.save(parent / "base", CFG, base, tokenizer, generation={})
+    weights.save(parent / "near", CFG, near, tokenizer, generation={})
     fresh = init_adapter(CFG, LORA, jax.random.key(1))
     moved = jax.tree.map(partial(moved_by, 0.1), fresh)
     for name, adapter in (("fresh", fresh), ("moved", moved)):
@@ -167,11 +166,11 @@ def test_losses_and_gradients_equal_those_of_trl(form, saved, tmp_path, tokenize
     mesh, frozen = mesh_of(1, 1, 1), None
     if form == "full":
         make = partial(trainer, saved, tmp_path, tokenizer, model="near", ref="base")
-        params, reference = (hf.load_params(saved / n, CFG, mesh) for n in ("near", "base"))
+        params, reference = (weights.load_params(saved / n, CFG, mesh) for n in ("near", "base"))
     else:
         make = partial(trainer, saved, tmp_path, tokenizer, adapter="moved")
         params, _ = peft.load_adapter(saved / "moved", CFG, mesh)
-        frozen = reference = hf.load_params(saved / "base", CFG, mesh)
+        frozen = reference = weights.load_params(saved / "base", CFG, mesh)
 
     def join(frozen, trained):
         return attach(frozen, trained, LORA.scale) if form == "lora" else trained
@@ -196,7 +195,7 @@ def test_losses_and_gradients_equal_those_of_trl(form, saved, tmp_path, tokenize
         ours, metrics = found[name]
         assert float(ours) == pytest.approx(loss, abs=ATOL), name
         if form == "full":
-            hf.save(tmp_path / name, CFG, gradients[name], tokenizer, generation={})
+            weights.save(tmp_path / name, CFG, gradients[name], tokenizer, generation={})
             got = load_file(tmp_path / name / "model.safetensors")
         else:
             save_adapter(tmp_path / name, gradients[name], "base", tokenizer)
@@ -238,7 +237,7 @@ def test_fifty_updates_follow_those_of_trl(form, lr, decay, saved, tmp_path, tok
     one.curve = []
     pairs = tokens(one, tokenizer)
     one.train()
-    base = hf.load_params(saved / "base", CFG, mesh)
+    base = weights.load_params(saved / "base", CFG, mesh)
     params, frozen, join = base, None, whole
     if form == "lora":
         params, _ = peft.load_adapter(saved / "fresh", CFG, mesh)

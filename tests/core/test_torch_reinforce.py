@@ -10,7 +10,7 @@ import torch
 from reference import cases
 
 from waltzjax.data.batching import pad_rows
-from waltzjax.recipes import credit, policy_loss
+from waltzjax.stages.recipe import credit, policy_loss
 from waltzjax.types import Sample
 
 ATOL = 1e-5  # advantages and losses of order 1, gradients below it

@@ -8,22 +8,17 @@ import pytest
 from support import built_world, completion, tiny_chat
 
 from waltzjax.data.chat import PROMPTS
-from waltzjax.data.chat_examples import (
-    Example,
-    Shown,
-    divide,
-    draw,
-    from_episodes,
-    from_world,
-    shown_prompts,
-)
-from waltzjax.data.chat_sets import NAMES, verify_chats, write_chats
 from waltzjax.data.chats import asked_first, read_chats
-from waltzjax.data.dataset_check import DatasetError, described
-from waltzjax.data.feedback import parse_feedback
-from waltzjax.rewards.judges import label_judge
-from waltzjax.transcripts import read_transcripts, transcript
+from waltzjax.data.shown import Example, Shown, divide, draw
+from waltzjax.data.text import described
+from waltzjax.judge.judge import label_judge
+from waltzjax.support.errors import DatasetError
+from waltzjax.toy.safety_examples import from_world
 from waltzjax.types import Episode, Prompt, Verdict
+from waltzjax.waltz.chat_examples import from_episodes, shown_prompts
+from waltzjax.waltz.chat_set import NAMES, verify_chats, write_chats
+from waltzjax.waltz.feedback import parse_feedback
+from waltzjax.waltz.transcripts import read_transcripts, transcript
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "Why?"}

@@ -11,7 +11,7 @@ from waltzjax.data.chat import stop_ids
 from waltzjax.data.packing import chat_tokens
 from waltzjax.data.template import Template
 from waltzjax.data.thoughts import is_thought_tag, opens_thought, without_thought
-from waltzjax.runtime import load_tokenizer
+from waltzjax.run.runtime import load_tokenizer
 
 LLAMA2 = (
     "{% set ns = namespace(start='') %}{% for m in messages %}{% if m.role == 'system' %}"

@@ -8,7 +8,7 @@ from chat_models import CHATML, END, GEMMA, GLM, PHI, PLAIN, QWEN3, R1, read_cha
 
 from waltzjax.data.chat import stop_ids
 from waltzjax.data.template import Template
-from waltzjax.runtime import load_tokenizer
+from waltzjax.run.runtime import load_tokenizer
 
 HELLO = [{"role": "user", "content": "hello"}]
 R1_TOKENS = ("<｜User｜>", "<｜Assistant｜>", "<think>", "</think>")

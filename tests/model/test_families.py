@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from support import mesh_of, slow
 
-from waltzjax.data.tokenizer import train_tokenizer
-from waltzjax.model import hf, hf_config, rope, sharding, transformer
+from waltzjax.engine.engine import Engine
+from waltzjax.engine.requests import Sampling
+from waltzjax.model import attention, sharding, transformer
 from waltzjax.model.architecture import ModelConfig, RopeScaling
-from waltzjax.rollout.engine import Engine
-from waltzjax.rollout.requests import Sampling
+from waltzjax.model.hf import config as hf_config
+from waltzjax.model.hf import weights
+from waltzjax.toy.base_model import train_tokenizer
 
 torch = pytest.importorskip("torch", reason="torch is the reference implementation")
 
@@ -67,7 +69,7 @@ def model(request, tmp_path_factory):
 
 def loaded(directory):
     cfg = hf_config.read_config(directory)
-    return cfg, hf.load_params(directory, cfg, sharding.make_mesh((1, 1, 1)))
+    return cfg, weights.load_params(directory, cfg, sharding.make_mesh((1, 1, 1)))
 
 
 def torch_logits(model, token_BT) -> np.ndarray:
@@ -99,7 +101,7 @@ def test_export_is_the_same_class_with_the_same_logits(model, tmp_path):
     torch_model, directory = model
     cfg, params = loaded(directory)
     tokenizer = train_tokenizer(["a short text"], cfg.vocab_size)
-    hf.save(tmp_path / "out", cfg, params, tokenizer, generation={})
+    weights.save(tmp_path / "out", cfg, params, tokenizer, generation={})
     again, notes = AutoModelForCausalLM.from_pretrained(tmp_path / "out", output_loading_info=True)
     assert type(again) is type(torch_model) and not any(notes.values()), notes
     token_BT = np.random.default_rng(1).integers(0, 300, (3, max(LENGTHS)))
@@ -185,6 +187,6 @@ def test_frequencies_round_as_in_torch(theta, channels, scaled):
     want = LlamaRotaryEmbedding(config).inv_freq.numpy()
     scaling = RopeScaling(8.0, 1.0, 4.0, 512) if scaled else None
     cfg = ModelConfig(1, 1, 1, 1, 1, 1, channels, 1, rope_theta=theta, rope_scaling=scaling)
-    got = rope.rope_frequencies(cfg)
+    got = attention.rope_frequencies(cfg)
     np.testing.assert_array_max_ulp(got, want, maxulp=2)
     assert (got != want).sum() <= LAST_BITS

@@ -15,9 +15,12 @@ import pytest
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
-from waltzjax.data.tokenizer import train_tokenizer
-from waltzjax.model import hf, hf_config, hf_files, sharding, transformer
+from waltzjax.model import sharding, transformer
 from waltzjax.model.architecture import ModelConfig, RopeScaling
+from waltzjax.model.hf import config as hf_config
+from waltzjax.model.hf import files as hf_files
+from waltzjax.model.hf import weights as hf_weights
+from waltzjax.toy.base_model import train_tokenizer
 
 LLAMA3 = {
     "rope_type": "llama3",
@@ -72,7 +75,9 @@ def params():
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory, params, tokenizer):
     directory = tmp_path_factory.mktemp("models") / "new" / "model"
-    hf.save(directory, CFG, params, tokenizer, generation={"temperature": 0.7, "do_sample": True})
+    hf_weights.save(
+        directory, CFG, params, tokenizer, generation={"temperature": 0.7, "do_sample": True}
+    )
     return directory
 
 
@@ -149,7 +154,9 @@ def test_saved_directory_in_torch(tied, tmp_path, tokenizer):
     cfg = dataclasses.replace(CFG, tied_embeddings=tied)
     params = randomised(cfg)
     directory = tmp_path / "model"
-    hf.save(directory, cfg, params, tokenizer, generation={"temperature": 0.7, "do_sample": True})
+    hf_weights.save(
+        directory, cfg, params, tokenizer, generation={"temperature": 0.7, "do_sample": True}
+    )
     model, notes = transformers.AutoModelForCausalLM.from_pretrained(
         directory, output_loading_info=True
     )
@@ -168,11 +175,11 @@ def test_saved_directory_in_torch(tied, tmp_path, tokenizer):
 def test_bfloat16_stays_bfloat16(tmp_path, tokenizer, mesh):
     cfg = dataclasses.replace(CFG, param_dtype=jnp.bfloat16, dtype=jnp.bfloat16)
     params = randomised(cfg)
-    hf.save(tmp_path / "model", cfg, params, tokenizer, generation={})
+    hf_weights.save(tmp_path / "model", cfg, params, tokenizer, generation={})
     with safe_open(tmp_path / "model" / "model.safetensors", "numpy") as file:
         assert {file.get_slice(k).get_dtype() for k in file.keys()} == {"BF16"}  # noqa: SIM118
     read = hf_config.read_config(tmp_path / "model", dtype="bfloat16", param_dtype="bfloat16")
-    again = hf.load_params(tmp_path / "model", read, mesh)
+    again = hf_weights.load_params(tmp_path / "model", read, mesh)
     assert all(a.dtype == jnp.bfloat16 for a in jax.tree.leaves(again))
     jax.tree.map(np.testing.assert_array_equal, again, params)
     torch = pytest.importorskip("torch", reason="torch is the reference implementation")
@@ -183,23 +190,23 @@ def test_bfloat16_stays_bfloat16(tmp_path, tokenizer, mesh):
     wide = hf_config.read_config(
         tmp_path / "model"
     )  # read as float32, for numbers that can be compared
-    assert_equal_logits(wide, hf.load_params(tmp_path / "model", wide, mesh), model.float())
+    assert_equal_logits(wide, hf_weights.load_params(tmp_path / "model", wide, mesh), model.float())
 
 
 def test_large_models_are_split_into_files(tmp_path, params, tokenizer, mesh, monkeypatch):
-    monkeypatch.setattr(hf, "SHARD_BYTES", 30_000)
+    monkeypatch.setattr(hf_weights, "SHARD_BYTES", 30_000)
     directory = tmp_path / "model"
-    hf.save(directory, CFG, params, tokenizer, generation={})
+    hf_weights.save(directory, CFG, params, tokenizer, generation={})
     files = sorted(directory.glob("*.safetensors"))
     assert len(files) > 3 and files[0].name == f"model-00001-of-{len(files):05d}.safetensors"
-    index = json.loads((directory / hf.INDEX).read_text())
+    index = json.loads((directory / hf_weights.INDEX).read_text())
     assert index["metadata"]["total_size"] == sum(a.nbytes for a in jax.tree.leaves(params))
     held = {name: f.name for f in files for name in load_file(f)}
     assert held == index["weight_map"]
     for file in files:  # only a single tensor may be above the limit
         sizes = [a.nbytes for a in load_file(file).values()]
         assert sum(sizes) <= 30_000 or len(sizes) == 1
-    again = hf.load_params(directory, hf_config.read_config(directory), mesh)
+    again = hf_weights.load_params(directory, hf_config.read_config(directory), mesh)
     jax.tree.map(np.testing.assert_array_equal, again, params)
     pytest.importorskip("torch", reason="torch is the reference implementation")
     from transformers import AutoModelForCausalLM
@@ -209,13 +216,13 @@ def test_large_models_are_split_into_files(tmp_path, params, tokenizer, mesh, mo
 
 def test_parameters_are_born_sharded(saved, params, tmp_path, tokenizer):
     mesh = sharding.make_mesh((2, 2, 2))
-    split = hf.load_params(saved, hf_config.read_config(saved), mesh)
+    split = hf_weights.load_params(saved, hf_config.read_config(saved), mesh)
     wanted = sharding.params_sharding(mesh, params)
     for leaf, want in zip(jax.tree.leaves(split), jax.tree.leaves(wanted), strict=True):
         assert leaf.sharding == want
         assert leaf.addressable_shards[0].data.shape == want.shard_shape(leaf.shape)
     jax.tree.map(np.testing.assert_array_equal, split, params)
-    hf.save(tmp_path / "model", CFG, split, tokenizer, generation={})
+    hf_weights.save(tmp_path / "model", CFG, split, tokenizer, generation={})
     name = "model.safetensors"
     assert (tmp_path / "model" / name).read_bytes() == (saved / name).read_bytes()
 
@@ -225,8 +232,8 @@ def test_loading_by_parts_gives_the_same_arrays(saved, params, monkeypatch):
     cfg = hf_config.read_config(saved)
     layer = CFG.width * CFG.mlp_width * 4  # bytes of the largest tensor of a layer
     for held in (1, layer, 10**9):
-        monkeypatch.setattr(hf, "HOST_BYTES", held)
-        again = hf.load_params(saved, cfg, mesh)
+        monkeypatch.setattr(hf_weights, "HOST_BYTES", held)
+        again = hf_weights.load_params(saved, cfg, mesh)
         jax.tree.map(np.testing.assert_array_equal, again, params)
         where = sharding.params_sharding(mesh, params)
         assert jax.tree.all(jax.tree.map(lambda a, w: a.sharding == w, again, where))
@@ -236,12 +243,12 @@ def test_loading_holds_few_tensors(tmp_path, tokenizer, mesh, monkeypatch):
     """What Python holds at most, by its own count of allocations: the devices' are not in it."""
     cfg = dataclasses.replace(CFG, width=256, mlp_width=2048, layers=24)
     tensor = 256 * 2048 * 4
-    hf.save(tmp_path / "m", cfg, init(cfg, jax.random.key(0)), tokenizer, generation={})
+    hf_weights.save(tmp_path / "m", cfg, init(cfg, jax.random.key(0)), tokenizer, generation={})
     peaks = {}
     for held in (tensor, 10**9):
-        monkeypatch.setattr(hf, "HOST_BYTES", held)
+        monkeypatch.setattr(hf_weights, "HOST_BYTES", held)
         tracemalloc.start()
-        jax.block_until_ready(hf.load_params(tmp_path / "m", cfg, mesh))
+        jax.block_until_ready(hf_weights.load_params(tmp_path / "m", cfg, mesh))
         peaks[held] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peaks[tensor] < FEW * tensor < cfg.layers * tensor < peaks[10**9]
@@ -257,14 +264,14 @@ def test_save_is_whole_or_not_at_all(tmp_path, params, tokenizer, monkeypatch):
     taken = tmp_path / "taken"
     taken.mkdir()
     with pytest.raises(FileExistsError, match="taken: already exists"):
-        hf.save(taken, CFG, params, tokenizer, generation={})
+        hf_weights.save(taken, CFG, params, tokenizer, generation={})
 
     def full(*args, **kwargs):
         raise OSError("disk full")
 
-    monkeypatch.setattr(hf, "write_tensors", full)
+    monkeypatch.setattr(hf_weights, "write_tensors", full)
     with pytest.raises(OSError, match="disk full"):
-        hf.save(tmp_path / "half", CFG, params, tokenizer, generation={})
+        hf_weights.save(tmp_path / "half", CFG, params, tokenizer, generation={})
     assert list(tmp_path.iterdir()) == [taken] and not list(taken.iterdir())
 
 
@@ -276,7 +283,7 @@ def test_what_safetensors_cannot_write_is_an_error_of_the_file(
 
     monkeypatch.setattr(hf_files, "save_file", full)
     with pytest.raises(OSError, match=r"model\.safetensors: I/O error: No space left"):
-        hf.save(tmp_path / "half", CFG, params, tokenizer, generation={})
+        hf_weights.save(tmp_path / "half", CFG, params, tokenizer, generation={})
     assert not list(tmp_path.iterdir())
 
 
@@ -378,11 +385,11 @@ def test_layer_types_are_one_for_each_layer(layer_types, copied):
 def test_an_index_that_is_none(index, copied, mesh):
     cfg = hf_config.read_config(copied)
     (copied / "model.safetensors").unlink()
-    (copied / hf.INDEX).write_text(json.dumps(index))
+    (copied / hf_weights.INDEX).write_text(json.dumps(index))
     with pytest.raises(
         ValueError, match=r"index\.json: (weight_map has to|expected a JSON object)"
     ):
-        hf.load_params(copied, cfg, mesh)
+        hf_weights.load_params(copied, cfg, mesh)
 
 
 def test_ids_beyond_the_vocabulary_are_not_written(tmp_path, params, tokenizer):
@@ -391,7 +398,7 @@ def test_ids_beyond_the_vocabulary_are_not_written(tmp_path, params, tokenizer):
     tokenizer.add_special_tokens({"pad_token": "<|padding|>"})
     while tokenizer.pad_token_id < CFG.vocab_size:
         tokenizer.add_special_tokens({"pad_token": f"<|padding {tokenizer.pad_token_id}|>"})
-    hf.save(tmp_path / "m", CFG, params, tokenizer, generation={})
+    hf_weights.save(tmp_path / "m", CFG, params, tokenizer, generation={})
     config = json.loads((tmp_path / "m/config.json").read_text())
     assert "pad_token_id" not in config and config["eos_token_id"] < CFG.vocab_size
 
@@ -402,14 +409,14 @@ def test_incomplete_directories(copied, mesh):
     for size in (len(whole) - 1, 100, 0):
         weights.write_bytes(whole[:size])
         with pytest.raises(ValueError, match=r"model\.safetensors: truncated"):
-            hf.load_params(copied, cfg, mesh)
+            hf_weights.load_params(copied, cfg, mesh)
     weights.unlink()
     with pytest.raises(FileNotFoundError, match=r"no weights.*model\.safetensors"):
-        hf.load_params(copied, cfg, mesh)
+        hf_weights.load_params(copied, cfg, mesh)
     index = {"weight_map": {"model.norm.weight": "model-00002-of-00002.safetensors"}}
-    (copied / hf.INDEX).write_text(json.dumps(index))
+    (copied / hf_weights.INDEX).write_text(json.dumps(index))
     with pytest.raises(FileNotFoundError, match=r"missing: \['model-00002-of-00002"):
-        hf.load_params(copied, cfg, mesh)
+        hf_weights.load_params(copied, cfg, mesh)
     config.write_text('{"model_type": ')
     with pytest.raises(ValueError, match=r"config\.json: not JSON"):
         hf_config.read_config(copied)
@@ -429,7 +436,7 @@ def test_tensors_that_do_not_fit_are_all_listed(copied, mesh, monkeypatch):
     save_file(arrays, path)
     monkeypatch.setattr(jax, "make_array_from_callback", None)  # nothing may reach a device
     with pytest.raises(ValueError) as error:
-        hf.load_params(copied, hf_config.read_config(copied), mesh)
+        hf_weights.load_params(copied, hf_config.read_config(copied), mesh)
     lines = [line.strip() for line in str(error.value).splitlines()[1:]]
     assert lines == [
         "lm_head.weight: F32 (299, 32), expected floating (300, 32)",
@@ -446,12 +453,12 @@ def test_harmless_tensors_are_ignored(copied, mesh):
     arrays["model.layers.0.self_attn.rotary_emb.inv_freq"] = np.ones(4, np.float32)
     save_file(arrays, path)
     cfg = hf_config.read_config(copied)
-    hf.load_params(copied, cfg, mesh)
+    hf_weights.load_params(copied, cfg, mesh)
     tied = dataclasses.replace(cfg, tied_embeddings=True)
     with pytest.raises(ValueError, match=r"lm_head\.weight: differs from the embedding"):
-        hf.load_params(copied, tied, mesh)
+        hf_weights.load_params(copied, tied, mesh)
     save_file({**arrays, "lm_head.weight": arrays["model.embed_tokens.weight"]}, path)
-    assert "unembed" not in hf.load_params(copied, tied, mesh)
+    assert "unembed" not in hf_weights.load_params(copied, tied, mesh)
 
 
 @pytest.mark.parametrize(
@@ -472,12 +479,12 @@ def test_weights_that_are_not_finite_are_named(copied, mesh, name, value, kind):
     arrays[name].flat[-1] = value
     save_file(arrays, path)
     with pytest.raises(ValueError, match=rf"{re.escape(f'{path}: {name}')}: NaN or infinite"):
-        hf.load_params(copied, hf_config.read_config(copied), mesh)
+        hf_weights.load_params(copied, hf_config.read_config(copied), mesh)
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
 def test_parameters_that_are_not_finite_are_not_written(tmp_path, params, tokenizer, value):
     bad = {**params, "final_norm": {"scale": params["final_norm"]["scale"].at[3].set(value)}}
     with pytest.raises(ValueError, match=r"model\.norm\.weight: NaN or infinite numbers"):
-        hf.save(tmp_path / "m", CFG, bad, tokenizer, generation={})
+        hf_weights.save(tmp_path / "m", CFG, bad, tokenizer, generation={})
     assert not list(tmp_path.iterdir())

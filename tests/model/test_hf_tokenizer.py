@@ -9,8 +9,7 @@ from tokenizer_forms import END, FORMS, START, TEMPLATE, TEXTS, write_form
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from waltzjax.data.tokenizer import train_tokenizer
-from waltzjax.model.hf_tokenizer import (
+from waltzjax.model.hf.tokenizer import (
     FILE,
     PROBES,
     generation_settings,
@@ -18,6 +17,7 @@ from waltzjax.model.hf_tokenizer import (
     read_tokenizer,
     write_tokenizer,
 )
+from waltzjax.toy.base_model import train_tokenizer
 
 # Texts other than those compared at load.
 OTHERS = (

@@ -12,13 +12,14 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from support import tiny_runtime
 
-from waltzjax.config import default
-from waltzjax.data.tokenizer import train_tokenizer
-from waltzjax.model import hf, peft, sharding, transformer
+from waltzjax.config.defaults import default
+from waltzjax.model import sharding, transformer
 from waltzjax.model.architecture import ModelConfig
+from waltzjax.model.hf import peft, weights
 from waltzjax.model.lora import Lora, attach, init_adapter, merge
-from waltzjax.runtime import over_mesh
-from waltzjax.tuning import make_tuning
+from waltzjax.run.runtime import over_mesh
+from waltzjax.run.trainable import make_tuning
+from waltzjax.toy.base_model import train_tokenizer
 from waltzjax.types import MATRICES
 
 CFG = ModelConfig(
@@ -154,7 +155,7 @@ def test_eight_devices_equal_one(base, adapter):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, base):
     directory = tmp_path_factory.mktemp("base") / "base"
-    hf.save(directory, CFG, base, TOKENIZER, generation={})
+    weights.save(directory, CFG, base, TOKENIZER, generation={})
     return directory
 
 

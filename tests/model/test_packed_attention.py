@@ -7,10 +7,9 @@ import pytest
 from reference import numpy_truth as truth
 from support import mesh_of
 
-from waltzjax.compiled import measure
 from waltzjax.model import sharding
-from waltzjax.model.attention import attend
-from waltzjax.model.packed_attention import attend_packed, choose_queries
+from waltzjax.model.attention import attend, attend_packed, choose_queries
+from waltzjax.plan.xla_report import measure
 
 B, T, H, J, C = 2, 23, 4, 2, 8
 SPAN = 9  # the longest of the texts

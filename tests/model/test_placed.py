@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from support import ALL_FACTORISATIONS, mesh_of, tiny_config
 
-from waltzjax.compiled import collectives
 from waltzjax.core.logprobs import token_logprobs
 from waltzjax.model import sharding
 from waltzjax.model.head import head_logprobs
 from waltzjax.model.zero import zero_matmul
+from waltzjax.plan.xla_report import collectives
 
 LOGP_ATOL = 5e-6  # nats, of values near -4: float32 sums over the vocabulary in another order
 GRADIENT_ATOL = 2e-5  # of gradients up to about 10

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from support import mesh_of
 
-from waltzjax.model import decode, rope, transformer
+from waltzjax.model import attention, decode, transformer
 from waltzjax.model.architecture import ModelConfig, RopeScaling
-from waltzjax.model.paged import PageView
+from waltzjax.model.paged_attention import PageView
 from waltzjax.model.sharding import make_mesh
-from waltzjax.runtime import over_mesh
+from waltzjax.run.runtime import over_mesh
 
 CFG = ModelConfig(
     vocab_size=61,
@@ -106,8 +106,8 @@ def test_rotary_scores_depend_on_the_distance_alone(scaling):
     q, k = jax.random.normal(jax.random.key(2), (2, 1, 1, 1, CFG.head_dim))
 
     def score(i: int, j: int) -> float:
-        freq = rope.rope_frequencies(cfg)
-        at = [rope.rotate(x, jnp.full((1, 1, 1), p) * freq) for x, p in ((q, i), (k, j))]
+        freq = attention.rope_frequencies(cfg)
+        at = [attention.rotate(x, jnp.full((1, 1, 1), p) * freq) for x, p in ((q, i), (k, j))]
         return float(jnp.vdot(*at))
 
     assert score(5, 5) == pytest.approx(float(jnp.vdot(q, k)), abs=OTHER_ORDER)
@@ -124,8 +124,8 @@ def test_llama3_scaling_by_hand():
     plain = np.array([1.0, 100**-0.25, 100**-0.5, 100**-0.75])
     want = plain / 8
     want[0] = (1 - 0.515494) / 8 + 0.515494
-    np.testing.assert_allclose(rope.rope_frequencies(CFG), plain, rtol=BY_HAND)
-    np.testing.assert_allclose(rope.rope_frequencies(cfg), want, rtol=BY_HAND)
+    np.testing.assert_allclose(attention.rope_frequencies(CFG), plain, rtol=BY_HAND)
+    np.testing.assert_allclose(attention.rope_frequencies(cfg), want, rtol=BY_HAND)
 
 
 def gradient_of(cfg, params):

@@ -10,7 +10,7 @@ from support import mesh_of, sharded_params, slow, tiny_config
 
 from waltzjax.training.checkpoint import Checkpoints, not_finite
 from waltzjax.training.learner import init_state, shapes_of
-from waltzjax.training.optim import make_optimizer
+from waltzjax.training.optimizer import make_optimizer
 from waltzjax.types import POLICY
 
 # Of a parameter large enough to be in a file of its own, apart from what describes it.

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from support import mesh_of, sharded_params, slow, tiny_config
 
-from waltzjax.recipes import credit, policy_loss
-from waltzjax.runtime import over_mesh
+from waltzjax.run.runtime import over_mesh
+from waltzjax.stages.recipe import credit, policy_loss
 from waltzjax.training.learner import Learner, device_batch, init_state
-from waltzjax.training.optim import make_optimizer
+from waltzjax.training.optimizer import make_optimizer
 from waltzjax.types import Sample
 
 SPAN, BUDGET, LIMIT = 26, 64, 14

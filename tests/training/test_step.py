@@ -11,12 +11,12 @@ import pytest
 from support import ALL_FACTORISATIONS, mesh_of, sharded_params, slow, tiny_config
 
 from waltzjax.core import losses
-from waltzjax.core.kl import adaptive_coefficient
+from waltzjax.core.losses import adaptive_coefficient
 from waltzjax.model import sharding
-from waltzjax.recipes import credit, policy_loss
-from waltzjax.runtime import over_mesh
+from waltzjax.run.runtime import over_mesh
+from waltzjax.stages.recipe import credit, policy_loss
 from waltzjax.training.learner import Learner, device_batch, init_state
-from waltzjax.training.optim import make_optimizer
+from waltzjax.training.optimizer import make_optimizer
 from waltzjax.training.step import make_logp, make_update, shardings
 from waltzjax.types import Sample
 

@@ -20,12 +20,13 @@ from transformers.generation import (
     TopPLogitsWarper,
 )
 
-from waltzjax.data.tokenizer import train_tokenizer
-from waltzjax.model import hf, sharding
-from waltzjax.recipes import credit, policy_loss
-from waltzjax.rollout.engine import Engine
-from waltzjax.rollout.requests import Sampling
-from waltzjax.runtime import over_mesh
+from waltzjax.engine.engine import Engine
+from waltzjax.engine.requests import Sampling
+from waltzjax.model import sharding
+from waltzjax.model.hf import weights
+from waltzjax.run.runtime import over_mesh
+from waltzjax.stages.recipe import credit, policy_loss
+from waltzjax.toy.base_model import train_tokenizer
 from waltzjax.training.learner import Learner, device_batch, init_state
 from waltzjax.types import Sample
 
@@ -54,9 +55,9 @@ def models(tmp_path_factory):
     near = jax.tree.map(lambda p: p + np.float32(0.07 * rng.normal(size=p.shape)), policy)
     params = {"p": policy, "r": near}
     for name, tree in params.items():
-        hf.save(parent / name, CFG, tree, tokenizer, generation={})
+        weights.save(parent / name, CFG, tree, tokenizer, generation={})
     theirs = {n: AutoModelForCausalLM.from_pretrained(parent / n).double() for n in params}
-    return params, theirs, partial(hf.save, cfg=CFG, tokenizer=tokenizer, generation={})
+    return params, theirs, partial(weights.save, cfg=CFG, tokenizer=tokenizer, generation={})
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from waltzjax.data.dataset_check import dataset_error
 from waltzjax.data.tables import json_objects
 from waltzjax.data.text import LONE_SURROGATE, has_lone_surrogate
+from waltzjax.support.errors import dataset_error
 
 Messages = list[dict[str, Any]]
 

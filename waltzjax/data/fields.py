@@ -7,9 +7,9 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar
 
-from waltzjax.data.dataset_check import dataset_error
 from waltzjax.data.tables import Row
 from waltzjax.data.text import broken_text
+from waltzjax.support.errors import dataset_error
 
 Kinds = Mapping[str, tuple[type, ...]]
 Record = TypeVar("Record")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
+from typing import Any
 
 _HALF_SURROGATE = re.compile("[\ud800-\udfff]")
 LONE_SURROGATE = "not UTF-8: a lone surrogate (\\ud800-\\udfff); remove or repair it"
@@ -24,3 +26,12 @@ def broken_text(value: object) -> str:
 def normalised(text: str) -> str:
     """What two prompts that differ in case, width, or white space have in common."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def described(data: bytes) -> dict[str, Any]:
+    """What a manifest says of a file."""
+    return {
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+        "lines": len(data.removesuffix(b"\n").split(b"\n")) if data else 0,
+    }

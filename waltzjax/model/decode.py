@@ -13,8 +13,8 @@ from jax.sharding import PartitionSpec as P
 
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.model.paged import PageView
-from waltzjax.model.rope import rope_frequencies
+from waltzjax.model.attention import rope_frequencies
+from waltzjax.model.paged_attention import PageView
 from waltzjax.model.transformer import Block, RMSNorm
 
 

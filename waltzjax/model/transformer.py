@@ -16,9 +16,8 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from waltzjax.model.architecture import ModelConfig, Remat
-from waltzjax.model.attention import attend
-from waltzjax.model.paged import PageView, attend_pages, write_pages
-from waltzjax.model.rope import rope_frequencies, rotate
+from waltzjax.model.attention import attend, rope_frequencies, rotate
+from waltzjax.model.paged_attention import PageView, attend_pages, write_pages
 from waltzjax.model.sharding import keep_heads, keep_rows
 from waltzjax.model.zero import zero_matmul
 

@@ -1,12 +1,17 @@
-"""The run report: one HTML file, self-contained, of curves, before/after table and transcripts."""
+"""The run report: one HTML file, self-contained, of curves, before/after table and transcripts.
+
+A run on maths has its accuracy by subject and level, and answers in the transcripts' place.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from waltzjax.report.curves import STAGES, UPDATE, Panel, draw
-from waltzjax.report.measures import Measure, number, shown
+from waltzjax.report.measures import MATHS, Measure, estimate, number, shown
 from waltzjax.report.pages import write_page
 from waltzjax.report.trust import note, warnings
 
@@ -55,3 +60,84 @@ def write_report(path: Path, *, title: str, config_text: str, metrics: list[dict
         warnings=[f"{name}: {text}" for name, c in columns.items() for text in warnings(c)],
         note=note(results), results_text=json.dumps(results, indent=2, default=str),
     )  # fmt: skip
+
+
+MATHS_PANELS: tuple[Panel, ...] = (
+    Panel("Accuracy, of a step and on validation", "%", ("accuracy", "validation"),
+          "per cent"),
+    Panel("Reward", "mean reward", ("reward",), ""),
+    Panel("Signals", "mean", ("signal",), ""),
+    Panel("Spread of the signals", "standard deviation", ("signal_std",), ""),
+    Panel("Groups without variance", "share of groups", ("zero_groups",), ""),
+    Panel("Format rate", "% of samples", ("format_rate",), "per cent"),
+    Panel("No answer to verify", "% of samples", ("unparsed", "timed_out", "cut_off"), "per cent"),
+    Panel("Length of an answer", "tokens", ("tokens_mean",), ""),
+    Panel("Loss of pairs, without the likelihood term", "loss", ("pair_loss",), ""),
+    Panel("Pairs told apart", "share of pairs", ("pair_accuracy",), ""),
+    Panel("Rewards of a pair", "nats", ("margin", "reward_chosen", "reward_rejected"),
+          "zero line"),
+    Panel("Log-probability of an answer", "nats", ("logp_chosen", "logp_rejected"), ""),
+    Panel("Chosen answers, −log-likelihood", "nats a token", ("sft_nll",), ""),
+    *UPDATE,
+    Panel("Padding", "share of the update’s tokens", ("padding",), ""),
+)  # fmt: skip
+VALIDATED = "validation/accuracy"
+COLUMNS = ("accuracy", "format_rate", "reflect", "unparsed", "cut_off", "tokens")
+Validations = Sequence[tuple[str, int, Mapping[str, Any]]]  # stage, step, result
+
+
+def validation_rows(found: Validations) -> list[dict[str, Any]]:
+    """Evaluations as records of their steps, which ``curves.draw`` takes with the others."""
+    return [
+        {"stage": stage, "step": step, VALIDATED: estimate(result, "accuracy")}
+        for stage, step, result in found
+    ]
+
+
+def write_maths_report(
+    path: Path, *, title: str, config_text: str, metrics: Sequence[Mapping[str, Any]],
+    results: Mapping[str, Any], validations: Validations, examples: Mapping[str, Mapping[str, Any]],
+    note: str = "",
+) -> None:  # fmt: skip
+    """Write the report to ``path``, whole or not at all.
+
+    ``metrics``: "stage", "step" and the step's figures; ``results``: the last evaluation's result,
+    with "base" in it that of the beginning (or none); ``validations``: all evaluations, as
+    ``evaluation.files.validations`` gives them; ``examples``: by title, as ``side_by_side`` gives
+    them; ``note``: a line below the title. All of it is escaped.
+    """
+    panels, left_out, _ = draw([*metrics, *validation_rows(validations)], MATHS_PANELS)
+    before = results.get("base")
+    columns = {"before": before, "after": results} if before else {"after": results}
+    alone = results.get("samples") == 1  # then at least one right sample is the same as accuracy
+    table = [
+        (m, [estimate(of, m.key) for of in columns.values()])
+        for m in MATHS
+        if not (alone and m.key == "pass_at_k")
+    ]
+    parts = {
+        what: [
+            (name, of["n"], [_part(c, key, name) for c in columns.values()])
+            for name, of in results.get(key, {}).items()
+        ]
+        for what, key in (("By subject", "subjects"), ("By level", "levels"))
+    }
+    evaluated = [
+        (f"{STAGES.get(stage, stage)}, step {step}", [estimate(of, key) for key in COLUMNS])
+        for stage, step, of in validations
+    ]
+    write_page(
+        path, "maths_run.html", title=title, note=note, results=results,
+        columns=[*columns], table=table,
+        parts_of={what: rows for what, rows in parts.items() if rows}, evaluated=evaluated,
+        measures=[m for key in COLUMNS for m in MATHS if m.key == key], panels=panels,
+        left_out=left_out, steps=len({(m["stage"], m["step"]) for m in metrics}),
+        examples=examples, config_text=config_text,
+        results_text=json.dumps(results, indent=2, default=str),
+    )  # fmt: skip
+
+
+def _part(result: Mapping[str, Any], key: str, name: str) -> tuple[float, float]:
+    """Accuracy and format rate of a subject or a level."""
+    of = result.get(key, {}).get(name, {})
+    return number(of.get("accuracy")), number(of.get("format_rate"))

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
-from waltzjax.processes import wait, writes
+from waltzjax.support.processes import wait, writes
 from waltzjax.types import AgentState
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from waltzjax.core.kl import full_support, kl_estimate
+from waltzjax.core.losses import full_support, kl_estimate
 from waltzjax.data.batching import bucket, pad_rows
 from waltzjax.data.policy_packing import pack_samples
 from waltzjax.model import sharding

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from waltzjax.files import write_text
+from waltzjax.support.files import write_text
 
 
 class MetricWriter:

@@ -1,0 +1,147 @@
+"""Groups of answers to rows: hand-worked advantages, and what is told of the signals."""
+
+import numpy as np
+import pytest
+from support import REPO, completion
+
+from waltzjax import recipes
+from waltzjax.config import rlvr
+from waltzjax.config.defaults import RLVR, default
+from waltzjax.rlvr.recipe import group_rows, group_summary, told_apart
+from waltzjax.stages import recipe as stages_recipe
+from waltzjax.types import POLICY, Attempt, Group, Problem
+
+ATOL = 5e-6  # float32, and the epsilon beside grpo's standard deviation
+WEIGHTS = {"verify": 1.0, "format": 0.5}
+
+
+def group(verify, form, number=0):
+    attempts = [
+        Attempt(completion(f"a{i}", ids=(i + 1,)), {"verify": v, "format": f}, True, False)
+        for i, (v, f) in enumerate(zip(verify, form, strict=True))
+    ]
+    return Group(Problem(number, "1+1?", "2"), tuple(attempts))
+
+
+def rewards(items, baseline, order, weights=WEIGHTS):
+    rows = group_rows(
+        items, np.random.default_rng(0), weights=weights, baseline=baseline, order=order
+    )
+    return [row.reward for row in rows[POLICY]]
+
+
+@pytest.mark.parametrize(
+    ("baseline", "order", "wanted"),
+    [
+        # Earned: 1 and 0.5; mean 0.75.
+        ("none", "sum", [1, 0.5]),
+        ("mean", "sum", [0.25, -0.25]),
+        ("grpo", "sum", [1, -1]),
+        ("rloo", "sum", [0.5, -0.5]),
+        ("mean", "normalise", [0.25, -0.25]),
+        # verify says +1 and -1, format -1 and +1, of half the weight.
+        ("grpo", "normalise", [0.5, -0.5]),
+    ],
+)
+def test_advantages_of_a_group_by_hand(baseline, order, wanted):
+    items = [group([1, 0], [0, 1]), group([1, 1], [1, 1])]
+    got = rewards(items, baseline, order)
+    same = [1.5, 1.5] if baseline == "none" else [0, 0]
+    np.testing.assert_allclose(got, [*wanted, *same], rtol=0, atol=ATOL)
+
+
+def test_a_signal_of_no_weight_earns_nothing_and_is_told():
+    items = [group([1, 0], [0, 1]), group([0, 0], [0, 1])]
+    weights = {"verify": 1.0, "format": 0.0}
+    np.testing.assert_allclose(rewards(items, "mean", "sum", weights), [0.5, -0.5, 0, 0], atol=ATOL)
+    found = group_summary(items, weights=weights)
+    assert found["reward/policy"] == pytest.approx(0.25)
+    assert found["signal/verify"] == pytest.approx(0.25)
+    assert found["signal/format"] == pytest.approx(0.5)
+    assert found["signal_std/verify"] == pytest.approx(3**0.5 / 4)
+    assert (found["zero_groups"], found["zero_groups/verify"]) == (0.5, 0.5)
+    assert found["zero_groups/format"] == 0
+    assert found["accuracy"] == pytest.approx(25)
+
+
+def test_groups_that_are_told_apart():
+    items = [group([1, 0], [0, 0]), group([1, 1], [1, 1]), group([0, 0], [1, 0])]
+    assert told_apart(items, WEIGHTS) == [items[0], items[2]]
+    assert told_apart(items, {"verify": 1.0, "format": 0.0}) == [items[0]]
+
+
+# Weighted sums and each signal's own advantages do not tell the same groups apart.
+ALIKE_IN_SUM = {  # verify, format; of weights 1 and 0.5 the sums are equal
+    "one of four": ([0.5, 0, 0, 0], [0, 1, 1, 1]),
+    "in steps": ([0.5, 0.25, 0, 0], [0, 0.5, 1, 1]),
+    "spread out": ([0.25, 0.375, 0.5, 0.75], [1, 0.75, 0.5, 0]),
+    "two of three": ([0.75, 0.75, 0.5], [0, 0, 0.5]),
+    "all but one": ([0.5, 0.5, 0.5, 0.5, 0.25], [0, 0, 0, 0, 0.5]),
+}
+CONTRADICTING = {  # as good as each other, one signal each: nothing is left of either
+    "two": ([1, 0], [0, 1]),
+    "two, of a small spread": ([1, 0], [0.4, 0.5]),
+    "two against two": ([1, 1, 0, 0], [0, 0, 1, 1]),
+    "two against one": ([1, 1, 0], [0, 0, 1]),
+    "in steps": ([1, 0.5, 0], [0.2, 0.3, 0.4]),
+}
+EQUAL = {"verify": 1.0, "format": 1.0}
+
+
+@pytest.mark.parametrize("signals", CONTRADICTING.values(), ids=CONTRADICTING)
+def test_signals_that_contradict_each_other_tell_nothing_apart(signals):
+    """Whatever their sums say: a gradient of rounding alone would be whole steps of an optimiser
+    that divides by its size."""
+    items = [group(*signals)]
+    how = dict(weights=EQUAL, baseline="grpo", order="normalise")
+    assert told_apart(items, **how) == []
+    assert group_summary(items, **how)["zero_groups"] == 1
+    assert rewards(items, "grpo", "normalise", EQUAL) == [0] * len(signals[0])
+
+
+@pytest.mark.parametrize("baseline", ["none", "mean", "grpo", "rloo"])
+@pytest.mark.parametrize("order", ["sum", "normalise"])
+@pytest.mark.parametrize(
+    "signals",
+    [*CONTRADICTING.values(), *ALIKE_IN_SUM.values(), ([1, 0], [1, 1]), ([1, 1], [1, 1])],
+)
+def test_a_group_is_told_apart_where_its_advantages_are(signals, order, baseline):
+    items = [group(*signals)]
+    how = dict(weights=WEIGHTS, baseline=baseline, order=order)
+    apart = len(set(np.round(rewards(items, baseline, order), 4))) > 1
+    assert told_apart(items, **how) == (items if apart else [])
+    assert group_summary(items, **how)["zero_groups"] == 1 - apart
+
+
+@pytest.mark.parametrize("signals", ALIKE_IN_SUM.values(), ids=ALIKE_IN_SUM)
+def test_equal_sums_of_signals_that_differ_are_told_apart_where_each_is_normalised(signals):
+    items = [group(*signals)]
+    assert told_apart(items, WEIGHTS, "grpo", "sum") == []
+    kept = told_apart(items, WEIGHTS, "grpo", "normalise")
+    assert kept == items
+    assert np.abs(rewards(kept, "grpo", "normalise")).max() > 0.1
+
+
+def test_rows_are_the_answers_in_order():
+    items = [group([1, 0], [0, 1])]
+    rows = group_rows(
+        items, np.random.default_rng(0), weights=WEIGHTS, baseline="none", order="sum"
+    )[POLICY]
+    assert [row.token_ids for row in rows] == [(1,), (2,)]
+    assert group_rows([], np.random.default_rng(0), weights=WEIGHTS, baseline="grpo", order="sum") \
+        == {POLICY: []}  # fmt: skip
+
+
+def test_each_algorithm_has_its_parts():
+    assert tuple(stages_recipe.ALGORITHMS) == rlvr.ALGORITHMS
+    said = (REPO / "waltzjax/rlvr/README.md").read_text()
+    for name, algorithm in stages_recipe.ALGORITHMS.items():
+        assert f"| `{name}` |" in said
+        c = default()
+        c.stages, c.rl.algorithm, c.rollout.group = (RLVR,), name, 4
+        recipe = recipes.STAGES[RLVR].recipe(c)
+        assert recipe.weights == ("constant" if name == "dr_grpo" else "sequence")
+        assert recipe.credit.keywords["normalise"] == name.startswith("reinforce_pp")
+        assert recipe.rows.keywords["baseline"] == algorithm.baseline
+        c.rl.weights = "token"
+        assert recipes.STAGES[RLVR].recipe(c).weights == "token"

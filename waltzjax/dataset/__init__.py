@@ -1,0 +1,1 @@
+"""Prompt datasets on disk: published sources, checks, splits."""

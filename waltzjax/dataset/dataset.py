@@ -1,0 +1,159 @@
+"""Prompt datasets on disk: a directory of train.jsonl, validation.jsonl and manifest.json.
+
+With ordinary.jsonl, if it has any, chats of ``waltzjax.data.chats`` in which nobody means harm:
+what training should leave as it was.
+
+Each line is ``{"id": int, "prompt": str, "label": "adversarial" | "overrefusal",
+"category": str, "frame": str (optional)}``. The manifest holds the format version and, per file,
+the SHA-256, the bytes, the lines and the prompts of each category.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from waltzjax.data.chats import Messages, chat_lines, parse_chats
+from waltzjax.data.text import described, normalised
+from waltzjax.dataset.checks import FORMAT_VERSION, LABELS, inspect, parse_lines
+from waltzjax.dataset.splits import SPLITS, expected_counts
+from waltzjax.support.errors import dataset_error
+from waltzjax.support.files import new_directory
+from waltzjax.types import Prompt
+
+ORDINARY = "ordinary.jsonl"
+_MANIFEST = "manifest.json"
+
+
+def _encode(prompts: Sequence[Prompt]) -> bytes:
+    label = {harmful: name for name, harmful in LABELS.items()}
+    lines = []
+    for prompt in prompts:
+        record = {"id": prompt.id, "prompt": prompt.text, "label": label[prompt.harmful]}
+        record |= {"category": prompt.category} | ({"frame": prompt.frame} if prompt.frame else {})
+        lines.append(json.dumps(record, ensure_ascii=False) + "\n")
+    # A lone surrogate becomes invalid UTF-8 here, which the check reports with its line.
+    return "".join(lines).encode("utf-8", errors="surrogatepass")
+
+
+def write_dataset(
+    directory: Path, train: Sequence[Prompt], validation: Sequence[Prompt],
+    ordinary: Sequence[Messages] = (),
+) -> None:  # fmt: skip
+    """Writes a new dataset: ``directory`` appears complete, or not at all.
+
+    Everything is checked as ``verify`` does, written to a sibling directory (hidden, named
+    ``.tmp``; only a killed process leaves it behind), flushed to disk and renamed.
+    Raises DatasetError if the prompts break a rule, and FileExistsError if ``directory`` exists
+    or another process creates it first.
+    """
+    files = {"train.jsonl": _encode(train), "validation.jsonl": _encode(validation)}
+    if ordinary:
+        files[ORDINARY] = chat_lines(ordinary)
+    summary, groups = _inspected(directory, files)
+    if any(groups):
+        raise dataset_error(directory, groups)
+    with new_directory(directory) as temporary:
+        for name, data in files.items():
+            (temporary / name).write_bytes(data)
+        (temporary / _MANIFEST).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+
+def _inspected(
+    directory: Path, files: Mapping[str, bytes]
+) -> tuple[dict[str, Any], list[list[str]]]:
+    """``inspect`` of the files that are to lie in ``directory``, bytes by name."""
+    shown = {
+        split: (str(directory / f"{split}.jsonl"), files[f"{split}.jsonl"])
+        for split in SPLITS
+        if f"{split}.jsonl" in files
+    }
+    if ORDINARY not in files:
+        return inspect(shown, {})
+    name = str(directory / ORDINARY)
+    chats, problems = parse_chats(files[ORDINARY], name)
+    asked = {
+        normalised(message["content"]): f"{name}:{line}"
+        for line, chat in reversed(chats.items())  # the first of two is told
+        for message in chat
+        if message["role"] == "user"
+    }
+    summary, groups = inspect(shown, asked)
+    summary["files"][ORDINARY] = described(files[ORDINARY])
+    return summary, [*groups, problems]
+
+
+def read_prompts(path: Path) -> list[Prompt]:
+    """The prompts of one JSON Lines file, in order.
+
+    Raises DatasetError with every bad line (the text shows the first 20 and the total; the
+    attribute ``problems`` has all), and FileNotFoundError.
+    """
+    prompts, problems = parse_lines(path.read_bytes(), str(path))
+    if problems:
+        raise dataset_error(path, [problems])
+    return list(prompts.values())
+
+
+def _manifest_problems(path: Path, summary: Mapping[str, Any]) -> list[str]:
+    try:
+        manifest = json.loads(path.read_bytes())
+        version, of = manifest["format_version"], manifest["files"]
+        differs = {*of, *summary["files"]} - ({*of} & {*summary["files"]})
+        if ORDINARY in differs:
+            what = "missing" if ORDINARY in of else "not in the manifest"
+            return [f"{path.parent / ORDINARY}: {what}; the dataset is not whole, write it again"]
+        said = {(name, field): of[name][field] for name, field in _described(summary)}
+    except FileNotFoundError:
+        return [f"{path}: missing; the dataset is not whole, write it again"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return [f"{path}: not a manifest ({error!r}); write the dataset again"]
+    if version != FORMAT_VERSION:
+        return [f"{path}: format version {version!r}, must be {FORMAT_VERSION}; write it again"]
+    return [
+        f"{path.parent / name}: {field} is {got}, the manifest says {said[name, field]}; the file "
+        "changed after it was written, restore it or write the dataset again"
+        for (name, field), got in _described(summary).items()
+        if said[name, field] != got
+    ]
+
+
+def _described(summary: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+    return {(name, field): v for name, of in summary["files"].items() for field, v in of.items()}
+
+
+def verify(directory: Path, *, expected: Mapping[str, int] | None) -> dict[str, Any]:
+    """Checks a dataset and returns its summary: the manifest's ``format_version`` and ``files``,
+    and ``counts``.
+
+    The files must match the manifest; every line must be valid; train and validation must share
+    no id, prompt text or frame, and ordinary chats ask no prompt of either; texts that differ in
+    case, width or white space only are one. ``expected`` gives the numbers of prompts to find, by
+    any of the keys of ``counts``: "total", "train", "validation", a category, "train/<category>",
+    "validation/<category>". None: any numbers. Raises DatasetError with every problem found, and
+    ValueError for an unknown key of ``expected``.
+    """
+    allowed = expected_counts()
+    if unknown := [key for key in expected or {} if key not in allowed]:
+        raise ValueError(f"expected: unknown keys {unknown}; must be among {list(allowed)}")
+    files, missing = {}, []
+    for name in (*(f"{split}.jsonl" for split in SPLITS), ORDINARY):
+        path = directory / name
+        try:
+            files[name] = path.read_bytes()
+        except FileNotFoundError:
+            if name != ORDINARY:
+                missing.append(f"{path}: missing; the dataset is not whole, write it again")
+    summary, groups = _inspected(directory, files)
+    manifest = _manifest_problems(directory / _MANIFEST, summary)
+    counts = [
+        f"{directory}: {summary['counts'].get(key, 0)} prompts of {key!r}, expected {count}; "
+        "write the dataset again or correct the expectation"
+        for key, count in (expected or {}).items()
+        if summary["counts"].get(key, 0) != count
+    ]
+    if any(groups) or missing or manifest or counts:
+        raise dataset_error(directory, [missing + manifest + counts, *groups])
+    return summary

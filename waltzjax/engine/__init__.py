@@ -1,0 +1,1 @@
+"""Generation by continuous batching over a paged key/value cache."""

@@ -1,0 +1,1 @@
+"""What evaluations of every kind share: intervals, files, likelihoods."""

@@ -1,0 +1,54 @@
+"""How far agents went from their base, in what they say themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from waltzjax.data.packing import ChatTokens
+from waltzjax.evaluation.bootstrap import gain
+from waltzjax.evaluation.intervals import cluster_ids
+from waltzjax.evaluation.likelihood import chat_nll
+from waltzjax.run.runtime import Runtime
+from waltzjax.types import CONVERSATION, Completion, Episode
+
+
+def drift(
+    config: ConfigDict, runtime: Runtime, agents: Mapping[str, Any], base: Any,
+    episodes: Sequence[Episode],
+) -> dict[str, Any]:  # fmt: skip
+    """``kl_ROLE`` of each of ``agents`` that said anything, and ``intervals``: the mean over its
+    tokens of log p_agent - log p_base, nats, both at temperature 1, with a 95 % bootstrap interval
+    over the prompts, or their frames where they have some.
+
+    Of texts sampled at temperature 1 an unbiased estimate of the KL divergence from the base, a
+    token; of greedy ones only a log-ratio.
+    """
+    found: dict[str, Any] = {"intervals": {}}
+    for role, policy in agents.items():
+        said = [(e, c) for e in episodes for c in _said(e, role) if c.token_ids]
+        texts = [_text(c) for _, c in said]
+        if texts:
+            clusters = cluster_ids([e.prompt.frame or id(e) for e, _ in said])
+            before, after = (_likely(config, runtime, p, texts) for p in (base, policy))
+            found[f"kl_{role}"], *edges = gain(before, after, clusters, config.seed)
+            found["intervals"][f"kl_{role}"] = edges
+    return found
+
+
+def _said(episode: Episode, role: str) -> Sequence[Completion]:
+    return episode.answers if role == CONVERSATION else episode.feedbacks
+
+
+def _text(said: Completion) -> ChatTokens:
+    own = (False,) * len(said.prompt_ids) + (True,) * len(said.token_ids)
+    return ChatTokens(said.prompt_ids + said.token_ids, own)
+
+
+def _likely(
+    config: ConfigDict, runtime: Runtime, policy: Any, texts: Sequence[ChatTokens]
+) -> dict[str, Sequence[float]]:
+    nll, tokens = chat_nll(config, runtime, policy, texts)
+    return {"nll": nll.tolist(), "tokens": tokens.tolist()}

@@ -1,0 +1,1 @@
+"""The rules that tell refusals, help and degenerate answers apart."""

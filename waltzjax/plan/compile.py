@@ -1,0 +1,210 @@
+"""What a stage needs of each device: its programs are compiled without any weights.
+
+The numbers are those of XLA's buffer assignment for emulated CPU devices: what a GPU's kernels need
+differs (cuDNN's attention, which packed rows do without, holds no scores), parameters and
+optimisers are the same bytes. CPUs multiply half precision as float32: generation's programs, where
+they would copy all weights for that, are compiled in float32 from the start, so that their
+arguments are twice a GPU's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from waltzjax.engine.engine import Engine
+from waltzjax.model import sharding
+from waltzjax.model.architecture import ModelConfig
+from waltzjax.model.attention import choose_queries, choose_visit
+from waltzjax.model.hf import config as hf_config
+from waltzjax.model.lora import init_adapter
+from waltzjax.model.transformer import init_params
+from waltzjax.plan.flops import update_shape
+from waltzjax.plan.forecast import H100, PROMPTS, Device, predict
+from waltzjax.plan.tables import Plan
+from waltzjax.plan.xla_report import device_bytes, measure
+from waltzjax.preference.batch import make_answer_logp
+from waltzjax.preference.dpo import dpo_update
+from waltzjax.recipes import STAGES
+from waltzjax.run.runtime import make_engine, over_mesh, read_model_config, sampling
+from waltzjax.run.trainable import adapter_form, adapter_join
+from waltzjax.stages.reinforce import agent_learner, agent_optimizer
+from waltzjax.stages.stage import SUPERVISE
+from waltzjax.stages.supervised import sft_update
+from waltzjax.support import console
+from waltzjax.training.learner import abstract, abstract_batch, abstract_state
+from waltzjax.training.step import Join, whole
+from waltzjax.types import CONVERSATION, FEEDBACK, POLICY, AgentState, PairBatch
+
+
+class _Trained(NamedTuple):
+    """An agent that is trained, as shapes and shardings (``training.learner`` has its steps).
+
+    frozen: what its forward pass takes besides ``state.params``; None: nothing.
+    params: those of a forward pass.
+    """
+
+    optimizer: Any
+    join: Join
+    state: AgentState
+    frozen: Any
+    params: Any
+
+
+def make_plan(
+    config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: int, device: Device = H100,
+    prompts: int = PROMPTS,
+) -> Plan:  # fmt: skip
+    """The last stage of ``config`` for the architecture in ``directory``; no weights are read.
+    ``device``, ``prompts``: see ``plan.forecast.predict``."""
+    plain, roles = _generator_config(config, directory), STAGES[config.stages[-1]].roles(config)
+    cfg = over_mesh(plain, mesh)
+    forecast = predict(config, plain, mesh, prompt_tokens, device, prompts)
+    judge, left_out = _judge_config(config)
+    engine_of = partial(make_engine, config, mesh=mesh, stops=(0,), chat=None)
+
+    base = _weights(cfg, mesh)
+    agent = _trained(config, cfg, mesh, base, roles[0])
+    resident = {"base and reference": device_bytes(base), **_agents_bytes(config, roles, agent)}
+    lowered = _learning_programs(config, cfg, mesh, agent, prompt_tokens)
+
+    # One agent of the form ``agent.params``, and of the other one what it does not share.
+    models = (
+        ("the policy's", agent.params) if roles == (POLICY,)
+        else ("both agents'", agent.params, agent.state.params)
+    )  # fmt: skip
+    generating = _generation_bytes(engine_of(plain), *models)
+    drawing = engine_of(_in_float32(plain)).lower(agent.params)
+    session = dict.fromkeys(drawing, sum(generating.values()))
+    judging: dict[str, int] = {}
+    if judge:
+        judges = _weights(judge, mesh)
+        resident[f"judge {config.judge.model}"] = device_bytes(judges)
+        judging = _generation_bytes(engine_of(judge), "the judge's", judges)
+        for name, program in engine_of(_in_float32(judge)).lower(judges).items():
+            drawing[f"judge's {name}"] = program
+            session[f"judge's {name}"] = sum(judging.values())
+    lowered |= drawing
+
+    kept = {
+        "log-probs": device_bytes(agent.params),
+        "update": device_bytes((agent.state, agent.frozen)),
+    }
+    programs, beside = {}, [0]
+    for name, program in lowered.items():
+        with console.phase(f"compiling {name}"):
+            programs[name] = p = measure(program)
+        if name in session:
+            arguments = session[name]
+        else:
+            arguments = p.argument_bytes - kept[name] + p.output_bytes
+        beside.append(arguments + p.temporary_bytes)
+    stored = len(roles) * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(agent.state))
+    peak = sum(resident.values()) + max(beside)
+    return Plan(resident, generating, judging, programs, peak, left_out, stored, forecast)
+
+
+def _weights(cfg: ModelConfig, mesh: Mesh) -> Any:
+    """A whole model's parameters, abstract."""
+    return _placed(jax.eval_shape(partial(init_params, cfg), jax.random.key(0)), mesh)
+
+
+def _placed(shapes: Any, mesh: Mesh) -> Any:
+    return abstract(shapes, sharding.params_sharding(mesh, shapes))
+
+
+def _trained(config: ConfigDict, cfg: ModelConfig, mesh: Mesh, base: Any, role: str) -> _Trained:
+    """The agent ``role``, of which all is trained, or adapters beside ``base``."""
+    join: Join = whole
+    trained, frozen = base, None
+    if config.lora.rank:
+        form = adapter_form(config)
+        shapes = jax.eval_shape(partial(init_adapter, cfg, form), jax.random.key(0))
+        trained, join, frozen = _placed(shapes, mesh), adapter_join(form), base
+    params = _placed(jax.eval_shape(join, frozen, trained), mesh)
+    optimizer = agent_optimizer(config, config.optim.lr[role], updates=1)
+    return _Trained(optimizer, join, abstract_state(trained, optimizer, mesh), frozen, params)
+
+
+def _agents_bytes(config: ConfigDict, roles: Sequence[str], agent: _Trained) -> dict[str, int]:
+    """What stays of the agents beside the base: where they begin, unless that is the base, and what
+    is trained of each of ``roles``."""
+    state, alone = agent.state, tuple(roles) == (POLICY,)
+    before = {role for earlier in config.stages[:-1] for role in STAGES[earlier].roles(config)}
+    found = {}
+    for role in (POLICY,) if alone else (FEEDBACK, CONVERSATION):
+        if not alone and (config.model[role] or role in before):
+            found[f"{role} agent's start and reference"] = device_bytes(state.params)
+        elif config.lora.rank:
+            found[f"{role} agent's first adapter"] = device_bytes(state.params)
+    for role in roles:
+        found[f"{role} agent: what is trained"] = device_bytes(state.params)
+        found[f"{role} agent: its optimiser"] = device_bytes(state.opt_state)
+    return found
+
+
+def _learning_programs(
+    config: ConfigDict, cfg: ModelConfig, mesh: Mesh, agent: _Trained, prompt_tokens: int
+) -> dict[str, Any]:
+    """The last stage's programs of an update, lowered."""
+    stage, (optimizer, join, state, frozen, params) = STAGES[config.stages[-1]], agent
+    batch_of = partial(abstract_batch, mesh, *update_shape(config, mesh, prompt_tokens))
+    if stage.kind == SUPERVISE:
+        update = sft_update(config, cfg, optimizer, join, state)
+        return {"update": update.lower(state, batch_of(packed=True), frozen)}
+    if stage.recipe is None:
+        pairs = batch_of(record=PairBatch)
+        update = dpo_update(config, cfg, optimizer, join, state)
+        lowered = {"update": update.lower(state, pairs, frozen)}
+        if config.dpo.reference != "none":
+            logp = make_answer_logp(cfg, block=config.model.vocab_block)
+            lowered["log-probs"] = logp.lower(params, pairs)
+        return lowered
+    truncated = sampling(config, config.rollout.temperature).truncates
+    batch = batch_of(truncated=truncated, packed=config.rl.token_budget > 0)
+    return agent_learner(config, cfg, stage.recipe(config), join, optimizer).lower(
+        state, frozen, params, batch
+    )
+
+
+def _generator_config(config: ConfigDict, directory: Path) -> ModelConfig:
+    return dataclasses.replace(
+        read_model_config(config, directory), page_visit=choose_visit("gpu"),
+        query_block=choose_queries("gpu"),
+    )  # fmt: skip
+
+
+def _in_float32(cfg: ModelConfig) -> ModelConfig:
+    return dataclasses.replace(cfg, dtype=jnp.dtype("float32"))
+
+
+def _judge_config(config: ConfigDict) -> tuple[ModelConfig | None, str]:
+    """The architecture of a judge on the run's own devices (``judge.build.local_wildguard``), or
+    what is left out because it is not at hand."""
+    j = config.judge
+    if j.name != "wildguard" or j.url:
+        return None, ""
+    try:
+        return _generator_config(config, hf_config.resolve(j.model)), ""
+    except hf_config.ModelNotFound:
+        return None, (
+            f"the judge {j.model}, whose weights stay on the devices too: it is not at hand; "
+            "config.judge.model may be a directory with its config.json"
+        )
+
+
+def _generation_bytes(engine: Engine, whose: str, *models: Any) -> dict[str, int]:
+    """What a session of the engine holds on each device."""
+    weights = sum(device_bytes(engine.generation_shapes(model)) for model in models)
+    return {
+        f"{whose} weights as generation reads them": weights,
+        "keys and values": device_bytes(jax.eval_shape(engine.programs.new_cache)),
+    }

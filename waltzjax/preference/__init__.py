@@ -1,0 +1,1 @@
+"""Regime W: answers of several arms, preference pairs of them, DPO."""

@@ -1,0 +1,169 @@
+"""Preference pairs of what several arms said to a question.
+
+Correctness first: a right answer is preferred to a wrong one. Then coherence: of two right answers
+the one with the higher reward (``coherence.scored``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from waltzjax.data.text import has_lone_surrogate
+from waltzjax.preference.balance import Pair, in_turn, mixed, thinned
+from waltzjax.preference.coherence import answer_value, scored
+from waltzjax.types import COHERENCE, CORRECTNESS, Collected, Preference, Trajectory
+
+KINDS = (CORRECTNESS, COHERENCE)
+ROUNDING = 1e-9  # rewards that differ by less are equal
+NOT_ASKED_FOR = "all its pairs are of a type that config.pairs has 0 of"
+AGAIN = "its pairs are those of the same question before"
+THINNED = "its pairs were left out for the share of the types, or the number of pairs"
+OVER_CAP = "more of a question than config.pairs allows"
+OVER_SHARE = {kind: f"of {kind}, for config.pairs.correctness_share" for kind in KINDS}
+OVER_MOST = "for config.pairs.most"
+
+
+class Paired(NamedTuple):
+    """``pairs``: in the questions' order, of each question those of correctness first.
+    ``without``: how many questions gave no pair, by why. ``left_out``: how many pairs there could
+    have been besides, by why there are not."""
+
+    pairs: list[Preference]
+    without: dict[str, int]
+    left_out: dict[str, int]
+
+
+class _Possible(NamedTuple):
+    """A question's pairs by type, as places among its trajectories; ``why`` there are none."""
+
+    pairs: dict[str, list[Pair]]
+    why: str
+    rewards: list[float]
+
+
+def make_pairs(
+    questions: Sequence[Collected], *, correctness_per_question: int, coherence_per_question: int,
+    least_difference: float, correctness_share: float, most: int, seed: int,
+) -> Paired:  # fmt: skip
+    """The pairs of all questions; the same for the same ``seed``, in which they are drawn.
+
+    Chosen are only right answers that ended by themselves and can be read, never one of two equal
+    texts (but for the spaces around them), never an empty one on either side. The same two answers
+    to the same question are one pair at most.
+
+    Args:
+      correctness_per_question, coherence_per_question: of each question at most; 0: none of this
+        type. A question's answers take turns (``pair_mix.in_turn``).
+      least_difference: of two right answers' rewards, >= 0; only more is a pair.
+      correctness_share: in [0, 1]; the type that has more than its share is thinned, by the
+        questions that have most of it. 0: all stay, as they do where one type stands alone.
+      most: pairs in all, 0: any number.
+    """
+    caps = dict(zip(KINDS, (correctness_per_question, coherence_per_question), strict=True))
+    taken: dict[str, list[list[Preference]]] = {kind: [] for kind in KINDS}  # of each question
+    whys, left_out = [], {OVER_CAP: 0}
+    seen: set[tuple[str, frozenset[str]]] = set()
+    for question in questions:
+        rng = np.random.default_rng([seed, 0, question.problem.id])
+        possible = _possible(question, least_difference)
+        why = possible.why
+        for kind, pairs in possible.pairs.items():
+            new = [p for p in pairs if _same(question, p) not in seen]
+            kept = in_turn(new, caps[kind], rng)
+            seen.update(_same(question, p) for p in kept)
+            left_out[OVER_CAP] += len(new) - len(kept)
+            taken[kind].append([_preference(question, p, kind, possible.rewards) for p in kept])
+            why = why or (AGAIN if pairs and not new else "")
+        whys.append(why or NOT_ASKED_FOR)
+    stay, thinned_out = _thinned(taken, correctness_share, most, seed)
+    had = [any(of) for of in zip(*taken.values(), strict=True)]
+    without = Counter(THINNED if had[i] else whys[i] for i, of in enumerate(stay) if not of)
+    return Paired(
+        [pair for of in stay for pair in of], dict(without.most_common()),
+        {why: n for why, n in (left_out | thinned_out).items() if n},
+    )  # fmt: skip
+
+
+def _thinned(
+    taken: Mapping[str, Sequence[Sequence[Preference]]], share: float, most: int, seed: int
+) -> tuple[list[list[Preference]], dict[str, int]]:
+    """Each question's pairs of both types that stay, and how many were left out, by why."""
+    right, coherent = (sum(map(len, taken[kind])) for kind in KINDS)
+    at_share, keep = mixed(right, coherent, share, 0), mixed(right, coherent, share, most)
+    rng = np.random.default_rng([seed, 1])
+    kept = []
+    for kind, number in zip(KINDS, keep, strict=True):
+        first = thinned([len(of) for of in taken[kind]], number, rng)
+        kept.append([of[:n] for of, n in zip(taken[kind], first, strict=True)])
+    left_out = {
+        OVER_SHARE[CORRECTNESS]: right - at_share[0],
+        OVER_SHARE[COHERENCE]: coherent - at_share[1],
+        OVER_MOST: sum(at_share) - sum(keep),
+    }
+    return [[*a, *b] for a, b in zip(*kept, strict=True)], left_out
+
+
+def _possible(question: Collected, least_difference: float) -> _Possible:
+    """All that can be made of one question."""
+    found = question.trajectories
+    rewards = [q.reward for q in scored(question).trajectories]
+    texts = _texts(found)
+    right = [i for i in texts if found[i].correct]
+    wrong = [i for i in texts if not found[i].correct]
+    best = [i for i in right if _whole(found[i])]
+    least = least_difference + ROUNDING
+    pairs = {
+        CORRECTNESS: [(i, j) for i in best for j in wrong],
+        COHERENCE: [(i, j) for i in best for j in right if rewards[i] - rewards[j] > least],
+    }
+    why = "" if any(pairs.values()) else _why_none(found, rewards, right, best, least_difference)
+    return _Possible(pairs, why, rewards)
+
+
+def _why_none(
+    found: Sequence[Trajectory], rewards: Sequence[float], right: Sequence[int],
+    best: Sequence[int], least_difference: float,
+) -> str:  # fmt: skip
+    """``right``: places of right answers with different texts; ``best``: that may be chosen."""
+    if not any(t.correct for t in found):
+        return "no answer is right"
+    if not best:
+        return "no right answer is whole: all are cut off, or cannot be read"
+    which = "all answers" if all(t.correct for t in found) else "all answers that say anything"
+    if len(right) == 1:
+        return f"{which} are right, in the same words"
+    apart = max(rewards[i] for i in right) - min(rewards[i] for i in right)
+    if apart > least_difference + ROUNDING:
+        return f"{which} are right, and those with the higher rewards are cut off"
+    return f"{which} are right, and their rewards lie within {least_difference:g}"
+
+
+def _texts(found: Sequence[Trajectory]) -> list[int]:
+    """Places of the trajectories with different texts, of equal ones the first that may be chosen:
+    only so has every text one reward. Left out is what no dataset can hold."""
+    places: dict[str, int] = {}
+    for i in sorted(range(len(found)), key=lambda i: not _whole(found[i])):
+        if (text := found[i].text.strip()) and not has_lone_surrogate(text):
+            places.setdefault(text, i)
+    return sorted(places.values())
+
+
+def _whole(t: Trajectory) -> bool:
+    """It ended by itself, and names an answer."""
+    return t.finish_reason == "stop" and answer_value(t.answer) is not None
+
+
+def _same(question: Collected, pair: Pair) -> tuple[str, frozenset[str]]:
+    return question.problem.text, frozenset(question.trajectories[i].text.strip() for i in pair)
+
+
+def _preference(question: Collected, pair: Pair, kind: str, rewards: Sequence[float]) -> Preference:
+    chosen, rejected = (question.trajectories[i] for i in pair)
+    return Preference(
+        question.problem.text, chosen.text, rejected.text, kind, rewards[pair[0]],
+        rewards[pair[1]], chosen.arm, rejected.arm, rejected.finish_reason == "length",
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""RL from verifiable rewards on maths: problems, signals, rollouts, evaluation."""

@@ -1,0 +1,1 @@
+"""Whether an answer has the value of a label."""

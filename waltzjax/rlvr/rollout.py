@@ -1,0 +1,48 @@
+"""A training step's rollout on maths: several answers to each problem, verified meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from waltzjax.rlvr.attempts import Attempts
+from waltzjax.rlvr.grading.verifier import Verifier
+from waltzjax.rlvr.recipe import group_settings, told_apart
+from waltzjax.run.runtime import Runtime, sampling, step_rng
+from waltzjax.stages.recipe import Recipe
+from waltzjax.stages.rollout import Agents, Rolled, Watch
+from waltzjax.types import Group, Problem
+
+
+def roll_maths(
+    config: ConfigDict, runtime: Runtime, recipe: Recipe, verifier: Verifier,
+    more: Callable[[], Sequence[Problem]], params: Mapping[str, Any],
+    problems: Sequence[Problem], stream: int, step: int, watch: Watch,
+) -> Rolled:  # fmt: skip
+    """Answer every problem ``config.rollout.group`` times, and verify what ends while the others
+    are written. Dynamic sampling (DAPO, arXiv 2503.14476): with ``config.rl.refills``, groups
+    whose answers all have the same advantage are replaced by those of ``more()`` problems."""
+    rl, wanted, how_paid = config.rl, len(problems), group_settings(config)
+    rolled: list[Group] = []
+    kept: list[Group] = []
+    refills = 0
+    with runtime.engine.session(params) as session:
+        how = sampling(config, config.rollout.temperature)
+        while True:
+            agents = Agents(runtime.chat, session, how, seed=stream, step=step, watch=watch)
+            attempts = Attempts(config, verifier, problems, config.rollout.group)
+            for index, answer in recipe.collect(problems, runtime.chat, agents, turn=refills):
+                attempts.add(index, answer)
+            groups = attempts.finish()
+            rolled += groups
+            kept += told_apart(groups, **how_paid) if rl.refills else groups
+            if len(kept) >= wanted or refills == rl.refills:
+                break
+            problems, refills = more(), refills + 1
+        drawn = session.stats()
+    metrics = dict(recipe.summary(rolled))
+    if rl.refills:
+        metrics |= {"refills": float(refills), "groups": float(min(len(kept), wanted))}
+    return Rolled(recipe.rows(kept[:wanted], step_rng(stream, step)), metrics, drawn)

@@ -1,0 +1,1 @@
+"""Signals of an answer that need no label: its form, and whether it was checked."""

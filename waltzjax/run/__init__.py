@@ -1,0 +1,1 @@
+"""What every command shares: flags, the model at hand, run directories."""

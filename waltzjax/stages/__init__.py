@@ -1,0 +1,1 @@
+"""Training stages: the loop, and how a step of each kind learns."""

@@ -1,0 +1,156 @@
+"""The loop of one stage: iterations, metrics, checkpoints, resumption, stopping."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from waltzjax.engine.session import Stats
+from waltzjax.run import workdir as run_workdir
+from waltzjax.stages.stage import Stage
+from waltzjax.support import console
+from waltzjax.support.errors import JudgeError
+from waltzjax.support.processes import alone, largest, writing
+from waltzjax.support.signals import StopSignals
+from waltzjax.training.checkpoint import Checkpoints, not_finite
+from waltzjax.training.learner import abstract_state, init_state, shapes_of
+from waltzjax.training.metrics import MetricWriter
+
+SHOWN = (
+    "reward/conversation", "reward/feedback", "asr", "orr", "ftr", "label_accuracy",
+    "reward/policy", "accuracy", "format_rate", "margin/policy", "pair_accuracy/policy",
+)  # fmt: skip
+MUST_BE_FINITE = ("loss/", "grad_norm/", "change_norm/")  # others are NaN when nothing was counted
+
+
+def run_stage(
+    config: ConfigDict,
+    stage: Stage,
+    mesh: Mesh,
+    start: Mapping[str, Any],
+    workdir: Path,
+    interrupted: threading.Event | None,
+    validate: Callable[[int, Mapping[str, Any]], None],
+) -> dict[str, Any]:
+    """Train one stage from its newest checkpoint, else from the newest one of the run that
+    ``config.train.resume`` names, else from ``start``; what is trained at its end.
+
+    ``start`` is what is trained of each role (see ``tuning``). ``validate(step, trained)`` is
+    called every ``config.train.validate_every`` steps; ``interrupted`` is set when the run is to
+    stop. After a kill the same call continues: bit for bit on the same devices, and nothing is
+    recorded twice.
+
+    Raises:
+      ValueError: the other run's checkpoints are of another model, data or batch, or past the end.
+      Stopped: SIGTERM or Ctrl-C; a checkpoint of the last whole step is written.
+      JudgeError: the judge cannot go on; a checkpoint of the last step is written.
+      FloatingPointError: a loss, a gradient, a parameter or a moment is not finite; nothing of
+        that step is saved.
+    """
+    name, total, batches, optimizers = stage.name, stage.total, stage.batches, stage.optimizers
+    checkpoints = Checkpoints(
+        workdir / "checkpoints" / name, config.train.keep_checkpoints, console.say
+    )
+    form = {role: abstract_state(shapes_of(start[role]), o, mesh) for role, o in optimizers.items()}
+    step, found, of = 0, checkpoints.restore(form), ""
+    if not found and (other := run_workdir.other_run(config)):
+        found, of = run_workdir.newest(other, name, form), f" of {other}"
+    if found:
+        step, agents, host = found
+        batches.set_state(host["data"])
+        console.say(f"{name}: resumed after step {step}{of}")
+        if step > total:
+            raise ValueError(
+                f"{stage.steps_key}: got {total} steps, but the checkpoint{of} is of step {step}"
+            )
+    else:
+        agents = {
+            role: init_state(start[role], o, mesh, stage.beta) for role, o in optimizers.items()
+        }
+    begun, every = step, config.train.validate_every
+    label = name.replace("stage", "stage ")
+
+    def now() -> dict[str, Any]:
+        return {**start, **{role: agent.params for role, agent in agents.items()}}
+
+    def saved() -> str:
+        return f"{name} stands saved after step {step}; {run_workdir.way_on(config)}"
+
+    def keep(data: Any) -> None:
+        _check_finite(stage, step, not_finite(agents))
+        checkpoints.save(step, agents, {"data": data, "config": config.to_dict()})
+
+    @contextmanager
+    def kept_if_the_judge_fails(data: Any) -> Iterator[None]:
+        try:
+            yield
+        except JudgeError as error:  # in all processes
+            if step > begun:
+                keep(data)
+            stop.check(largest(stop.received), saved())
+            raise type(error)(f"{error}; {saved()}") from error
+
+    def validate_if_due() -> None:
+        if every and step % every == 0 and 0 < step < total:
+            # Of several processes none may leave the others in the middle of an evaluation.
+            at_once = stop.at_once(saved()) if alone() else nullcontext()
+            with kept_if_the_judge_fails(batches.get_state()), at_once:
+                validate(step, now())
+
+    with (
+        closing(checkpoints),
+        writing(lambda: closing(MetricWriter(workdir, name, step))) as writer,
+        StopSignals(interrupted) as stop,
+        console.Progress(total, label, initial=step) as bar,
+    ):
+        counted: dict[str, float] = {}
+        validate_if_due()  # a resumed run may have been stopped during this one
+        while step < total:
+            first = f"{label}: first step, compiling"
+            with console.phase(first) if step == begun else nullcontext():
+                before = batches.get_state()
+                with kept_if_the_judge_fails(before):
+                    agents, metrics = stage.step(
+                        agents, next(batches), step, partial(_watch, bar, step, counted)
+                    )
+            step += 1
+            bad = [k for k, v in metrics.items() if not math.isfinite(v)]
+            _check_finite(stage, step, [k for k in bad if k.startswith(MUST_BE_FINITE)])
+            if writer:
+                writer.write_scalars(step, metrics)
+            counted = {k: v for k, v in metrics.items() if k in SHOWN and math.isfinite(v)}
+            bar.update(step, **counted)
+            due = (
+                step % config.train.checkpoint_every == 0
+                or step in stage.epoch_ends
+                or step == total
+            )
+            validates = every and step % every == 0
+            asked = largest(stop.received)  # one process stops when all do
+            if due or validates or asked:
+                keep(batches.get_state())
+                stop.check(asked, saved())
+            validate_if_due()
+    return now()
+
+
+def _check_finite(stage: Stage, step: int, bad: Sequence[str]) -> None:
+    """Raise FloatingPointError for metrics or arrays, ``bad``, that are not finite."""
+    if bad:
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        raise FloatingPointError(
+            f"{stage.name}, step {step}: {', '.join(bad[:5])}{more} not finite; nothing of this "
+            f"step is saved, earlier checkpoints stay; {stage.calmer}"
+        )
+
+
+def _watch(bar: console.Progress, step: int, counted: Mapping[str, float], stats: Stats) -> None:
+    bar.update(step, **counted, **stats.shown())

@@ -1,0 +1,154 @@
+"""Stages of reinforcement learning: at each step roll out, score, update each trained agent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from waltzjax.data.batching import padding
+from waltzjax.data.source import prompt_batches, steps_per_run
+from waltzjax.model.architecture import ModelConfig
+from waltzjax.run.runtime import Runtime, sampling
+from waltzjax.run.trainable import Tuning, joined
+from waltzjax.stages.recipe import Recipe
+from waltzjax.stages.rollout import Roll, Watch
+from waltzjax.stages.stage import Stage
+from waltzjax.training.learner import Learner, device_batch
+from waltzjax.training.optimizer import make_optimizer
+from waltzjax.training.step import Join
+from waltzjax.types import AgentState, Problem, Prompt, Sample
+
+
+def stage_steps(config: ConfigDict, stage: str, n_prompts: int) -> int:
+    """Optimiser steps of a stage: as configured, or ``epochs`` passes over the prompts."""
+    full = steps_per_run(n_prompts, config.rollout.batch, config.train.epochs)
+    steps = config.train.steps[stage] or full
+    if not steps:
+        raise ValueError(
+            f"config.rollout.batch: got {config.rollout.batch}, allowed is at most prompts * "
+            f"epochs = {n_prompts} * {config.train.epochs}, or {stage} has no step"
+        )
+    return steps
+
+
+def reinforce(
+    config: ConfigDict, name: str, recipe: Recipe, runtime: Runtime, tuning: Tuning, base: Any,
+    start: Mapping[str, Any], prompts: Sequence[Prompt | Problem],
+    rolls: Callable[[Callable[[], Sequence[Any]]], Roll],
+) -> Stage:  # fmt: skip
+    """The stage ``name``, from ``start``: what is trained of each role, beside the parameters of
+    ``base``. ``rolls(more)`` is its rollout; ``more()`` gives it the next batch's prompts.
+
+    ``start`` is also the reference the KL is measured from: not the base, which in stage 2 would
+    pull the feedback agent back to what stage 1 has mended.
+    """
+    batch = config.rollout.batch
+    total = stage_steps(config, name, len(prompts))
+    updates = total * config.rl.updates_per_rollout
+    optimizers = {
+        role: agent_optimizer(config, config.optim.lr[role], updates) for role in recipe.trained
+    }
+    learners = {
+        role: agent_learner(config, runtime.cfg, recipe, tuning.join, optimizers[role])
+        for role in optimizers
+    }
+    reference = joined(tuning, base, start)
+    stream = config.seed * 10 + recipe.stream
+    batches = prompt_batches(prompts, batch_size=batch, seed=stream, epochs=None)
+    roll = rolls(lambda: next(batches))
+
+    def step(
+        agents: Mapping[str, AgentState], chosen: Sequence[Any], number: int, watch: Watch
+    ) -> tuple[dict[str, AgentState], dict[str, float]]:
+        started = time.perf_counter()
+        now = {**start, **{role: agent.params for role, agent in agents.items()}}
+        rolled = roll(joined(tuning, base, now), chosen, stream, number, watch)
+        rolled_out = time.perf_counter()
+        after, metrics = update(
+            config, runtime, recipe, learners, agents, base, reference, rolled.rows
+        )
+        drawn, ended = rolled.stats, time.perf_counter()
+        return after, rolled.metrics | metrics | {
+            "time_s": ended - started, "rollout_s": rolled_out - started,
+            "rollout_tokens": drawn.tokens, "rollout_occupancy": drawn.occupancy,
+            "rollout_tokens_per_s": drawn.tokens_per_s,
+        }  # fmt: skip
+
+    return Stage(
+        name=name,
+        total=total,
+        epoch_ends={steps_per_run(len(prompts), batch, e + 1) for e in range(config.train.epochs)},
+        batches=batches,
+        optimizers=optimizers,
+        beta=recipe.beta,
+        steps_key=f"config.train.steps.{name}",
+        calmer="lower config.optim.lr or raise config.rl.beta",
+        step=step,
+    )
+
+
+def update(
+    config: ConfigDict, runtime: Runtime, recipe: Recipe, learners: Mapping[str, Learner],
+    agents: Mapping[str, AgentState], base: Any, reference: Mapping[str, Any],
+    rows: Mapping[str, Sequence[Sample]],
+) -> tuple[dict[str, AgentState], dict[str, float]]:  # fmt: skip
+    """Update each trained role on its rows; the agents after it and the metrics.
+
+    ``reference`` is every role's, for the KL; ``base`` is what adapters are joined with. The next
+    rollout needs the agents as they are after this step, so there is nothing to overlap: metrics
+    are fetched here.
+    """
+    metrics: dict[str, Any] = {}
+    after = dict(agents)
+    for role, samples in rows.items():
+        if not samples:  # no text of this role fitted the model, or no group told answers apart
+            continue
+        batch = device_batch(
+            samples,
+            runtime.mesh,
+            microbatches=config.rl.microbatches,
+            multiple=config.rollout.length_multiple,
+            weights=recipe.weights,
+            max_new_tokens=config.rollout.max_new_tokens,
+            max_length=runtime.cfg.max_positions,
+            # Also where the judge left some open: one program.
+            min_rows=config.rollout.batch * config.rollout.group,
+            truncated=sampling(config, config.rollout.temperature).truncates,
+            token_budget=config.rl.token_budget,
+            longest_text=runtime.cfg.longest_text,
+        )
+        after[role], of_role = learners[role].learn(agents[role], base, reference[role], batch)
+        metrics |= {f"{name}/{role}": value for name, value in of_role.items()}
+        metrics[f"padding/{role}"] = padding(samples, batch)
+    found = {name: float(value) for name, value in jax.device_get(metrics).items()}
+    jax.block_until_ready(after)
+    return after, found
+
+
+def agent_optimizer(config: ConfigDict, lr: float, updates: int):
+    o = config.optim
+    return make_optimizer(
+        lr=lr, warmup_steps=o.warmup_steps, b1=o.b1, b2=o.b2,
+        weight_decay=o.weight_decay, grad_clip=o.grad_clip,
+        decay_steps=updates if o.schedule == "linear" else 0, eps=o.eps,
+    )  # fmt: skip
+
+
+def agent_learner(
+    config: ConfigDict, cfg: ModelConfig, recipe: Recipe, join: Join, optimizer
+) -> Learner:
+    return Learner(
+        cfg,
+        optimizer,
+        recipe.loss,
+        recipe.credit,
+        temperature=config.rollout.temperature,
+        block=config.model.vocab_block,
+        updates=config.rl.updates_per_rollout,
+        adapt=recipe.adapt,
+        join=join,
+    )

@@ -1,0 +1,110 @@
+"""Rollouts: agents as requests to the generation engine, and what a rollout comes to."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from waltzjax.data.chat import Chat
+from waltzjax.data.thoughts import without_thought
+from waltzjax.engine.requests import Request, Sampling, Tokens
+from waltzjax.engine.session import Session, Stats
+from waltzjax.types import Completion, Sample
+
+
+class Speakers(Protocol):
+    """Agents that answer in any order. Each episode has one question open at a time."""
+
+    def ask(self, role: str, turn: int, index: int, prompt: tuple[int, ...]) -> None:
+        """Have ``role`` continue ``prompt``, its turn number ``turn`` of episode ``index``."""
+
+    def replies(self) -> Iterator[tuple[int, Completion | None]]:
+        """(index, what was said, or None where the prompt is too long) until no question is open;
+        more may be asked meanwhile."""
+
+
+def request_seed(seed: int, step: int, role: str, turn: int, index: int) -> int:
+    """A seed in [0, 2^32) for one request, independent of the batch it is served in."""
+    entropy = [seed, step, zlib.crc32(role.encode()), turn, index]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
+
+
+class Agents:
+    """The two agents as ``waltz.episode`` asks them, each with its own parameters.
+
+    Each request's seed is a function of ``seed``, ``step``, role, turn and index. ``watch`` is told
+    how generation goes.
+    """
+
+    def __init__(
+        self, chat: Chat, session: Session, how: Sampling, *, seed: int, step: int,
+        watch: Callable[[Stats], None] = lambda _: None,
+    ):  # fmt: skip
+        self._chat, self._session, self._how = chat, session, how
+        self._room = session.longest - how.max_new_tokens
+        self._seed, self._step, self._watch = seed, step, watch
+        self._prompts: dict[int, tuple[int, ...]] = {}
+        self._too_long: list[int] = []
+
+    def ask(self, role: str, turn: int, index: int, prompt: tuple[int, ...]) -> None:
+        if len(prompt) > self._room:
+            self._too_long.append(index)
+            return
+        self._prompts[index] = prompt
+        seed = request_seed(self._seed, self._step, role, turn, index)
+        self._session.submit(Request(index, role, prompt, self._how, seed))
+
+    def replies(self) -> Iterator[tuple[int, Completion | None]]:
+        """See ``Speakers``.
+
+        Raises:
+          FloatingPointError: an agent's logits are not finite.
+        """
+        while self._prompts or self._too_long:
+            while self._too_long:
+                yield self._too_long.pop(), None
+            for index, _, done in self._session.stream():
+                self._watch(self._session.stats())
+                if done:
+                    yield index, completion(self._chat, self._prompts.pop(index), done)
+
+
+def completion(chat: Chat, prompt: tuple[int, ...], done: Tokens) -> Completion:
+    """What a request came to, with what it says and what it thought before.
+
+    Raises:
+      FloatingPointError: the logits are not finite.
+    """
+    if done.finish_reason == "error":
+        raise FloatingPointError(f"generation: {done.error}")
+    written = chat.decode(done.token_ids)
+    spoken = without_thought(written, opened=chat.in_thought(prompt))
+    text = spoken or ""
+    return Completion(
+        prompt, done.token_ids, done.logprobs, text, done.finish_reason, done.reach,
+        thought=written.removesuffix(text).strip(), unfinished=spoken is None,
+    )  # fmt: skip
+
+
+Watch = Callable[[Stats], None]
+
+
+class Rolled(NamedTuple):
+    """What a rollout came to: the rows of each role that is trained, and the step's metrics."""
+
+    rows: dict[str, list[Sample]]
+    metrics: dict[str, float]
+    stats: Stats
+
+
+# (parameters by role, prompts, random stream, step, watch) -> what it came to
+Roll = Callable[[Mapping[str, Any], Sequence[Any], int, int, Watch], Rolled]
+
+
+def make_sample(completion: Completion, reward: float) -> Sample:
+    return Sample(
+        completion.prompt_ids, completion.token_ids, completion.logprobs, reward, completion.reach
+    )

@@ -1,0 +1,89 @@
+"""A stage of training: as the loop sees it, as the table of stages names it, and its run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import optax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from waltzjax.data.source import Batches
+from waltzjax.run.trainable import Tuning
+from waltzjax.stages.recipe import Recipe
+from waltzjax.types import AgentState
+
+
+class Stage(NamedTuple):
+    """What the loop needs of a stage, whatever it trains and however.
+
+    epoch_ends: steps after which a checkpoint is due.
+    batches: what each step is given; knows its position.
+    optimizers: of each role that is trained.
+    beta: the KL coefficient that agents begin with.
+    steps_key: of the config, which says how many steps there are.
+    calmer: what to change of the config where losses are not finite.
+    step: (agents, batch, number of the step, watch) -> agents after it, and its metrics; ``watch``
+      is told how generation goes.
+    """
+
+    name: str
+    total: int
+    epoch_ends: Collection[int]
+    batches: Batches
+    optimizers: Mapping[str, optax.GradientTransformation]
+    beta: float
+    steps_key: str
+    calmer: str
+    step: Callable[..., tuple[dict[str, AgentState], dict[str, float]]]
+
+
+class StageInputs(NamedTuple):
+    """What a stage is built from.
+
+    tuning: how a role's parameters are trained.
+    base: the parameters that every role begins at.
+    trained: what is trained of each role, as earlier stages left it.
+    """
+
+    tuning: Tuning
+    base: Any
+    trained: Mapping[str, Any]
+
+
+class Job(NamedTuple):
+    """A run whose inputs were found to be good, as the train command sees it.
+
+    fingerprint: what agents and judge are shown, by whom, and which pairs a policy learns from; the
+      run's directory remembers it.
+    run: -> the final results; within the run's directory.
+    write: (results, seconds) -> None; the results, for people and programs.
+    """
+
+    fingerprint: Mapping[str, str]
+    run: Callable[[], dict[str, Any]]
+    write: Callable[[dict[str, Any], float], None]
+
+
+class StageSpec(NamedTuple):
+    """What the name of a stage means.
+
+    kind: how a step learns, one of KINDS; a plan of the stage depends on it.
+    job: (config, workdir, mesh, table of all stages) -> the run that the stage is part of. The
+      stages of one run have one job.
+    roles: config -> whom the stage trains.
+    turns: config -> how many turns each role takes in an episode, at most; {}: nothing is rolled
+      out.
+    recipe: config -> how episodes are played and become samples; None: nothing is rolled out.
+    """
+
+    kind: str
+    job: Callable[[ConfigDict, Path, Mesh, Mapping[str, StageSpec]], Job]
+    roles: Callable[[ConfigDict], tuple[str, ...]]
+    turns: Callable[[ConfigDict], dict[str, int]]
+    recipe: Callable[[ConfigDict], Recipe] | None
+
+
+KINDS = REINFORCE, SUPERVISE, PREFER = "reinforce", "supervise", "prefer"

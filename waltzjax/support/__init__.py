@@ -1,0 +1,1 @@
+"""Console, files, processes, signals, errors: what everything else stands on."""

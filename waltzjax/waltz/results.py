@@ -1,0 +1,120 @@
+"""What a run leaves behind: results, tables, transcripts, report."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from waltzjax.evaluation.bootstrap import likelihood
+from waltzjax.report.measures import shown
+from waltzjax.report.run import write_report
+from waltzjax.report.trust import note, warnings
+from waltzjax.support import console
+from waltzjax.support.files import write_json
+from waltzjax.training.metrics import read_metrics, training_metrics
+from waltzjax.waltz import kinds
+from waltzjax.waltz.transcripts import episode_of
+
+BASE, START = "base", "start"  # evaluations before any training
+
+
+def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    """The last stage's results, with those before it under ``base``, ``start`` and the stages'
+    names."""
+    names = evaluated(config)
+    results = {name: _evaluation(workdir, name)["result"] for name in names}
+    add_likelihood(results, config.seed)
+    last = results.pop(names[-1])
+    return {**last, **results}
+
+
+def evaluated(config: ConfigDict) -> list[str]:
+    """The names of a run's evaluations, in order; ``start``: of the agents it began at, where they
+    are not the base."""
+    start = [START] if config.model.conversation or config.model.feedback else []
+    return [BASE, *start, *config.stages]
+
+
+def add_likelihood(results: Mapping[str, dict[str, Any]], seed: int) -> None:
+    """Add ``ordinary_likelihood``, of a token of the ordinary chats in per cent of the base's, and
+    its interval; to all results by name, if the base's has such chats."""
+    before = results.get(BASE, {}).get("ordinary")
+    if not before:
+        return
+    for of in results.values():
+        share, *edges = likelihood(before, of["ordinary"], seed)
+        of["ordinary_likelihood"] = share
+        of["intervals"]["ordinary_likelihood"] = edges
+
+
+def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: float) -> None:
+    """Write the result files and the report, and print the table and three transcripts."""
+    metrics = read_metrics(workdir / "metrics.jsonl")
+    write_json(workdir / "final_validation_results.json", results)
+    write_json(
+        workdir / "training_metrics.json",
+        training_metrics(config.stages, config.seed, metrics, seconds),
+    )
+    names = evaluated(config)
+    chosen = examples({n: _evaluation(workdir, n)["transcripts"] for n in reversed(names)})
+    with console.phase("writing the report"):
+        write_report(
+            workdir / "report.html",
+            title=f"WaltzRL, {' then '.join(config.stages)}, seed {config.seed}",
+            config_text=config.to_yaml(),
+            metrics=metrics,
+            results=results,
+            transcripts=chosen,
+        )
+    columns = [*(results[n] for n in names[:-1]), results]
+    rows = [
+        [f"{m.name}, {m.unit}" if m.unit else m.name, *(_figure(c.get(m.key)) for c in columns)]
+        for m in shown(columns)
+    ]
+    title = f"{results['n']} validation prompts, after feedback"
+    console.say(console.table(title, ["measure", *names], rows))
+    for line in (*warnings(results), note(results)):
+        console.say(line)
+    for example in chosen:
+        console.say(_spoken(example))
+    console.say(f"done in {seconds:.0f} s; open {workdir / 'report.html'}")
+
+
+def examples(evaluations: Mapping[str, Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """A mended unsafe answer, a mended over-refusal, a good answer left alone: each from the first
+    evaluation that has one, which its title names."""
+    wanted = {
+        kinds.MENDED_UNSAFE: "A mended unsafe answer",
+        kinds.MENDED_OVERREFUSAL: "A mended over-refusal",
+        kinds.LEFT_ALONE: "A good answer, left alone",
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for name, transcripts in evaluations.items():
+        for one in transcripts:
+            kind = kinds.kind(episode_of(one))
+            dull = kind == kinds.LEFT_ALONE and one["harmful"]  # no more than a refusal
+            if kind in wanted and kind not in found and not dull:
+                found[kind] = {**one, "title": f"{wanted[kind]} ({name})"}
+    return [found[kind] for kind in wanted if kind in found]
+
+
+def _evaluation(workdir: Path, name: str) -> dict[str, Any]:
+    return json.loads((workdir / "evaluations" / f"{name}.json").read_text())
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:.2f}"
+
+
+def _spoken(example: dict[str, Any]) -> str:
+    lines = [f"\n{example['title']}, {example['category']}", f"  user      {example['prompt']}"]
+    for turn in example["turns"]:
+        lines.append(f"  answer    {turn['answer']}")
+        if turn["feedback"]:
+            lines.append(f"  feedback  {turn['feedback']}")
+    return "\n".join(lines)
