@@ -5,7 +5,7 @@
 
 Of a random model on random texts whose lengths are of a mix: prompts uniform, answers lognormal,
 cut off where the longest text ends. One step is texts to arrays, the policy's and the reference's
-log-probs, credit, and one update. Padded is as the trainer does it: every text in a row of the
+log-probs, advantages, and one update. Padded is as the trainer does it: every text in a row of the
 longest one's length, up to a multiple of config.rollout.length_multiple, and as many rows a
 microbatch as make at most --budget token slots, so that both hold about the same in memory. Counted
 are the texts' own tokens. Rounds of both alternate in one process, after one of each that compiles.
@@ -32,7 +32,7 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_queries
 from waltzjax.model.transformer import init_params
 from waltzjax.run import cli
-from waltzjax.stages.recipe import credit, policy_loss
+from waltzjax.stages.recipe import compute_advantages, policy_loss
 from waltzjax.stages.reinforce import agent_optimizer
 from waltzjax.training.learner import Learner, device_batch, init_state
 from waltzjax.types import Sample
@@ -88,7 +88,8 @@ def make_learner(cfg: ModelConfig) -> Learner:
             policy_loss, clip_low=0.2, clip_high=0.2, dual_clip=None, kl_in="reward", estimator="k1"
         ),
         partial(
-            credit, kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0, is_cap=0.0
+            compute_advantages, kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0,
+            is_cap=0.0,
         ),
         temperature=1.0, block=c.model.vocab_block, updates=1,
     )  # fmt: skip

@@ -6,6 +6,14 @@ Array names end in their dimensions, one letter each, as in the einsum strings:
     D model width   F MLP width           L layers           S cached positions
     H query heads   J key/value heads     C head channels    G query heads a KV head (H = J * G)
     P prompts       K samples a prompt    R reward signals
+    N rows or tokens in one list, pairs   Q queries of a block
+    I inputs of a linear layer            O outputs of a linear layer
+
+In ``engine`` and paged attention letters are those of a paged cache:
+
+    M pages of a row's table              N pages of the cache; tokens drawn in a call
+    P positions of a page or a piece      W pages that are visited together
+    K stop tokens of a row
 
 A role is the name of an agent: ``"conversation"`` or ``"feedback"``; a run of one policy has only
 ``"policy"``.

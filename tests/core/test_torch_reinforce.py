@@ -10,7 +10,7 @@ import torch
 from reference import cases
 
 from waltzjax.data.batching import pad_rows
-from waltzjax.stages.recipe import credit, policy_loss
+from waltzjax.stages.recipe import compute_advantages, policy_loss
 from waltzjax.types import Sample
 
 ATOL = 1e-5  # advantages and losses of order 1, gradients below it
@@ -85,7 +85,9 @@ def test_advantages_loss_and_gradient(name, seed):
     )  # fmt: skip
     batch = jax.tree.map(jnp.asarray, batch)
     kl = dict(kl_in=how["kl_in"], estimator=how["estimator"])
-    credited = credit(batch, **kl, normalise=True, reward_clip=REWARD_CLIP, is_cap=how["is_cap"])
+    credited = compute_advantages(
+        batch, **kl, normalise=True, reward_clip=REWARD_CLIP, is_cap=how["is_cap"]
+    )
     loss_of = partial(
         policy_loss, **kl, clip_low=CLIP[0], clip_high=CLIP[1], dual_clip=how["dual_clip"]
     )

@@ -455,7 +455,7 @@ def test_the_device_goes_on_while_results_are_read(engine, params):
             for i, length in enumerate(lengths):
                 session.submit(Request(i, "model", (5, 6), Sampling(length, stop_ids=()), i))
             next(session.stream())
-            assert (session._flight is not None) == on_its_way
+            assert (session._inflight is not None) == on_its_way
 
 
 def test_reading_may_stop_and_go_on_later(engine, params):

@@ -184,8 +184,8 @@ def counting(fails_at, error):
 
     batches = Batches(range(8), [*"abcdefgh"], batch_size=2, seed=0, epochs=None)
     return Stage(
-        "stage1", 10, (), batches, {"feedback": optax.sgd(0.1)}, 0.0, steps_key="", calmer="",
-        step=step,
+        "stage1", 10, (), batches, {"feedback": optax.sgd(0.1)}, 0.0, steps_key="",
+        divergence_hint="", step=step,
     )  # fmt: skip
 
 

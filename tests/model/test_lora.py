@@ -18,7 +18,7 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.hf import peft, weights
 from waltzjax.model.lora import Lora, attach, init_adapter, merge
 from waltzjax.run.runtime import over_mesh
-from waltzjax.run.trainable import make_tuning
+from waltzjax.run.trainable import make_trainable
 from waltzjax.toy.base_model import train_tokenizer
 from waltzjax.types import MATRICES
 
@@ -237,10 +237,10 @@ def test_targets_in_any_order_are_read_back(tmp_path):
     """As a run does that goes on after a stage."""
     c = default()
     c.lora.rank, c.lora.targets = 2, ("v", "up", "q")
-    tuning = make_tuning(c, tiny_runtime(), tmp_path)
-    fresh = tuning.start(None, 0)
-    tuning.save(tmp_path / "agent", fresh)
-    jax.tree.map(np.testing.assert_array_equal, tuning.load(tmp_path / "agent"), fresh)
+    trainable = make_trainable(c, tiny_runtime(), tmp_path)
+    fresh = trainable.start(None, 0)
+    trainable.save(tmp_path / "agent", fresh)
+    jax.tree.map(np.testing.assert_array_equal, trainable.load(tmp_path / "agent"), fresh)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from support import REPO, completion
 from waltzjax import recipes
 from waltzjax.config import rlvr
 from waltzjax.config.defaults import RLVR, default
-from waltzjax.rlvr.recipe import group_rows, group_summary, told_apart
+from waltzjax.rlvr.recipe import group_rows, group_summary, with_reward_variance
 from waltzjax.stages import recipe as stages_recipe
 from waltzjax.types import POLICY, Attempt, Group, Problem
 
@@ -66,8 +66,8 @@ def test_a_signal_of_no_weight_earns_nothing_and_is_told():
 
 def test_groups_that_are_told_apart():
     items = [group([1, 0], [0, 0]), group([1, 1], [1, 1]), group([0, 0], [1, 0])]
-    assert told_apart(items, WEIGHTS) == [items[0], items[2]]
-    assert told_apart(items, {"verify": 1.0, "format": 0.0}) == [items[0]]
+    assert with_reward_variance(items, WEIGHTS) == [items[0], items[2]]
+    assert with_reward_variance(items, {"verify": 1.0, "format": 0.0}) == [items[0]]
 
 
 # Weighted sums and each signal's own advantages do not tell the same groups apart.
@@ -94,7 +94,7 @@ def test_signals_that_contradict_each_other_tell_nothing_apart(signals):
     that divides by its size."""
     items = [group(*signals)]
     how = dict(weights=EQUAL, baseline="grpo", order="normalise")
-    assert told_apart(items, **how) == []
+    assert with_reward_variance(items, **how) == []
     assert group_summary(items, **how)["zero_groups"] == 1
     assert rewards(items, "grpo", "normalise", EQUAL) == [0] * len(signals[0])
 
@@ -109,15 +109,15 @@ def test_a_group_is_told_apart_where_its_advantages_are(signals, order, baseline
     items = [group(*signals)]
     how = dict(weights=WEIGHTS, baseline=baseline, order=order)
     apart = len(set(np.round(rewards(items, baseline, order), 4))) > 1
-    assert told_apart(items, **how) == (items if apart else [])
+    assert with_reward_variance(items, **how) == (items if apart else [])
     assert group_summary(items, **how)["zero_groups"] == 1 - apart
 
 
 @pytest.mark.parametrize("signals", ALIKE_IN_SUM.values(), ids=ALIKE_IN_SUM)
 def test_equal_sums_of_signals_that_differ_are_told_apart_where_each_is_normalised(signals):
     items = [group(*signals)]
-    assert told_apart(items, WEIGHTS, "grpo", "sum") == []
-    kept = told_apart(items, WEIGHTS, "grpo", "normalise")
+    assert with_reward_variance(items, WEIGHTS, "grpo", "sum") == []
+    kept = with_reward_variance(items, WEIGHTS, "grpo", "normalise")
     assert kept == items
     assert np.abs(rewards(kept, "grpo", "normalise")).max() > 0.1
 
@@ -141,7 +141,7 @@ def test_each_algorithm_has_its_parts():
         c.stages, c.rl.algorithm, c.rollout.group = (RLVR,), name, 4
         recipe = recipes.STAGES[RLVR].recipe(c)
         assert recipe.weights == ("constant" if name == "dr_grpo" else "sequence")
-        assert recipe.credit.keywords["normalise"] == name.startswith("reinforce_pp")
+        assert recipe.compute_advantages.keywords["normalise"] == name.startswith("reinforce_pp")
         assert recipe.rows.keywords["baseline"] == algorithm.baseline
         c.rl.weights = "token"
         assert recipes.STAGES[RLVR].recipe(c).weights == "token"

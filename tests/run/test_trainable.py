@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 
 from waltzjax.config.defaults import default
 from waltzjax.run.runtime import load_tokenizer
-from waltzjax.run.trainable import make_tuning
+from waltzjax.run.trainable import make_trainable
 
 SETTINGS = {"temperature": 0.7, "top_k": 20, "presence_penalty": 1.5, "do_sample": True}
 
@@ -22,9 +22,9 @@ def test_an_agents_directory_is_served_by_itself(rank, settings, tmp_path):
     base.mkdir()
     if settings:
         (base / "generation_config.json").write_text(json.dumps(settings))
-    tuning = make_tuning(c, runtime, base)
+    trainable = make_trainable(c, runtime, base)
     (base / "generation_config.json").unlink(missing_ok=True)  # a run may outlive its base's files
-    tuning.save(agent, tuning.start(sharded_params(runtime.cfg, runtime.mesh), 0))
+    trainable.save(agent, trainable.start(sharded_params(runtime.cfg, runtime.mesh), 0))
     found = json.loads((agent / "generation_config.json").read_text())
     want = {"do_sample": True, **(settings or {}), "eos_token_id": list(runtime.engine.stop_ids)}
     assert want.items() <= found.items()
@@ -34,4 +34,4 @@ def test_an_agents_directory_is_served_by_itself(rank, settings, tmp_path):
         assert kept(text)["input_ids"] == mine(text)["input_ids"]
         assert kept.chat_template == mine.chat_template
         assert kept.special_tokens_map == mine.special_tokens_map
-    tuning.load(agent)
+    trainable.load(agent)

@@ -10,7 +10,7 @@ from support import mesh_of, sharded_params, slow, tiny_config
 from waltzjax.engine.engine import Engine
 from waltzjax.engine.requests import Sampling
 from waltzjax.run.runtime import over_mesh
-from waltzjax.stages.recipe import credit, policy_loss
+from waltzjax.stages.recipe import compute_advantages, policy_loss
 from waltzjax.training.learner import Learner, device_batch, init_state
 from waltzjax.types import Sample
 
@@ -50,7 +50,8 @@ def learned(cfg, shape, how):
             policy_loss, clip_low=0.2, clip_high=0.2, dual_clip=None, kl_in="reward", estimator="k1"
         ),
         partial(
-            credit, kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0, is_cap=0.0
+            compute_advantages, kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0,
+            is_cap=0.0,
         ),
         temperature=how.temperature, block=64, updates=1,
     )  # fmt: skip

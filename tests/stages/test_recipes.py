@@ -10,7 +10,7 @@ from support import completion, scored_episode, tiny_chat
 
 from waltzjax.config.defaults import default
 from waltzjax.recipes import STAGES
-from waltzjax.stages.recipe import credit, policy_loss
+from waltzjax.stages.recipe import compute_advantages, policy_loss
 from waltzjax.types import CONVERSATION, FEEDBACK, Feedback, PolicyBatch, Prompt
 
 RECIPES = {name: spec.recipe for name, spec in STAGES.items() if spec.recipe}
@@ -171,7 +171,7 @@ THREE = PolicyBatch(
     ],
 )
 def test_the_credit_is_the_configs(changes, returns, weights):
-    got = RECIPES["stage1"](changed(changes)).credit(THREE)
+    got = RECIPES["stage1"](changed(changes)).compute_advantages(THREE)
     standard = (np.array(returns) - np.mean(returns)) / np.std(returns)
     np.testing.assert_allclose(got.advantage_BT[:, 1], standard, atol=ATOL)
     np.testing.assert_allclose(got.is_weight_BT[:, 1], weights, rtol=ATOL)
@@ -224,7 +224,7 @@ def test_the_kl_is_of_whole_distributions_and_the_ratio_of_truncated_ones(estima
     cut = b._replace(old_full_logp_BT=full, full_logp_BT=full, ref_logp_BT=full)
     kl = dict(estimator=estimator)
     how = dict(normalise=False, reward_clip=10.0)
-    got = credit(cut, kl_in="reward", **kl, **how, is_cap=1.1)
+    got = compute_advantages(cut, kl_in="reward", **kl, **how, is_cap=1.1)
     np.testing.assert_allclose(got.advantage_BT, np.where(b.action_BT, b.reward_BT, 0), atol=ATOL)
     want = np.minimum(np.exp(b.old_logp_BT - b.sampler_logp_BT), 1.1)
     np.testing.assert_allclose(got.is_weight_BT, want, rtol=ATOL)
@@ -260,8 +260,8 @@ def test_the_config_puts_the_kl_in_one_place(where, in_reward, in_loss):
     assert recipe.beta == 0.5
     b = batch(np.random.default_rng(2))
     near = b._replace(ref_logp_BT=b.old_logp_BT)  # no KL
-    moved = [np.abs(recipe.credit(x).advantage_BT - recipe.credit(near).advantage_BT).max()
-             for x in (b, near)]  # fmt: skip
+    plain = recipe.compute_advantages(near).advantage_BT
+    moved = [np.abs(recipe.compute_advantages(x).advantage_BT - plain).max() for x in (b, near)]
     assert (moved[0] > ATOL) == bool(in_reward) and moved[1] == 0
     losses = [float(recipe.loss(x.old_logp_BT, x)[0]) for x in (b, near)]
     assert (abs(losses[0] - losses[1]) > ATOL) == bool(in_loss)
@@ -270,9 +270,9 @@ def test_the_config_puts_the_kl_in_one_place(where, in_reward, in_loss):
 def test_credit_over_microbatches_is_one_z_score():
     b = batch(np.random.default_rng(3), rows=4)
     settings = dict(kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0, is_cap=0.0)
-    whole = credit(b, **settings)
+    whole = compute_advantages(b, **settings)
     split = jax.tree.map(lambda x: np.asarray(x).reshape(2, 2, *np.shape(x)[1:]), b)
-    parts = credit(split, **settings)
+    parts = compute_advantages(split, **settings)
     np.testing.assert_allclose(
         parts.advantage_BT.reshape(4, -1), whole.advantage_BT, rtol=0, atol=ATOL
     )
@@ -282,7 +282,7 @@ def test_credit_over_microbatches_is_one_z_score():
 def test_importance_weights_are_truncated_at_the_cap():
     b = batch(np.random.default_rng(4))
     settings = dict(kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0)
-    got = credit(b, **settings, is_cap=1.1).is_weight_BT
+    got = compute_advantages(b, **settings, is_cap=1.1).is_weight_BT
     want = np.minimum(np.exp(b.old_logp_BT - b.sampler_logp_BT), 1.1)
     np.testing.assert_allclose(got, want, rtol=ATOL)
     assert (want < 1.1).any() and (want == 1.1).any()
@@ -291,9 +291,9 @@ def test_importance_weights_are_truncated_at_the_cap():
 def test_only_some_algorithms_normalise_over_the_batch():
     b = batch(np.random.default_rng(5))
     settings = dict(kl_in="loss", estimator="k3", reward_clip=10.0, is_cap=0.0)
-    plain = credit(b, **settings, normalise=False).advantage_BT
+    plain = compute_advantages(b, **settings, normalise=False).advantage_BT
     np.testing.assert_allclose(plain, np.where(b.action_BT, b.reward_BT, 0), rtol=0, atol=ATOL)
-    scored = np.asarray(credit(b, **settings, normalise=True).advantage_BT)[b.action_BT]
+    scored = np.asarray(compute_advantages(b, **settings, normalise=True).advantage_BT)[b.action_BT]
     assert abs(scored.mean()) < ATOL and abs(scored.std() - 1) < ATOL
 
 

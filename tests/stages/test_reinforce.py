@@ -14,7 +14,7 @@ from waltzjax.judge.judge import Judge
 from waltzjax.model.transformer import init_params
 from waltzjax.recipes import STAGES
 from waltzjax.rlvr.rollout import roll_maths
-from waltzjax.run.trainable import Tuning
+from waltzjax.run.trainable import Trainable
 from waltzjax.stages.reinforce import reinforce
 from waltzjax.stages.rollout import Rolled
 from waltzjax.training.learner import device_batch, init_state
@@ -27,7 +27,7 @@ RECIPES = {name: spec.recipe for name, spec in STAGES.items() if spec.recipe}
 GAP = 1e-4  # nats; a float32 sampler against the trainer
 RUNTIME = tiny_runtime()
 PARAMS = init_params(RUNTIME.cfg, jax.random.key(0))
-WHOLE = Tuning(lambda params, seed: params, whole, None, None)
+WHOLE = Trainable(lambda params, seed: params, whole, None, None)
 PROMPTS = [Prompt(i, f"question {i}", i % 2 == 0, "x") for i in range(4)]
 
 

@@ -1,4 +1,4 @@
-"""A packed update against the padded one: every figure and every parameter, credit included."""
+"""A packed update against the padded one: every figure and every parameter, advantages included."""
 
 from functools import cache, partial
 
@@ -8,7 +8,7 @@ import pytest
 from support import mesh_of, sharded_params, slow, tiny_config
 
 from waltzjax.run.runtime import over_mesh
-from waltzjax.stages.recipe import credit, policy_loss
+from waltzjax.stages.recipe import compute_advantages, policy_loss
 from waltzjax.training.learner import Learner, device_batch, init_state
 from waltzjax.training.optimizer import make_optimizer
 from waltzjax.types import Sample
@@ -51,7 +51,8 @@ def learnt(shape, *, budget, kl_in="reward", weights="sequence", truncated=False
         assert batch.token_BT.shape[0] * batch.token_BT.shape[1] < len(drawn)
     learner = Learner(
         over_mesh(cfg, mesh), optimizer, partial(policy_loss, **LOSS, kl_in=kl_in),
-        partial(credit, **(CREDIT | {"kl_in": kl_in})), temperature=0.7, block=64, updates=2,
+        partial(compute_advantages, **(CREDIT | {"kl_in": kl_in})), temperature=0.7, block=64,
+        updates=2,
     )  # fmt: skip
     state = init_state(sharded_params(cfg, mesh), optimizer, mesh, beta=0.3)
     reference = sharded_params(cfg, mesh, seed=1)
@@ -102,7 +103,7 @@ def test_other_texts_in_other_places_compile_nothing():
     )
     learner = Learner(
         over_mesh(cfg, mesh), optimizer, partial(policy_loss, **LOSS, kl_in="reward"),
-        partial(credit, **CREDIT), temperature=1.0, block=64, updates=1,
+        partial(compute_advantages, **CREDIT), temperature=1.0, block=64, updates=1,
     )  # fmt: skip
     params = sharded_params(cfg, mesh)
     state, sizes, starts = init_state(params, optimizer, mesh), [], []
@@ -113,6 +114,6 @@ def test_other_texts_in_other_places_compile_nothing():
         )  # fmt: skip
         starts.append(np.asarray(batch.start_BT))
         state, _ = jax.block_until_ready(learner.learn(state, None, params, batch))
-        jitted = (learner._logp, learner._update, learner._credit, learner._measure)
+        jitted = (learner._logp, learner._update, learner._compute_advantages, learner._measure)
         sizes.append([f._cache_size() for f in jitted])
     assert sizes[0] == sizes[1] and sizes[0][1] == 1 and (starts[0] != starts[1]).any()

@@ -14,7 +14,7 @@ from waltzjax.core import losses
 from waltzjax.core.losses import adaptive_coefficient
 from waltzjax.model import sharding
 from waltzjax.run.runtime import over_mesh
-from waltzjax.stages.recipe import credit, policy_loss
+from waltzjax.stages.recipe import compute_advantages, policy_loss
 from waltzjax.training.learner import Learner, device_batch, init_state
 from waltzjax.training.optimizer import make_optimizer
 from waltzjax.training.step import make_logp, make_update, shardings
@@ -57,7 +57,7 @@ def batch(mesh, microbatches=1, weights="sequence", rows=None):
 def learner(mesh, updates=1, adapt=None):
     return Learner(
         over_mesh(CFG, mesh), optimizer(), partial(policy_loss, **LOSS),
-        partial(credit, **CREDIT), temperature=1.0, block=64, updates=updates,
+        partial(compute_advantages, **CREDIT), temperature=1.0, block=64, updates=updates,
         adapt=adapt,
     )  # fmt: skip
 
@@ -243,9 +243,13 @@ def test_a_second_step_compiles_nothing(shape):
     one = learner(mesh, updates=2)
     state = init_state(params, optimizer(), mesh)
     state, _ = one.learn(state, None, params, batch(mesh, 2))
-    sizes = [f._cache_size() for f in (one._logp, one._update, one._credit, one._measure)]
+    sizes = [
+        f._cache_size() for f in (one._logp, one._update, one._compute_advantages, one._measure)
+    ]
     state, _ = one.learn(state, None, params, batch(mesh, 2, rows=samples(8, seed=1)))
-    assert sizes == [f._cache_size() for f in (one._logp, one._update, one._credit, one._measure)]
+    assert sizes == [
+        f._cache_size() for f in (one._logp, one._update, one._compute_advantages, one._measure)
+    ]
     assert sizes[1] == 1
 
 
@@ -359,8 +363,8 @@ def test_reinforcement_updates_the_policy_that_was_scored(dropout, updates):
 
     sgd = optax.sgd(0.0)  # later updates are of the same policy
     one = Learner(
-        cfg, sgd, loss, partial(credit, **CREDIT), temperature=0.6, block=64, updates=updates,
-        join=join,
+        cfg, sgd, loss, partial(compute_advantages, **CREDIT), temperature=0.6, block=64,
+        updates=updates, join=join,
     )  # fmt: skip
     _, metrics = one.learn(init_state(adapter, sgd, mesh), base, join(base, adapter), batch(mesh))
     assert metrics["off"] < 1e-5 and metrics["clip_fraction"] == 0

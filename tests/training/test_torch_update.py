@@ -25,7 +25,7 @@ from waltzjax.engine.requests import Sampling
 from waltzjax.model import sharding
 from waltzjax.model.hf import weights
 from waltzjax.run.runtime import over_mesh
-from waltzjax.stages.recipe import credit, policy_loss
+from waltzjax.stages.recipe import compute_advantages, policy_loss
 from waltzjax.toy.base_model import train_tokenizer
 from waltzjax.training.learner import Learner, device_batch, init_state
 from waltzjax.types import Sample
@@ -86,7 +86,7 @@ def learnt(params, reference, samples, how, kl_in, estimator, *, shape=ONE, budg
     kl, sgd = dict(kl_in=kl_in, estimator=estimator), optax.sgd(1.0)
     learner = Learner(
         cfg, sgd, partial(policy_loss, **kl, clip_low=CLIP, clip_high=CLIP, dual_clip=None),
-        partial(credit, **kl, normalise=True, reward_clip=10.0, is_cap=CAP),
+        partial(compute_advantages, **kl, normalise=True, reward_clip=10.0, is_cap=CAP),
         temperature=how.temperature, block=64, updates=1,
     )  # fmt: skip
     mine, theirs = (

@@ -45,7 +45,7 @@ class Stats(NamedTuple):
         return {"tokens/s": self.tokens_per_s, "active": self.active, "queue": self.waiting}
 
 
-class _Flight(NamedTuple):
+class InflightBatch(NamedTuple):
     """A batch on the device."""
 
     rows: list[list[Row]]  # of each group
@@ -66,7 +66,7 @@ class Session:
         )  # fmt: skip
         self._known: set[Any] = set()
         self._events: list[Event] = []
-        self._flight: _Flight | None = None
+        self._inflight: InflightBatch | None = None
         self._count: Counter[str] = Counter()
         self._passed: Counter[str] = Counter()  # by model: draws since its last that rows waited
         self._began = 0.0
@@ -115,16 +115,16 @@ class Session:
         rows have ended and there are not as many requests to take their places: what is asked on
         reading of them shall come along."""
         while True:
-            ended = self._land()
+            ended = self._collect()
             if self._schedule.crowded or not ended:
-                self._fly()
-            yield from self._news()
-            if self._flight is None:  # what was asked meanwhile comes along
-                self._fly()
-            if self._flight is None and not self._events:
+                self._dispatch()
+            yield from self._pop_events()
+            if self._inflight is None:  # what was asked meanwhile comes along
+                self._dispatch()
+            if self._inflight is None and not self._events:
                 return
 
-    def _news(self) -> Iterator[Event]:
+    def _pop_events(self) -> Iterator[Event]:
         while self._events:
             event = self._events.pop(0)
             if event.result:
@@ -180,7 +180,7 @@ class Session:
         self._schedule.copied()
         self._count["shared"] += todo.found
 
-    def _fly(self) -> None:
+    def _dispatch(self) -> None:
         """Fill free slots and have the device draw a few tokens for the rows of one model."""
         self._admit()
         engine, schedule = self._engine, self._schedule
@@ -203,7 +203,7 @@ class Session:
         self._cache, outcome = engine.programs.decode(
             self._params[model], self._cache, batch, np.int32(engine.steps), np.int32(leave_at),
         )  # fmt: skip
-        self._flight = _Flight(rows, width, outcome)
+        self._inflight = InflightBatch(rows, width, outcome)
 
     def _models(self) -> list[str]:
         """Those that have rows: the one with most first, as a batch of few costs a device nearly as
@@ -215,12 +215,12 @@ class Session:
 
         return sorted(counts, key=order)
 
-    def _land(self) -> int:
+    def _collect(self) -> int:
         """Take what the device has drawn, if anything; how many rows have ended."""
-        if self._flight is None:
+        if self._inflight is None:
             return 0
         active = self._schedule.active
-        (rows, width, outcome), self._flight = self._flight, None
+        (rows, width, outcome), self._inflight = self._inflight, None
         drawn = Outcome(*jax.device_get(outcome))
         self._count["row steps"] += int(drawn.steps) * width * self._engine.groups
         for group, some in enumerate(rows):

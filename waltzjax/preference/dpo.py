@@ -29,7 +29,7 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.preference.batch import PairTokens, device_pairs, make_answer_logp
 from waltzjax.preference.reference_cache import cached_reference, reference_name
 from waltzjax.run.runtime import Runtime
-from waltzjax.run.trainable import Tuning, joined
+from waltzjax.run.trainable import Trainable, joined
 from waltzjax.stages.reinforce import agent_optimizer
 from waltzjax.stages.stage import Stage
 from waltzjax.training.step import Join, make_update, shardings
@@ -68,7 +68,7 @@ def dpo_update(
 
 
 def dpo(
-    config: ConfigDict, runtime: Runtime, tuning: Tuning, base: Any, start: Mapping[str, Any],
+    config: ConfigDict, runtime: Runtime, trainable: Trainable, base: Any, start: Mapping[str, Any],
     pairs: Sequence[PairTokens], workdir: Path,
 ) -> Stage:  # fmt: skip
     """The stage "dpo", from ``start``: what is trained of the policy, beside the parameters of
@@ -76,7 +76,7 @@ def dpo(
     d, mesh = config.dpo, runtime.mesh
     total = dpo_steps(config, len(pairs))
     optimizer = agent_optimizer(config, d.lr, total)
-    reference = joined(tuning, base, start)[POLICY]
+    reference = joined(trainable, base, start)[POLICY]
     answer_logp = make_answer_logp(runtime.cfg, block=config.model.vocab_block)
     names = [repr(pair) for pair in pairs]
     if d.reference == "cached":
@@ -97,7 +97,7 @@ def dpo(
         started = time.perf_counter()
         agent = agents[POLICY]
         if update is None:
-            update = dpo_update(config, runtime.cfg, optimizer, tuning.join, agent)
+            update = dpo_update(config, runtime.cfg, optimizer, trainable.join, agent)
         batch = place_pairs(config, mesh, chosen)
         if d.reference == "live":
             batch = batch._replace(ref_logp_B=answer_logp(reference, batch))
@@ -120,7 +120,7 @@ def dpo(
         optimizers={POLICY: optimizer},
         beta=0.0,
         steps_key="config.dpo.epochs",
-        calmer="lower config.dpo.lr or raise config.dpo.beta",
+        divergence_hint="lower config.dpo.lr or raise config.dpo.beta",
         step=step,
     )
 

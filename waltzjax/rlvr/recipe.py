@@ -69,7 +69,7 @@ def group_summary(
     return {**found, **rates.summary(items)}
 
 
-def told_apart(
+def with_reward_variance(
     items: Sequence[Group], weights: Mapping[str, float], baseline: str = "none",
     order: str = "sum",
 ) -> list[Group]:  # fmt: skip

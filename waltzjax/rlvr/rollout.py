@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.rlvr.attempts import Attempts
 from waltzjax.rlvr.grading.verifier import Verifier
-from waltzjax.rlvr.recipe import group_settings, told_apart
+from waltzjax.rlvr.recipe import group_settings, with_reward_variance
 from waltzjax.run.runtime import Runtime, sampling, step_rng
 from waltzjax.stages.recipe import Recipe
 from waltzjax.stages.rollout import Agents, Rolled, Watch
@@ -37,7 +37,7 @@ def roll_maths(
                 attempts.add(index, answer)
             groups = attempts.finish()
             rolled += groups
-            kept += told_apart(groups, **how_paid) if rl.refills else groups
+            kept += with_reward_variance(groups, **how_paid) if rl.refills else groups
             if len(kept) >= wanted or refills == rl.refills:
                 break
             problems, refills = more(), refills + 1

@@ -21,7 +21,7 @@ from waltzjax.training.step import Join, whole
 from waltzjax.types import MATRICES
 
 
-class Tuning(NamedTuple):
+class Trainable(NamedTuple):
     """One way to train an agent.
 
     start: (base params, seed) -> what is trained, at first the same policy as the base.
@@ -36,7 +36,7 @@ class Tuning(NamedTuple):
     load: Callable[[Path], Any]
 
 
-def make_tuning(config: ConfigDict, runtime: Runtime, base: Path) -> Tuning:
+def make_trainable(config: ConfigDict, runtime: Runtime, base: Path) -> Trainable:
     """Full fine-tuning, or adapters if ``config.lora.rank`` says so."""
     generation = generation_settings(base, runtime.engine.stop_ids)
     if config.lora.rank:
@@ -44,12 +44,12 @@ def make_tuning(config: ConfigDict, runtime: Runtime, base: Path) -> Tuning:
     return _full(runtime, generation)
 
 
-def _full(runtime: Runtime, generation: dict[str, Any]) -> Tuning:
+def _full(runtime: Runtime, generation: dict[str, Any]) -> Trainable:
     def save(directory: Path, params: Any) -> None:
         weights.save(directory, runtime.cfg, params, runtime.chat.tokenizer, generation=generation)
         note_misread(directory)
 
-    return Tuning(
+    return Trainable(
         start=lambda params, seed: params,
         join=whole,
         save=save,
@@ -78,7 +78,7 @@ def adapter_join(form: lora.Lora) -> Join:
 
 def _low_rank(
     config: ConfigDict, runtime: Runtime, base: Path, generation: dict[str, Any]
-) -> Tuning:
+) -> Trainable:
     form = adapter_form(config)
     new = partial(lora.init_adapter, runtime.cfg, form)
 
@@ -98,7 +98,7 @@ def _low_rank(
             raise ValueError(f"{directory}: the adapter is {found}, config.lora says {form}")
         return adapter
 
-    return Tuning(
+    return Trainable(
         start=start,
         join=adapter_join(form),
         save=save,
@@ -135,9 +135,9 @@ def check_starts(
             )
 
 
-def joined(tuning: Tuning, base: Any, trained: Mapping[str, Any]) -> dict[str, Any]:
+def joined(trainable: Trainable, base: Any, trained: Mapping[str, Any]) -> dict[str, Any]:
     """Each role's parameters for a forward pass."""
-    return {role: tuning.join(base, what) for role, what in trained.items()}
+    return {role: trainable.join(base, what) for role, what in trained.items()}
 
 
 def model_directory(directory: Path) -> Path:

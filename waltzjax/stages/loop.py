@@ -148,7 +148,7 @@ def _check_finite(stage: Stage, step: int, bad: Sequence[str]) -> None:
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
         raise FloatingPointError(
             f"{stage.name}, step {step}: {', '.join(bad[:5])}{more} not finite; nothing of this "
-            f"step is saved, earlier checkpoints stay; {stage.calmer}"
+            f"step is saved, earlier checkpoints stay; {stage.divergence_hint}"
         )
 
 

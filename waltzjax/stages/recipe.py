@@ -46,7 +46,7 @@ class Recipe(NamedTuple):
     stream: tells the stages' random streams apart: the same prompts are seen in each.
     collect: (prompts, chat, speakers) -> (index, what is to be scored), as they end.
     rows: (scored items, rng) -> single-agent rows by role.
-    credit: (batch with old and reference log-probs) -> batch with advantages; jittable.
+    compute_advantages: (batch with old and reference log-probs) -> batch with advantages; jittable.
     loss: (logp_BT, batch) -> (loss, metrics); jittable.
     summary: (scored items) -> metrics.
     weights: how tokens are averaged, see ``data.batching``.
@@ -58,7 +58,7 @@ class Recipe(NamedTuple):
     stream: int
     collect: Callable[..., Iterable[tuple[int, Any]]]
     rows: Callable[[Sequence[Any], np.random.Generator], dict[str, list[Sample]]]
-    credit: Callable[[PolicyBatch], PolicyBatch]
+    compute_advantages: Callable[[PolicyBatch], PolicyBatch]
     loss: Callable
     summary: Callable[[Sequence[Any]], dict[str, float]]
     weights: str
@@ -72,8 +72,8 @@ def learning_fields(config: ConfigDict, stage: str) -> dict[str, Any]:
     kl = {"kl_in": rl.kl_in, "estimator": rl.kl_estimator}
     follow = partial(adaptive_coefficient, target=rl.kl_target, gain=rl.kl_gain)
     return {
-        "credit": partial(
-            credit, **kl, normalise=algorithm.normalise, reward_clip=rl.reward_clip,
+        "compute_advantages": partial(
+            compute_advantages, **kl, normalise=algorithm.normalise, reward_clip=rl.reward_clip,
             is_cap=rl.is_cap,
         ),
         "loss": partial(
@@ -86,7 +86,7 @@ def learning_fields(config: ConfigDict, stage: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def credit(
+def compute_advantages(
     batch: PolicyBatch, *, kl_in: str, estimator: str, normalise: bool, reward_clip: float,
     is_cap: float,
 ) -> PolicyBatch:  # fmt: skip

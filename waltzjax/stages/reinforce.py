@@ -13,7 +13,7 @@ from waltzjax.data.batching import padding
 from waltzjax.data.source import prompt_batches, steps_per_run
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.run.runtime import Runtime, sampling
-from waltzjax.run.trainable import Tuning, joined
+from waltzjax.run.trainable import Trainable, joined
 from waltzjax.stages.recipe import Recipe
 from waltzjax.stages.rollout import Roll, Watch
 from waltzjax.stages.stage import Stage
@@ -36,8 +36,8 @@ def stage_steps(config: ConfigDict, stage: str, n_prompts: int) -> int:
 
 
 def reinforce(
-    config: ConfigDict, name: str, recipe: Recipe, runtime: Runtime, tuning: Tuning, base: Any,
-    start: Mapping[str, Any], prompts: Sequence[Prompt | Problem],
+    config: ConfigDict, name: str, recipe: Recipe, runtime: Runtime, trainable: Trainable,
+    base: Any, start: Mapping[str, Any], prompts: Sequence[Prompt | Problem],
     rolls: Callable[[Callable[[], Sequence[Any]]], Roll],
 ) -> Stage:  # fmt: skip
     """The stage ``name``, from ``start``: what is trained of each role, beside the parameters of
@@ -53,10 +53,10 @@ def reinforce(
         role: agent_optimizer(config, config.optim.lr[role], updates) for role in recipe.trained
     }
     learners = {
-        role: agent_learner(config, runtime.cfg, recipe, tuning.join, optimizers[role])
+        role: agent_learner(config, runtime.cfg, recipe, trainable.join, optimizers[role])
         for role in optimizers
     }
-    reference = joined(tuning, base, start)
+    reference = joined(trainable, base, start)
     stream = config.seed * 10 + recipe.stream
     batches = prompt_batches(prompts, batch_size=batch, seed=stream, epochs=None)
     roll = rolls(lambda: next(batches))
@@ -66,7 +66,7 @@ def reinforce(
     ) -> tuple[dict[str, AgentState], dict[str, float]]:
         started = time.perf_counter()
         now = {**start, **{role: agent.params for role, agent in agents.items()}}
-        rolled = roll(joined(tuning, base, now), chosen, stream, number, watch)
+        rolled = roll(joined(trainable, base, now), chosen, stream, number, watch)
         rolled_out = time.perf_counter()
         after, metrics = update(
             config, runtime, recipe, learners, agents, base, reference, rolled.rows
@@ -86,7 +86,7 @@ def reinforce(
         optimizers=optimizers,
         beta=recipe.beta,
         steps_key=f"config.train.steps.{name}",
-        calmer="lower config.optim.lr or raise config.rl.beta",
+        divergence_hint="lower config.optim.lr or raise config.rl.beta",
         step=step,
     )
 
@@ -145,7 +145,7 @@ def agent_learner(
         cfg,
         optimizer,
         recipe.loss,
-        recipe.credit,
+        recipe.compute_advantages,
         temperature=config.rollout.temperature,
         block=config.model.vocab_block,
         updates=config.rl.updates_per_rollout,

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.model.hf import weights
 from waltzjax.run.runtime import Runtime
-from waltzjax.run.trainable import joined, make_tuning
+from waltzjax.run.trainable import joined, make_trainable
 from waltzjax.stages.loop import run_stage
 from waltzjax.stages.stage import Stage, StageInputs
 from waltzjax.support import console
@@ -49,9 +49,9 @@ def run_stages(
     """
     with console.phase(f"loading {base}"):
         params = weights.load_params(base, runtime.cfg, runtime.mesh)
-        tuning = make_tuning(config, runtime, base)
+        trainable = make_trainable(config, runtime, base)
         trained: Mapping[str, Any] = {
-            role: tuning.start(params, config.seed * 10 + i) for i, role in enumerate(roles)
+            role: trainable.start(params, config.seed * 10 + i) for i, role in enumerate(roles)
         }
     each = " an agent" if len(roles) > 1 else ""
     console.say(
@@ -64,14 +64,14 @@ def run_stages(
         if path.exists():
             return
         path.parent.mkdir(exist_ok=True)
-        found = evaluate(joined(tuning, params, now), label)
+        found = evaluate(joined(trainable, params, now), label)
         if writes():
             write_json(path, found)
 
     if config.train.validate_first:
         measure(BASE, "the base model", trained)
     if starts:
-        trained = {**trained, **{role: tuning.load(where) for role, where in starts.items()}}
+        trained = {**trained, **{role: trainable.load(where) for role, where in starts.items()}}
         measure(START, "the agents it begins at", trained)
     for stage in planned:
         name, last = stage.name, stage is planned[-1]
@@ -79,7 +79,7 @@ def run_stages(
         directory = workdir if last else workdir / name
         done = [directory / role for role in stage.roles]
         if all(d.exists() for d in done):
-            trained = {**trained, **{d.name: tuning.load(d) for d in done}}
+            trained = {**trained, **{d.name: trainable.load(d) for d in done}}
             console.say(f"{name}: done before; loaded {', '.join(map(str, done))}")
         else:
 
@@ -88,13 +88,13 @@ def run_stages(
             ) -> None:
                 measure(f"{name}_{step}", f"{label} {step}", now)
 
-            built = stage.build(StageInputs(tuning, params, trained))
+            built = stage.build(StageInputs(trainable, params, trained))
             trained = run_stage(
                 config, built, runtime.mesh, trained, workdir, interrupted, validate
             )
         for role in trained if last else stage.roles:
             # Agreed on by all processes: the first may have written it before another one looks.
             if largest(not (directory / role).exists()):
-                tuning.save(directory / role, trained[role])
+                trainable.save(directory / role, trained[role])
         measure(name, label, trained)
     wait("evaluations")

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from waltzjax.data.source import Batches
-from waltzjax.run.trainable import Tuning
+from waltzjax.run.trainable import Trainable
 from waltzjax.stages.recipe import Recipe
 from waltzjax.types import AgentState
 
@@ -24,7 +24,7 @@ class Stage(NamedTuple):
     optimizers: of each role that is trained.
     beta: the KL coefficient that agents begin with.
     steps_key: of the config, which says how many steps there are.
-    calmer: what to change of the config where losses are not finite.
+    divergence_hint: what to change of the config where losses are not finite.
     step: (agents, batch, number of the step, watch) -> agents after it, and its metrics; ``watch``
       is told how generation goes.
     """
@@ -36,19 +36,19 @@ class Stage(NamedTuple):
     optimizers: Mapping[str, optax.GradientTransformation]
     beta: float
     steps_key: str
-    calmer: str
+    divergence_hint: str
     step: Callable[..., tuple[dict[str, AgentState], dict[str, float]]]
 
 
 class StageInputs(NamedTuple):
     """What a stage is built from.
 
-    tuning: how a role's parameters are trained.
+    trainable: how a role's parameters are trained.
     base: the parameters that every role begins at.
     trained: what is trained of each role, as earlier stages left it.
     """
 
-    tuning: Tuning
+    trainable: Trainable
     base: Any
     trained: Mapping[str, Any]
 

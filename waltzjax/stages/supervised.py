@@ -45,7 +45,7 @@ def supervise(
             f"config.sft.batch: got {s.batch}, allowed is at most rows * epochs = {len(rows)} * "
             f"{s.epochs}; rows of config.sft.length = {s.length} tokens hold several chats"
         )
-    optimizer, join = agent_optimizer(config, s.lr, full), inputs.tuning.join
+    optimizer, join = agent_optimizer(config, s.lr, full), inputs.trainable.join
     update: Any = None
 
     def step(
@@ -75,6 +75,6 @@ def supervise(
         optimizers={s.role: optimizer},
         beta=0.0,
         steps_key="config.sft.epochs",
-        calmer="lower config.sft.lr",
+        divergence_hint="lower config.sft.lr",
         step=step,
     )  # fmt: skip

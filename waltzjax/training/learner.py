@@ -1,4 +1,4 @@
-"""One role's learning step: rows to a sharded batch, log-probs, credit, update."""
+"""One role's learning step: rows to a sharded batch, log-probs, advantages, update."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class Learner:
         cfg: ModelConfig,
         optimizer: optax.GradientTransformation,
         loss: LossFn,
-        credit: Callable[[PolicyBatch], PolicyBatch],
+        compute_advantages: Callable[[PolicyBatch], PolicyBatch],
         *,
         temperature: float,
         block: int,
@@ -183,10 +183,12 @@ class Learner:
             join=join,
         )
 
-        def credit_at(batch: PolicyBatch, beta: jax.Array) -> PolicyBatch:
-            return credit(batch._replace(beta_B=jnp.broadcast_to(beta, batch.beta_B.shape)))
+        def advantages_at(batch: PolicyBatch, beta: jax.Array) -> PolicyBatch:
+            return compute_advantages(
+                batch._replace(beta_B=jnp.broadcast_to(beta, batch.beta_B.shape))
+            )
 
-        self._credit = jax.jit(credit_at)
+        self._compute_advantages = jax.jit(advantages_at)
         self._adapt = jax.jit(adapt) if adapt else None
         self._measure = jax.jit(_measure)
 
@@ -197,7 +199,7 @@ class Learner:
         on the device until someone asks."""
         self._build(state)
         batch = self._score(self._join(frozen, state.params), ref_params, batch)
-        batch = self._credit(batch, state.beta)
+        batch = self._compute_advantages(batch, state.beta)
         metrics = self._measure(batch)
         metrics["beta"] = jnp.copy(state.beta)  # the state's own is donated
         for _ in range(self._updates):
