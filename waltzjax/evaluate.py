@@ -15,6 +15,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from waltzjax.config import check
+from waltzjax.config.text import as_text
 from waltzjax.dataset.dataset import read_prompts
 from waltzjax.dataset.splits import SPLITS, of_each_category
 from waltzjax.evaluation.drift import drift
@@ -76,7 +77,7 @@ def main() -> None:
             write_transcripts(beside, others)
         write_json(output, found)
         write_evaluation(
-            page, title=f"Evaluation, {output.stem}", agents=roles, config_text=config.to_yaml(),
+            page, title=f"Evaluation, {output.stem}", agents=roles, config_text=as_text(config),
             result=found,
             kinds={k: [transcript(e) for e in of] for k, of in by_kind(episodes).items()},
         )  # fmt: skip

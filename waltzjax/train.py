@@ -4,7 +4,8 @@
     python -m waltzjax.train --config=configs/rlvr_multisignal.py:tiny --workdir=runs/rlvr
 
 Run the same command again after an interruption: it goes on where it stopped. Without --workdir a
-run gets a directory of its own under runs/, by a name that no other launch has.
+run gets a directory of its own under runs/, by a name that no other launch has. With --dry_run the
+config, data, model and judge are checked and the config is printed; nothing is written.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
+from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 
 from waltzjax.config import check
 from waltzjax.config.judge import MAY_CHANGE
+from waltzjax.config.text import as_text, changes
 from waltzjax.model import sharding
 from waltzjax.recipes import STAGES
 from waltzjax.run import cli
 from waltzjax.run import workdir as run_workdir
 from waltzjax.run.runtime import devices_line
+from waltzjax.stages.stage import Job
 from waltzjax.support import console
 from waltzjax.support.files import own_workdir
 from waltzjax.support.processes import wait, writes, writing
@@ -38,11 +42,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       Stopped: SIGTERM or Ctrl-C during a stage; a checkpoint is written.
       FloatingPointError: the training diverged; the checkpoints before that stay.
     """
-    check.validate(config, training=True)
-    run_workdir.check(config, workdir)
-    config = run_workdir.dated(config, workdir)
-    mesh = sharding.make_mesh(config.mesh)
-    job = STAGES[config.stages[0]].job(config, workdir, mesh, STAGES)
+    config, mesh, job = prepare(config, workdir)
     # The prompts of agents and judge are as much of a run as its numbers are.
     record = {**config.to_dict(), "prompt_texts": job.fingerprint}
     with writing(lambda: own_workdir(workdir, record, [*MAY_CHANGE, run_workdir.KEY])):
@@ -55,8 +55,33 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     return final
 
 
+def prepare(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Mesh, Job]:
+    """What can be checked before any work: (the config with the run's date, mesh, the run)."""
+    check.validate(config, training=True)
+    run_workdir.check(config, workdir)
+    config = run_workdir.dated(config, workdir)
+    mesh = sharding.make_mesh(config.mesh)
+    return config, mesh, STAGES[config.stages[0]].job(config, workdir, mesh, STAGES)
+
+
+def dry_run(config: ConfigDict, workdir: Path) -> None:
+    """Check the run that ``train`` would be; print its config, and what is not the default."""
+    config, mesh, _ = prepare(config, workdir)
+    console.say(as_text(config))
+    rows = [[key, repr(usual), repr(here)] for key, usual, here in changes(config)]
+    console.say(console.table("", ["key that is not the default", "default", "here"], rows))
+    console.say(
+        f"\nnothing wrong was found: stages {', '.join(config.stages)}, mesh {dict(mesh.shape)}; "
+        "nothing was written"
+    )
+
+
 def main() -> None:
-    train(flags.FLAGS.config, cli.run_directory(run_workdir.new_directory))
+    f = flags.FLAGS
+    if f.dry_run:
+        dry_run(f.config, Path(f.workdir or "runs"))
+    else:
+        train(f.config, cli.run_directory(run_workdir.new_directory))
 
 
 if __name__ == "__main__":
@@ -67,6 +92,10 @@ if __name__ == "__main__":
     flags.DEFINE_string(
         "workdir", "", "Directory of the run; the same one again resumes it. Default: a new one, "
         "runs/CONFIG-TIME-RANDOM."
+    )  # fmt: skip
+    flags.DEFINE_bool(
+        "dry_run", False, "Check all that can be checked before any work, print the config and "
+        "what in it is not the default, and end."
     )  # fmt: skip
     flags.mark_flags_as_required(["config"])
     cli.define_processes()

@@ -12,6 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from waltzjax.config.text import as_text
 from waltzjax.preference.coherence import scored
 from waltzjax.preference.pairing import Paired, make_pairs
 from waltzjax.preference.pairs import write_preferences
@@ -66,7 +67,7 @@ def make_preferences(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         warnings=said,
         tables=shown,
         examples=examples(paired.pairs),
-        config_text=config.to_yaml(),
+        config_text=as_text(config),
     )
     found = {**found, "warnings": said}
     write_json(workdir / "preferences.json", found)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from waltzjax.config.text import as_text
 from waltzjax.evaluation.files import validations
 from waltzjax.report.measures import MATHS, number
 from waltzjax.report.run import write_maths_report
@@ -62,7 +63,7 @@ def write(
             workdir / "report.html",
             title=f"{method}, seed {config.seed}",
             note=note(results),
-            config_text=config.to_yaml(),
+            config_text=as_text(config),
             metrics=metrics,
             results=results,
             validations=validations(workdir, metrics),

@@ -10,6 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from waltzjax.config.text import as_text
 from waltzjax.evaluation.bootstrap import likelihood
 from waltzjax.report.measures import shown
 from waltzjax.report.run import write_report
@@ -66,7 +67,7 @@ def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: f
         write_report(
             workdir / "report.html",
             title=f"WaltzRL, {' then '.join(config.stages)}, seed {config.seed}",
-            config_text=config.to_yaml(),
+            config_text=as_text(config),
             metrics=metrics,
             results=results,
             transcripts=chosen,
