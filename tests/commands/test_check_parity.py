@@ -135,6 +135,7 @@ def test_a_wrong_continuation_fails(place, right, rows):
     assert not check_parity.agrees(found)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_allows(right):
     def run(*arguments):
         command = [sys.executable, str(REPO / "scripts/check_parity.py"), *arguments]

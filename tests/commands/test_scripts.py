@@ -38,6 +38,7 @@ def model(tmp_path):
     return f"--model={tmp_path}"
 
 
+@pytest.mark.slow
 def test_utilisation_counts_what_the_model_needs(model):
     status, out, err = bench(
         "bench_update.py", model, "--layers=2", "--tokens=64", "--rows=8", "--microbatches=3",
@@ -93,6 +94,7 @@ def test_decode_of_what_cannot_be_is_one_line(model, wrong):
     assert wrong.split("=")[0] in err and "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_packing_compares_the_same_work():
     status, out, err = bench(
         "bench_packing.py", "--mix=waltz", "--longest=330", "--budget=990", "--texts=9",

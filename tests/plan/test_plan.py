@@ -110,6 +110,7 @@ def test_no_stacked_parameter_is_gathered_and_every_gradient_is_scattered(full):
         assert not [k for k in reduced if f"[{whole}]" in k], whole
 
 
+@pytest.mark.slow
 def test_adapters_hold_one_base(directory, full):
     lora = make_plan(
         config(**{"lora.rank": 2, "model.param_dtype": "bfloat16"}), directory, mesh_of(1, 8, 1), 48
