@@ -63,7 +63,7 @@ def variant(size: str, seed: int, overrides: Sequence[str]) -> ConfigDict:
         try:
             config.update_from_flattened_dict({key: _value(value)})
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"--set: got {text!r}: {error} (keys: waltzjax/config.py)") from error
+            raise ValueError(f"--set: got {text!r}: {error} (keys: waltzjax/config/)") from error
     config.seed, config.stages = seed, ("stage1", "stage2")
     check.validate(config, training=True)
     if (config.train.steps.stage1 == 0) != (config.train.steps.stage2 == 0):

@@ -144,7 +144,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     config_flags.DEFINE_config_file(
-        "config", None, "A file of configs/, with :tiny or overrides (keys: waltzjax/config.py)."
+        "config", None, "A file of configs/, with :tiny or overrides (keys: waltzjax/config/)."
     )
     flags.DEFINE_string(
         "workdir", "", "Directory of the run; the same one again goes on. Default: a new one, "

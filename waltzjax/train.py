@@ -87,7 +87,7 @@ def main() -> None:
 if __name__ == "__main__":
     config_flags.DEFINE_config_file(
         "config", None, "A file of configs/; add :tiny for a self-contained run on a laptop, and "
-        "--config.KEY=VALUE for overrides (keys: waltzjax/config.py)."
+        "--config.KEY=VALUE for overrides (keys: waltzjax/config/)."
     )  # fmt: skip
     flags.DEFINE_string(
         "workdir", "", "Directory of the run; the same one again resumes it. Default: a new one, "

@@ -1,4 +1,4 @@
-"""Every knob, with its meaning, unit and source; ``config_check`` holds the rules.
+"""Every knob, with its meaning, unit and source; ``config.check`` holds the rules.
 
 Tags: [paper] arXiv 2510.08240; [source] the project's reference runs; [ours] nothing says it.
 Stages "stage1", "stage2", "single" and "sft" are of WaltzRL's game, "rlvr" and "dpo" of maths.

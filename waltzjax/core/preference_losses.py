@@ -142,7 +142,7 @@ def preference_loss(
     if logp_BT.shape[0] % 2:
         raise ValueError(
             f"preference loss: got {logp_BT.shape[0]} rows, allowed is an even number, two a pair: "
-            "pad with whole pairs before they are split (training.pairs.device_pairs)"
+            "pad with whole pairs before they are split (preference.batch.device_pairs)"
         )
     options = {"label_smoothing": label_smoothing, "margin": margin}
     logp_N, rejected_logp_N = _by_pair(jnp.where(batch.action_BT, logp_BT, 0).sum(1))

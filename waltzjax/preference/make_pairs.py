@@ -35,7 +35,7 @@ ARMS = {
 def make_preferences(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """Make the pairs of what ``workdir`` holds, write them, and print what they are.
 
-    Returns the summary (``pair_summary.summary``), with the ``warnings``.
+    Returns the summary (``preference.summary``), with the ``warnings``.
 
     Pairs that were made before are removed first.
 

@@ -57,7 +57,7 @@ def make_pairs(
 
     Args:
       correctness_per_question, coherence_per_question: of each question at most; 0: none of this
-        type. A question's answers take turns (``pair_mix.in_turn``).
+        type. A question's answers take turns (``preference.balance.in_turn``).
       least_difference: of two right answers' rewards, >= 0; only more is a pair.
       correctness_share: in [0, 1]; the type that has more than its share is thinned, by the
         questions that have most of it. 0: all stay, as they do where one type stands alone.

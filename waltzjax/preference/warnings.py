@@ -24,7 +24,7 @@ CONSTANT = {
 
 
 def warnings(summary: Mapping[str, Any]) -> list[str]:
-    """Of a ``pair_summary.summary``: scores that are constant; a type of pairs that is missing, or
+    """Of a ``preference.summary``: scores that are constant; a type of pairs that is missing, or
     has not its usual share, and why; a mix for which most pairs were left out; too few arms with
     answers; chosen answers that are longer or shorter than rejected ones."""
     return [*_constant(summary), *_mix(summary), *_thinned(summary), *_arms(summary),

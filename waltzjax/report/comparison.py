@@ -123,7 +123,7 @@ class Section(NamedTuple):
     letter: str
     differences: Sequence[Difference]
     parts: Mapping[str, Sequence[Difference]]  # "By subject", "By level"
-    only: Mapping[str, Sequence[Mapping[str, Any]]]  # what: as maths_pairs.side_by_side gives them
+    only: Mapping[str, Sequence[Mapping[str, Any]]]  # what: as rlvr.side_by_side gives them
 
 
 def write_maths_comparison(

@@ -30,7 +30,7 @@ def write_preferences_report(
 ) -> None:  # fmt: skip
     """Write the report to ``path``, whole or not at all.
 
-    ``summary``: as ``pair_summary.summary`` gives it; ``tables``: by title; ``examples``: some
+    ``summary``: as ``preference.summary`` gives it; ``tables``: by title; ``examples``: some
     ``Preference`` records by type. All of it is escaped.
     """
     panels = [

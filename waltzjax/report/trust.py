@@ -8,7 +8,7 @@ from typing import Any
 from waltzjax.report.measures import number
 
 DEGENERATE_MOST = 5.0  # per cent of answers that say nothing; more is warned of [ours]
-# By config.judge.name; measured on XSTest (arXiv 2308.01263), see rewards/refusal.py and README.
+# By config.judge.name; measured on XSTest (arXiv 2308.01263), see judge/README.md.
 NOTES = {
     "label": "Judged by rules (config.judge.name = label). Their floor: on held-out Llama 2 "
     "answers they say ASR 3.0 % where people say 0.0, as large as the paper’s target; on XSTest "

@@ -43,7 +43,7 @@ def run_stage(
     """Train one stage from its newest checkpoint, else from the newest one of the run that
     ``config.train.resume`` names, else from ``start``; what is trained at its end.
 
-    ``start`` is what is trained of each role (see ``tuning``). ``validate(step, trained)`` is
+    ``start`` is what is trained of each role (``run.trainable``). ``validate(step, trained)`` is
     called every ``config.train.validate_every`` steps; ``interrupted`` is set when the run is to
     stop. After a kill the same call continues: bit for bit on the same devices, and nothing is
     recorded twice.

@@ -38,7 +38,7 @@ def join_run(coordinator: str, count: int, index: int) -> None:
         )
     if all(given) and index >= count:
         raise ValueError(f"--process: got {index}, allowed are 0 to {count - 1} (--processes)")
-    # Its handler would swallow every SIGTERM; the loop has one of its own (interrupts.py).
+    # Its handler would swallow every SIGTERM; the loop has one of its own (support.signals).
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(*((coordinator, count, index) if all(given) else ()))

@@ -135,7 +135,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, *, single_digits: boo
 
     ``single_digits``: each digit is a token, so that numbers never seen are written like any other.
     """
-    from transformers import PreTrainedTokenizerFast  # late: see commands._quiet_libraries
+    from transformers import PreTrainedTokenizerFast  # late: see run.cli._quiet_libraries
 
     tokenizer = Tokenizer(models.BPE())
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -16,7 +16,7 @@ from waltzjax.types import CONVERSATION, FEEDBACK, Prompt, Verdict
 def from_world(
     shown: Shown, prompts: Sequence[Prompt], scenes: Mapping[int, Scene], seed: int
 ) -> Examples:
-    """One answer and one review of each prompt, without the faults of ``demonstrations``."""
+    """One answer and one review of each prompt, without the faults of the base."""
     rng = np.random.default_rng(seed)
     out: Examples = {CONVERSATION: [], FEEDBACK: []}
     for prompt in prompts:

@@ -76,7 +76,7 @@ def build(
 
     ``held_out`` names the frames of the second list: "validation", or "development" to choose
     settings on. The training prompts are the same either way. ``coded``, in [0, 1]: the share of
-    prompts that have each of ``frames.SWAPS`` or not, at even odds. Counts per category are those
+    prompts that have each of ``SWAPS`` or not, at even odds. Counts per category are those
     of ``CATEGORIES``; no text occurs twice; no frame and no (act, thing) pair is in two of the
     three sets. Deterministic in ``seed``.
     """

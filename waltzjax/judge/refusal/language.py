@@ -1,6 +1,6 @@
 """Whether an answer is in English, and refusals in other common languages.
 
-The rules of ``refusal`` read English. A text in another script, or with another language's small
+The rules of ``classifier`` read English. A text in another script, or with another language's small
 words instead of English ones, is none of theirs. What gives no sign (a number, a formula, a name,
 code) counts as English.
 """

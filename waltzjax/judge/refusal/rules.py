@@ -1,4 +1,4 @@
-"""The patterns of ``refusal``, over lower-case sentences of ``sentences`` ("n't" is " not" there).
+"""Patterns of ``classifier``, over lower-case sentences of ``sentences`` ("n't" is " not" there).
 
 They are by kind: who declines (the assistant, as I, we or by name; or nobody, in the passive), by
 what words, and what would have been done; and judgements that stand in the place of an answer.

@@ -47,7 +47,7 @@ def read_tokenizer(directory: Path) -> Any:
     Raises:
       ValueError: the files are unusable, want code of their own to run, or contradict each other.
     """
-    # Late: it is slow to import, see commands._quiet_libraries.
+    # Late: it is slow to import, see run.cli._quiet_libraries.
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     with _one_error(directory):

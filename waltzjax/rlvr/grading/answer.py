@@ -30,7 +30,7 @@ def final_answer(text: str) -> str | None:
 
     Of nested boxes the inner one is the last. An empty last box is an empty answer, and none
     before it counts. Lines of the other two forms count only if all that follows on them is a
-    number (``maths_number.read_number``: ``$1,200``, ``x = 3/4``, ``**18** dollars.``), so that
+    number (``grading.number.read_number``: ``$1,200``, ``x = 3/4``, ``**18** dollars.``), so that
     "#### 2. Second step" is a heading.
     """
     if found := [box.content for box in boxes(text) if box.content is not None]:

@@ -78,7 +78,7 @@ def format_score(text: str, finished: bool, problem: str | None = None) -> float
     but what closes the maths, the sentence or the markdown around it; 0.5: a unit or the few words
     that end its sentence also follow; 0: anything else, also a text that loops. Whether the
     reasoning is right is for verification to say; here it must only be more than an announcement
-    and, with a ``problem``, work on that problem (``maths_about``).
+    and, with a ``problem``, work on that problem (``signals.about``).
 
     Args:
       text: the answer as decoded, without special tokens.

@@ -81,7 +81,7 @@ def reflect_score(text: str, problem: str | None = "") -> float:
       text: the answer as decoded, without special tokens.
       problem: what it answers. All numbers of the check must then be the answer's, the problem's or
         made of these by the solution's own true computations, and enough of the problem's numbers
-        must stand behind it (``maths_given.Grounds``); under a problem that gives no numbers
+        must stand behind it (``signals.given.Grounds``); under a problem that gives no numbers
         nothing can be checked. None: any numbers of the solution will do.
     """
     found = boxes(text)
