@@ -100,7 +100,7 @@ def imported(tree: ast.AST, path: str) -> Iterator[tuple[int, str]]:
 
 
 def within(module: str, names: set[str]) -> bool:
-    """Whether ``module``, or a room it is in, is one of ``names``."""
+    """True where ``module``, or a room it is in, is one of ``names``."""
     parts = module.split(".")
     return any(".".join(parts[:n]) in names for n in range(1, len(parts) + 1))
 

@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def usage() -> str:
-    """What is told of the commands, a line each."""
+    """The list of commands, a line each."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {what}" for name, what in COMMANDS.items()]
     return "\n".join(["usage: waltzjax COMMAND --FLAG=VALUE ...", *lines, "  COMMAND --help"])

@@ -27,7 +27,7 @@ def embedded() -> ConfigDict:
 
 
 def embedded_maths() -> ConfigDict:
-    """The same for the embedded maths world. Everything [ours]."""
+    """The embedded maths world: its base model, size and warm-up. Everything [ours]."""
     e = ConfigDict()
     e.data_seed = 0
     e.held_out = "validation"  # or development: other numbers and frames, to choose settings on

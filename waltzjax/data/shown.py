@@ -29,7 +29,7 @@ Examples = dict[str, list[Example]]  # by role
 
 
 class Shown(NamedTuple):
-    """What the two agents are shown besides each other's words."""
+    """The prompts of the two agents: what an example shows them besides each other's words."""
 
     conversation: AgentPrompt
     feedback: AgentPrompt
