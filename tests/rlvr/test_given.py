@@ -19,7 +19,7 @@ from waltzjax.toy.maths import solution
 
 REPO = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("WALTZJAX_DATA", REPO.parent / "shared/data"))
-MOST_S = 0.2  # of CPU, for 20,000 characters
+SLACK_S = 0.05
 
 SHIRTS = (
     "A shop sells 36 shirts on Monday and twice as many on Tuesday. Each costs $15. "
@@ -212,13 +212,16 @@ def test_checks_of_the_embedded_world_earn_as_without_the_problem():
     ],
     ids=lambda text: text[:16],
 )  # fmt: skip
-def test_long_garbage_is_judged_at_once(text):
-    text = text[:20_000]
-    start_s = time.thread_time()
-    works_on(text, PENS)
-    works_on(PENS, text)
-    reflect_score(rf"{text} Check: 59-25=34. \boxed{{59}}", PENS)
-    assert time.thread_time() - start_s < 6 * MOST_S
+def test_long_garbage_takes_time_by_its_length_not_by_its_square(text):
+    def took_s(length):
+        start_s = time.thread_time()
+        works_on(text[:length], PENS)
+        works_on(PENS, text[:length])
+        reflect_score(rf"{text[:length]} Check: 59-25=34. \boxed{{59}}", PENS)
+        return time.thread_time() - start_s
+
+    short_s, long_s = (min(took_s(length) for _ in range(3)) for length in (5_000, 20_000))
+    assert long_s < 10 * short_s + SLACK_S  # 4 times as long; a square would be 16 times
 
 
 def _lines(path: Path) -> list[dict]:

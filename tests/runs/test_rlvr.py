@@ -12,8 +12,8 @@ import workdirs
 from support import REPO, slow
 from workdirs import prepared, records
 
-from waltzjax.rlvr import rollout
 from waltzjax.config.defaults import RLVR
+from waltzjax.rlvr import rollout
 from waltzjax.run import workdir as run_workdir
 from waltzjax.support.signals import Stopped
 from waltzjax.train import train

@@ -13,12 +13,12 @@ import workdirs
 from support import REPO, slow, small_data
 from workdirs import prepared, records
 
-from waltzjax.waltz import rollout
 from waltzjax.config.defaults import default
 from waltzjax.recipes import STAGES
 from waltzjax.stages import reinforce
 from waltzjax.support.signals import Stopped
 from waltzjax.train import train
+from waltzjax.waltz import rollout
 
 RECIPES = {name: spec.recipe for name, spec in STAGES.items() if spec.recipe}
 
