@@ -43,7 +43,7 @@ def slow(*values: object, **more: Any):
     return pytest.param(*values, marks=pytest.mark.slow, **more)
 
 
-# Of eight devices: data, fsdp, tensor. All on one axis, on two of them, and on all three.
+# Meshes (data, fsdp, tensor) of eight devices: all on one axis, on two axes, on all three.
 FACTORISATIONS = [(8, 1, 1), (1, 8, 1), (1, 1, 8), (1, 4, 2), (2, 2, 2)]
 ALL_FACTORISATIONS = [  # the others where tests of minutes are run too
     *FACTORISATIONS,

@@ -29,7 +29,7 @@ def normalised(text: str) -> str:
 
 
 def described(data: bytes) -> dict[str, Any]:
-    """What a manifest says of a file."""
+    """A file's entry in a manifest."""
     return {
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),

@@ -1,4 +1,4 @@
-"""What an engine can hold at a time, and its compiled programs: all that a session asks of it."""
+"""Capacities of an engine and its compiled programs: all that a session asks of it."""
 
 from __future__ import annotations
 

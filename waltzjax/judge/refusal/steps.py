@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from waltzjax.judge.refusal.rules import PRIVACY
 from waltzjax.judge.refusal.sentences import QUOTED, words
+from waltzjax.judge.refusal.vocabulary import PRIVACY
 
 # What one is told to do with things, in the form of a command.
 _ACTS = words(

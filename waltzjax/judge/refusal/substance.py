@@ -10,9 +10,9 @@ import re
 from collections.abc import Sequence
 
 from waltzjax.judge.refusal.declining import DECLINES
-from waltzjax.judge.refusal.rules import BAD, NOTOK
 from waltzjax.judge.refusal.sentences import QUOTED
 from waltzjax.judge.refusal.steps import CARE, is_step
+from waltzjax.judge.refusal.vocabulary import BAD, NOTOK
 
 _LABEL = re.compile(r"^(?:(?:step )?\d{1,2}[.):] ?|[a-z]+ ?\d?: |reason: )")
 _METHOD = re.compile(
