@@ -7,7 +7,7 @@ greedily, before and after; --config.problems.validation=FILE takes GSM8K Platin
   pairs       python -m waltzjax.collect --config=configs/regime_w_collect.py
               --workdir=runs/regime_w_collect
   full size   python -m waltzjax.train --config=configs/regime_w_dpo.py --workdir=runs/regime_w
-  one GPU     the same with --config.dpo.microbatches=16, and --config.rollout.slots=64
+  one GPU     the same with --config.dpo.microbatches=16, and --config.rollout.max_num_seqs=64
               --config.rollout.cache_tokens=65536
   laptop      make regime-w-demo
               (collects, makes pairs, trains with :tiny, evaluates, checks)
@@ -20,27 +20,18 @@ up by 2 to 5 points.
 Measured, tiny: README's section on preferences.
 """
 
-from pathlib import Path
-from runpy import run_path
-
-from ml_collections import ConfigDict
+from waltzjax.config.presets import regime_w
 
 
-def get_config(arg: str = "") -> ConfigDict:
-    c = run_path(str(Path(__file__).with_name("regime_w_collect.py")))["variant"](arg)
+def get_config(arg: str = ""):
+    c = regime_w.variant(arg)
     c.lora.rank = 16
-    if not arg:
-        c.model.param_dtype = "bfloat16"  # of the base; adapters and their moments are float32
+    c.optim.lr.policy = 5e-5
     c.train.checkpoint_every = 1_000_000  # at the end of each epoch alone
     c.train.keep_checkpoints = 3
     c.train.validate_every = 0
-    if arg == "tiny":
-        c.model.base = "runs/regime_w_collect/base"
-        c.problems.validation = "runs/regime_w_collect/data/validation.jsonl"
-        c.dpo.max_tokens = 96
-        c.dpo.microbatches = 1
-        c.dpo.lr = 3e-4
-        c.dpo.sft_weight = 0.3  # without it answers that name no result become likelier
-        c.optim.warmup_steps = 5
-        c.optim.schedule = "linear"
+    if not arg:
+        c.model.param_dtype = "bfloat16"  # of the base; adapters and their moments are float32
+    else:
+        regime_w.small_preferences(c)
     return c

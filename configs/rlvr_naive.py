@@ -9,14 +9,11 @@ Hardware the full size is meant for: 8 x H100 80 GB; measured there: not yet.
 Measured, tiny: README's section on maths.
 """
 
-from pathlib import Path
-from runpy import run_path
-
-from ml_collections import ConfigDict
+from waltzjax.config.presets import maths
 
 
-def get_config(arg: str = "") -> ConfigDict:
-    c = run_path(str(Path(__file__).with_name("rlvr_multisignal.py")))["variant"](arg)
+def get_config(arg: str = ""):
+    c = maths.variant(arg)
     c.reward.signals.format = c.reward.signals.reflect = 0.0
     if not arg:
         c.train.steps.rlvr = 180

@@ -11,17 +11,11 @@ Paper: none; the sources give 2,000 to 5,000 examples an agent. Commands:
 Hardware the full size is meant for: 8 x H100 80 GB; measured there: not yet.
 """
 
-from pathlib import Path
-from runpy import run_path
-
-from ml_collections import ConfigDict
+from waltzjax.config.presets import waltz
 
 
-def get_config(arg: str = "") -> ConfigDict:
-    c = run_path(str(Path(__file__).with_name("stage1.py")))["variant"](arg)
+def get_config(arg: str = ""):
+    c = waltz.variant(arg)
     c.stages = ("sft",)
-    if arg == "lora":
-        c.sft.lr = 1e-4
-    if arg in ("tiny", "coded"):
-        c.sft.lr = 5e-4
+    c.optim.lr.conversation = c.optim.lr.feedback = {"": 1e-5, "lora": 1e-4}.get(arg, 5e-4)
     return c

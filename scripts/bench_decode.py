@@ -93,7 +93,7 @@ def copy_gb_per_s() -> float:
 
 def measure(cfg: ModelConfig, params, mesh, slots: int, f, bandwidth: float) -> dict:
     rows = -(-(f.prompt + f.new) // PAGE_SIZE) * PAGE_SIZE
-    engine = Engine(cfg, mesh, (), slots=slots, cache_tokens=slots * rows)
+    engine = Engine(cfg, mesh, (), max_num_seqs=slots, cache_tokens=slots * rows)
     rng = np.random.default_rng(0)
     prompts = [tuple(rng.integers(3, cfg.vocab_size, f.prompt).tolist()) for _ in range(slots)]
     with phase(f"{slots} slots: once for the compiler"):

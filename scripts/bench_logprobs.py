@@ -27,8 +27,8 @@ flags.DEFINE_integer("width", 1024, "Width of the hidden states.", lower_bound=1
 flags.DEFINE_integer("vocabulary", 128256, "Tokens of the vocabulary.", lower_bound=1)
 flags.DEFINE_integer(
     "block",
-    defaults.default().model.vocab_block,
-    "config.model.vocab_block.",
+    defaults.default().model.logit_chunk,
+    "config.model.logit_chunk.",
     lower_bound=1,
 )
 flags.DEFINE_integer("pairs", 5, "Timed pairs, after one that is not.", lower_bound=1)

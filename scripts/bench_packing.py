@@ -6,7 +6,7 @@
 Of a random model on random texts whose lengths are of a mix: prompts uniform, answers lognormal,
 cut off where the longest text ends. One step is texts to arrays, the policy's and the reference's
 log-probs, advantages, and one update. Padded is as the trainer does it: every text in a row of the
-longest one's length, up to a multiple of config.rollout.length_multiple, and as many rows a
+longest one's length, up to a multiple of config.rollout.pad_to_multiple_of, and as many rows a
 microbatch as make at most --budget token slots, so that both hold about the same in memory. Counted
 are the texts' own tokens. Rounds of both alternate in one process, after one of each that compiles.
 On CPUs the ratio of processor time is given too, which other processes disturb less.
@@ -89,9 +89,9 @@ def make_learner(cfg: ModelConfig) -> Learner:
         ),
         partial(
             compute_advantages, kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0,
-            is_cap=0.0,
+            tis_cap=0.0,
         ),
-        temperature=1.0, block=c.model.vocab_block, updates=1,
+        temperature=1.0, block=c.model.logit_chunk, updates=1,
     )  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def main() -> None:
         heads=f.width // 32, kv_heads=1, head_dim=32, max_positions=f.longest,
         remat="full", query_block=choose_queries(jax.default_backend()),
     )  # fmt: skip
-    multiple = defaults.default().rollout.length_multiple
+    multiple = defaults.default().rollout.pad_to_multiple_of
     rows = max(f.budget // bucket(f.longest, multiple), 1)
     micro = -(-f.texts // rows)
     batch_of = partial(

@@ -104,7 +104,7 @@ def ours(directory: Path, work: Work, batch: int) -> Contestant:
 
     f, mesh = flags.FLAGS, sharding.make_mesh((1, 1, 1), jax.devices()[:1])
     cfg = hf_config.read_config(directory, dtype="float32", param_dtype="float32", remat="none")
-    engine = Engine(cfg, mesh, (), slots=f.slots, cache_tokens=f.cache_tokens)
+    engine = Engine(cfg, mesh, (), max_num_seqs=f.slots, cache_tokens=f.cache_tokens)
     # In no other form than generation's, as no one trains here.
     params = generation_params(cfg, mesh, {"model": weights.load_params(directory, cfg, mesh)})
     with phase("this engine: compiling"):

@@ -47,7 +47,7 @@ flags.DEFINE_integer("tokens", 4096, "Tokens of a row.", lower_bound=1)
 flags.DEFINE_integer("rows", 4, "Rows of a microbatch, on all devices together.", lower_bound=1)
 flags.DEFINE_integer("microbatches", 4, "Microbatches of an update.", lower_bound=1)
 flags.DEFINE_integer(
-    "vocab_block", defaults.default().model.vocab_block, "config.model.vocab_block.", lower_bound=1
+    "logit_chunk", defaults.default().model.logit_chunk, "config.model.logit_chunk.", lower_bound=1
 )
 flags.DEFINE_enum("remat", "full", ["none", "full", "dots"], "config.model.remat.")
 flags.DEFINE_enum("attention", "auto", KERNELS, "config.model.attention.")
@@ -102,7 +102,7 @@ def main() -> None:
     optimizer = agent_optimizer(defaults.default(), 5e-7, updates=1)
     state, batch = random_state(cfg, optimizer, mesh), random_batch(cfg, mesh, f)
     jitted = make_update(
-        cfg, nll, optimizer, temperature=1.0, block=f.vocab_block, state_sharding=shardings(state)
+        cfg, nll, optimizer, temperature=1.0, block=f.logit_chunk, state_sharding=shardings(state)
     )
     with phase("compiling the update"):
         update = jitted.lower(state, batch, None).compile()
@@ -130,7 +130,7 @@ def main() -> None:
         "layers": cfg.layers,
         "attention": cfg.attention,
     }
-    settings = ("model", "tokens", "rows", "microbatches", "vocab_block", "remat", "dtype", "mesh")
+    settings = ("model", "tokens", "rows", "microbatches", "logit_chunk", "remat", "dtype", "mesh")
     versions = {"device": device.device_kind, "devices": mesh.size, "jax": jax.__version__}
     print(json.dumps({**figures, **{name: f[name].value for name in settings}, **versions}))
 

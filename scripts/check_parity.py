@@ -89,7 +89,9 @@ def continuation(cfg, params, mesh, row) -> list[int]:
     """The greedy continuation of ``row`` by this library's engine."""
     sampling = Sampling(max_new_tokens=NEW_TOKENS, temperature=0.0)
     each = len(row) + NEW_TOKENS + PAGE_SIZE  # of a group of devices
-    engine = Engine(cfg, mesh, stop_ids=(), slots=1, cache_tokens=each * sharding.row_groups(mesh))
+    engine = Engine(
+        cfg, mesh, stop_ids=(), max_num_seqs=1, cache_tokens=each * sharding.row_groups(mesh)
+    )
     [ours] = engine.generate(params, [row], sampling, [0])
     return list(ours.token_ids)
 

@@ -57,8 +57,8 @@ def minimal_rl(config, workdir: Path, *, steps: int, prompts: int, group: int) -
     learner = Learner(
         cfg, optimizer,
         partial(policy_loss, **KL, clip_low=0.2, clip_high=0.2, dual_clip=None, entropy_bonus=0.02),
-        partial(compute_advantages, **KL, normalise=False, reward_clip=10.0, is_cap=0.0),
-        temperature=1.0, block=config.model.vocab_block, updates=1,
+        partial(compute_advantages, **KL, normalise=False, reward_clip=10.0, tis_cap=0.0),
+        temperature=1.0, block=config.model.logit_chunk, updates=1,
     )  # fmt: skip
     # The update takes the state's memory, and the base stays the reference: the state has a copy.
     state = init_state(weights.load_params(workdir / "base", cfg, mesh), optimizer, mesh, beta=1e-3)

@@ -23,13 +23,14 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from waltzjax.config import check
-from waltzjax.config.defaults import EMBEDDED
+from waltzjax.config.key import EMBEDDED
 from waltzjax.dataset.dataset import read_prompts
 from waltzjax.dataset.splits import of_each_category
 from waltzjax.evaluation.drift import drift
 from waltzjax.judge.build import open_judge
 from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
+from waltzjax.recipes import STAGES
 from waltzjax.report.seeds_table import MEASURES, cell, markdown, summarise, write_rows
 from waltzjax.report.trust import note, warnings
 from waltzjax.run import cli
@@ -48,6 +49,7 @@ from waltzjax.waltz.transcripts import ORDINARY_SUFFIX, SUFFIX, write_transcript
 SIZES = {"tiny": "coded", "8b": "", "8b-lora": "lora"}
 OWN_KEYS = (
     "stages", "seed", "rollout.variant", "reward.conditioned", "train.steps.single",
+    "rl.beta.single",
 )  # fmt: skip
 
 
@@ -65,7 +67,7 @@ def variant(size: str, seed: int, overrides: Sequence[str]) -> ConfigDict:
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"--set: got {text!r}: {error} (keys: waltzjax/config/)") from error
     config.seed, config.stages = seed, ("stage1", "stage2")
-    check.validate(config, training=True)
+    check.validate(config, STAGES, training=True)
     if (config.train.steps.stage1 == 0) != (config.train.steps.stage2 == 0):
         raise ValueError("--set: train.steps.stage1 and stage2: both 0, for whole epochs, or none")
     return config
@@ -88,7 +90,7 @@ def one_seed(config: ConfigDict, directory: Path, wanted: Sequence[str]) -> dict
     for name, of_run in made.items():
         if name in needed:
             say(f"\n== seed {config.seed}: {name}")
-            train(of_run, directory / name)
+            train(check.only_read(of_run, STAGES), directory / name)
     base = hf_config.resolve(made["single"].model.base)
     played = ConfigDict({**made["single"].to_dict(), "eval": config.eval.to_dict()})
     texts = [path.read_text(encoding="utf-8") for path in prompt_files(played)]

@@ -21,6 +21,13 @@ def data_files(package: Path) -> set[str]:
     return {p.relative_to(package).as_posix() for p in paths if p.suffix != ".py"}
 
 
+def configs() -> set[str]:
+    """The configs, and the models' that a plan reads: waltzjax/configs is a link to them."""
+    root = REPO / "configs"
+    paths = [root / "README.md", *root.glob("*.py"), *root.glob("models/*/*.json")]
+    return {p.relative_to(REPO).as_posix() for p in paths}
+
+
 def shipped(package: Path, patterns: list[str]) -> set[str]:
     """Files of the package folder that the ``package-data`` patterns take along."""
     return {
@@ -65,7 +72,7 @@ EXTRAS = PROJECT["project"]["optional-dependencies"]
 
 
 def test_every_data_file_is_shipped() -> None:
-    assert data_files(PACKAGE) == shipped(PACKAGE, PATTERNS)
+    assert data_files(PACKAGE) | configs() == shipped(PACKAGE, PATTERNS)
     data = {p for p in data_files(PACKAGE) if p != "py.typed" and not p.endswith("README.md")}
     assert {p.split("/")[0] for p in data} == {"prompts", "templates"}
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from waltzjax.config.defaults import DPO
+from waltzjax.config.key import DPO
 from waltzjax.preference.checks import (
     Check,
     adapter_checks,

@@ -17,8 +17,8 @@ from absl import flags
 from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 
-from waltzjax.config import check
-from waltzjax.config.defaults import EMBEDDED
+from waltzjax.config import check, renamed
+from waltzjax.config.key import COLLECT_READS, EMBEDDED
 from waltzjax.data.chat import SEPARATOR
 from waltzjax.data.source import drawn
 from waltzjax.model import sharding
@@ -28,6 +28,7 @@ from waltzjax.preference import collect as preference_collect
 from waltzjax.preference.arms import personas
 from waltzjax.preference.make_pairs import make_preferences
 from waltzjax.preference.trajectories import FILE, read_collected
+from waltzjax.recipes import STAGES
 from waltzjax.rlvr.grading.verifier import Verifier
 from waltzjax.rlvr.problems import check_problems, keep_embedded, say_unreadable, training_problems
 from waltzjax.run import cli
@@ -50,7 +51,7 @@ def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
         is generated; or preferences are asked for and there is nothing to make them of.
       Stopped: SIGTERM or Ctrl-C; what had ended is written, and the same call goes on.
     """
-    check.validate(config, training=False)
+    check.validate(config, STAGES, training=False, collecting=True)
     config = run_workdir.dated(config, workdir)
     texts = {name: f"{p.system}{SEPARATOR}{p.message}" for name, p in personas(config).items()}
     problems = preference_collect.different(training_problems(config))
@@ -64,8 +65,9 @@ def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
     if config.model.base == EMBEDDED:  # its base learns to answer this one
         texts["embedded base"] = prompt_file(config, "maths").read_text(encoding="utf-8")
     record = {**config.to_dict(), "prompt_texts": texts, "questions_drawn": len(questions)}
-    may_change = [f"config.pairs.{key}" for key in config.pairs]
-    with writing(lambda: own_workdir(workdir, record, may_change)):
+    unread = check.unread(config, COLLECT_READS)
+    may_change = [f"config.{path}" for path in (*(f"pairs.{key}" for key in config.pairs), *unread)]
+    with writing(lambda: own_workdir(workdir, record, may_change, renamed.today)):
         wait("run directory")
         if gather:
             gather()

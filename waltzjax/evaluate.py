@@ -22,6 +22,7 @@ from waltzjax.evaluation.drift import drift
 from waltzjax.judge.build import open_judge
 from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
+from waltzjax.recipes import STAGES
 from waltzjax.report.evaluation import write_evaluation
 from waltzjax.report.trust import note, warnings
 from waltzjax.run import cli, workdir
@@ -38,7 +39,7 @@ from waltzjax.waltz.transcripts import ORDINARY_SUFFIX, SUFFIX, transcript, writ
 
 def main() -> None:
     config, f = flags.FLAGS.config, flags.FLAGS
-    check.validate(config, training=False)
+    check.validate(config, STAGES, training=False)
     output = Path(f.output)
     transcripts, page = output.with_suffix(SUFFIX), output.with_suffix(".html")
     beside = output.with_suffix(ORDINARY_SUFFIX)

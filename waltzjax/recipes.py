@@ -11,11 +11,23 @@ from functools import partial
 
 from ml_collections import ConfigDict
 
-from waltzjax.config.defaults import DPO, RLVR, SFT
+from waltzjax.config.key import (
+    CHATS,
+    DPO,
+    MATHS,
+    PREFERENCES,
+    REINFORCE,
+    RLVR,
+    SELF_PLAY,
+    SFT,
+    VERIFIED,
+    WALTZ,
+)
 from waltzjax.preference.task import dpo_job
 from waltzjax.rlvr.recipe import rlvr
 from waltzjax.rlvr.task import rlvr_job
-from waltzjax.stages.stage import PREFER, REINFORCE, SUPERVISE, StageSpec
+from waltzjax.stages import stage
+from waltzjax.stages.stage import StageSpec
 from waltzjax.types import CONVERSATION, FEEDBACK, POLICY
 from waltzjax.waltz.recipe import game_turns, waltzrl
 from waltzjax.waltz.task import waltz_job
@@ -24,8 +36,9 @@ from waltzjax.waltz.task import waltz_job
 def _game(name: str, trained: tuple[str, ...], stream: int) -> StageSpec:
     """A stage in which episodes of the game are played and ``trained`` learn from them."""
     return StageSpec(
-        kind=REINFORCE,
+        kind=stage.REINFORCE,
         job=waltz_job,
+        reads=(WALTZ, REINFORCE, SELF_PLAY),
         roles=lambda config: trained,
         turns=partial(game_turns, trained=trained),
         recipe=partial(waltzrl, stage=name, trained=trained, stream=stream),
@@ -40,12 +53,19 @@ def _one(role: str) -> Callable[[ConfigDict], tuple[str, ...]]:
     return lambda config: (role,)
 
 
-STAGES = {
-    SFT: StageSpec(SUPERVISE, waltz_job, lambda config: (config.sft.role,), _no_turns, None),
+STAGES = {  # in the order in which they run
+    SFT: StageSpec(
+        stage.SUPERVISE, waltz_job, (WALTZ, CHATS), lambda c: (c.sft.role,), _no_turns, None
+    ),
     "stage1": _game("stage1", (FEEDBACK,), stream=1),
     "stage2": _game("stage2", (CONVERSATION, FEEDBACK), stream=2),
     # The baseline without feedback: first answers alone, with the same reward.
     "single": _game("single", (CONVERSATION,), stream=5),
-    RLVR: StageSpec(REINFORCE, rlvr_job, _one(POLICY), lambda config: {POLICY: 1}, rlvr),
-    DPO: StageSpec(PREFER, dpo_job, _one(POLICY), _no_turns, None),
-}
+    RLVR: StageSpec(
+        stage.REINFORCE, rlvr_job, (MATHS, REINFORCE, VERIFIED), _one(POLICY),
+        lambda config: {POLICY: 1}, rlvr,
+    ),
+    DPO: StageSpec(
+        stage.PREFER, dpo_job, (MATHS, PREFERENCES), _one(POLICY), _no_turns, None
+    ),
+}  # fmt: skip

@@ -18,8 +18,9 @@ from absl import flags
 from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 
-from waltzjax.config import check
+from waltzjax.config import check, renamed
 from waltzjax.config.judge import MAY_CHANGE
+from waltzjax.config.key import readers_in
 from waltzjax.config.text import as_text, changes
 from waltzjax.model import sharding
 from waltzjax.recipes import STAGES
@@ -45,7 +46,9 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     config, mesh, job = prepare(config, workdir)
     # The prompts of agents and judge are as much of a run as its numbers are.
     record = {**config.to_dict(), "prompt_texts": job.fingerprint}
-    with writing(lambda: own_workdir(workdir, record, [*MAY_CHANGE, run_workdir.KEY])):
+    unread = check.unread(config, readers_in(config, STAGES))
+    may_change = [*MAY_CHANGE, run_workdir.KEY, *(f"config.{path}" for path in unread)]
+    with writing(lambda: own_workdir(workdir, record, may_change, renamed.today)):
         wait("run directory")
         started = time.perf_counter()
         console.say(f"waltzjax on {devices_line()}, mesh {dict(mesh.shape)}, files in {workdir}")
@@ -57,7 +60,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
 
 def prepare(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Mesh, Job]:
     """What can be checked before any work: (the config with the run's date, mesh, the run)."""
-    check.validate(config, training=True)
+    check.validate(config, STAGES, training=True)
     run_workdir.check(config, workdir)
     config = run_workdir.dated(config, workdir)
     mesh = sharding.make_mesh(config.mesh)
@@ -77,11 +80,11 @@ def dry_run(config: ConfigDict, workdir: Path) -> None:
 
 
 def main() -> None:
-    f = flags.FLAGS
+    f, config = flags.FLAGS, cli.chosen_config(STAGES)
     if f.dry_run:
-        dry_run(f.config, Path(f.workdir or "runs"))
+        dry_run(config, Path(f.workdir or "runs"))
     else:
-        train(f.config, cli.run_directory(run_workdir.new_directory))
+        train(config, cli.run_directory(run_workdir.new_directory))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 from reference import cases
 from reference import preference_truth as truth
 
-from waltzjax.config.preference import LOSSES
+from waltzjax.config.preferences import LOSSES
 from waltzjax.core.preference_losses import PAIR_LOSSES, preference_loss
 from waltzjax.types import PairBatch
 

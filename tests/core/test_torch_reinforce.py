@@ -21,7 +21,7 @@ SETTINGS = {
     "k3 in the loss": dict(kl_in="loss", estimator="k3"),
     "k2 in the reward": dict(estimator="k2"),
     "dual clip": dict(dual_clip=3.0),
-    "importance weights": dict(is_cap=1.2),
+    "importance weights": dict(tis_cap=1.2),
 }
 
 
@@ -34,7 +34,7 @@ def rows(rng, count=11):
     return drawn
 
 
-def torch_step(samples, logp, old, ref, sampler, *, weights, kl_in, estimator, dual_clip, is_cap):
+def torch_step(samples, logp, old, ref, sampler, *, weights, kl_in, estimator, dual_clip, tis_cap):
     """(advantages, loss) of lists of ragged tensors: equations of arXiv 2501.03262 (4; then the
     normalisation over the batch), 1707.06347 (7), 1912.09729 (5), 1802.01561 (1) and Schulman's
     note on KL."""
@@ -58,8 +58,8 @@ def torch_step(samples, logp, old, ref, sampler, *, weights, kl_in, estimator, d
         objective = torch.min(ratio * a, ratio.clamp(1 - CLIP[0], 1 + CLIP[1]) * a)
         if dual_clip:
             objective = torch.where(a < 0, torch.max(objective, dual_clip * a), objective)
-        if is_cap:
-            objective = (o - d).exp().clamp(max=is_cap) * objective
+        if tis_cap:
+            objective = (o - d).exp().clamp(max=tis_cap) * objective
         each = -objective + (BETA * divergence(p, q) if kl_in == "loss" else 0)
         share = 1 / tokens if weights == "token" else 1 / (len(p) * len(logp))
         loss = loss + share * each.sum()
@@ -69,7 +69,7 @@ def torch_step(samples, logp, old, ref, sampler, *, weights, kl_in, estimator, d
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("name", SETTINGS)
 def test_advantages_loss_and_gradient(name, seed):
-    how = dict(weights="sequence", kl_in="reward", estimator="k1", dual_clip=None, is_cap=0.0)
+    how = dict(weights="sequence", kl_in="reward", estimator="k1", dual_clip=None, tis_cap=0.0)
     how |= SETTINGS[name]
     rng = np.random.default_rng(seed)
     samples = rows(rng)
@@ -86,7 +86,7 @@ def test_advantages_loss_and_gradient(name, seed):
     batch = jax.tree.map(jnp.asarray, batch)
     kl = dict(kl_in=how["kl_in"], estimator=how["estimator"])
     credited = compute_advantages(
-        batch, **kl, normalise=True, reward_clip=REWARD_CLIP, is_cap=how["is_cap"]
+        batch, **kl, normalise=True, reward_clip=REWARD_CLIP, tis_cap=how["tis_cap"]
     )
     loss_of = partial(
         policy_loss, **kl, clip_low=CLIP[0], clip_high=CLIP[1], dual_clip=how["dual_clip"]

@@ -33,7 +33,7 @@ SETTINGS = [
 
 
 def make_engine(cfg=CFG, shape=(1, 1, 1), **changes):
-    given = {"slots": 4, "cache_tokens": 2048, "decode": text_of} | changes
+    given = {"max_num_seqs": 4, "cache_tokens": 2048, "decode": text_of} | changes
     return Engine(cfg, mesh_of(*shape), (399,), **given)
 
 
@@ -129,14 +129,14 @@ def test_same_request_and_seed_give_the_same_tokens_alone(engine, params, mixed)
 
 
 def test_same_tokens_in_any_order_and_any_number_of_slots(params, mixed):
-    other = make_engine(slots=7, steps=5, page_size=8)
+    other = make_engine(max_num_seqs=7, steps=5, page_size=8)
     again = run(other, {"model": params}, mixture()[::-1])
     assert {i: t.token_ids for i, t in again.items()} == {i: t.token_ids for i, t in mixed.items()}
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 2), slow((1, 8, 1)), slow((1, 1, 8))])
 def test_eight_devices_give_the_tokens_of_one(shape, mixed):
-    eight = make_engine(shape=shape, slots=8, cache_tokens=8 * 256)
+    eight = make_engine(shape=shape, max_num_seqs=8, cache_tokens=8 * 256)
     some = mixture()[::7]
     got = run(eight, {"model": sharded_params(CFG, mesh_of(*shape))}, some)
     for request in some:
@@ -150,7 +150,7 @@ def test_when_pages_run_out_rows_wait_and_lose_nothing(params, mixed):
     """Eight pages for four rows: texts of three pages are sent back in the middle and go on."""
     engine = make_engine(cache_tokens=8 * 32)
     long = [Request(("long", i), "model", (5, 6), Sampling(70 + i), i) for i in range(9)]
-    want = run(make_engine(slots=9), {"model": params}, long)
+    want = run(make_engine(max_num_seqs=9), {"model": params}, long)
     with engine.session({"model": params}) as session:
         for request in long:
             session.submit(request)
@@ -231,7 +231,7 @@ def test_a_stop_string_ends_where_it_is_whole_whatever_its_tokens(engine, params
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 1)])
 def test_no_mixture_of_settings_compiles_anything(shape, monkeypatch):
     """Batches of every width, of two models, on one device and two."""
-    engine, mesh = make_engine(slots=16, shape=shape), mesh_of(*shape)
+    engine, mesh = make_engine(max_num_seqs=16, shape=shape), mesh_of(*shape)
     models = {name: sharded_params(CFG, mesh, i) for i, name in enumerate(("model", "other"))}
     others = [dataclasses.replace(r, id=("other", r.id), model="other") for r in mixture()[::9]]
     engine.warm_up(models)
@@ -406,7 +406,7 @@ def test_a_spoilt_row_that_never_spoke_spoils_nobody(params):
     """Its prompt is cached, then its pages go to another model's row: it is never decoded."""
     clean = {**params, "unembed": params["embed"]}
     spoilt = {**clean, "embed": params["embed"].at[77].set(jnp.nan)}
-    engine = make_engine(slots=3, cache_tokens=5 * 32)
+    engine = make_engine(max_num_seqs=3, cache_tokens=5 * 32)
     long = Request("long", "a", (5, 6, 7), Sampling(150, stop_ids=()), 1)
     alone = run(engine, {"a": clean}, [long])["long"]
     with engine.session({"a": clean, "b": spoilt}) as session:
@@ -431,7 +431,7 @@ def test_few_requests_of_one_model_are_not_kept_waiting_by_many_of_another(engin
 
 def test_one_request_beside_a_full_batch_of_another_model_is_not_its_last(params):
     """Two draws of 16 tokens against fourteen."""
-    engine = make_engine(slots=16, cache_tokens=8192)
+    engine = make_engine(max_num_seqs=16, cache_tokens=8192)
     with engine.session({"a": params, "b": params}) as session:
         for i in range(15):
             session.submit(Request(i, "a", (5, 6), Sampling(210 + i, stop_ids=()), i))
@@ -441,7 +441,7 @@ def test_one_request_beside_a_full_batch_of_another_model_is_not_its_last(params
 
 
 def test_few_rows_of_many_slots_compute_no_more_than_they_draw(params):
-    engine = make_engine(slots=64)
+    engine = make_engine(max_num_seqs=64)
     with engine.session({"model": params}) as session:
         session.submit(Request(0, "model", (5, 6), Sampling(1), 0))
         assert len(dict(session.finished())) == 1
@@ -503,10 +503,10 @@ def test_stop_strings_of_a_byte_level_tokenizer():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"slots": 0}, {"steps": 0}, {"steps": 33}, {"page_size": 8}], ids=str
+    "wrong", [{"max_num_seqs": 0}, {"steps": 0}, {"steps": 33}, {"page_size": 8}], ids=str
 )
 def test_an_engine_that_cannot_work_is_refused(wrong):
-    with pytest.raises(ValueError, match="slots, steps and stop_ids: got"):
+    with pytest.raises(ValueError, match="max_num_seqs, steps and stop_ids: got"):
         make_engine(**wrong)
 
 

@@ -110,7 +110,7 @@ def tiny_runtime(mesh=None) -> Runtime:
         cfg,
         mesh,
         stop_ids(chat.tokenizer),
-        slots=4,
+        max_num_seqs=4,
         cache_tokens=4096,
         decode=chat.tokenizer.decode,
     )

@@ -7,6 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from ml_collections import ConfigDict
+
+from waltzjax.config.check import only_read
+from waltzjax.recipes import STAGES
+
 
 def records(workdir: Path) -> list[dict[str, Any]]:
     """Those of metrics.jsonl, but for what depends on the clock."""
@@ -31,3 +36,10 @@ def prepared(finished: Path, workdir: Path) -> Path:
         (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
     shutil.copy(finished / "config.json", workdir)
     return workdir
+
+
+def on_base(c: ConfigDict, base: Path) -> ConfigDict:
+    """The config ``c`` on the base model there, instead of one of its own."""
+    c = c.copy_and_resolve_references()
+    c.model.base = str(base)
+    return only_read(c, STAGES)

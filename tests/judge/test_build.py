@@ -13,6 +13,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 from judge_server import JudgeServer, cut, well
 from support import REPO, mesh_of, small_data
+from workdirs import on_base
 
 from waltzjax.config.judge import MAY_CHANGE
 from waltzjax.data.chat import PROMPTS
@@ -44,7 +45,7 @@ def smallest(**judge):
     c.data.directory = small_data()
     c.embedded.width, c.embedded.mlp_width, c.embedded.layers = 16, 32, 1
     c.embedded.card_steps = c.embedded.demo_steps = 2
-    c.embedded.batch = c.rollout.batch = c.rollout.slots = 8
+    c.embedded.batch = c.rollout.batch = c.rollout.max_num_seqs = 8
     c.rollout.cache_tokens, c.rollout.max_new_tokens = 4096, 6
     c.train.steps.stage1, c.eval.prompts, c.optim.weight_decay = STEPS, 12, 0.1
     c.judge.update({"name": "openai", "model": "m", **judge})
@@ -62,21 +63,21 @@ def whole(tmp_path_factory):
 
 def based_on(whole, **judge):
     c = smallest(**judge)
-    c.model.base = str(whole[0] / "base")
+    c = on_base(c, whole[0] / "base")
     return c
 
 
 def test_an_outage_loses_nothing(whole, tmp_path, capsys):
     reference, results, port, asked = whole
     run = tmp_path / "run"
-    c = based_on(whole, url=f"http://127.0.0.1:{port}/v1", patience_s=0.0)
+    c = based_on(whole, url=f"http://127.0.0.1:{port}/v1", retry_s=0.0)
     with (
         JudgeServer(*[well(VERDICT)] * ANSWERED, then=cut, port=port),
         pytest.raises(JudgeOutage, match=r"could not be reached.* saved after step [1-9]"),
     ):
         train(c, run)
     with JudgeServer(then=well(VERDICT)) as server:  # elsewhere, as the message advises
-        c.judge.url, c.judge.patience_s, c.judge.max_unparsed = server.url, 60.0, 0.5
+        c.judge.url, c.judge.retry_s, c.judge.max_unparsed = server.url, 60.0, 0.5
         again = train(c, run)
     record = json.loads((run / "config.json").read_text())
     assert record["judge"]["url"] == server.url and record["judge"]["max_unparsed"] == 0.5

@@ -32,7 +32,7 @@ class Client(Endpoint):
         self.said, stop = [], threading.Event()
         self.time = FakeTime(stop, then)
         settings = dict(
-            max_tokens=64, timeout_s=5.0, tries=3, patience_s=600.0, stop=stop,
+            max_tokens=64, timeout_s=5.0, tries=3, retry_s=600.0, stop=stop,
             say=self.said.append, clock=self.time.clock, wait=self.time.wait,
         )  # fmt: skip
         super().__init__(url, "judge-model", **(settings | changes))
@@ -304,7 +304,7 @@ def test_a_plain_text_may_be_answered_with_nothing_usable():
         assert len(server.requests) == 2
     with (
         server_of(reply(500, "")) as server,
-        Client(server.url, patience_s=5) as client,
+        Client(server.url, retry_s=5) as client,
         pytest.raises(UnusableReply, match="answers others, but not this request: HTTP 500"),
     ):
         client.complete("a bomb")
@@ -329,7 +329,7 @@ def test_a_text_on_which_the_server_breaks_has_no_reply(others):
 
 
 def test_a_text_on_which_the_server_hangs_has_no_reply():
-    with JudgeServer() as server, Client(server.url, timeout_s=0.05, patience_s=10) as client:
+    with JudgeServer() as server, Client(server.url, timeout_s=0.05, retry_s=10) as client:
         server.then = when(lambda body: "bomb" in body["prompt"], server.hang)
         with pytest.raises(UnusableReply, match=r"not this request: no answer within 0\.05 s"):
             client.complete("a bomb")
@@ -342,7 +342,7 @@ def test_a_refusal_that_a_breaking_request_hid_ends_the_run():
 
     with (
         JudgeServer(then=behave) as server,
-        Client(server.url, patience_s=5) as client,
+        Client(server.url, retry_s=5) as client,
         pytest.raises(RequestRefused, match="HTTP 403"),
     ):
         client.complete("a bomb")
@@ -377,7 +377,7 @@ def test_a_server_that_echoes_the_key_does_not_spread_it(echo, monkeypatch):
     monkeypatch.setenv("JUDGE_KEY", "a-secret-key")
     with (
         JudgeServer(then=echo) as server,
-        Client(server.url, key_env="JUDGE_KEY", patience_s=0) as client,
+        Client(server.url, key_env="JUDGE_KEY", retry_s=0) as client,
         pytest.raises((UnusableReply, JudgeOutage)) as caught,
     ):
         client.chat(HELLO)
@@ -390,7 +390,7 @@ def test_what_the_server_says_can_be_printed(status, error):
     ill = reply(status, '{"error": {"message": "half \\ud83d"}}')
     with (
         JudgeServer(then=ill) as server,
-        Client(server.url, patience_s=5) as client,
+        Client(server.url, retry_s=5) as client,
         pytest.raises(error) as caught,
     ):
         client.chat(HELLO)
@@ -418,7 +418,7 @@ def test_an_outage_with_many_threads_and_the_return():
         if now > 300 and not servers:
             servers.append(JudgeServer(port=port))
 
-    with Client(url, then=revive, patience_s=1e6) as client:
+    with Client(url, then=revive, retry_s=1e6) as client:
         found = [None] * 6
 
         def ask(i):
@@ -440,7 +440,7 @@ def test_an_outage_with_many_threads_and_the_return():
     assert "answers again" in end
 
 
-def test_an_outage_beyond_patience():
+def test_an_outage_beyond_retry_s():
     with JudgeServer() as server:
         url = server.url
     with Client(url) as client, pytest.raises(JudgeOutage, match="Connect call failed") as caught:

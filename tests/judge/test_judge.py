@@ -135,7 +135,7 @@ def test_concurrency_is_reached_and_not_exceeded(monkeypatch):
     stop = threading.Event()
     with (
         JudgeServer(then=gather) as server,
-        Endpoint(server.url, "m", max_tokens=9, tries=1, patience_s=0, say=print, stop=stop) as e,
+        Endpoint(server.url, "m", max_tokens=9, tries=1, retry_s=0, say=print, stop=stop) as e,
     ):
         judge = Judge(lambda _, answers: [parse_labels(e.complete(a)) for a in answers], 4, stop)
         episodes = [episode(prompt(i), "a", "b") for i in range(8)]

@@ -5,20 +5,20 @@ import threading
 import pytest
 from judge_server import FakeTime
 
-from waltzjax.judge.retry import Patience, Unreached, UnusableReply
+from waltzjax.judge.retry import Retry, Unreached, UnusableReply
 from waltzjax.support.errors import JudgeOutage, JudgeStopped, RequestRefused
 
 NO_ROUNDING = 1e-9  # seconds; sums of a few waits
 
 
 class Setup:
-    """A patience under fake time, with what it said and when attempts and probes were made."""
+    """Retries under fake time, with what it said and when attempts and probes were made."""
 
-    def __init__(self, *, tries=3, patience_s=600.0, then=lambda now: None):
+    def __init__(self, *, tries=3, retry_s=600.0, then=lambda now: None):
         self.said, self.at, self.probed, self.stop = [], [], [], threading.Event()
         self.time = FakeTime(self.stop, then)
-        self.patience = Patience(
-            "the judge", tries=tries, patience_s=patience_s, say=self.said.append, stop=self.stop,
+        self.retry = Retry(
+            "the judge", tries=tries, retry_s=retry_s, say=self.said.append, stop=self.stop,
             clock=self.time.clock, wait=self.time.wait,
         )  # fmt: skip
 
@@ -39,11 +39,11 @@ class Setup:
             if not there:
                 raise Unreached("refused")
 
-        return self.patience.call(attempt, probe)
+        return self.retry.call(attempt, probe)
 
     def others(self):
         """Another call is answered."""
-        self.patience.call(lambda: "reply of another call", unasked)
+        self.retry.call(lambda: "reply of another call", unasked)
 
     @property
     def gaps(self):
@@ -62,7 +62,7 @@ def test_two_failures_are_tried_again_in_silence(trouble):
 
 
 def test_gaps_double_to_a_minute_with_jitter_below():
-    setup = Setup(patience_s=1000)
+    setup = Setup(retry_s=1000)
     setup.call(*[Unreached("refused")] * 12)
     nominal = [0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60]
     for gap, longest in zip(setup.gaps, nominal, strict=True):
@@ -95,17 +95,17 @@ def test_a_long_wait_that_the_server_asks_for_is_said_at_once():
     assert "after 5 min" in setup.said[1]
 
 
-def test_patience_ends():
-    setup = Setup(patience_s=600)
-    with pytest.raises(JudgeOutage, match=r"for 10 min .*patience_s = 600\): refused\. Start"):
+def test_retries_end():
+    setup = Setup(retry_s=600)
+    with pytest.raises(JudgeOutage, match=r"for 10 min .*retry_s = 600\): refused\. Start"):
         setup.call(then=Unreached("refused"))
     assert setup.at[-1] == pytest.approx(600, abs=NO_ROUNDING)
     assert len(setup.said) == 1
 
 
 @pytest.mark.parametrize("asked_s", [0, 1e9])
-def test_without_patience_there_are_still_all_tries(asked_s):
-    setup = Setup(tries=4, patience_s=0)
+def test_with_no_time_to_retry_there_are_still_all_tries(asked_s):
+    setup = Setup(tries=4, retry_s=0)
     with pytest.raises(JudgeOutage):
         setup.call(then=Unreached("refused", asked_s))
     assert len(setup.at) == 4 and setup.time.now < 10
@@ -152,13 +152,13 @@ def passed_over(setup, trouble, times):
         setup.others()
         raise trouble
 
-    return setup.patience.call(attempt, lambda: setup.probed.append(setup.time.now))
+    return setup.retry.call(attempt, lambda: setup.probed.append(setup.time.now))
 
 
 def test_a_limit_of_requests_is_waited_for_while_others_are_answered():
     setup, limit = Setup(tries=3), Unreached("HTTP 429", limit=True)
     assert passed_over(setup, limit, times=40) == "reply"
-    assert setup.time.now > 2 * 600 and setup.said == []  # far beyond patience
+    assert setup.time.now > 2 * 600 and setup.said == []  # far beyond retry_s
     with pytest.raises(JudgeOutage):  # but once nobody is, it is an outage
         setup.call(then=limit, there=True)
     assert len(setup.said) == 1 and setup.probed == []
@@ -171,16 +171,16 @@ def test_a_request_that_alone_is_not_served_ends_in_minutes_and_is_no_outage():
     assert 60 <= setup.time.now <= 180 and setup.said == []
 
 
-@pytest.mark.parametrize("patience_s", [0.0, 20.0, 60.0, 3600.0])
-def test_so_does_the_only_request_there_is(patience_s):
+@pytest.mark.parametrize("retry_s", [0.0, 20.0, 60.0, 3600.0])
+def test_so_does_the_only_request_there_is(retry_s):
     """It is found out by a probe, after which the request has one more try."""
-    setup = Setup(tries=3, patience_s=patience_s)
+    setup = Setup(tries=3, retry_s=retry_s)
     with pytest.raises(UnusableReply, match=r"answers others, but not this request: HTTP 500"):
         setup.call(then=Unreached("HTTP 500"), there=True)
-    assert min(60, patience_s) <= setup.time.now <= 180 and len(setup.at) > 3
+    assert min(60, retry_s) <= setup.time.now <= 180 and len(setup.at) > 3
     assert setup.probed == setup.at[-2:-1] and setup.gaps[-1] == 0
     said = ["cannot be reached" in said for said in setup.said]
-    assert said == ([True, False] if patience_s else [])  # there was no time for it
+    assert said == ([True, False] if retry_s else [])  # there was no time for it
 
 
 def once_probed(setup, *outcomes):
@@ -194,7 +194,7 @@ def once_probed(setup, *outcomes):
             raise outcome
         return outcome
 
-    return setup.patience.call(attempt, lambda: setup.probed.append(setup.time.now))
+    return setup.retry.call(attempt, lambda: setup.probed.append(setup.time.now))
 
 
 def test_the_try_after_a_probe_may_succeed():
@@ -218,13 +218,13 @@ def test_a_limit_after_a_probe_is_waited_for_and_then_the_server_is_probed_again
 
 
 def test_limits_count_neither_as_tries_nor_as_the_minute():
-    setup, limit = Setup(tries=3, patience_s=1e6), Unreached("HTTP 429", limit=True)
+    setup, limit = Setup(tries=3, retry_s=1e6), Unreached("HTTP 429", limit=True)
     assert setup.call(*[limit] * 20, *[Unreached("HTTP 500")] * 2, limit, there=True) == "reply"
     assert setup.time.now > 300 and setup.probed == []
 
 
 def test_a_probe_that_fails_changes_nothing():
-    setup = Setup(tries=3, patience_s=600)
+    setup = Setup(tries=3, retry_s=600)
     with pytest.raises(JudgeOutage, match=r"for 10 min .*: HTTP 500\. Start"):
         setup.call(then=Unreached("HTTP 500"))
     assert setup.time.now == pytest.approx(600, abs=NO_ROUNDING) and len(setup.said) == 1
@@ -243,12 +243,12 @@ def test_what_else_a_probe_raises_is_raised_at_once(error):
 
     for _ in range(2):  # and another thread may probe afterwards
         with pytest.raises(type(error)):
-            setup.patience.call(attempt, probe)
+            setup.retry.call(attempt, probe)
 
 
 def test_one_thread_probes_while_the_others_go_on_waiting():
-    """Also beyond their patience: it is no outage before the probe has failed."""
-    setup, probing, answer = Setup(tries=3, patience_s=90), threading.Event(), threading.Event()
+    """Also beyond their retry_s: it is no outage before the probe has failed."""
+    setup, probing, answer = Setup(tries=3, retry_s=90), threading.Event(), threading.Event()
     ends = []
 
     def broken():
@@ -261,7 +261,7 @@ def test_one_thread_probes_while_the_others_go_on_waiting():
 
     def first():
         with pytest.raises(UnusableReply, match="answers others"):
-            setup.patience.call(broken, slow)
+            setup.retry.call(broken, slow)
         ends.append("one request alone")
 
     thread = threading.Thread(target=first)
@@ -278,7 +278,7 @@ def test_one_thread_probes_while_the_others_go_on_waiting():
             return "reply"
         raise Unreached("HTTP 500")
 
-    assert setup.patience.call(attempt, unasked) == "reply"
+    assert setup.retry.call(attempt, unasked) == "reply"
     assert len(setup.probed) == 1 and ends == ["one request alone"]
     late = [gap for at, gap in zip(setup.at, setup.gaps, strict=False) if at > began + 90]
     assert min(late[:-1]) >= 30 - NO_ROUNDING  # no less patient than before
@@ -290,14 +290,14 @@ def test_a_minute_of_trouble_is_survived_while_others_are_answered():
     assert len(setup.at) == 6 and setup.probed == []
 
 
-def test_patience_begins_anew_when_another_call_is_answered():
+def test_the_time_to_retry_begins_anew_when_another_call_is_answered():
     served = iter([500.0])
 
     def another(now):
         if now > 500 and next(served, None):
             setup.others()
 
-    setup = Setup(tries=3, patience_s=600, then=another)
+    setup = Setup(tries=3, retry_s=600, then=another)
     with pytest.raises(JudgeOutage, match="for 10 min"):
         setup.call(then=Unreached("refused"))
     assert 1100 < setup.time.now < 1200
@@ -329,7 +329,7 @@ def test_a_quota_that_ends_for_all_is_said_while_it_is_waited_for():
 
 def test_eight_threads_in_one_outage_say_it_once():
     back_at = 200.0
-    setup = Setup(tries=3, patience_s=1e6)
+    setup = Setup(tries=3, retry_s=1e6)
     started = threading.Barrier(8)
 
     def attempt():
@@ -341,7 +341,7 @@ def test_eight_threads_in_one_outage_say_it_once():
 
     def work():
         started.wait(5)
-        replies.append(setup.patience.call(attempt, attempt))
+        replies.append(setup.retry.call(attempt, attempt))
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
@@ -360,7 +360,7 @@ def test_a_pause_ends_when_another_call_is_answered():
             answered.append(now)
             setup.others()
 
-    setup = Setup(tries=2, patience_s=1e6, then=another)
+    setup = Setup(tries=2, retry_s=1e6, then=another)
     setup.call(*[Unreached("refused")] * 9)
     woken = next(at for at in setup.at if at > 100)
     assert woken == answered[0]  # it would have slept for up to a minute

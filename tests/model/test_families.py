@@ -131,7 +131,7 @@ def test_greedy_continuation(model):
                 ids = torch.cat([ids, torch_model(ids).logits[:, -1:].argmax(-1)], dim=1)
         want.append(ids[0, n:].tolist())
 
-    engine = Engine(cfg, mesh_of(1, 1, 1), (), slots=2, cache_tokens=1024)
+    engine = Engine(cfg, mesh_of(1, 1, 1), (), max_num_seqs=2, cache_tokens=1024)
     prompts = [token_BT[row, :n].tolist() for row, n in enumerate(length_B)]
     got = engine.generate(params, prompts, Sampling(NEW, temperature=0.0), [0] * 3)
     assert [list(g.token_ids) for g in got] == want

@@ -79,7 +79,7 @@ def settings(**more):
     c.update_from_flattened_dict(
         {
             "stages": ("stage2",), "rollout.batch": 6, "rollout.max_new_tokens": 4,
-            "rollout.length_multiple": 8, "rollout.slots": 4, "rollout.t_max": 2,
+            "rollout.pad_to_multiple_of": 8, "rollout.max_num_seqs": 4, "rollout.t_max": 2,
             "rl.microbatches": 2, "rl.updates_per_rollout": 3, **more,
         }
     )  # fmt: skip
@@ -176,7 +176,7 @@ def test_a_prompt_is_as_long_as_the_engine_allows():
 def test_prefill_reads_the_layers_at_each_call():
     # 6 x 100 tokens; 16 pages of 32 at a time.
     longer = dataclasses.replace(CFG, max_positions=128)
-    found = work(prompt_tokens=100, cfg=longer, **{"rollout.slots": 16})
+    found = work(prompt_tokens=100, cfg=longer, **{"rollout.max_num_seqs": 16})
     assert found["feedback", "prefill"][1] == 2 * 2 * 960
 
 

@@ -27,7 +27,12 @@ NORMS = (3 * 2 + 1) * 64  # whole on every device
 def config(**more):
     c = run_path(str(REPO / "configs/stage2.py"))["get_config"]("")
     c.update_from_flattened_dict(
-        {"rollout.batch": 16, "rollout.max_new_tokens": 16, "rollout.length_multiple": 16, **more}
+        {
+            "rollout.batch": 16,
+            "rollout.max_new_tokens": 16,
+            "rollout.pad_to_multiple_of": 16,
+            **more,
+        }
     )
     return c
 
@@ -132,7 +137,7 @@ def test_the_command(directory):
     done = forked.run(
         "-m", "waltzjax.plan", "--config=configs/stage1.py", "--devices=2",
         f"--model={directory}", "--prompt_tokens=48", "--json", "--config.rollout.batch=8",
-        "--config.rollout.max_new_tokens=16", "--config.rollout.length_multiple=16",
+        "--config.rollout.max_new_tokens=16", "--config.rollout.pad_to_multiple_of=16",
         "--prompts=16", "--mfu=0.5", "--price=3", limit_s=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -250,8 +255,8 @@ def test_a_prompt_that_a_run_would_refuse_is_refused(directory):
 def test_the_plan_of_preferences_by_hand(directory):
     """Adapters beside a bfloat16 base on one device; the reference's log-probs come first."""
     c = run_path(str(REPO / "configs/regime_w_dpo.py"))["get_config"]("")
-    c.lora.rank, c.rollout.slots, c.rollout.cache_tokens = 2, 8, 2048
-    c.rollout.max_new_tokens, c.dpo.max_tokens, c.rollout.length_multiple = 16, 64, 16
+    c.lora.rank, c.rollout.max_num_seqs, c.rollout.cache_tokens = 2, 8, 2048
+    c.rollout.max_new_tokens, c.dpo.max_tokens, c.rollout.pad_to_multiple_of = 16, 64, 16
     plan = make_plan(c, directory, mesh_of(1, 1, 1), 48, prompts=100)
     assert plan.resident == {
         "base and reference": 2 * PARAMETERS,

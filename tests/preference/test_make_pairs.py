@@ -52,7 +52,7 @@ def test_files_and_lines(monkeypatch, tmp_path, capsys):
     assert found["pair_types"] == {"correctness": 6, "coherence": 12}
     assert found["without"] == {"no answer is right": 3}
     assert json.loads((tmp_path / "preferences.json").read_text()) == found
-    assert found["settings"]["seed"] == 0 and found["settings"]["least_difference"] == 0.01
+    assert found["settings"]["seed"] == 0 and found["settings"]["min_reward_gap"] == 0.01
     lines = capsys.readouterr().out.splitlines()
     assert ["correctness", "6", "33.33"] in [line.split()[:3] for line in lines]
     assert ["no", "answer", "is", "right", "3"] in [line.split() for line in lines]
@@ -67,10 +67,10 @@ def test_files_and_lines(monkeypatch, tmp_path, capsys):
 def test_the_config_decides(monkeypatch, tmp_path):
     found = make(monkeypatch, tmp_path, collected(9), coherence_per_question=0)
     assert found["pair_types"] == {"correctness": 6, "coherence": 0}
-    found = make(monkeypatch, tmp_path, collected(9), most=4)
+    found = make(monkeypatch, tmp_path, collected(9), max_pairs=4)
     assert found["pairs"] == 4
     again = (tmp_path / "pairs.jsonl").read_bytes()
-    assert make(monkeypatch, tmp_path, collected(9), most=4, seed=3)["settings"]["seed"] == 3
+    assert make(monkeypatch, tmp_path, collected(9), max_pairs=4, seed=3)["settings"]["seed"] == 3
     assert (tmp_path / "pairs.jsonl").read_bytes() != again
     # 6 of correctness to 12 of coherence: of these stay 2.
     found = make(monkeypatch, tmp_path, collected(9), correctness_share=0.75)

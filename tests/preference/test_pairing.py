@@ -13,8 +13,8 @@ from waltzjax.preference.pairing import make_pairs
 from waltzjax.types import COHERENCE, CORRECTNESS, PROBE
 
 ALL = {
-    "correctness_per_question": 99, "coherence_per_question": 99, "least_difference": 0.01,
-    "correctness_share": 0.0, "most": 0, "seed": 0,
+    "correctness_per_question": 99, "coherence_per_question": 99, "min_reward_gap": 0.01,
+    "correctness_share": 0.0, "max_pairs": 0, "seed": 0,
 }  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def test_a_question_by_hand():
 def test_rewards_must_differ_by_more(tokens, least, pairs):
     """Conciseness 19/20: the rewards differ by 0.2 / 20 = 0.01, which is not more than 0.01."""
     asked = question(said("a", tokens=19), said("b", tokens=tokens))
-    assert len(pairs_of(asked, least_difference=least).pairs) == pairs
+    assert len(pairs_of(asked, min_reward_gap=least).pairs) == pairs
 
 
 def test_rewards_that_are_equal_but_for_rounding_are_equal():
@@ -80,7 +80,7 @@ def test_rewards_that_are_equal_but_for_rounding_are_equal():
     )  # fmt: skip
     _, one, other, _ = scored(asked).trajectories
     assert one.reward != other.reward and abs(one.reward - other.reward) < 1e-12
-    found = pairs_of(asked, least_difference=0.0)
+    found = pairs_of(asked, min_reward_gap=0.0)
     assert told(found) == [(COHERENCE, "p q", "p r"), (COHERENCE, "p q", "z")]
 
 
@@ -121,7 +121,7 @@ def test_no_two_answers_are_in_two_pairs():
         question(*answers(1, 1), said("x y"), said("x", tokens=9), text="The same?", number=1),
         question(*answers(1, 1), text="Another?", number=2),
     ]
-    found = pairs_of(*asked, least_difference=0.0)
+    found = pairs_of(*asked, min_reward_gap=0.0)
     keys = [(p.question, frozenset((p.chosen, p.rejected))) for p in found.pairs]
     assert len(keys) == len(set(keys))
     assert {("Another?", frozenset(("right 0", "wrong 0")))} < {*keys}
@@ -203,7 +203,7 @@ def test_thinned_pairs_stay_spread_over_questions_and_answers():
 def test_the_mix_of_many_questions():
     asked = varied(100)
     for share, most in ((0.75, 0), (0.5, 0), (0.75, 50), (0.3, 41)):
-        found = pairs_of(*asked, correctness_share=share, most=most)
+        found = pairs_of(*asked, correctness_share=share, max_pairs=most)
         right = sum(p.pair_type == CORRECTNESS for p in found.pairs)
         assert not most or len(found.pairs) == most
         assert abs(right - share * len(found.pairs)) <= 1
@@ -215,13 +215,13 @@ def test_the_seed_decides_and_nothing_else():
     asked = varied(30)
     few = {
         "correctness_per_question": 2, "coherence_per_question": 2, "correctness_share": 0.75,
-        "most": 40,
+        "max_pairs": 40,
     }  # fmt: skip
     first = pairs_of(*asked, **few)
     assert pairs_of(*asked, **few) == first
     assert pairs_of(*asked, **few, seed=1).pairs != first.pairs
     # What is drawn of a question does not depend on the others.
-    few = {**few, "most": 0, "correctness_share": 0.0}
+    few = {**few, "max_pairs": 0, "correctness_share": 0.0}
     alone = [p for q in asked for p in pairs_of(q, **few).pairs]
     assert pairs_of(*asked, **few).pairs == alone
     assert pairs_of(*asked, **few, seed=1).pairs != alone
@@ -269,8 +269,8 @@ def test_why_questions_give_no_pair_are_counted():
     assert found.without == {"no answer is right": 3, WITHIN: 1, none: 3}
     full = [question(*answers(1, 2), number=i) for i in range(5)]
     rest = "its pairs were left out for the share of the types, or the number of pairs"
-    assert pairs_of(*full, most=2).without == {rest: 3}
-    assert pairs_of(*full, most=2).left_out == {"for config.pairs.most": 8}
+    assert pairs_of(*full, max_pairs=2).without == {rest: 3}
+    assert pairs_of(*full, max_pairs=2).left_out == {"for config.pairs.max_pairs": 8}
 
 
 def test_no_questions_no_pairs():

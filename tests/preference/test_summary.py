@@ -13,8 +13,8 @@ from waltzjax.preference.warnings import warnings
 from waltzjax.types import COUNTERFACTUAL, PROBE, Preference
 
 SETTINGS = {
-    "correctness_per_question": 9, "coherence_per_question": 9, "least_difference": 0.01,
-    "correctness_share": 0.75, "most": 0,
+    "correctness_per_question": 9, "coherence_per_question": 9, "min_reward_gap": 0.01,
+    "correctness_share": 0.75, "max_pairs": 0,
 }  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def test_a_missing_type_is_named_with_its_reason():
     alike = [asked(i, tokens=0) for i in range(3)]
     one_warning(
         summed(*alike), "all 6 pairs are of correctness, none of coherence",
-        "least_difference = 0.01", "3 of 3 questions have a right answer",
+        "min_reward_gap = 0.01", "3 of 3 questions have a right answer",
     )  # fmt: skip
     right = [asked(i, wrong=0) for i in range(3)]
     one_warning(

@@ -6,7 +6,8 @@ from support import REPO, completion
 
 from waltzjax import recipes
 from waltzjax.config import rlvr
-from waltzjax.config.defaults import RLVR, default
+from waltzjax.config.defaults import default
+from waltzjax.config.key import RLVR
 from waltzjax.rlvr.recipe import group_rows, group_summary, with_reward_variance
 from waltzjax.stages import recipe as stages_recipe
 from waltzjax.types import POLICY, Attempt, Group, Problem

@@ -12,9 +12,10 @@ from runpy import run_path
 import forked
 import pytest
 from support import REPO, mesh_of
+from workdirs import on_base
 
 from waltzjax.collect import collect
-from waltzjax.config.defaults import ARMS as ALL_ARMS
+from waltzjax.config.preferences import ARMS as ALL_ARMS
 from waltzjax.data.chat import PROMPTS, read_agent_prompt
 from waltzjax.data.source import drawn
 from waltzjax.engine.requests import Event, Sampling, Tokens
@@ -57,7 +58,7 @@ def smallest():
     e.width, e.mlp_width, e.layers, e.heads, e.kv_heads = 16, 32, 1, 2, 1
     e.card_steps = e.demo_steps = 2
     e.batch = 8
-    c.rollout.slots, c.rollout.cache_tokens, c.rollout.max_new_tokens = 8, 2048, 8
+    c.rollout.max_num_seqs, c.rollout.cache_tokens, c.rollout.max_new_tokens = 8, 2048, 8
     c.collect.questions, c.collect.arms = QUESTIONS, ARMS
     return c
 
@@ -74,7 +75,7 @@ def finished(tmp_path_factory):
 def config(finished):
     """The same on the finished run's base, instead of one of its own."""
     c = smallest()
-    c.model.base = str(finished / "base")
+    c = on_base(c, finished / "base")
     return c
 
 
@@ -236,13 +237,17 @@ def test_no_more_is_asked_than_keeps_the_slots_busy(finished, config):
     def watch(more):
         nonlocal under_way, most, starved
         most = max(most, under_way)
-        starved += under_way < config.rollout.slots and read < 60
+        starved += under_way < config.rollout.max_num_seqs and read < 60
         under_way -= more
 
     with runtime.engine.session({POLICY: params}) as session:
         found = [*preference_arms.answers(config, runtime, session, reading(), watch)]
     assert {p for p, _ in found} == {*questions} and under_way == 0 == starved
-    assert config.rollout.slots < most < preference_arms.AHEAD * config.rollout.slots + len(ARMS)
+    assert (
+        config.rollout.max_num_seqs
+        < most
+        < preference_arms.AHEAD * config.rollout.max_num_seqs + len(ARMS)
+    )
 
 
 class Backwards:
@@ -294,7 +299,7 @@ def test_another_config_is_refused_but_for_pairs(finished):
     with pytest.raises(ValueError, match=r"--workdir: .*config\.collect\.arms"):
         collect(c, finished, "trajectories")
     c = smallest()
-    c.pairs.most = 7
+    c.pairs.max_pairs = 7
     collect(c, finished, "trajectories")
     assert json.loads((finished / "config.json").read_text())["pairs"]["most"] == 7
     assert (finished / FILE).read_bytes() == before
@@ -371,7 +376,7 @@ def test_preferences_of_what_is_there(finished, tmp_path, capsys):
     assert {(p.chosen, p.chosen_arm, p.pair_type) for p in pairs} == {
         ("probe\nAnswer: 2", "probe", "correctness")
     }
-    c.pairs.most = 3  # may be another one every time
+    c.pairs.max_pairs = 3  # may be another one every time
     collect(c, tmp_path, "preferences")
     assert len(read_preferences(tmp_path / "pairs.jsonl")) == 3 < len(pairs)
 
@@ -380,7 +385,7 @@ def test_the_command(finished, tmp_path):
     """All eleven arms; then another config in the same directory."""
     arguments = [
         "--config=configs/regime_w_collect.py:tiny", "--config.collect.questions=2",
-        "--config.rollout.slots=8", "--config.rollout.cache_tokens=2048",
+        "--config.rollout.max_num_seqs=8", "--config.rollout.cache_tokens=2048",
         "--config.rollout.max_new_tokens=8", f"--config.model.base={finished / 'base'}",
         "--task=trajectories", f"--workdir={tmp_path / 'run'}",
     ]  # fmt: skip

@@ -24,7 +24,7 @@ OVERRIDES = {
     "embedded.width": 16, "embedded.mlp_width": 32, "embedded.layers": 1, "embedded.batch": 8,
     "embedded.card_steps": 2, "embedded.demo_steps": 2,
     "rollout.batch": 8, "rollout.max_new_tokens": 4, "rl.microbatches": 2,
-    "rollout.slots": 8, "rollout.cache_tokens": 4096, "eval.prompts": 6,
+    "rollout.max_num_seqs": 8, "rollout.cache_tokens": 4096, "eval.prompts": 6,
     "train.steps.stage1": 8, "rl.entropy_bonus": 0.05,
 }  # fmt: skip
 # The order of sums over devices differs, and Adam divides tiny gradients by tiny moments.

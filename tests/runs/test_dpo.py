@@ -10,9 +10,10 @@ import jax
 import numpy as np
 import pytest
 from support import REPO
-from workdirs import records
+from workdirs import on_base, records
 
 from waltzjax.config import defaults
+from waltzjax.config.key import EMBEDDED
 from waltzjax.model import sharding
 from waltzjax.model.hf import weights
 from waltzjax.preference import dpo
@@ -45,15 +46,15 @@ def pairs():
 
 def smallest(data):
     c = run_path(str(REPO / "configs/regime_w_dpo.py"))["get_config"]("tiny")
-    c.model.base = c.problems.validation = defaults.EMBEDDED
+    c.model.base = c.problems.validation = EMBEDDED
     e = c.embedded_maths
     e.width, e.mlp_width, e.layers, e.heads, e.kv_heads = 16, 32, 1, 2, 1
     e.card_steps = e.demo_steps = 2
     e.batch = 8
     c.lora.rank, c.dpo.sft_weight = 2, 0.0
-    c.rollout.slots, c.rollout.cache_tokens, c.rollout.max_new_tokens = 8, 2048, 8
+    c.rollout.max_num_seqs, c.rollout.cache_tokens, c.rollout.max_new_tokens = 8, 2048, 8
     c.dpo.data, c.dpo.batch, c.dpo.microbatches, c.dpo.epochs = str(data), 4, 2, 2
-    c.dpo.lr, c.optim.schedule, c.optim.warmup_steps = 1e-2, "constant", 0
+    c.optim.lr.policy, c.optim.schedule, c.optim.warmup_steps = 1e-2, "constant", 0
     c.train.checkpoint_every = 1
     c.eval.prompts = 7
     return c
@@ -71,7 +72,8 @@ def finished(tmp_path_factory):
 def again(finished, workdir, **changes):
     """The same run in another directory, on the finished one's base."""
     c = finished[2].copy_and_resolve_references()
-    c.model.base, c.train.validate_first = str(finished[0] / "base"), False
+    c = on_base(c, finished[0] / "base")
+    c.train.validate_first = False
     c.update_from_flattened_dict(changes)
     return c, workdir
 
@@ -168,7 +170,7 @@ def test_without_a_reference_and_without_adapters(finished, tmp_path):
     c, workdir = again(
         finished, tmp_path / "simpo", **{
             "dpo.reference": "none", "dpo.loss": "sigmoid_norm", "dpo.beta": 2.0,
-            "dpo.margin": 1.0, "dpo.sft_weight": 0.5, "lora.rank": 0, "dpo.lr": 1e-3,
+            "dpo.margin": 1.0, "dpo.sft_weight": 0.5, "lora.rank": 0, "optim.lr.policy": 1e-3,
             "train.checkpoint_every": 10**6,
         }
     )  # fmt: skip
@@ -213,7 +215,9 @@ def test_pairs_that_were_made_anew_are_another_runs(finished, tmp_path):
 
 
 def test_what_is_not_finite_names_the_stages_own_keys(finished, tmp_path):
-    c, workdir = again(finished, tmp_path / "wild", **{"dpo.lr": 1e30, "optim.grad_clip": 1e30})
+    c, workdir = again(
+        finished, tmp_path / "wild", **{"optim.lr.policy": 1e30, "optim.grad_clip": 1e30}
+    )
     with pytest.raises(FloatingPointError, match=r"lower config\.dpo\.lr or raise config\.dpo\.be"):
         train(c, workdir)
     c, workdir = again(finished, tmp_path / "short", **{
@@ -223,7 +227,7 @@ def test_what_is_not_finite_names_the_stages_own_keys(finished, tmp_path):
 
 
 def test_a_step_too_small_stops_the_run(finished, tmp_path):
-    c, workdir = again(finished, tmp_path / "still", **{"dpo.lr": 1e-30})
+    c, workdir = again(finished, tmp_path / "still", **{"optim.lr.policy": 1e-30})
     with pytest.raises(NotLearning, match=r"step 1: the gradient has norm .*config\.dpo\.lr = 1e"):
         train(c, workdir)
     assert not (workdir / POLICY).exists()

@@ -10,9 +10,9 @@ import forked
 import pytest
 import workdirs
 from support import REPO, slow
-from workdirs import prepared, records
+from workdirs import on_base, prepared, records
 
-from waltzjax.config.defaults import RLVR
+from waltzjax.config.key import RLVR
 from waltzjax.rlvr import rollout
 from waltzjax.run import workdir as run_workdir
 from waltzjax.support.signals import Stopped
@@ -30,7 +30,7 @@ def smallest(name="rlvr_multisignal.py"):
     e.width, e.mlp_width, e.layers, e.heads, e.kv_heads = 16, 32, 1, 2, 1
     e.card_steps = e.demo_steps = 2
     e.batch = 8
-    c.rollout.batch, c.rollout.group, c.rollout.slots = 4, 2, 8
+    c.rollout.batch, c.rollout.group, c.rollout.max_num_seqs = 4, 2, 8
     c.rollout.cache_tokens, c.rollout.max_new_tokens = 2048, 8
     c.rl.token_budget = 256
     c.optim.schedule = "constant"
@@ -51,7 +51,7 @@ def finished(tmp_path_factory):
 
 def with_base_of(finished, c):
     """The config ``c`` on the finished run's base, instead of one of its own."""
-    c.model.base = str(finished[0] / "base")
+    c = on_base(c, finished[0] / "base")
     return c
 
 
@@ -206,7 +206,7 @@ def test_the_evaluate_command(finished, tmp_path):
     """The run's own policy on the run's own problems comes to the run's own result."""
     output = tmp_path / "new" / "maths.json"
     arguments = [
-        "--config=configs/rlvr_multisignal.py:tiny", "--config.rollout.slots=8",
+        "--config=configs/rlvr_multisignal.py:tiny", "--config.rollout.max_num_seqs=8",
         "--config.rollout.cache_tokens=2048", "--config.rollout.max_new_tokens=8",
         f"--model={finished[0] / 'policy'}", f"--data={finished[0] / 'data/validation.jsonl'}",
         f"--output={output}",

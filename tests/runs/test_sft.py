@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from support import FACTORISATIONS, REPO, mesh_of, sharded_params, small_data, tiny_config
-from workdirs import records
+from workdirs import on_base, records
 
 from waltzjax.core.losses import nll
 from waltzjax.data.packing import ChatTokens, pack, packed_batch
@@ -97,9 +97,9 @@ def smallest(directory):
     c.data.directory, c.sft.data = small_data(), str(directory)
     c.embedded.width, c.embedded.mlp_width, c.embedded.layers = 16, 32, 1
     c.embedded.card_steps = c.embedded.demo_steps = 2
-    c.embedded.batch = c.rollout.slots = 8
+    c.embedded.batch = c.rollout.max_num_seqs = 8
     c.sft.batch, c.sft.length, c.sft.epochs = 2, 128, EPOCHS
-    c.sft.lr = 0.02
+    c.optim.lr.conversation = c.optim.lr.feedback = 0.02
     c.rollout.max_new_tokens, c.eval.prompts = 6, 12
     return c
 
@@ -286,7 +286,7 @@ def test_another_system_prompt_is_said(capsys):
 
 def test_a_run_on_held_out_prompts_is_refused_before_training(finished, tmp_path):
     c = smallest(write_chats(tmp_path / "chats"))
-    c.model.base = str(finished[0] / "base")
+    c = on_base(c, finished[0] / "base")
     (held_out, *_) = read_prompts(Path(small_data()) / "validation.jsonl")
     path = tmp_path / "chats/feedback-train.jsonl"
     shown = json.dumps({"messages": said(f"{held_out.text}\nAnswer: So.", "It is.")})
@@ -299,9 +299,9 @@ def test_a_run_on_held_out_prompts_is_refused_before_training(finished, tmp_path
 def test_an_adapter_learns_some_of_the_chats(finished, tmp_path):
     whole, c, of_whole = finished
     c = c.copy_and_resolve_references()
-    c.model.base = str(whole / "base")
+    c = on_base(c, whole / "base")
     c.lora.rank, c.lora.alpha = 2, 2.0
-    c.sft.examples, c.sft.lr = 16, 0.1
+    c.sft.examples, c.optim.lr.conversation, c.optim.lr.feedback = 16, 0.1, 0.1
     results = train(c, tmp_path / "run")
     losses = [r["loss/feedback"] for r in records(tmp_path / "run")]
     assert len(losses) == EPOCHS  # sixteen chats are one update
@@ -326,7 +326,7 @@ def test_chats_that_are_missing_or_too_long_are_said_before_anything(finished, t
         train(c, tmp_path / "run")
     assert not (tmp_path / "run").exists()  # no base was built
     c = smallest(write_chats(tmp_path / "chats"))
-    c.model.base = str(finished[0] / "base")
+    c = on_base(c, finished[0] / "base")
     c.sft.length = 8
     with pytest.raises(ValueError, match=r"chats/feedback-train.jsonl: config.sft.length: got 8"):
         train(c, tmp_path / "other")

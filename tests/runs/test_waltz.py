@@ -11,8 +11,9 @@ import forked
 import pytest
 import workdirs
 from support import REPO, slow, small_data
-from workdirs import prepared, records
+from workdirs import on_base, prepared, records
 
+from waltzjax.config import check
 from waltzjax.config.defaults import default
 from waltzjax.recipes import STAGES
 from waltzjax.stages import reinforce
@@ -32,7 +33,7 @@ def smallest(name="stage2.py"):
     c.data.directory = small_data()
     c.embedded.width, c.embedded.mlp_width, c.embedded.layers = 16, 32, 1
     c.embedded.card_steps = c.embedded.demo_steps = 2
-    c.embedded.batch = c.rollout.batch = c.rollout.slots = 8
+    c.embedded.batch = c.rollout.batch = c.rollout.max_num_seqs = 8
     c.rollout.cache_tokens = 4096
     c.rollout.max_new_tokens = 6
     c.rl.microbatches = 2
@@ -42,7 +43,7 @@ def smallest(name="stage2.py"):
     c.eval.prompts = 12
     c.sft.length, c.sft.batch, c.sft.microbatches = 128, 2, 1  # of the ordinary chats' likelihood
     c.rl.entropy_bonus = 0.05  # a random model earns nothing: without it no stage changes anything
-    return c
+    return check.only_read(c, STAGES)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +55,7 @@ def finished(tmp_path_factory):
 
 def with_base_of(finished, c):
     """The config ``c`` on the finished run's base, instead of one of its own."""
-    c.model.base = str(finished[0] / "base")
-    return c
+    return on_base(c, finished[0] / "base")
 
 
 def same_end(a, b):
@@ -327,7 +327,8 @@ def test_the_exported_agents_reach_the_same_rates_in_torch(finished):
 def test_the_evaluate_command(finished, tmp_path):
     workdir, output = finished[0], tmp_path / "new" / "rates.json"
     arguments = [
-        "--config=configs/stage2.py:tiny", "--config.eval.prompts=12", "--config.rollout.slots=8",
+        "--config=configs/stage2.py:tiny", "--config.eval.prompts=12",
+        "--config.rollout.max_num_seqs=8",
         "--config.rollout.max_new_tokens=6", "--config.sft.length=128", "--config.sft.batch=2",
         "--config.sft.microbatches=1", f"--data={small_data()}", f"--output={output}",
         f"--conversation={workdir / 'conversation'}", f"--feedback={workdir / 'feedback'}",

@@ -32,7 +32,7 @@ def learned(cfg, shape, how):
     """(metrics, learner, parameters, batch) of one step on what an engine has drawn."""
     mesh = mesh_of(*shape)
     params = sharded_params(cfg, mesh)
-    engine = Engine(cfg, mesh, (399,), slots=8, cache_tokens=2048)
+    engine = Engine(cfg, mesh, (399,), max_num_seqs=8, cache_tokens=2048)
     prompts = [tuple(range(1 + i, 40 - i)) for i in range(8)]
     drawn = engine.generate(params, prompts, how, list(range(8)))
     rows = [
@@ -51,7 +51,7 @@ def learned(cfg, shape, how):
         ),
         partial(
             compute_advantages, kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0,
-            is_cap=0.0,
+            tis_cap=0.0,
         ),
         temperature=how.temperature, block=64, updates=1,
     )  # fmt: skip

@@ -37,7 +37,7 @@ def stage(change, metrics=None):
     return Stage(
         name="dpo", total=STEPS, epoch_ends=(), optimizers={POLICY: optimizer}, beta=0.1,
         batches=Batches([0, 1], ["0", "1"], batch_size=1, seed=0, epochs=None),
-        steps_key="config.dpo.epochs", divergence_hint="lower config.dpo.lr", step=step,
+        steps_key="config.dpo.epochs", divergence_hint="lower config.optim.lr.policy", step=step,
     )  # fmt: skip
 
 

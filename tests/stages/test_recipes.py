@@ -167,7 +167,7 @@ THREE = PolicyBatch(
         ({"rl.kl_estimator": "k3"}, [3, 0, -(np.exp(-4) + 3) / 4], [1, 1, 1]),
         ({"rl.kl_in": "loss"}, [3, 0, 0], [1, 1, 1]),
         ({"rl.reward_clip": 2.0}, [2, 0, -1], [1, 1, 1]),
-        ({"rl.is_cap": 3.0}, [3, 0, -1], [1, 2, 3]),
+        ({"rl.tis_cap": 3.0}, [3, 0, -1], [1, 2, 3]),
     ],
 )
 def test_the_credit_is_the_configs(changes, returns, weights):
@@ -224,7 +224,7 @@ def test_the_kl_is_of_whole_distributions_and_the_ratio_of_truncated_ones(estima
     cut = b._replace(old_full_logp_BT=full, full_logp_BT=full, ref_logp_BT=full)
     kl = dict(estimator=estimator)
     how = dict(normalise=False, reward_clip=10.0)
-    got = compute_advantages(cut, kl_in="reward", **kl, **how, is_cap=1.1)
+    got = compute_advantages(cut, kl_in="reward", **kl, **how, tis_cap=1.1)
     np.testing.assert_allclose(got.advantage_BT, np.where(b.action_BT, b.reward_BT, 0), atol=ATOL)
     want = np.minimum(np.exp(b.old_logp_BT - b.sampler_logp_BT), 1.1)
     np.testing.assert_allclose(got.is_weight_BT, want, rtol=ATOL)
@@ -269,7 +269,7 @@ def test_the_config_puts_the_kl_in_one_place(where, in_reward, in_loss):
 
 def test_credit_over_microbatches_is_one_z_score():
     b = batch(np.random.default_rng(3), rows=4)
-    settings = dict(kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0, is_cap=0.0)
+    settings = dict(kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0, tis_cap=0.0)
     whole = compute_advantages(b, **settings)
     split = jax.tree.map(lambda x: np.asarray(x).reshape(2, 2, *np.shape(x)[1:]), b)
     parts = compute_advantages(split, **settings)
@@ -282,7 +282,7 @@ def test_credit_over_microbatches_is_one_z_score():
 def test_importance_weights_are_truncated_at_the_cap():
     b = batch(np.random.default_rng(4))
     settings = dict(kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0)
-    got = compute_advantages(b, **settings, is_cap=1.1).is_weight_BT
+    got = compute_advantages(b, **settings, tis_cap=1.1).is_weight_BT
     want = np.minimum(np.exp(b.old_logp_BT - b.sampler_logp_BT), 1.1)
     np.testing.assert_allclose(got, want, rtol=ATOL)
     assert (want < 1.1).any() and (want == 1.1).any()
@@ -290,7 +290,7 @@ def test_importance_weights_are_truncated_at_the_cap():
 
 def test_only_some_algorithms_normalise_over_the_batch():
     b = batch(np.random.default_rng(5))
-    settings = dict(kl_in="loss", estimator="k3", reward_clip=10.0, is_cap=0.0)
+    settings = dict(kl_in="loss", estimator="k3", reward_clip=10.0, tis_cap=0.0)
     plain = compute_advantages(b, **settings, normalise=False).advantage_BT
     np.testing.assert_allclose(plain, np.where(b.action_BT, b.reward_BT, 0), rtol=0, atol=ATOL)
     scored = np.asarray(compute_advantages(b, **settings, normalise=True).advantage_BT)[b.action_BT]

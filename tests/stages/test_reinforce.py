@@ -34,7 +34,7 @@ PROMPTS = [Prompt(i, f"question {i}", i % 2 == 0, "x") for i in range(4)]
 def settings(name, **changes):
     c = defaults.default()
     c.stages = (name,)
-    c.rollout.batch, c.rollout.max_new_tokens, c.rollout.length_multiple = 4, 12, 64
+    c.rollout.batch, c.rollout.max_new_tokens, c.rollout.pad_to_multiple_of = 4, 12, 64
     c.rl.microbatches = 1
     c.update_from_flattened_dict(changes)
     return c

@@ -9,6 +9,7 @@ import pytest
 from support import tiny_runtime
 
 from waltzjax.config import defaults
+from waltzjax.config.key import RLVR
 from waltzjax.model.transformer import init_params
 from waltzjax.recipes import STAGES
 from waltzjax.rlvr import rollout
@@ -43,7 +44,7 @@ class Verifier:
 
 def settings(**changes):
     c = defaults.default()
-    c.stages = (defaults.RLVR,)
+    c.stages = (RLVR,)
     c.rl.algorithm = "grpo"
     c.rollout.group, c.rollout.max_new_tokens = GROUP, 4
     c.reward.signals.format = c.reward.signals.reflect = 0.0
@@ -59,7 +60,7 @@ def problems(*kinds):
 def roll(c, asked, *more):
     verifier, batches = Verifier(), iter(more)
     rolled = roll_maths(
-        c, RUNTIME, RECIPES[defaults.RLVR](c), verifier, lambda: next(batches), PARAMS, asked,
+        c, RUNTIME, RECIPES[RLVR](c), verifier, lambda: next(batches), PARAMS, asked,
         stream=0, step=0, watch=lambda _: None,
     )  # fmt: skip
     return rolled, verifier, len(list(batches))

@@ -31,7 +31,7 @@ WEIGHT_ATOL = 1e-6  # weights sum to 1 in float32
 GAP_RTOL = 1e-5  # float32 arithmetic against numpy's
 KL_ATOL = 1e-6  # nats; a policy against itself
 LOSS = dict(clip_low=0.2, clip_high=0.2, dual_clip=None, kl_in="reward", estimator="k1")
-CREDIT = dict(kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0, is_cap=0.0)
+CREDIT = dict(kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0, tis_cap=0.0)
 
 
 def samples(n=8, seed=0):

@@ -62,7 +62,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def engine():
-    return Engine(CFG, mesh_of(*ONE), (299,), slots=8, cache_tokens=2048)
+    return Engine(CFG, mesh_of(*ONE), (299,), max_num_seqs=8, cache_tokens=2048)
 
 
 def draw(engine, params, how):
@@ -86,7 +86,7 @@ def learnt(params, reference, samples, how, kl_in, estimator, *, shape=ONE, budg
     kl, sgd = dict(kl_in=kl_in, estimator=estimator), optax.sgd(1.0)
     learner = Learner(
         cfg, sgd, partial(policy_loss, **kl, clip_low=CLIP, clip_high=CLIP, dual_clip=None),
-        partial(compute_advantages, **kl, normalise=True, reward_clip=10.0, is_cap=CAP),
+        partial(compute_advantages, **kl, normalise=True, reward_clip=10.0, tis_cap=CAP),
         temperature=how.temperature, block=64, updates=1,
     )  # fmt: skip
     mine, theirs = (

@@ -3,84 +3,76 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from waltzjax.config.bounds import broken_bounds, value_at
-from waltzjax.config.defaults import ALONE, DPO, EMBEDDED, RLVR, SFT, default
-from waltzjax.config.judge import USED, broken_judge_rules
-from waltzjax.config.preference import broken_preference_rules
-from waltzjax.config.rlvr import OF_MATHS, OF_RLVR, broken_maths_rules, broken_rlvr_rules
-from waltzjax.types import MATRICES
+from waltzjax.config import (
+    embedded,
+    judge,
+    model,
+    preferences,
+    prompts,
+    reward,
+    rl,
+    rollout,
+    run,
+    sft,
+    train,
+)
+from waltzjax.config.defaults import KEYS, default
+from waltzjax.config.key import COLLECT, COLLECT_READS, Spec, readers_in, readers_of, value_at
+from waltzjax.config.renamed import RENAMED
 
-# In the order they run; the last two each alone.
-STAGES = (SFT, "stage1", "stage2", "single", RLVR, DPO)
-
-# Errors of the KL are cut at 0.2 of the target: 1 - 5 * 0.2 is no coefficient any more.
-MAX_GAIN, GAIN_REASON = 5.0, "one step could take the coefficient to 0 or below"
-MIN_VOCABULARY = 300  # every byte, and the control tokens
 OPEN = ("config.model.template_kwargs",)  # groups whose keys are the user's
+BY_STAGE = ("config.train.steps", "config.rl.beta")  # groups with a key for each stage
 
 
-def validate(c: ConfigDict, *, training: bool) -> None:
-    """Check every rule, those of training too if asked; all that is broken is in one error.
+def validate(
+    c: ConfigDict, stages: Mapping[str, Spec], *, training: bool, collecting: bool = False
+) -> None:
+    """Check every rule; all that is broken is in one error.
+
+    Args:
+      stages: all stages there are, in the order in which they run.
+      training: check what holds for a run that trains only, too.
+      collecting: the keys of ``waltzjax.collect`` are read, and those of no stage.
 
     Raises:
       ValueError: key, what was got, what is allowed, one line each.
     """
-    problems = list(_unknown_keys(default(), c, "config")) or list(_broken_rules(c))
-    if training and not problems and c.rollout.t_max < 1 and {*c.stages} & {"stage1", "stage2"}:
-        problems.append(
-            f"config.rollout.t_max: got {c.rollout.t_max}, training feedback needs >= 1"
-        )
-    if training and not problems and c.rollout.variant != "waltz":
-        problems.append(
-            f"config.rollout.variant: got {c.rollout.variant!r}, agents are trained as 'waltz'"
-        )
-    if training and not problems and c.model.param_dtype != "float32" and not c.lora.rank:
-        problems.append(
-            f"config.model.param_dtype: got {c.model.param_dtype!r}, allowed is 'float32' where "
-            "whole models are trained (config.lora.rank = 0): a step is lost in bfloat16's rounding"
-        )
-    if training and not problems and c.lora.dropout and not {*c.stages} & {SFT, DPO}:
-        problems.append(
-            f"config.lora.dropout: got {c.lora.dropout}, allowed is 0 where config.stages has "
-            f"neither {SFT!r} nor {DPO!r}: reinforcement updates the policy that was sampled from, "
-            "without dropout"
-        )
-    if training and not problems:
-        problems += _adaptive_problems(c)
+    problems = list(_unknown_keys(default(), c, "config", stages)) or list(_bad_stages(c, stages))
+    if not problems:
+        reads = COLLECT_READS if collecting else readers_in(c, stages)
+        problems = [
+            *_bounds(c), *_unread_keys(c, reads, stages), *_relations(c, reads),
+            *(_training_relations(c, reads) if training else ()),
+        ]  # fmt: skip
     if problems:
         raise ValueError("the config does not hold:\n  " + "\n  ".join(problems))
 
 
-def _adaptive_problems(c: ConfigDict) -> Iterator[str]:
-    if not c.rl.kl_target:
-        return
-    for stage in c.stages:
-        if stage not in (SFT, DPO) and not c.rl.beta[stage]:
-            yield (
-                f"config.rl.beta.{stage}: got 0; it is multiplied step by step to follow "
-                f"config.rl.kl_target = {c.rl.kl_target}, and would stay 0"
-            )
-    if c.rl.kl_gain >= MAX_GAIN:
-        yield f"config.rl.kl_gain: got {c.rl.kl_gain}, allowed is below {MAX_GAIN:g}: {GAIN_REASON}"
-
-
-def _unknown_keys(reference: ConfigDict, c: ConfigDict, path: str) -> Iterator[str]:
+def _unknown_keys(
+    reference: ConfigDict, c: ConfigDict, path: str, stages: Collection[str]
+) -> Iterator[str]:
     for key in sorted(set(c) | set(reference)):
         name = f"{path}.{key}"
-        if key not in reference:
-            yield f"{name}: no such key; allowed are {', '.join(sorted(reference))}"
+        if key not in reference and path in BY_STAGE and key in stages:
+            own = next(iter(reference.values()))
+            if not _same_type(own, c[key]) or c[key] < 0:
+                yield f"{name}: got {c[key]!r}, expected {type(own).__name__} >= 0"
+        elif key not in reference:
+            new = RENAMED.get(name.removeprefix("config."))
+            known = f"it is config.{new} now" if new else f"allowed are {', '.join(reference)}"
+            yield f"{name}: no such key; {known}"
         elif key not in c:
             yield f"{name}: missing"
         elif isinstance(reference[key], ConfigDict):
             if name in OPEN and isinstance(c[key], ConfigDict):
                 yield from _no_values(c[key], name)
             elif isinstance(c[key], ConfigDict):
-                yield from _unknown_keys(reference[key], c[key], name)
+                yield from _unknown_keys(reference[key], c[key], name, stages)
             else:
                 yield f"{name}: got {c[key]!r}, expected a group of keys"
         elif not _same_type(reference[key], c[key]):
@@ -101,70 +93,84 @@ def _same_type(a: Any, b: Any) -> bool:
     return type(a) is type(b)
 
 
-def _broken_rules(c: ConfigDict) -> Iterator[str]:
-    if not c.stages or any(s not in STAGES for s in c.stages) or len(set(c.stages)) < len(c.stages):
-        yield f"config.stages: got {tuple(c.stages)}, allowed are some of {STAGES}, once each"
-    elif tuple(c.stages) != tuple(s for s in STAGES if s in c.stages):
-        yield f"config.stages: got {tuple(c.stages)}; they run in the order {STAGES}"
-    elif {*c.stages} & {*ALONE} and len(c.stages) > 1:
-        yield f"config.stages: got {tuple(c.stages)}; each of {ALONE} stands alone"
-    else:
-        usual = default()
-        for paths, stages in ((OF_RLVR, (RLVR,)), (OF_MATHS, ALONE)):
-            for path in () if c.stages[0] in stages else paths:
-                if value_at(c, path) != (value := value_at(usual, path)):
-                    yield (
-                        f"config.{path}: got {value_at(c, path)!r}, allowed is {value!r} but "
-                        f"for the stage {' or '.join(map(repr, stages))}"
-                    )
-    if {*c.stages} & {*ALONE}:
-        yield from broken_maths_rules(c)
-    if RLVR in c.stages:
-        yield from broken_rlvr_rules(c)
-    yield from broken_preference_rules(c)
-    yield from broken_bounds(c)
-    if c.rollout.variant != "waltz" and c.rollout.t_max < 1:
-        yield (
-            f"config.rollout.t_max: got {c.rollout.t_max}, config.rollout.variant="
-            f"{c.rollout.variant} needs >= 1: without a round it is the plain answer"
-        )
-    if c.rl.dual_clip and c.rl.dual_clip <= 1:
-        yield f"config.rl.dual_clip: got {c.rl.dual_clip}, allowed are 0 (off) and > 1"
-    targets = tuple(c.lora.targets)
-    if not targets or not {*targets} <= {*MATRICES} or len({*targets}) < len(targets):
-        yield f"config.lora.targets: got {targets}, allowed are some of {MATRICES}, once each"
-    if c.judge.name in USED:
-        usual = default().judge.to_dict()
-        yield from broken_judge_rules(c.judge.to_dict(), usual, c.rollout.variant)
-    if not (len(c.mesh) == 3 and all(type(n) is int for n in c.mesh)):
-        yield f"config.mesh: got {c.mesh!r}, expected three integers (data, fsdp, tensor)"
-    rows = c.rollout.batch * c.rollout.group
-    if c.rl.microbatches >= 1 and not c.rl.token_budget and rows % c.rl.microbatches:
-        yield (
-            f"config.rl.microbatches: got {c.rl.microbatches}, must divide config.rollout.batch * "
-            f"config.rollout.group = {rows}"
-        )
-    if c.sft.microbatches >= 1 and c.sft.batch % c.sft.microbatches:
-        yield (
-            f"config.sft.microbatches: got {c.sft.microbatches}, "
-            f"must divide config.sft.batch = {c.sft.batch}"
-        )
-    if c.model.base == EMBEDDED:
-        yield from _broken_embedded_rules(c, "embedded")
-        yield from _broken_embedded_rules(c, "embedded_maths")
-        new_tokens = c.rollout.max_new_tokens
-        if not {*c.stages} & {*ALONE} and c.embedded.max_positions <= 2 * new_tokens:
+def _bad_stages(c: ConfigDict, stages: Mapping[str, Spec]) -> Iterator[str]:
+    got, names = f"config.stages: got {tuple(c.stages)}", tuple(stages)
+    if not c.stages or any(s not in stages for s in c.stages) or len({*c.stages}) < len(c.stages):
+        yield f"{got}, allowed are some of {names}, once each"
+    elif tuple(c.stages) != tuple(name for name in names if name in c.stages):
+        yield f"{got}; they run in the order {names}"
+    elif len({stages[name].job for name in c.stages}) > 1:
+        job = stages[c.stages[0]].job
+        others = [name for name in c.stages if stages[name].job is not job]
+        yield f"{got}; {', '.join(map(repr, others))} cannot be part of one run with the others"
+
+
+def _bounds(c: ConfigDict) -> Iterator[str]:
+    for path, key in KEYS.items():
+        if not key.bound.holds(value := value_at(c, path)):
+            yield f"config.{path}: got {value!r}, allowed is {key.bound.words}"
+
+
+def _unread_keys(c: ConfigDict, reads: frozenset[str], stages: Mapping[str, Spec]) -> Iterator[str]:
+    """Keys whose value is not the default, and which nothing that runs reads."""
+    for path, key in KEYS.items():
+        value = value_at(c, path)
+        if value == key.default:
+            continue
+        if not reads & {*key.readers}:
+            would = [name for name in stages if readers_of(name, stages[name], c) & {*key.readers}]
+            would += [COLLECT] * bool(COLLECT_READS & {*key.readers})
             yield (
-                f"config.embedded.max_positions: got {c.embedded.max_positions}, must exceed an "
-                f"answer and a review of config.rollout.max_new_tokens = {new_tokens} each"
+                f"config.{path}: got {_short(value)}, but nothing that runs reads it; read by "
+                f"{', '.join(would)}. Leave it out, or at its default {_short(key.default)}"
+            )
+        elif key.only_if and not key.only_if.holds(c):
+            yield (
+                f"config.{path}: got {_short(value)}, but it is read only where "
+                f"{key.only_if.words}. Leave it out, or at its default {_short(key.default)}"
             )
 
 
-def _broken_embedded_rules(c: ConfigDict, section: str) -> Iterator[str]:
-    e, path = c[section], f"config.{section}"
-    if e.kv_heads >= 1 and e.heads % e.kv_heads:
-        yield f"{path}.heads: got {e.heads}, must be a multiple of {e.kv_heads} kv_heads"
-    if e.heads >= 1 and e.width % (2 * e.heads):
-        yield f"{path}.width: got {e.width}, must be a multiple of 2 * {e.heads} heads"
-    if e.vocab_size < MIN_VOCABULARY:
-        yield f"{path}.vocab_size: got {e.vocab_size}, allowed is >= {MIN_VOCABULARY}"
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _relations(c: ConfigDict, reads: frozenset[str]) -> Iterator[str]:
+    yield from run.broken_rules(c)
+    yield from model.broken_rules(c)
+    yield from prompts.broken_rules(c, reads)
+    yield from judge.broken_rules(c)
+    yield from rollout.broken_rules(c)
+    yield from reward.broken_rules(c, reads)
+    yield from rl.broken_rules(c, reads)
+    yield from sft.broken_rules(c, reads)
+    yield from preferences.broken_rules(c)
+    yield from train.broken_rules(c, reads)
+    yield from embedded.broken_rules(c, reads)
+
+
+def _training_relations(c: ConfigDict, reads: frozenset[str]) -> Iterator[str]:
+    yield from model.broken_training_rules(c)
+    yield from rollout.broken_training_rules(c, reads)
+    yield from rl.broken_training_rules(c, reads)
+
+
+def unread(c: ConfigDict, reads: frozenset[str]) -> list[str]:
+    """The dotted paths of the keys that none of ``reads`` reads, as the others of ``c`` are."""
+    return [
+        path
+        for path, key in KEYS.items()
+        if not reads & {*key.readers} or (key.only_if and not key.only_if.holds(c))
+    ]
+
+
+def only_read(c: ConfigDict, stages: Mapping[str, Spec], keep: Collection[str] = ()) -> ConfigDict:
+    """A copy of a config that was made for other stages: keys that no chosen stage reads are back
+    at their default, but for those of ``keep``, by dotted path."""
+    c = c.copy_and_resolve_references()
+    for path in unread(c, readers_in(c, stages)):
+        group, _, name = path.rpartition(".")
+        if path not in keep:
+            value_at(c, group)[name] = KEYS[path].default
+    return c

@@ -29,7 +29,7 @@ class EngineShape:
       cfg: the architecture.
       mesh: rows lie along data and fsdp, key/value heads along tensor.
       stop_ids: tokens that end a request, unless it names others.
-      slots: requests decoded at a time, over the whole mesh.
+      max_num_seqs: requests decoded at a time, over the whole mesh.
       cache_tokens: tokens whose keys and values the cache holds, over the whole mesh; requests
         share them as they need them, and wait when there are none left.
       decode: tokens to text, for requests with stop strings.
@@ -37,18 +37,19 @@ class EngineShape:
     """
 
     def __init__(
-        self, cfg: ModelConfig, mesh: Mesh, stop_ids: Sequence[int], *, slots: int,
+        self, cfg: ModelConfig, mesh: Mesh, stop_ids: Sequence[int], *, max_num_seqs: int,
         cache_tokens: int, decode: Callable[[Sequence[int]], str] | None = None,
         steps: int = STEPS, page_size: int = PAGE_SIZE,
     ):  # fmt: skip
-        if slots < 1 or not 1 <= steps <= page_size or len(stop_ids) > MAX_STOP_IDS:
+        if max_num_seqs < 1 or not 1 <= steps <= page_size or len(stop_ids) > MAX_STOP_IDS:
             raise ValueError(
-                f"slots, steps and stop_ids: got {slots}, {steps} and {len(stop_ids)} of them, "
-                f"allowed are >= 1, 1 to {page_size} and at most {MAX_STOP_IDS}"
+                f"max_num_seqs, steps and stop_ids: got {max_num_seqs}, {steps} and "
+                f"{len(stop_ids)} of them, allowed are >= 1, 1 to {page_size} and at most "
+                f"{MAX_STOP_IDS}"
             )
         self.groups = sharding.row_groups(mesh)
         self.cfg, self.mesh, self.stop_ids, self.decode = cfg, mesh, tuple(stop_ids), decode
-        self.slots, self.steps, self.page_size = -(-slots // self.groups), steps, page_size
+        self.slots, self.steps, self.page_size = -(-max_num_seqs // self.groups), steps, page_size
         self.pages = cache_tokens // (page_size * self.groups)
         self.longest = min(cfg.max_positions, self.pages * page_size)
         if self.longest < 1:

@@ -73,7 +73,7 @@ def chat_nll(
     """Of each chat: the negative log-likelihood of what the assistant says, nats, and how many
     tokens that is."""
     tokens = np.array([sum(chat.trained) for chat in chats])
-    summed = _summed(runtime.cfg, runtime.mesh, config.model.vocab_block, len(chats))
+    summed = _summed(runtime.cfg, runtime.mesh, config.model.logit_chunk, len(chats))
     length = max(config.sft.length, *(len(chat.token_ids) for chat in chats))
     rows, total = packed_numbers(chats, length), np.zeros(len(chats))
     for at in range(0, len(rows), config.sft.batch):

@@ -97,7 +97,7 @@ def _behind_endpoint(config: ConfigDict, workdir: Path, stack: ExitStack) -> Jud
     endpoint = stack.enter_context(
         Endpoint(
             j.url, j.model, max_tokens=j.max_tokens if prompt else model_judges.MAX_TOKENS,
-            key_env=j.key_env, timeout_s=j.timeout_s, patience_s=j.patience_s, say=console.say,
+            key_env=j.key_env, timeout_s=j.timeout_s, retry_s=j.retry_s, say=console.say,
             stop=threading.Event(),
         )
     )  # fmt: skip

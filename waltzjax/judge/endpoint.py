@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from waltzjax.judge import replies
 from waltzjax.judge.error_bodies import named_status
-from waltzjax.judge.retry import CutOff, Patience, Unreached, UnusableReply
+from waltzjax.judge.retry import CutOff, Retry, Unreached, UnusableReply
 from waltzjax.support.errors import JudgeStopped, RequestRefused
 
 _POLL_S = 0.1  # how soon a request under way notices that the run is to stop
@@ -38,19 +38,19 @@ class Endpoint:
 
     key_env: name of the environment variable that holds the API key; "": there is none.
     timeout_s: longest silence of the server during one request.
-    tries, patience_s, say, stop, clock, wait: see ``Patience``.
+    tries, retry_s, say, stop, clock, wait: see ``Retry``.
     """
 
     def __init__(self, base_url: str, model: str, *, max_tokens: int, key_env: str = "",
-                 timeout_s: float = 120.0, tries: int = 5, patience_s: float = 3600.0,
+                 timeout_s: float = 120.0, tries: int = 5, retry_s: float = 3600.0,
                  say: Callable[[str], None], stop: threading.Event,
                  clock: Callable[[], float] = time.monotonic,
                  wait: Callable[[float], bool] | None = None) -> None:  # fmt: skip
         self.model, self.max_tokens, self.stop = model, max_tokens, stop
         self._timeout_s, self._key_env, self._key = timeout_s, key_env, read_key(key_env)
         self._what = f"the judge {model} at {base_url}"
-        self._patience = Patience(
-            self._what, tries=tries, patience_s=patience_s, say=say, stop=stop, clock=clock,
+        self._retry = Retry(
+            self._what, tries=tries, retry_s=retry_s, say=say, stop=stop, clock=clock,
             wait=wait,
         )  # fmt: skip
         self._openai = import_openai()
@@ -68,7 +68,7 @@ class Endpoint:
 
         Raises:
           RequestRefused: HTTP 4xx that time does not mend, and not about these texts alone.
-          UnusableReply: about these texts alone; and see ``Patience.call``.
+          UnusableReply: about these texts alone; and see ``Retry.call``.
           CutOff: the reply did not end by itself.
           JudgeOutage, JudgeStopped: see there.
         """
@@ -108,7 +108,7 @@ class Endpoint:
             probe()
             raise UnusableReply(why, final=True)
 
-        return self._patience.call(attempt, probe)
+        return self._retry.call(attempt, probe)
 
     def _send(
         self, read: Callable[[Any], replies.Said | None], create: Callable[..., Any],

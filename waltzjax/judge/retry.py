@@ -43,14 +43,14 @@ class CutOff(UnusableReply):
         self.text = text
 
 
-class Patience:
+class Retry:
     """Retries calls to one server, from any number of threads at once.
 
     what: the server's name in messages.
     tries: failures in a row that make an outage; unusable replies in a row that end a call.
-    patience_s: how long a call goes on failing, and nobody is answered, before JudgeOutage is
+    retry_s: how long a call goes on failing, and nobody is answered, before JudgeOutage is
       raised. Where others are answered meanwhile it is no outage, and a limit of requests is waited
-      for. What fails otherwise, ``tries`` times in at least a minute (or patience_s), may be the
+      for. What fails otherwise, ``tries`` times in at least a minute (or retry_s), may be the
       fault of the request: the server is probed, and if it answers that, one more failure ends the
       call alone, with UnusableReply.
     say: is told once when an outage begins, and once when it is over.
@@ -58,10 +58,10 @@ class Patience:
     clock, wait: the time in seconds; sleeps so long and returns whether ``stop`` is set.
     """
 
-    def __init__(self, what: str, *, tries: int, patience_s: float, say: Callable[[str], None],
+    def __init__(self, what: str, *, tries: int, retry_s: float, say: Callable[[str], None],
                  stop: threading.Event, clock: Callable[[], float] = time.monotonic,
                  wait: Callable[[float], bool] | None = None) -> None:  # fmt: skip
-        self.what, self.tries, self.patience_s, self.stop = what, tries, patience_s, stop
+        self.what, self.tries, self.retry_s, self.stop = what, tries, retry_s, stop
         self._say, self._clock, self._wait = say, clock, wait or stop.wait
         self._lock = threading.Lock()
         self._answers, self._answered_at = 0, -math.inf  # of the server, to anyone
@@ -74,7 +74,7 @@ class Patience:
         probe: asks what any server that is there answers; raises Unreached if this one does not.
 
         Raises:
-          JudgeOutage: Unreached for ``patience_s``.
+          JudgeOutage: Unreached for ``retry_s``.
           UnusableReply: a final one, the last of ``tries``, or only others are answered.
           JudgeStopped; and at once whatever else ``attempt`` and ``probe`` raise.
         """
@@ -99,7 +99,7 @@ class Patience:
                 others_served = False
                 if not error.limit:
                     broken, first = broken + 1, first if broken else self._clock()
-                    lasts = self._clock() - first >= min(_LONGEST_S, self.patience_s)
+                    lasts = self._clock() - first >= min(_LONGEST_S, self.retry_s)
                     others_served = lasts and broken >= self.tries and self._is_there(probe)
                 if others_served:
                     continue  # once more, at once
@@ -110,8 +110,8 @@ class Patience:
                 failed, streak = failed + 1, streak + 1
                 since = now if streak == 1 else since
                 if not probing:
-                    self._check_patience(error, streak, since)
-                backoff_s, left_s = _backoff_s(failed), since + self.patience_s - self._clock()
+                    self._check_outage(error, streak, since)
+                backoff_s, left_s = _backoff_s(failed), since + self.retry_s - self._clock()
                 last = streak >= self.tries and left_s > 0  # pause before an outage
                 longest_s = left_s if last else max(left_s, backoff_s)
                 self._sleep(min(max(backoff_s, error.retry_after_s), longest_s), error, streak)
@@ -141,12 +141,12 @@ class Patience:
                 self._began = None
                 self._say(f"{self.what} answers again, after {took}; the run goes on")
 
-    def _check_patience(self, error: Unreached, streak: int, since: float) -> None:
+    def _check_outage(self, error: Unreached, streak: int, since: float) -> None:
         now = self._clock()
-        if streak >= self.tries and now >= since + self.patience_s:
+        if streak >= self.tries and now >= since + self.retry_s:
             raise JudgeOutage(
                 f"{self.what} could not be reached for {_duration(now - since)} "
-                f"(config.judge.patience_s = {self.patience_s:g}): {error}. Start it again, or "
+                f"(config.judge.retry_s = {self.retry_s:g}): {error}. Start it again, or "
                 "correct config.judge.url, then start the run again: replies that came are on "
                 "disk and are not asked again"
             ) from error
@@ -161,7 +161,7 @@ class Patience:
                 self._began = self._clock()
                 self._say(
                     f"{self.what} cannot be reached: {error}. No episode is lost: the run waits "
-                    f"and tries again, for {_duration(self.patience_s)}"
+                    f"and tries again, for {_duration(self.retry_s)}"
                 )
 
     def _sleep(self, seconds: float, error: Unreached | None = None, streak: int = 0) -> None:

@@ -23,6 +23,7 @@ from waltzjax.model.hf import config as hf_config
 from waltzjax.plan.compile import make_plan
 from waltzjax.plan.forecast import H100, PROMPTS, Device
 from waltzjax.plan.tables import show
+from waltzjax.recipes import STAGES
 from waltzjax.run import cli
 from waltzjax.support import console
 
@@ -30,8 +31,8 @@ MOST_DEVICES = 4096  # emulated
 
 
 def main() -> None:
-    f, config = flags.FLAGS, flags.FLAGS.config
-    check.validate(config, training=True)
+    f, config = flags.FLAGS, cli.chosen_config(STAGES)
+    check.validate(config, STAGES, training=True)
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", f.devices)
     device = Device(f.peak_tflops, f.bandwidth_gbs, f.mfu, f.bandwidth_share, f.price)

@@ -165,7 +165,7 @@ def _learning_programs(
         update = dpo_update(config, cfg, optimizer, join, state)
         lowered = {"update": update.lower(state, pairs, frozen)}
         if config.dpo.reference != "none":
-            logp = make_answer_logp(cfg, block=config.model.vocab_block)
+            logp = make_answer_logp(cfg, block=config.model.logit_chunk)
             lowered["log-probs"] = logp.lower(params, pairs)
         return lowered
     truncated = sampling(config, config.rollout.temperature).truncates

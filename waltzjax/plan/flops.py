@@ -128,14 +128,14 @@ def update_shape(config: ConfigDict, mesh: Mesh, prompt_tokens: int) -> tuple[in
     if kind == PREFER:
         d = config.dpo
         pairs = bucket(d.batch, d.microbatches * groups) // d.microbatches
-        return d.microbatches, 2 * pairs, bucket(d.max_tokens, roll.length_multiple)
+        return d.microbatches, 2 * pairs, bucket(d.max_tokens, roll.pad_to_multiple_of)
     of, batch = (config.sft, config.sft.batch) if sft else (config.rl, roll.batch * roll.group)
     longest, budget = prompt_tokens + roll.max_new_tokens, config.rl.token_budget
     if budget and not sft:
         packed = -(-batch // max(budget // longest, 1))
         return microbatch_bucket(-(-packed // groups)), groups, budget
     rows = bucket(batch, of.microbatches * groups) // of.microbatches
-    tokens = bucket(longest, roll.length_multiple)
+    tokens = bucket(longest, roll.pad_to_multiple_of)
     return of.microbatches, rows, config.sft.length if sft else tokens
 
 

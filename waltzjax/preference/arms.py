@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ml_collections import ConfigDict
 
-from waltzjax.config.preference import read_arms
+from waltzjax.config.preferences import read_arms
 from waltzjax.data.chat import MATHS_FIELDS, AgentPrompt, read_agent_prompt
 from waltzjax.engine.requests import Request
 from waltzjax.engine.session import Session
@@ -45,7 +45,7 @@ def answers(
     """Each question with its answers in the arms' order, as the last of them ends. ``watch`` is
     told, as generation goes on, how many more answers have ended: 0 or 1."""
     arms, prompt_of, chat = read_arms(config.collect.arms), personas(config), runtime.chat
-    left, most = iter(questions), AHEAD * config.rollout.slots
+    left, most = iter(questions), AHEAD * config.rollout.max_num_seqs
     prompts: dict[tuple[int, int], tuple[int, ...]] = {}  # by question and arm, under way
     said: dict[int, tuple[Problem, dict[int, Completion]]] = {}
 

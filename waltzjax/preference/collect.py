@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from waltzjax.config.preference import read_arms
+from waltzjax.config.preferences import read_arms
 from waltzjax.preference.arms import answers
 from waltzjax.preference.coherence import scored
 from waltzjax.preference.trajectories import append_record, drop_torn_line, read_collected, record

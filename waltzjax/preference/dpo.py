@@ -19,7 +19,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from waltzjax.config.defaults import DPO
+from waltzjax.config.key import DPO
 from waltzjax.core.advantages import ROUNDING
 from waltzjax.core.preference_losses import PER_TOKEN, SQUARED, preference_loss
 from waltzjax.data.source import Batches, steps_per_run
@@ -45,7 +45,7 @@ class NotLearning(ValueError):
 
 def place_pairs(config: ConfigDict, mesh: Mesh, pairs: Sequence[PairTokens]) -> PairBatch:
     """At most ``config.dpo.batch`` pairs as one batch on the devices."""
-    d, multiple = config.dpo, config.rollout.length_multiple
+    d, multiple = config.dpo, config.rollout.pad_to_multiple_of
     return device_pairs(
         pairs, mesh, microbatches=d.microbatches, multiple=multiple, max_length=d.max_tokens,
         min_pairs=d.batch,
@@ -62,7 +62,7 @@ def dpo_update(
         margin=d.margin, sft_weight=d.sft_weight,
     )  # fmt: skip
     return make_update(
-        cfg, loss, optimizer, temperature=1.0, block=config.model.vocab_block,
+        cfg, loss, optimizer, temperature=1.0, block=config.model.logit_chunk,
         state_sharding=shardings(state), join=join, seed=config.seed,
     )  # fmt: skip
 
@@ -75,9 +75,9 @@ def dpo(
     ``base``. As it is at the beginning it is the reference: with adapters, these turned off."""
     d, mesh = config.dpo, runtime.mesh
     total = dpo_steps(config, len(pairs))
-    optimizer = agent_optimizer(config, d.lr, total)
+    optimizer = agent_optimizer(config, config.optim.lr.policy, total)
     reference = joined(trainable, base, start)[POLICY]
-    answer_logp = make_answer_logp(runtime.cfg, block=config.model.vocab_block)
+    answer_logp = make_answer_logp(runtime.cfg, block=config.model.logit_chunk)
     names = [repr(pair) for pair in pairs]
     if d.reference == "cached":
         everywhere = jax.jit(answer_logp, out_shardings=sharding.replicated(mesh))
@@ -120,7 +120,7 @@ def dpo(
         optimizers={POLICY: optimizer},
         beta=0.0,
         steps_key="config.dpo.epochs",
-        divergence_hint="lower config.dpo.lr or raise config.dpo.beta",
+        divergence_hint="lower config.optim.lr.policy or raise config.dpo.beta",
         step=step,
     )
 
@@ -164,8 +164,9 @@ def check_learning(config: ConfigDict, step: int, metrics: Mapping[str, float]) 
     elif metrics["grad_norm"] > 0:
         cause = (
             f"the gradient has norm {metrics['grad_norm']:.3g}, but nothing of what is trained has "
-            f"changed: config.dpo.lr = {config.dpo.lr:g} (with config.optim.warmup_steps = "
-            f"{config.optim.warmup_steps}) is too small for the weights' type"
+            f"changed: config.optim.lr.policy = {config.optim.lr.policy:g} (with "
+            f"config.optim.warmup_steps = {config.optim.warmup_steps}) is too small for the type "
+            "of the weights"
         )
     elif config.dpo.loss == "hinge" and metrics["loss"] == 0:
         return

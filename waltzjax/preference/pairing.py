@@ -24,7 +24,7 @@ AGAIN = "its pairs are those of the same question before"
 THINNED = "its pairs were left out for the share of the types, or the number of pairs"
 OVER_CAP = "more of a question than config.pairs allows"
 OVER_SHARE = {kind: f"of {kind}, for config.pairs.correctness_share" for kind in KINDS}
-OVER_MOST = "for config.pairs.most"
+OVER_MOST = "for config.pairs.max_pairs"
 
 
 class Paired(NamedTuple):
@@ -47,7 +47,7 @@ class _Possible(NamedTuple):
 
 def make_pairs(
     questions: Sequence[Collected], *, correctness_per_question: int, coherence_per_question: int,
-    least_difference: float, correctness_share: float, most: int, seed: int,
+    min_reward_gap: float, correctness_share: float, max_pairs: int, seed: int,
 ) -> Paired:  # fmt: skip
     """The pairs of all questions; the same for the same ``seed``, in which they are drawn.
 
@@ -58,10 +58,10 @@ def make_pairs(
     Args:
       correctness_per_question, coherence_per_question: of each question at most; 0: none of this
         type. A question's answers take turns (``preference.balance.in_turn``).
-      least_difference: of two right answers' rewards, >= 0; only more is a pair.
+      min_reward_gap: of two right answers' rewards, >= 0; only more is a pair.
       correctness_share: in [0, 1]; the type that has more than its share is thinned, by the
         questions that have most of it. 0: all stay, as they do where one type stands alone.
-      most: pairs in all, 0: any number.
+      max_pairs: pairs in all, 0: any number.
     """
     caps = dict(zip(KINDS, (correctness_per_question, coherence_per_question), strict=True))
     taken: dict[str, list[list[Preference]]] = {kind: [] for kind in KINDS}  # of each question
@@ -69,7 +69,7 @@ def make_pairs(
     seen: set[tuple[str, frozenset[str]]] = set()
     for question in questions:
         rng = np.random.default_rng([seed, 0, question.problem.id])
-        possible = _possible(question, least_difference)
+        possible = _possible(question, min_reward_gap)
         why = possible.why
         for kind, pairs in possible.pairs.items():
             new = [p for p in pairs if _same(question, p) not in seen]
@@ -79,7 +79,7 @@ def make_pairs(
             taken[kind].append([_preference(question, p, kind, possible.rewards) for p in kept])
             why = why or (AGAIN if pairs and not new else "")
         whys.append(why or NOT_ASKED_FOR)
-    stay, thinned_out = _thinned(taken, correctness_share, most, seed)
+    stay, thinned_out = _thinned(taken, correctness_share, max_pairs, seed)
     had = [any(of) for of in zip(*taken.values(), strict=True)]
     without = Counter(THINNED if had[i] else whys[i] for i, of in enumerate(stay) if not of)
     return Paired(
@@ -107,7 +107,7 @@ def _thinned(
     return [[*a, *b] for a, b in zip(*kept, strict=True)], left_out
 
 
-def _possible(question: Collected, least_difference: float) -> _Possible:
+def _possible(question: Collected, min_reward_gap: float) -> _Possible:
     """All that can be made of one question."""
     found = question.trajectories
     rewards = [q.reward for q in scored(question).trajectories]
@@ -115,18 +115,18 @@ def _possible(question: Collected, least_difference: float) -> _Possible:
     right = [i for i in texts if found[i].correct]
     wrong = [i for i in texts if not found[i].correct]
     best = [i for i in right if _whole(found[i])]
-    least = least_difference + ROUNDING
+    least = min_reward_gap + ROUNDING
     pairs = {
         CORRECTNESS: [(i, j) for i in best for j in wrong],
         COHERENCE: [(i, j) for i in best for j in right if rewards[i] - rewards[j] > least],
     }
-    why = "" if any(pairs.values()) else _why_none(found, rewards, right, best, least_difference)
+    why = "" if any(pairs.values()) else _why_none(found, rewards, right, best, min_reward_gap)
     return _Possible(pairs, why, rewards)
 
 
 def _why_none(
     found: Sequence[Trajectory], rewards: Sequence[float], right: Sequence[int],
-    best: Sequence[int], least_difference: float,
+    best: Sequence[int], min_reward_gap: float,
 ) -> str:  # fmt: skip
     """``right``: places of right answers with different texts; ``best``: that may be chosen."""
     if not any(t.correct for t in found):
@@ -137,9 +137,9 @@ def _why_none(
     if len(right) == 1:
         return f"{which} are right, in the same words"
     apart = max(rewards[i] for i in right) - min(rewards[i] for i in right)
-    if apart > least_difference + ROUNDING:
+    if apart > min_reward_gap + ROUNDING:
         return f"{which} are right, and those with the higher rewards are cut off"
-    return f"{which} are right, and their rewards lie within {least_difference:g}"
+    return f"{which} are right, and their rewards lie within {min_reward_gap:g}"
 
 
 def _texts(found: Sequence[Trajectory]) -> list[int]:

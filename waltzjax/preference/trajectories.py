@@ -11,7 +11,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from waltzjax.config.preference import ROLES
+from waltzjax.config.preferences import ARM_ROLES
 from waltzjax.data.fields import Kinds, checked, records
 from waltzjax.data.tables import read_objects
 from waltzjax.preference.coherence import Scored
@@ -112,7 +112,7 @@ def question_of(value: object) -> Collected:
 
 def _trajectory(value: object, where: str) -> Trajectory:
     t = checked(value, _TRAJECTORY, where)
-    for name, allowed in (("role", ROLES), ("finish_reason", ENDINGS)):
+    for name, allowed in (("role", ARM_ROLES), ("finish_reason", ENDINGS)):
         if t[name] not in allowed:
             raise ValueError(f"{where}{name}: got {t[name]!r}, wanted {' or '.join(allowed)}")
     if t["tokens"] < 0:

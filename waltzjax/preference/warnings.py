@@ -91,7 +91,7 @@ def _why_few(kind: str, summary: Mapping[str, Any]) -> str:
         )
     return (
         "it takes two right answers to a question whose rewards differ by more than "
-        f"config.pairs.least_difference = {summary['settings']['least_difference']:g}, and "
+        f"config.pairs.min_reward_gap = {summary['settings']['min_reward_gap']:g}, and "
         f"{answered[ALL_RIGHT] + answered[MIXED]} of {n} questions have a right answer"
     )
 

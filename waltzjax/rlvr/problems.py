@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from waltzjax.config.defaults import EMBEDDED
+from waltzjax.config.key import EMBEDDED
 from waltzjax.data.chat import AgentPrompt
 from waltzjax.dataset.splits import stratified
 from waltzjax.rlvr.grading.labels import unreadable

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from waltzjax.config.defaults import RLVR
+from waltzjax.config.key import RLVR
 from waltzjax.core import advantages
 from waltzjax.rlvr import attempts, rates
 from waltzjax.stages.recipe import ALGORITHMS, Recipe, learning_fields

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from waltzjax.config.defaults import EMBEDDED, RLVR
+from waltzjax.config.key import EMBEDDED, RLVR
 from waltzjax.model.hf import config as hf_config
 from waltzjax.rlvr import results
 from waltzjax.rlvr.evaluate import evaluate_problems, result

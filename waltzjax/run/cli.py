@@ -9,20 +9,28 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import NoReturn
 
 import jax
 from absl import app, flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
+from waltzjax.config.check import only_read
+from waltzjax.config.key import Spec
+from waltzjax.config.renamed import RENAMED
 from waltzjax.support import console, processes
 from waltzjax.support.errors import JudgeError, VerifierError
 from waltzjax.support.signals import Stopped
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 M_MMAP_THRESHOLD, M_ARENA_MAX, LARGE_BLOCK = -3, -8, 2**22  # of glibc's mallopt; bytes
+CONFIGS = Path(str(files("waltzjax") / "configs"))  # those of configs/, as they are installed
+# Keys that decide which others are read.
+DECIDE = ("stages", "sft.role", "model.base", "data.directory", "problems.train",
+          "problems.validation", "lora.rank", "rl.kl_target")  # fmt: skip
 # What the user can mend, said in one message.
 EXPECTED = (
     ValueError, OSError, FloatingPointError, MemoryError, ImportError, JudgeError, VerifierError,
@@ -34,8 +42,8 @@ DISK_FULL = (
 )
 OUT_OF_MEMORY = (
     "A device's memory is full: more config.rl.microbatches (sft's, dpo's), a smaller "
-    "rollout.max_new_tokens, rollout.slots or rollout.cache_tokens, :lora or more devices need "
-    "less; waltzjax.plan says how much. Of a GPU's memory 0.92 is taken, unless "
+    "rollout.max_new_tokens, rollout.max_num_seqs or rollout.cache_tokens, :lora or more devices "
+    "need less; waltzjax.plan says how much. Of a GPU's memory 0.92 is taken, unless "
     "XLA_CLIENT_MEM_FRACTION says otherwise."
 )
 
@@ -115,6 +123,16 @@ def define_processes() -> None:
     flags.DEFINE_integer("process", -1, "The number of this process, from 0.")
 
 
+def chosen_config(stages: Mapping[str, Spec]) -> ConfigDict:
+    """--config with its overrides. Where an override decides that keys of the file are not
+    read, of other stages say, these are back at their default; keys of the command line never
+    are."""
+    config = flags.FLAGS.config
+    given = config_flags.get_override_values(flags.FLAGS["config"])
+    known = given.keys() & {*DECIDE} and {*config.stages} <= {*stages}
+    return only_read(config, stages, keep=given) if known else config
+
+
 def run_directory(new: Callable[[str], Path]) -> Path:
     """--workdir, else ``new(NAME)``, NAME being the config's file and argument:
     configs/rlvr_naive.py:tiny is "rlvr_naive-tiny"."""
@@ -147,6 +165,11 @@ def _silence() -> Iterator[None]:
 
 def _parse(argv: Sequence[str]) -> list[str]:
     """As absl does it, but a wrong key or value is one line: ml_collections raises on some."""
+    argv = [_with_path(argument) for argument in argv]
+    for argument in argv:
+        key = argument.lstrip("-").partition("=")[0].removeprefix("config.")
+        if argument.lstrip("-").startswith("config.") and key in RENAMED:
+            usage(f"--config.{key}: there is no such key; it is config.{RENAMED[key]} now")
     try:
         rest = flags.FLAGS(argv)
     except (SyntaxError, ImportError) as error:  # a config's file
@@ -170,6 +193,23 @@ def _parse(argv: Sequence[str]) -> list[str]:
     if len(rest) > 1:
         usage(f"unexpected argument {rest[1]!r}")
     return rest
+
+
+def _with_path(argument: str) -> str:
+    """``--config=NAME``, with the path of the config of that name among ``CONFIGS`` where no file
+    has that path: "stage2", "stage2.py" and "configs/stage2.py" are one."""
+    flag, given, value = argument.partition("=")
+    if flag.lstrip("-") != "config" or not given:
+        return argument
+    name, colon, variant = value.partition(":")
+    path = Path(name)
+    if path.exists() or path.parent not in (Path(), Path("configs")):
+        return argument
+    found = CONFIGS / path.with_suffix(".py").name
+    if not found.exists():
+        names = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.py")))
+        usage(f"--config: no file {name!r}, and no config of that name; there are {names}")
+    return f"{flag}={found}{colon}{variant}"
 
 
 def usage(problem: str) -> None:

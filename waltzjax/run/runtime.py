@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from waltzjax.config.defaults import ALONE, RLVR
+from waltzjax.config.key import ALONE, RLVR
 from waltzjax.data.chat import PROMPTS, Chat, stop_ids
 from waltzjax.data.template import Template
 from waltzjax.engine.engine import Engine
@@ -148,7 +148,9 @@ def make_engine(
     if chat:
         decode = partial(chat.tokenizer.decode, clean_up_tokenization_spaces=False)
     r = config.rollout
-    return Engine(cfg, mesh, stops, slots=r.slots, cache_tokens=r.cache_tokens, decode=decode)
+    return Engine(
+        cfg, mesh, stops, max_num_seqs=r.max_num_seqs, cache_tokens=r.cache_tokens, decode=decode
+    )
 
 
 def check_same_shape(runtime: Runtime, config: ConfigDict, directory: Path) -> None:

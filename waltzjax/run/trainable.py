@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from waltzjax.config.defaults import EMBEDDED
+from waltzjax.config.key import EMBEDDED
 from waltzjax.model import lora, sharding
 from waltzjax.model.hf import peft, weights
 from waltzjax.model.hf.tokenizer import FILE, generation_settings, misread

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from waltzjax.config.defaults import EMBEDDED
+from waltzjax.config.key import EMBEDDED
 from waltzjax.data.template import Template
 from waltzjax.model.hf import config as hf_config
 from waltzjax.run.runtime import load_tokenizer

@@ -74,7 +74,7 @@ def learning_fields(config: ConfigDict, stage: str) -> dict[str, Any]:
     return {
         "compute_advantages": partial(
             compute_advantages, **kl, normalise=algorithm.normalise, reward_clip=rl.reward_clip,
-            is_cap=rl.is_cap,
+            tis_cap=rl.tis_cap,
         ),
         "loss": partial(
             policy_loss, **kl, clip_low=rl.clip_low, clip_high=rl.clip_high,
@@ -88,7 +88,7 @@ def learning_fields(config: ConfigDict, stage: str) -> dict[str, Any]:
 
 def compute_advantages(
     batch: PolicyBatch, *, kl_in: str, estimator: str, normalise: bool, reward_clip: float,
-    is_cap: float,
+    tis_cap: float,
 ) -> PolicyBatch:  # fmt: skip
     """Fill in advantages and importance weights of one role's batch; any leading axes."""
     shape = batch.action_BT.shape
@@ -101,8 +101,8 @@ def compute_advantages(
         reward_clip=reward_clip, normalise=normalise,
     )  # fmt: skip
     is_weight_BT = jnp.ones_like(flat.weight_BT)
-    if is_cap:
-        is_weight_BT = losses.truncated_importance(flat.old_logp_BT, flat.sampler_logp_BT, is_cap)
+    if tis_cap:
+        is_weight_BT = losses.truncated_importance(flat.old_logp_BT, flat.sampler_logp_BT, tis_cap)
     return batch._replace(
         advantage_BT=advantage_BT.reshape(shape), is_weight_BT=is_weight_BT.reshape(shape)
     )

@@ -73,6 +73,7 @@ class StageSpec(NamedTuple):
     kind: how a step learns, one of KINDS; a plan of the stage depends on it.
     job: (config, workdir, mesh, table of all stages) -> the run that the stage is part of. The
       stages of one run have one job.
+    reads: of whom it reads the config's keys, of the names in ``config.key``.
     roles: config -> whom the stage trains.
     turns: config -> how many turns each role takes in an episode, at most; {}: nothing is rolled
       out.
@@ -81,6 +82,7 @@ class StageSpec(NamedTuple):
 
     kind: str
     job: Callable[[ConfigDict, Path, Mesh, Mapping[str, StageSpec]], Job]
+    reads: tuple[str, ...]
     roles: Callable[[ConfigDict], tuple[str, ...]]
     turns: Callable[[ConfigDict], dict[str, int]]
     recipe: Callable[[ConfigDict], Recipe] | None

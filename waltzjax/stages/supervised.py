@@ -29,7 +29,7 @@ def sft_update(
 ) -> Any:
     """The stage's jitted update, for states with the shardings of ``state``."""
     return make_update(
-        cfg, nll, optimizer, temperature=1.0, block=config.model.vocab_block,
+        cfg, nll, optimizer, temperature=1.0, block=config.model.logit_chunk,
         state_sharding=shardings(state), join=join, seed=config.seed,
     )  # fmt: skip
 
@@ -45,7 +45,7 @@ def supervise(
             f"config.sft.batch: got {s.batch}, allowed is at most rows * epochs = {len(rows)} * "
             f"{s.epochs}; rows of config.sft.length = {s.length} tokens hold several chats"
         )
-    optimizer, join = agent_optimizer(config, s.lr, full), inputs.trainable.join
+    optimizer, join = agent_optimizer(config, config.optim.lr[s.role], full), inputs.trainable.join
     update: Any = None
 
     def step(
@@ -75,6 +75,6 @@ def supervise(
         optimizers={s.role: optimizer},
         beta=0.0,
         steps_key="config.sft.epochs",
-        divergence_hint="lower config.sft.lr",
+        divergence_hint=f"lower config.optim.lr.{s.role}",
         step=step,
     )  # fmt: skip

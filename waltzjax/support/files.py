@@ -10,7 +10,7 @@ import math
 import os
 import shutil
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +80,12 @@ def new_directory(directory: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def own_workdir(
-    workdir: Path, config: dict[str, Any], may_change: Collection[str] = ()
-) -> Iterator[None]:
+    workdir: Path, config: dict[str, Any], may_change: Collection[str] = (),
+    today: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+) -> Iterator[None]:  # fmt: skip
     """Hold ``workdir`` for this process and this config; keys of ``may_change`` ("config.a.b") may
-    differ from those there, and take their place.
+    differ from those there, and take their place. ``today`` gives the leaves of an older record, by
+    their dotted names, the names of today.
 
     Raises:
       ValueError: it holds another run's config (the differing keys are named), is used by another
@@ -91,7 +93,7 @@ def own_workdir(
     """
     record, changed = workdir / "config.json", True
     if record.exists():
-        before = flat(json.loads(record.read_text()))
+        before = today(flat(json.loads(record.read_text())))
         now = flat(json.loads(json.dumps(config)))
         changed = before != now
         differing = sorted(

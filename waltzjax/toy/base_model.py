@@ -98,7 +98,7 @@ def _fit(
     )  # fmt: skip
     state = init_state(params, optimizer, mesh)
     update = make_update(
-        cfg, nll, optimizer, temperature=1.0, block=config.model.vocab_block,
+        cfg, nll, optimizer, temperature=1.0, block=config.model.logit_chunk,
         state_sharding=shardings(state),
     )  # fmt: skip
     losses: list[jax.Array] = []

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from waltzjax.config.defaults import EMBEDDED
+from waltzjax.config.key import EMBEDDED
 
 IN_PASSING = 120  # prompts that a run is evaluated on while it trains: the rows are played anew
 BASE = "base"  # whose agents are the untrained model

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from waltzjax.config.defaults import EMBEDDED
+from waltzjax.config.key import EMBEDDED
 from waltzjax.data.chats import Messages, read_chats
 from waltzjax.data.shown import Shown
 from waltzjax.data.source import drawn

@@ -10,7 +10,7 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from waltzjax.config.defaults import EMBEDDED
+from waltzjax.config.key import EMBEDDED
 from waltzjax.data.chats import Messages
 from waltzjax.dataset.dataset import read_prompts, verify
 from waltzjax.dataset.splits import SPLITS, of_each_category

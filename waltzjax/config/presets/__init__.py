@@ -1,0 +1,1 @@
+"""Variants of the configs: sizes, and what is trained in them."""
