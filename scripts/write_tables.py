@@ -1,0 +1,249 @@
+"""Write the tables of measured figures into the READMEs, from the JSON files of configs/results/.
+
+    python scripts/write_tables.py            # rewrite what differs
+    python scripts/write_tables.py --check    # change nothing; exit 1 and name what differs
+
+A table stands between ``<!-- table NAME -->`` and ``<!-- end -->``; a config's docstring ends in
+the lines after ``Results:``, a line a size. Figures are means over the seeds, with the lowest and
+the highest.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from waltzjax.run import cli
+from waltzjax.support.console import say
+
+REPO = Path(__file__).resolve().parents[1]
+RESULTS = REPO / "configs/results"
+HEADER = "Results: size | commit | hardware | time | seeds | metric (interval)"
+UNMEASURED = "not measured"
+Record = Mapping[str, Any]
+
+# Of stage2-tiny.json: key of the results, name, what was wanted of the base and of stage 2.
+GAME = (
+    ("asr", "ASR, %", "30–50", "≤ 4.6"),
+    ("orr", "ORR, %", "35–55", "≤ 9.9"),
+    ("f1", "F1, %", "", ""),
+    ("label_accuracy", "label accuracy, %", "", "≥ 95"),
+    ("ftr", "FTR, %", "", "≤ 50"),
+    ("dir", "DIR where feedback triggered", "", "> 0"),
+    ("format_rate", "JSON format, %", "", "≥ 99"),
+    ("benign_ftr", "FTR on benign prompts, %", "", "≤ 6.7"),
+    ("benign_likelihood", "benign chats, base = 100, %", "", "≥ 98"),
+    ("initial.asr", "ASR of first answers, %", "", ""),
+    ("initial.orr", "ORR of first answers, %", "", ""),
+)
+
+
+def figure(results: Record, key: str) -> float:
+    """The figure at a dotted key; "initial.asr" is that before feedback."""
+    value: Any = results
+    for name in key.split("."):
+        value = value[name]
+    return float(value)
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """``mean (lowest–highest)``."""
+    mean, low, high = (f"{f(values):.{digits}f}" for f in (np.mean, np.min, np.max))
+    return f"{mean} ({low}–{high})"
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def minutes(record: Record) -> str:
+    """How long a launch took, of the shortest seed to the longest."""
+    times = [run["last_launch_s"] / 60 for run in record["runs"]]
+    return f"{min(times):.0f} to {max(times):.0f} min" if len(times) > 1 else f"{times[0]:.0f} min"
+
+
+def seeds(record: Record) -> str:
+    return ", ".join(str(run["seed"]) for run in record["runs"])
+
+
+def game_table(record: Record) -> str:
+    """stage2-tiny.json: every measure of the base, after stage 1 and after stage 2."""
+    runs = [run["results"] for run in record["runs"]]
+    columns = ([r["base"] for r in runs], [r["stage1"] for r in runs], runs)
+    rows = [
+        [name, *(spread([figure(r, key) for r in of]) for of in columns), of_base, of_stage2]
+        for key, name, of_base, of_stage2 in GAME
+    ]
+    mean = "mean of the seeds (lowest–highest)"
+    return markdown([mean, "base", "stage 1", "stage 2", "wanted of the base", "of stage 2"], rows)
+
+
+def maths_table(record: Record) -> str:
+    """rlvr-tiny.json: accuracy before, during and after training, a row a seed."""
+    rows = []
+    for run in record["runs"]:
+        r = run["results"]
+        names = ["base", *sorted((n for n in r if n.startswith("rlvr_")), key=_step)]
+        low, high = r["intervals"]["accuracy"]
+        rows.append([
+            f"multi-signal, seed {run['seed']}", *(f"{r[n]['accuracy']:.1f}" for n in names),
+            f"**{r['accuracy']:.1f}** ({low:.1f}–{high:.1f})",
+            f"{r['accuracy'] - r['base']['accuracy']:+.1f}", f"{r['format_rate']:.1f}",
+            f"{r['reflect']:.2f}", f"{r['tokens']:.0f}",
+        ])  # fmt: skip
+    steps = [n.removeprefix("rlvr_") for n in names]
+    header = [
+        "run",
+        *steps,
+        "trained (95 % interval)",
+        "gain",
+        "format, %",
+        "checks its answer",
+        "tokens",
+    ]
+    return markdown(header, rows)
+
+
+def _step(name: str) -> int:
+    return int(name.rpartition("_")[2])
+
+
+def preference_table(record: Record) -> str:
+    """regime-w-tiny.json: accuracy before and after, a row a seed."""
+    rows = []
+    for run in record["runs"]:
+        r = run["results"]
+        low, high = r["interval"]
+        named = [100 - of["unparsed"] for of in (r["base"], r)]
+        rows.append([
+            f"{run['seed']}", f"{r['base']['accuracy']:.1f}", f"{r['accuracy']:.1f}",
+            f"{r['accuracy'] - r['base']['accuracy']:+.1f} ({low:.1f} to {high:.1f})",
+            f"{r['pairs']:,} ({r['pair_types']['correctness']:,})",
+            ", ".join(f"{loss:.3f}" for loss in r["epoch_losses"]),
+            f"{named[0]:.0f} → {named[1]:.0f}",
+        ])  # fmt: skip
+    return markdown(
+        ["seed", "base", "trained", "change", "pairs (correctness)", "loss by epoch",
+         "names its result, %"], rows,
+    )  # fmt: skip
+
+
+def kept_table(record: Record) -> str:
+    """A table whose rows are kept as they were printed."""
+    return markdown(record["header"], record["rows"])
+
+
+def _accuracy(record: Record) -> str:
+    before, after = (
+        [of["accuracy"] for of in runs]
+        for runs in zip(
+            *((r["results"]["base"], r["results"]) for r in record["runs"]), strict=True
+        )
+    )
+    return f"accuracy {np.mean(before):.1f} → {spread(after, 1)} %"
+
+
+def _rates(record: Record) -> str:
+    runs = [run["results"] for run in record["runs"]]
+    pairs = (
+        f"{name} {np.mean([r['base'][key] for r in runs]):.1f} → "
+        f"{spread([r[key] for r in runs], 1)} %"
+        for key, name in (("asr", "ASR"), ("orr", "ORR"))
+    )
+    return ", ".join(pairs)
+
+
+# Table -> (file with its raw figures, how it is written).
+TABLES: dict[str, tuple[str, Callable[[Record], str]]] = {
+    "stage2-tiny": ("stage2-tiny.json", game_table),
+    "rlvr-tiny": ("rlvr-tiny.json", maths_table),
+    "regime-w-tiny": ("regime-w-tiny.json", preference_table),
+    "paper-table-coded": ("paper-table-coded.json", kept_table),
+    "rollout": ("rollout.json", kept_table),
+}
+# Config -> its sizes, each with the file of its figures and how these are said in a line.
+LINES: dict[str, dict[str, tuple[str, Callable[[Record], str]]]] = {
+    "stage2": {"tiny": ("stage2-tiny.json", _rates)},
+    "rlvr_multisignal": {"tiny": ("rlvr-tiny.json", _accuracy)},
+    "regime_w_dpo": {"tiny": ("regime-w-tiny.json", _accuracy)},
+}
+
+
+def read(name: str) -> Record:
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+def measured(file: str, say_it: Callable[[Record], str]) -> list[str]:
+    """Commit, hardware, time, seeds and figures of a file, for a line."""
+    r = read(file)
+    return [r["commit"], r["hardware"], minutes(r), seeds(r), say_it(r)]
+
+
+def results_block(config: str) -> str:
+    """The last lines of a config's docstring."""
+    sizes = LINES.get(config, {})
+    lines = [[size, *measured(*where)] for size, where in sizes.items()]
+    lines.append(["full", "-", "8 x H100 80 GB", "-", "-", UNMEASURED])
+    return "\n".join([HEADER, *("  " + " | ".join(line) for line in lines)]) + "\n"
+
+
+def overview() -> str:
+    """The one table of README: a row a measured size, and those kept as they were printed."""
+    rows = [
+        [f"`{config}.py:{size}`", *measured(*where)]
+        for config, sizes in LINES.items() for size, where in sizes.items()
+    ]  # fmt: skip
+    rows += [read(file)["overview"] for file, how in TABLES.values() if how is kept_table]
+    return markdown(["config", "commit", "hardware", "time", "seeds", "result"], rows)
+
+
+def rewritten(path: Path) -> str:
+    """The text of a README or a config with its tables as they are today."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        end = text.index('"""', 3)
+        start = text.find("Results:")
+        return text[: end if start < 0 else start] + results_block(path.stem) + text[end:]
+
+    def table(match: re.Match) -> str:
+        name = match[1]
+        body = overview() if name == "overview" else TABLES[name][1](read(TABLES[name][0]))
+        return f"<!-- table {name} -->\n{body}\n<!-- end -->"
+
+    return re.sub(r"<!-- table (\S+) -->\n.*?<!-- end -->", table, text, flags=re.DOTALL)
+
+
+def files() -> list[Path]:
+    """What may hold a table."""
+    readmes = [
+        REPO / "README.md",
+        REPO / "configs/README.md",
+        *(REPO / "waltzjax").glob("*/README.md"),
+    ]
+    return [*readmes, *sorted((REPO / "configs").glob("*.py"))]
+
+
+def main() -> None:
+    changed = []
+    for path in files():
+        new = rewritten(path)
+        if new != path.read_text(encoding="utf-8"):
+            changed.append(str(path.relative_to(REPO)))
+            if not flags.FLAGS.check:
+                path.write_text(new, encoding="utf-8")
+    what = "differs from configs/results/" if flags.FLAGS.check else "rewritten"
+    say("\n".join(f"{name}: {what}" for name in changed) or "every table is as configs/results/ is")
+    sys.exit(bool(changed and flags.FLAGS.check))
+
+
+if __name__ == "__main__":
+    flags.DEFINE_bool("check", False, "Change nothing; exit 1 where a table is another one.")
+    cli.run(main)
