@@ -88,7 +88,7 @@ def make_learner(cfg: ModelConfig) -> Learner:
             policy_loss, clip_low=0.2, clip_high=0.2, dual_clip=None, kl_in="reward", estimator="k1"
         ),
         partial(
-            compute_advantages, kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0,
+            compute_advantages, kl_in="reward", estimator="k1", normalise=True,
             tis_cap=0.0,
         ),
         temperature=1.0, block=c.model.logit_chunk, updates=1,

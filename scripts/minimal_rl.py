@@ -57,7 +57,7 @@ def minimal_rl(config, workdir: Path, *, steps: int, prompts: int, group: int) -
     learner = Learner(
         cfg, optimizer,
         partial(policy_loss, **KL, clip_low=0.2, clip_high=0.2, dual_clip=None, entropy_bonus=0.02),
-        partial(compute_advantages, **KL, normalise=False, reward_clip=10.0, tis_cap=0.0),
+        partial(compute_advantages, **KL, normalise=False, tis_cap=0.0),
         temperature=1.0, block=config.model.logit_chunk, updates=1,
     )  # fmt: skip
     # The update takes the state's memory, and the base stays the reference: the state has a copy.

@@ -30,7 +30,7 @@ from waltzjax.evaluation.drift import drift
 from waltzjax.judge.build import open_judge
 from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
-from waltzjax.recipes import STAGES
+from waltzjax.recipes import STAGES, validate
 from waltzjax.report.seeds_table import MEASURES, cell, markdown, summarise, write_rows
 from waltzjax.report.trust import note, warnings
 from waltzjax.run import cli
@@ -67,7 +67,7 @@ def variant(size: str, seed: int, overrides: Sequence[str]) -> ConfigDict:
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"--set: got {text!r}: {error} (keys: waltzjax/config/)") from error
     config.seed, config.stages = seed, ("stage1", "stage2")
-    check.validate(config, STAGES, training=True)
+    validate(config, training=True)
     if (config.train.steps.stage1 == 0) != (config.train.steps.stage2 == 0):
         raise ValueError("--set: train.steps.stage1 and stage2: both 0, for whole epochs, or none")
     return config

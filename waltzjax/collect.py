@@ -28,7 +28,7 @@ from waltzjax.preference import collect as preference_collect
 from waltzjax.preference.arms import personas
 from waltzjax.preference.make_pairs import make_preferences
 from waltzjax.preference.trajectories import FILE, read_collected
-from waltzjax.recipes import STAGES
+from waltzjax.recipes import validate
 from waltzjax.rlvr.grading.verifier import Verifier
 from waltzjax.rlvr.problems import check_problems, keep_embedded, say_unreadable, training_problems
 from waltzjax.run import cli
@@ -51,7 +51,7 @@ def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
         is generated; or preferences are asked for and there is nothing to make them of.
       Stopped: SIGTERM or Ctrl-C; what had ended is written, and the same call goes on.
     """
-    check.validate(config, STAGES, training=False, collecting=True)
+    validate(config, collecting=True)
     config = run_workdir.dated(config, workdir)
     texts = {name: f"{p.system}{SEPARATOR}{p.message}" for name, p in personas(config).items()}
     problems = preference_collect.different(training_problems(config))

@@ -14,7 +14,6 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from waltzjax.config import check
 from waltzjax.config.text import as_text
 from waltzjax.dataset.dataset import read_prompts
 from waltzjax.dataset.splits import SPLITS, of_each_category
@@ -22,7 +21,7 @@ from waltzjax.evaluation.drift import drift
 from waltzjax.judge.build import open_judge
 from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
-from waltzjax.recipes import STAGES
+from waltzjax.recipes import validate
 from waltzjax.report.evaluation import write_evaluation
 from waltzjax.report.trust import note, warnings
 from waltzjax.run import cli, workdir
@@ -39,7 +38,7 @@ from waltzjax.waltz.transcripts import ORDINARY_SUFFIX, SUFFIX, transcript, writ
 
 def main() -> None:
     config, f = flags.FLAGS.config, flags.FLAGS
-    check.validate(config, STAGES, training=False)
+    validate(config)
     output = Path(f.output)
     transcripts, page = output.with_suffix(SUFFIX), output.with_suffix(".html")
     beside = output.with_suffix(ORDINARY_SUFFIX)

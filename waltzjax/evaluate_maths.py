@@ -15,10 +15,9 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from waltzjax.config import check
 from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
-from waltzjax.recipes import STAGES
+from waltzjax.recipes import validate
 from waltzjax.rlvr import results
 from waltzjax.rlvr.evaluate import evaluate_problems, result
 from waltzjax.rlvr.grading.verifier import Verifier
@@ -36,7 +35,7 @@ from waltzjax.types import POLICY
 def main() -> None:
     f = flags.FLAGS
     config: ConfigDict = f.config
-    check.validate(config, STAGES, training=False)
+    validate(config)
     config.problems.validation = f.data
     output = Path(f.output)
     predictions = output.with_suffix(SUFFIX)

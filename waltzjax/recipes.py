@@ -1,7 +1,7 @@
 """The one table of stages: what each name in ``config.stages`` means.
 
-The loop and the commands know only these records. A new algorithm is a function in ``core/`` and a
-recipe; a new stage is one entry here.
+The loop and the commands know only these records. A new stage is one entry here; a new algorithm is
+one in ``stages/algorithms.py``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import partial
 
 from ml_collections import ConfigDict
 
+from waltzjax.config import check
 from waltzjax.config.key import (
     CHATS,
     DPO,
@@ -27,6 +28,7 @@ from waltzjax.preference.task import dpo_job
 from waltzjax.rlvr.recipe import rlvr
 from waltzjax.rlvr.task import rlvr_job
 from waltzjax.stages import stage
+from waltzjax.stages.algorithms import ALGORITHMS
 from waltzjax.stages.stage import StageSpec
 from waltzjax.types import CONVERSATION, FEEDBACK, POLICY
 from waltzjax.waltz.recipe import game_turns, waltzrl
@@ -69,3 +71,8 @@ STAGES = {  # in the order in which they run
         stage.PREFER, dpo_job, (MATHS, PREFERENCES), _one(POLICY), _no_turns, None
     ),
 }  # fmt: skip
+
+
+def validate(config: ConfigDict, *, training: bool = False, collecting: bool = False) -> None:
+    """Check every rule of ``config.check`` against the stages and algorithms there are."""
+    check.validate(config, STAGES, ALGORITHMS, training=training, collecting=collecting)

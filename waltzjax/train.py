@@ -23,7 +23,7 @@ from waltzjax.config.judge import MAY_CHANGE
 from waltzjax.config.key import readers_in
 from waltzjax.config.text import as_text, changes
 from waltzjax.model import sharding
-from waltzjax.recipes import STAGES
+from waltzjax.recipes import STAGES, validate
 from waltzjax.run import cli
 from waltzjax.run import workdir as run_workdir
 from waltzjax.run.runtime import devices_line
@@ -60,7 +60,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
 
 def prepare(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Mesh, Job]:
     """What can be checked before any work: (the config with the run's date, mesh, the run)."""
-    check.validate(config, STAGES, training=True)
+    validate(config, training=True)
     run_workdir.check(config, workdir)
     config = run_workdir.dated(config, workdir)
     mesh = sharding.make_mesh(config.mesh)

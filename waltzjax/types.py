@@ -52,9 +52,10 @@ class Completion:
     """What a policy produced for one request.
 
     ``token_ids`` include the end-of-turn token when ``finish_reason`` is ``"stop"``;
-    ``logprobs`` (nats) are those of the distribution the tokens were sampled from, ``reach`` says
-    where it ended (see ``core.sampling.Drawn``). ``text`` is what it says, without the ``thought``
-    before it; ``unfinished``: the thought never ended, so it says nothing, which is no answer.
+    ``logprobs`` (nats) are those of the distribution the tokens were sampled from, ``cutoff_gap``
+    says where it ended (see ``core.sampling.Drawn``). ``text`` is what it says, without the
+    ``thought`` before it; ``unfinished``: the thought never ended, so it says nothing, which is no
+    answer.
     """
 
     prompt_ids: tuple[int, ...]
@@ -62,7 +63,7 @@ class Completion:
     logprobs: tuple[float, ...]
     text: str
     finish_reason: str  # "stop" | "length"
-    reach: tuple[float, ...] = ()
+    cutoff_gap: tuple[float, ...] = ()
     thought: str = ""
     unfinished: bool = False
 
@@ -228,13 +229,19 @@ class Preference:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One single-agent row: everything after ``prompt_ids`` is trained, with one scalar reward."""
+    """One text of one role: everything after ``prompt_ids`` is trained.
+
+    advantage: of the whole text, as it is compared with others; the KL is taken off, and the batch
+      z-scored where the algorithm says so, in the update.
+    reward: what the text earned, for the records.
+    """
 
     prompt_ids: tuple[int, ...]
     token_ids: tuple[int, ...]
     sampler_logprobs: tuple[float, ...]
-    reward: float
-    reach: tuple[float, ...] = ()  # of the distributions they were drawn from; (): not truncated
+    advantage: float
+    cutoff_gap: tuple[float, ...] = ()  # see Completion; (): the distributions were not truncated
+    reward: float = 0.0
 
 
 class PolicyBatch(NamedTuple):
@@ -248,18 +255,18 @@ class PolicyBatch(NamedTuple):
     length_B: Any  # int32, tokens that are not padding
     action_BT: Any  # bool
     weight_BT: Any  # float32
-    reward_BT: Any  # float32, that of the token's text
+    text_advantage_BT: Any  # float32, that of the token's text (Sample.advantage)
     sampler_logp_BT: Any  # float32, nats
     # float32, nats, trainer's log-probability before the update, of the distribution that was
     # sampled from: for the ratio and the importance weight.
     old_logp_BT: Any
     ref_logp_BT: Any  # float32, nats, the reference's over the whole vocabulary
-    advantage_BT: Any  # float32
+    advantage_BT: Any  # float32, the token's own
     is_weight_BT: Any  # float32, truncated importance weight, 1 when off
     beta_B: Any  # float32, KL coefficient, the agent's own in all rows
     # float32, where each token's truncated distribution ended (core.sampling.Drawn): the trainer's
     # log-probabilities end there too. None: rollouts do not truncate.
-    reach_BT: Any = None
+    cutoff_gap_BT: Any = None
     # int32, where in its row the text of each token begins, with several texts a row: tokens see
     # none before it. None: one text a row.
     start_BT: Any = None
@@ -285,7 +292,7 @@ class PairBatch(NamedTuple):
     weight_BT: Any
     pair_B: Any  # float32: of each pair, on both of its rows, 1 / pairs of the whole update; or 0
     ref_logp_B: Any  # float32, nats, of the whole answer under the reference; 0: there is none
-    reach_BT: Any = None  # None: nothing was drawn here
+    cutoff_gap_BT: Any = None  # None: nothing was drawn here
     start_BT: Any = None  # None: one text a row
     entropy_BT: Any = None  # float32, nats, of the policy that is being updated
     full_logp_BT: Any = None  # None: nothing is truncated

@@ -60,7 +60,7 @@ def test_answers_are_paid_by_their_group(run):
     for batch, _ in seen:
         rows = PROMPTS * GROUP
         action_NT, reward_NT = (
-            x.reshape(-1, x.shape[-1])[:rows] for x in (batch.action_BT, batch.reward_BT)
+            x.reshape(-1, x.shape[-1])[:rows] for x in (batch.action_BT, batch.text_advantage_BT)
         )
         for action_T, reward_T, advantage in zip(
             action_NT, reward_NT, np.tile(want, PROMPTS), strict=True

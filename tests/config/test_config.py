@@ -7,10 +7,10 @@ from runpy import run_path
 import pytest
 from support import REPO
 
-from waltzjax.config import check, defaults
+from waltzjax.config import defaults
 from waltzjax.config.key import RLVR
 from waltzjax.config.preferences import read_arms
-from waltzjax.recipes import STAGES
+from waltzjax.recipes import STAGES, validate
 
 RECIPES = {name: spec.recipe for name, spec in STAGES.items() if spec.recipe}
 
@@ -34,7 +34,7 @@ def load(path: Path, arg: str = ""):
 )
 def test_every_config_loads(path, arg):
     collecting = path.stem == "regime_w_collect"
-    check.validate(load(path, arg), STAGES, training=not collecting, collecting=collecting)
+    validate(load(path, arg), training=not collecting, collecting=collecting)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
@@ -121,7 +121,7 @@ def test_broken_arms_are_named(arms, says):
     c = load(REPO / "configs/regime_w_collect.py")
     c.collect.arms = arms
     with pytest.raises(ValueError, match=says):
-        check.validate(c, STAGES, training=False, collecting=True)
+        validate(c, training=False, collecting=True)
 
 
 @pytest.mark.parametrize("persona", [("x", "y"), ("x", 1.5), ("x",), 3, (3, 0.5)])
@@ -129,7 +129,7 @@ def test_a_broken_persona_is_named(persona):
     c = load(REPO / "configs/regime_w_collect.py", "tiny")
     c.embedded_maths.personas = (("tiny/maths.txt", 0.5), persona)
     with pytest.raises(ValueError, match=r"config\.embedded_maths\.personas: got .*P\(right\)"):
-        check.validate(c, STAGES, training=False, collecting=True)
+        validate(c, training=False, collecting=True)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_broken_runs_on_maths(changes, key, why):
     c = load(REPO / "configs/rlvr_multisignal.py")
     c.update_from_flattened_dict(changes)
     with pytest.raises(ValueError) as error:
-        check.validate(c, STAGES, training=True)
+        validate(c, training=True)
     [said] = str(error.value).split("\n  ")[1:]
     assert said.startswith(f"config.{key}: ") and why in said
 
@@ -197,7 +197,7 @@ def test_broken_values_name_key_value_and_what_is_allowed(key, value, allowed):
         group, _, name = key.rpartition(".")
         _group(c, group)[name] = value
     with pytest.raises(ValueError) as error:
-        check.validate(c, STAGES, training=True)
+        validate(c, training=True)
     assert f"config.{key}" in str(error.value) and allowed in str(error.value)
 
 
@@ -215,7 +215,7 @@ def judged(judge, **rollout):
     c = defaults.default()
     c.judge.update(judge)
     c.rollout.update(rollout)
-    check.validate(c, STAGES, training=False)
+    validate(c, training=False)
 
 
 def test_each_judge_s_own_keys_pass():
@@ -279,7 +279,7 @@ def test_unknown_and_missing_keys_are_listed_together():
         c.rollout.bacth = 3
         del c.rl.beta
     with pytest.raises(ValueError) as error:
-        check.validate(c, STAGES, training=True)
+        validate(c, training=True)
     assert "config.rollout.bacth" in str(error.value) and "config.rl.beta" in str(error.value)
 
 
@@ -291,9 +291,9 @@ def test_an_adaptive_coefficient_that_cannot_adapt(gain, beta, said):
     c = load(REPO / "configs/stage1.py")
     c.rl.kl_target, c.rl.kl_gain, c.rl.beta.stage1 = 0.05, gain, beta
     with pytest.raises(ValueError, match=said):
-        check.validate(c, STAGES, training=True)
+        validate(c, training=True)
     c.rl.kl_gain, c.rl.beta.stage1 = 4.9, 0.01
-    check.validate(c, STAGES, training=True)
+    validate(c, training=True)
 
 
 @pytest.mark.parametrize(
@@ -312,4 +312,4 @@ def test_dropout_is_refused_where_no_stage_has_it(stages, read):
         ValueError, match=r"config\.lora\.dropout: got 0\.05, but nothing .* read by sft, dpo\."
     )
     with nullcontext() if read else refused:
-        check.validate(c, STAGES, training=True)
+        validate(c, training=True)

@@ -2,10 +2,9 @@
 
 import pytest
 
-from waltzjax.config import check
 from waltzjax.config.defaults import KEYS, default
 from waltzjax.config.renamed import RENAMED, today
-from waltzjax.recipes import STAGES
+from waltzjax.recipes import validate
 
 
 @pytest.mark.parametrize("old", RENAMED)
@@ -15,7 +14,7 @@ def test_a_config_with_an_old_key_is_told_the_new_one(old):
     with c.unlocked():
         c[group][name] = 1
     with pytest.raises(ValueError, match=rf"config\.{old}: no such key; it is config\.") as error:
-        check.validate(c, STAGES, training=True)
+        validate(c, training=True)
     assert f"it is config.{RENAMED[old]} now" in str(error.value)
 
 
@@ -41,7 +40,8 @@ def test_an_older_record_has_the_names_of_today():
 )
 def test_the_learning_rate_of_a_stage_becomes_its_role_s(stage, role, lr):
     old = {"config.stages": [stage], "config.optim.lr.policy": 1e-6, "config.dpo.lr": 5e-5,
-           "config.optim.lr.feedback": 5e-7, "config.sft.lr": 1e-5, "config.sft.role": "feedback"}  # fmt: skip
+           "config.optim.lr.feedback": 5e-7, "config.sft.lr": 1e-5,
+           "config.sft.role": "feedback"}  # fmt: skip
     new = today(old)
     assert new.pop(f"config.optim.lr.{role}") == lr
     assert new == {k: v for k, v in old.items() if k not in (

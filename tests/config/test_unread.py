@@ -9,7 +9,7 @@ from support import REPO
 from waltzjax.config import check
 from waltzjax.config.defaults import KEYS, default
 from waltzjax.config.key import COLLECT_READS, readers_in, value_at
-from waltzjax.recipes import STAGES
+from waltzjax.recipes import STAGES, validate
 
 GAME, REINFORCED = "sft, stage1, stage2, single", "stage1, stage2, single, rlvr"
 SELF_PLAYED, MATHS = "stage1, stage2, single", "rlvr, dpo, waltzjax.collect"
@@ -21,7 +21,7 @@ def load(name: str, arg: str = "") -> ConfigDict:
 
 def problems(c: ConfigDict, **how) -> list[str]:
     try:
-        check.validate(c, STAGES, **({"training": True} | how))
+        validate(c, **({"training": True} | how))
     except ValueError as error:
         return str(error).split("\n  ")[1:]
     return []

@@ -29,7 +29,12 @@ def advantages(reward_B, kl_BT, mask_BT, *, beta, reward_clip=10.0):
     """REINFORCE++'s of one text a row."""
     reward_BT = jnp.broadcast_to(reward_B[:, None], kl_BT.shape)
     return token_advantages(
-        reward_BT, kl_BT, mask_BT, None, beta=beta, reward_clip=reward_clip, normalise=True
+        jnp.clip(reward_BT, -reward_clip, reward_clip),
+        kl_BT,
+        mask_BT,
+        None,
+        beta=beta,
+        normalise=True,
     )
 
 

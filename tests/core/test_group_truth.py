@@ -55,7 +55,7 @@ def test_token_advantages_of_one_text_a_row_are_the_older_reference(seed, normal
     kl_BT = numpy_truth.kl_k1(logp_BT, ref_BT)
     reward_BT = np.repeat(reward_B[:, None], 9, axis=1)
     got_BT = truth.token_advantages(
-        reward_BT, kl_BT, mask_BT, None, beta=0.3, reward_clip=1.5, normalise=normalise
+        np.clip(reward_BT, -1.5, 1.5), kl_BT, mask_BT, None, beta=0.3, normalise=normalise
     )
     older = numpy_truth.reinforce_pp_returns(reward_B, kl_BT, mask_BT, 0.3, 1.5)
     want_BT = numpy_truth.z_score(older, mask_BT) if normalise else older

@@ -122,8 +122,8 @@ def test_token_logprobs_gradients(block):
 
 
 def truncated_by_hand(logits_NV, target_N, temperature, count_N):
-    """Of the ``count_N`` most probable tokens each: kept [N, V], reach [N], log-probabilities and
-    entropies [N]."""
+    """Of the ``count_N`` most probable tokens each: kept [N, V], cutoff_gap [N], log-probabilities
+    and entropies [N]."""
     scaled_NV = logits_NV.astype(np.float64) / temperature
     falling_NV = -np.sort(-scaled_NV)
     last_N, next_N = (
@@ -140,7 +140,7 @@ def truncated_by_hand(logits_NV, target_N, temperature, count_N):
 
 @pytest.mark.parametrize("block", [2, 5, 64])
 def test_token_logprobs_of_truncated_distributions(block):
-    """Each token has its own reach: 1 to 7 of 9 tokens are kept, the target the last of them."""
+    """Each token has its own cutoff: 1 to 7 of 9 tokens are kept, the target the last of them."""
     temperature, N, V = 0.7, 28, 9
     rng = np.random.default_rng(6)
     hidden_BTD, unembed_VD, _ = draw_head(rng, 4, 7, 5, V, scale=2.0)
@@ -150,7 +150,7 @@ def test_token_logprobs_of_truncated_distributions(block):
     count_N = np.arange(N) % 7 + 1
     order_NV = np.argsort(-logits_NV, axis=1)
     target_N = order_NV[np.arange(N), rng.integers(0, count_N)]
-    p_NV, reach_N, want_logp_N, want_entropy_N = truncated_by_hand(
+    p_NV, cutoff_gap_N, want_logp_N, want_entropy_N = truncated_by_hand(
         logits_NV, target_N, temperature, count_N
     )
     full_NV, _, want_full_N, _ = truncated_by_hand(
@@ -161,7 +161,7 @@ def test_token_logprobs_of_truncated_distributions(block):
     def all_three(hidden_BTD, unembed_VD):
         return token_logprobs(
             hidden_BTD, unembed_VD, jnp.asarray(target_N).reshape(4, 7), temperature=temperature,
-            block=block, reach_BT=jnp.asarray(reach_N, jnp.float32).reshape(4, 7),
+            block=block, cutoff_gap_BT=jnp.asarray(cutoff_gap_N, jnp.float32).reshape(4, 7),
         )  # fmt: skip
 
     def total(hidden_BTD, unembed_VD):
@@ -187,7 +187,7 @@ def test_token_logprobs_of_truncated_distributions(block):
 def test_reach_of_infinity_leaves_nothing_out():
     arrays = [jnp.asarray(a) for a in draw_head(np.random.default_rng(6), 2, 7, 5, 9)]
     whole = token_logprobs(*arrays, temperature=0.7, block=4)
-    far = token_logprobs(*arrays, temperature=0.7, block=4, reach_BT=jnp.full((2, 7), jnp.inf))
+    far = token_logprobs(*arrays, temperature=0.7, block=4, cutoff_gap_BT=jnp.full((2, 7), jnp.inf))
     assert whole.full_logp_BT is None
     np.testing.assert_allclose(np.asarray(far[:2]), np.asarray(whole[:2]), rtol=0, atol=ATOL)
     np.testing.assert_allclose(far.full_logp_BT, whole.logp_BT, rtol=0, atol=ATOL)

@@ -9,11 +9,9 @@ from reference import group_truth as truth
 
 from waltzjax.core.advantages import token_advantages
 
-JITTED = jax.jit(token_advantages, static_argnames=("reward_clip", "normalise"))
+JITTED = jax.jit(token_advantages, static_argnames=("normalise",))
 SEEDS = (0, 1, 2)
-SETTINGS = [  # beta, reward_clip, normalise
-    (0.0, 10.0, False), (0.1, 10.0, False), (0.1, 1.0, True), (0.5, 10.0, True),
-]  # fmt: skip
+SETTINGS = [(0.0, False), (0.1, False), (0.1, True), (0.5, True)]  # beta, normalise
 ATOL = 1e-5  # values of order 1 to 10 from float32 sums over a few tokens
 HAND_ATOL = 2e-6  # six decimals and float32
 CAP = 10.0  # the largest KL of one token that k3 gives, nats
@@ -21,8 +19,8 @@ ROOM = 24  # tokens of a packed row
 
 
 def draw_texts(seed, count=17):
-    """(reward, kl_T, mask_T) of ragged texts: a prompt, or none, then trained tokens, some with
-    holes; one text has no trained token, one a single token in all; rewards reach past a clip."""
+    """(advantage, kl_T, mask_T) of ragged texts: a prompt, or none, then trained tokens, some with
+    holes; one text has no trained token, one a single token in all."""
     rng = np.random.default_rng(seed)
     found = []
     for n in range(count):
@@ -39,20 +37,20 @@ def draw_texts(seed, count=17):
 
 
 def placed(found, rows, T):
-    """Texts in rows, by number, as (reward_BT, kl_BT, mask_BT, start_BT); and where each begins."""
+    """Texts in rows, by number, as (advantage_BT, kl_BT, mask_BT, start_BT); where each begins."""
     shape = (len(rows), T)
-    reward_BT, kl_BT = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    advantage_BT, kl_BT = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     mask_BT, start_BT = np.zeros(shape, bool), np.zeros(shape, np.int32)
     where = {}
     for b, row in enumerate(rows):
         at = 0
         for n in row:
-            reward, kl_T, mask_T = found[n]
+            advantage, kl_T, mask_T = found[n]
             span = slice(at, at + len(kl_T))
-            reward_BT[b, span], kl_BT[b, span], mask_BT[b, span] = reward, kl_T, mask_T
+            advantage_BT[b, span], kl_BT[b, span], mask_BT[b, span] = advantage, kl_T, mask_T
             start_BT[b, span], where[n] = at, (b, span)
             at += len(kl_T)
-    return (reward_BT, kl_BT, mask_BT, start_BT), where
+    return (advantage_BT, kl_BT, mask_BT, start_BT), where
 
 
 def packed(found, seed):
@@ -70,46 +68,44 @@ def alone(found):
     return placed(found, [[n] for n in range(len(found))], max(len(t[1]) for t in found) + 2)
 
 
-def run(reward_BT, kl_BT, mask_BT, start_BT, beta, reward_clip=10.0, normalise=False):
+def run(advantage_BT, kl_BT, mask_BT, start_BT, beta, normalise=False):
     start_BT = None if start_BT is None else jnp.asarray(start_BT, jnp.int32)
     return np.asarray(
         token_advantages(
-            jnp.asarray(reward_BT, jnp.float32), jnp.asarray(kl_BT, jnp.float32),
+            jnp.asarray(advantage_BT, jnp.float32), jnp.asarray(kl_BT, jnp.float32),
             jnp.asarray(mask_BT), start_BT,
-            beta=beta, reward_clip=reward_clip, normalise=normalise,
+            beta=beta, normalise=normalise,
         )
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("beta, reward_clip, normalise", SETTINGS)
+@pytest.mark.parametrize("beta, normalise", SETTINGS)
 @pytest.mark.parametrize("layout", ["packed", "alone", "no starts"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_matches_the_reference(seed, layout, beta, reward_clip, normalise):
+def test_matches_the_reference(seed, layout, beta, normalise):
     found = draw_texts(seed)
     arrays, _ = packed(found, seed) if layout == "packed" else alone(found)
     if layout == "no starts":
         arrays = (*arrays[:3], None)
-    got_BT = run(*arrays, beta, reward_clip, normalise)
-    want_BT = truth.token_advantages(
-        *arrays, beta=beta, reward_clip=reward_clip, normalise=normalise
-    )
+    got_BT = run(*arrays, beta, normalise)
+    want_BT = truth.token_advantages(*arrays, beta=beta, normalise=normalise)
     assert got_BT.dtype == np.float32
     np.testing.assert_allclose(got_BT, want_BT, rtol=0, atol=ATOL)
     assert np.all(got_BT[~arrays[2]] == 0.0)
-    jitted_BT = JITTED(*arrays, beta=beta, reward_clip=reward_clip, normalise=normalise)
+    jitted_BT = JITTED(*arrays, beta=beta, normalise=normalise)
     np.testing.assert_allclose(jitted_BT, want_BT, rtol=0, atol=ATOL)
 
 
-@pytest.mark.parametrize("beta, reward_clip, normalise", SETTINGS)
+@pytest.mark.parametrize("beta, normalise", SETTINGS)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_packed_rows_equal_one_text_a_row(seed, beta, reward_clip, normalise):
+def test_packed_rows_equal_one_text_a_row(seed, beta, normalise):
     found = draw_texts(seed)
     (*arrays, _), at = alone(found)
-    want_BT = run(*arrays, None, beta, reward_clip, normalise)
+    want_BT = run(*arrays, None, beta, normalise)
     for order in (seed, seed + 100):
         packed_arrays, packed_at = packed(found, order)
         assert len(packed_arrays[0]) - 1 < len(found) / 2  # several texts a row
-        got_BT = run(*packed_arrays, beta, reward_clip, normalise)
+        got_BT = run(*packed_arrays, beta, normalise)
         for n in range(len(found)):
             np.testing.assert_allclose(got_BT[packed_at[n]], want_BT[at[n]], rtol=0, atol=ATOL)
 
@@ -156,8 +152,8 @@ def test_the_z_score_is_the_batchs_and_weighs_tokens():
     # Rewards 1 (three tokens), 0 (one token) in two rows: mean .75, variance .1875, std .433013:
     # .577350 and -1.732051. Per row or per text everything would be 0.
     mask_BT = np.array([[True, True, True], [False, False, True]])
-    reward_BT = [[1, 1, 1], [5, 5, 0]]
-    got_BT = run(reward_BT, np.zeros((2, 3)), mask_BT, None, 0.0, normalise=True)
+    advantage_BT = [[1, 1, 1], [5, 5, 0]]
+    got_BT = run(advantage_BT, np.zeros((2, 3)), mask_BT, None, 0.0, normalise=True)
     want_BT = [[0.577350] * 3, [0.0, 0.0, -1.732051]]
     np.testing.assert_allclose(got_BT, want_BT, rtol=0, atol=HAND_ATOL)
 
@@ -172,8 +168,8 @@ def test_variance_is_clamped_below():
 
 @pytest.mark.parametrize("normalise", [False, True])
 def test_no_trained_token_gives_zero(normalise):
-    (reward_BT, kl_BT, mask_BT, start_BT), _ = packed(draw_texts(5), 5)
-    got_BT = run(reward_BT, kl_BT, mask_BT & False, start_BT, 0.1, normalise=normalise)
+    (advantage_BT, kl_BT, mask_BT, start_BT), _ = packed(draw_texts(5), 5)
+    got_BT = run(advantage_BT, kl_BT, mask_BT & False, start_BT, 0.1, normalise=normalise)
     np.testing.assert_array_equal(got_BT, np.zeros(got_BT.shape))
 
 
@@ -181,10 +177,10 @@ def test_no_trained_token_gives_zero(normalise):
 @pytest.mark.parametrize("normalise", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_garbage_off_the_mask_changes_nothing(seed, normalise, off):
-    (reward_BT, kl_BT, mask_BT, start_BT), _ = packed(draw_texts(seed), seed)
-    before_BT = run(reward_BT, kl_BT, mask_BT, start_BT, 0.1, normalise=normalise)
-    dirty_reward_BT, dirty_kl_BT = (np.where(mask_BT, x, off) for x in (reward_BT, kl_BT))
-    after_BT = run(dirty_reward_BT, dirty_kl_BT, mask_BT, start_BT, 0.1, normalise=normalise)
+    (advantage_BT, kl_BT, mask_BT, start_BT), _ = packed(draw_texts(seed), seed)
+    before_BT = run(advantage_BT, kl_BT, mask_BT, start_BT, 0.1, normalise=normalise)
+    dirty_advantage_BT, dirty_kl_BT = (np.where(mask_BT, x, off) for x in (advantage_BT, kl_BT))
+    after_BT = run(dirty_advantage_BT, dirty_kl_BT, mask_BT, start_BT, 0.1, normalise=normalise)
     np.testing.assert_array_equal(after_BT, before_BT)
 
 

@@ -26,7 +26,7 @@ SETTINGS = {
 
 
 def rows(rng, count=11):
-    """Ragged: contexts of 1 to 6 tokens, actions of 1 to 17, rewards that reach past the clip."""
+    """Ragged: contexts of 1 to 6 tokens, actions of 1 to 17, advantages of any size."""
     drawn = []
     for _ in range(count):
         context, action = (tuple(rng.integers(1, 99, rng.integers(1, n))) for n in (7, 18))
@@ -47,7 +47,7 @@ def torch_step(samples, logp, old, ref, sampler, *, weights, kl_in, estimator, d
     for s, o, q in zip(samples, old, ref, strict=True):
         penalty = divergence(o, q) if kl_in == "reward" else torch.zeros_like(o)
         to_come = torch.stack([penalty[i:].sum() for i in range(len(penalty))])
-        returns.append(torch.tensor(s.reward).clamp(-REWARD_CLIP, REWARD_CLIP) - BETA * to_come)
+        returns.append(torch.tensor(s.advantage) - BETA * to_come)
     every = torch.cat(returns)
     deviation = every.var(correction=0).clamp(min=1e-8).sqrt()
     advantages = [(r - every.mean()) / deviation for r in returns]
@@ -85,9 +85,7 @@ def test_advantages_loss_and_gradient(name, seed):
     )  # fmt: skip
     batch = jax.tree.map(jnp.asarray, batch)
     kl = dict(kl_in=how["kl_in"], estimator=how["estimator"])
-    credited = compute_advantages(
-        batch, **kl, normalise=True, reward_clip=REWARD_CLIP, tis_cap=how["tis_cap"]
-    )
+    credited = compute_advantages(batch, **kl, normalise=True, tis_cap=how["tis_cap"])
     loss_of = partial(
         policy_loss, **kl, clip_low=CLIP[0], clip_high=CLIP[1], dual_clip=how["dual_clip"]
     )

@@ -11,7 +11,7 @@ BUDGET = 40
 LIMIT = 30  # tokens that a text may have been given
 WEIGHT_ATOL = 1e-6  # float32 weights that sum to 1
 # Of a token of the policy, and of one of its context or of padding.
-FIELDS = ("token_BT", "weight_BT", "reward_BT", "sampler_logp_BT", "reach_BT")
+FIELDS = ("token_BT", "weight_BT", "text_advantage_BT", "sampler_logp_BT", "cutoff_gap_BT")
 
 
 def samples(count=23, seed=0):
@@ -63,7 +63,8 @@ def test_every_token_once_with_its_fields(weights, row_groups):
         want = {  # of the context, of each token of the reply
             "token_BT": (s.prompt_ids, s.token_ids), "action_BT": ([False] * first, [True] * new),
             "weight_BT": ([0] * first, [1 / share[weights]] * new),
-            "reward_BT": ([0] * first, [s.reward] * new), "reach_BT": ([np.inf] * first, s.reach),
+            "text_advantage_BT": ([0] * first, [s.advantage] * new),
+            "cutoff_gap_BT": ([np.inf] * first, s.cutoff_gap),
             "sampler_logp_BT": ([0] * first, s.sampler_logprobs),
         }  # fmt: skip
         assert got.keys() == want.keys()
@@ -72,7 +73,7 @@ def test_every_token_once_with_its_fields(weights, row_groups):
             np.testing.assert_array_equal(got[name], expected, name)
             alone = getattr(padded, name)[b, : padded.length_B[b]]
             np.testing.assert_array_equal(alone, expected, name)
-    for name in ("weight_BT", "reward_BT", "sampler_logp_BT"):
+    for name in ("weight_BT", "text_advantage_BT", "sampler_logp_BT"):
         assert not getattr(batch, name)[~batch.action_BT].any()
     total = batch.weight_BT.astype(np.float64).sum()
     want = replies / (len(drawn) * LIMIT) if weights == "constant" else 1
@@ -86,13 +87,13 @@ def test_arrays_by_hand():
         Sample((9, 10, 11), (12,), (-0.25,), 0.5),
     ]  # fmt: skip
     batch, count = packed(drawn, budget=8, row_groups=3, truncated=False, weights="token")
-    assert count == 1 and batch.reach_BT is None
+    assert count == 1 and batch.cutoff_gap_BT is None
     assert batch.token_BT.tolist() == [
         [4, 5, 6, 7, 8, 1, 2, 3], [9, 10, 11, 12, 0, 0, 0, 0], [0] * 8,
     ]  # fmt: skip
     assert batch.start_BT.tolist() == [[0] * 5 + [5] * 3, [0] * 8, [0] * 8]
     assert batch.length_B.tolist() == [8, 4, 1]
-    assert batch.reward_BT[0].tolist() == [0, -1, -1, -1, -1, 0, 0, 2]
+    assert batch.text_advantage_BT[0].tolist() == [0, -1, -1, -1, -1, 0, 0, 2]
     np.testing.assert_allclose(batch.weight_BT[batch.action_BT], 1 / 6, atol=WEIGHT_ATOL)
     assert padding(drawn, batch) == 1 - 12 / 24
     assert padding(drawn, pad_rows(drawn, multiple=4, weights="token", min_rows=4)) == 1 - 12 / 32

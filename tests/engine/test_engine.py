@@ -105,15 +105,13 @@ def test_logprobs_are_those_of_the_distribution_drawn_from(params, mixed):
 
 
 def test_reach_finds_the_truncated_distribution_again(params, mixed):
-    """Tokens no further than ``reach`` below the drawn one are those that were kept."""
+    """Tokens no further than ``cutoff_gap`` below the drawn one are those that were kept."""
     truncated = 0
     for request in mixture():
         got, s = mixed[request.id], request.sampling
         logits = full_logits(params, [*request.prompt, *got.token_ids])[len(request.prompt) - 1 :]
-        for logits_V, token, reach in zip(logits[:-1], got.token_ids, got.reach, strict=True):
-            kept_V = (
-                logits_V / (s.temperature or 1) >= logits_V[token] / (s.temperature or 1) - reach
-            )
+        for logits_V, token, gap in zip(logits[:-1], got.token_ids, got.cutoff_gap, strict=True):
+            kept_V = logits_V / (s.temperature or 1) >= logits_V[token] / (s.temperature or 1) - gap
             want_V = np.ones(len(logits_V), bool)
             if s.temperature:
                 want_V = numpy_truth.kept_tokens(logits_V, s.temperature, s.top_k, s.top_p, s.min_p)
@@ -225,7 +223,7 @@ def test_a_stop_string_ends_where_it_is_whole_whatever_its_tokens(engine, params
         n = len(got.token_ids)
         assert got.token_ids == whole.token_ids[:n] and got.finish_reason == "stop"
         assert string in text_of(got.token_ids) and string not in text_of(got.token_ids[:-1])
-        assert len(got.logprobs) == len(got.reach) == n
+        assert len(got.logprobs) == len(got.cutoff_gap) == n
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 1)])
@@ -480,7 +478,7 @@ def test_reading_may_stop_and_go_on_later(engine, params):
 def test_log_probabilities_are_returned_where_wanted(engine, params):
     request = Request(0, "model", (5, 6), Sampling(4, top_k=5, logprobs=False), 1)
     [got] = run(engine, {"model": params}, [request]).values()
-    assert len(got.token_ids) == 4 and got.logprobs == got.reach == ()
+    assert len(got.token_ids) == 4 and got.logprobs == got.cutoff_gap == ()
 
 
 def test_stop_strings_of_a_byte_level_tokenizer():

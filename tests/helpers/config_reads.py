@@ -29,8 +29,8 @@ def _sections() -> dict[frozenset[str], list[str]]:
 
 @contextmanager
 def config_reads() -> Iterator[set[str]]:
-    """A set that fills with the dotted paths of the keys that are read: of groups with the same keys
-    (``train.steps`` and ``rl.beta``) all, as a group does not know its own path."""
+    """A set that fills with the dotted paths of the keys that are read: of groups with the same
+    keys (``train.steps`` and ``rl.beta``) all, as a group does not know its own path."""
     sections, reads, usual = _sections(), set(), ConfigDict.__getitem__
 
     def spy(self: ConfigDict, key: str):

@@ -51,13 +51,13 @@ def test_log_probs_and_their_gradients(shape, tokens, truncated, head_inputs):
     cfg = dataclasses.replace(tiny_config(), mesh=mesh)
     rows = sharding.rows_sharding(mesh)
     where = sharding.params_sharding(mesh, {"unembed": unembed})["unembed"]
-    reach = np.abs(normal(B, T, seed=6)) if truncated else None
+    cutoff_gap = np.abs(normal(B, T, seed=6)) if truncated else None
 
     def plain(h, w, t):
-        return token_logprobs(h, w, t, temperature=0.8, block=3, reach_BT=reach)
+        return token_logprobs(h, w, t, temperature=0.8, block=3, cutoff_gap_BT=cutoff_gap)
 
     def placed(h, w, t):
-        return head_logprobs(cfg, {"unembed": w}, h, t, reach, temperature=0.8, block=3)
+        return head_logprobs(cfg, {"unembed": w}, h, t, cutoff_gap, temperature=0.8, block=3)
 
     def run(head, *args):
         function = jax.value_and_grad(lambda *a: weighted(head, *a), argnums=(0, 1), has_aux=True)

@@ -37,7 +37,7 @@ def test_rows_by_hand():
     weight_BT = np.zeros((6, 8))
     weight_BT[0, 2:5], weight_BT[2, 1] = 0.25, 0.25
     np.testing.assert_array_equal(batch.weight_BT, weight_BT)
-    assert batch.start_BT is None and batch.reach_BT is None and batch.entropy_BT is None
+    assert batch.start_BT is None and batch.cutoff_gap_BT is None and batch.entropy_BT is None
 
 
 def test_without_a_reference_its_log_probability_is_zero():

@@ -99,21 +99,18 @@ def texts(mask_BT, start_BT=None):
     return found
 
 
-def token_advantages(
-    reward_BT, kl_BT, mask_BT, start_BT=None, *, beta, reward_clip=10.0, normalise=False
-):
-    """A_i = clip(R, +-reward_clip) - beta * sum_{j >= i} kl_j over the text's trained tokens.
+def token_advantages(advantage_BT, kl_BT, mask_BT, start_BT=None, *, beta, normalise=False):
+    """A_i = A - beta * sum_{j >= i} kl_j over the text's trained tokens.
 
-    R is the text's reward, which stands at each of its tokens; 0 off the mask. normalise: then one
-    z-score over all trained tokens of the batch (see numpy_truth.z_score).
+    A is the text's advantage, which stands at each of its tokens; 0 off the mask. normalise: then
+    one z-score over all trained tokens of the batch (see numpy_truth.z_score).
     Source: REINFORCE++, arXiv 2501.03262, as numpy_truth.reinforce_pp_advantages.
     """
-    reward_BT, kl_BT = _float64(reward_BT), _float64(kl_BT)
+    advantage_BT, kl_BT = _float64(advantage_BT), _float64(kl_BT)
     out_BT = np.zeros(kl_BT.shape)
     for b, tokens in texts(mask_BT, start_BT):
         for n, i in enumerate(tokens):
-            reward = min(max(reward_BT[b, i], -reward_clip), reward_clip)
-            out_BT[b, i] = reward - beta * sum(kl_BT[b, j] for j in tokens[n:])
+            out_BT[b, i] = advantage_BT[b, i] - beta * sum(kl_BT[b, j] for j in tokens[n:])
     return truth.z_score(out_BT, mask_BT) if normalise else out_BT
 
 

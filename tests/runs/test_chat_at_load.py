@@ -13,7 +13,7 @@ from waltzjax.config.defaults import default
 from waltzjax.data.shown import Shown
 from waltzjax.evaluation.likelihood import packed_rows
 from waltzjax.preference.pairs import pair_tokens
-from waltzjax.recipes import STAGES
+from waltzjax.recipes import STAGES, validate
 from waltzjax.rlvr import evaluate as rlvr_evaluate
 from waltzjax.run import workdir as run_workdir
 from waltzjax.run.cli import EXPECTED
@@ -133,7 +133,7 @@ def test_what_a_template_reads_is_of_the_config(tmp_path):
     write_model(tmp_path, QWEN3, plain=("<think>", "</think>"))
     c = config_of(tmp_path, "rlvr")
     c.model.template_kwargs = ConfigDict({"enable_thinking": False})
-    check.validate(c, STAGES, training=False)
+    validate(c, training=False)
     runtime = make_runtime(c, tmp_path, mesh_of(1, 1, 1))
     assert runtime.chat.problem_text("a").endswith("<think>\n\n</think>\n\n")
     kept = {"model.template_kwargs.enable_thinking": False}
@@ -162,7 +162,7 @@ def test_what_no_template_can_be_given_is_refused(key, value, says):
     with c.model.ignore_type():
         c.model[key] = value
     with pytest.raises(ValueError, match=says):
-        check.validate(c, STAGES, training=False)
+        validate(c, training=False)
 
 
 def record(workdir, date):

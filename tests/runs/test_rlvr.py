@@ -81,9 +81,11 @@ def test_the_stop_is_exact_and_metrics_are_whole(finished):
     got = records(finished[0])
     assert [(r["stage"], r["step"]) for r in got] == [(RLVR, n + 1) for n in range(STEPS)]
     signals = ("verify", "format", "reflect", "overlong")
-    needed = {f"{what}/{s}" for what in ("signal", "signal_std", "zero_groups") for s in signals}
-    needed |= {"zero_groups", "accuracy", "format_rate", "tokens", "reward/policy", "kl/policy",
-               "entropy/policy", "padding/policy", "clip_fraction/policy"}  # fmt: skip
+    needed = {
+        f"{what}/{s}" for what in ("signal", "signal_std", "frac_zero_std_groups") for s in signals
+    }
+    needed |= {"frac_zero_std_groups", "accuracy", "format_rate", "tokens", "reward/policy",
+               "kl/policy", "entropy/policy", "padding/policy", "clip_fraction/policy"}  # fmt: skip
     assert needed <= set(got[-1])
     assert max(r["gap_max/policy"] for r in got) < GAP
     assert got[0]["kl/policy"] == 0 < got[-1]["kl/policy"]

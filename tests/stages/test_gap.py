@@ -36,7 +36,7 @@ def learned(cfg, shape, how):
     prompts = [tuple(range(1 + i, 40 - i)) for i in range(8)]
     drawn = engine.generate(params, prompts, how, list(range(8)))
     rows = [
-        Sample(prompt, t.token_ids, t.logprobs, float(i % 3), t.reach)
+        Sample(prompt, t.token_ids, t.logprobs, float(i % 3), t.cutoff_gap)
         for i, (prompt, t) in enumerate(zip(prompts, drawn, strict=True))
     ]
     batch = device_batch(
@@ -50,7 +50,7 @@ def learned(cfg, shape, how):
             policy_loss, clip_low=0.2, clip_high=0.2, dual_clip=None, kl_in="reward", estimator="k1"
         ),
         partial(
-            compute_advantages, kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0,
+            compute_advantages, kl_in="reward", estimator="k1", normalise=True,
             tis_cap=0.0,
         ),
         temperature=how.temperature, block=64, updates=1,

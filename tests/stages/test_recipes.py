@@ -44,7 +44,7 @@ def test_who_is_trained_and_with_which_lambda(stage, reward):
     config.rollout.p_first = 0.0  # the conversation agent's row is the mended last answer
     recipe = RECIPES[stage](config)
     episode = scored_episode(True, [True, False], [RIGHT_UNSAFE])
-    rows = recipe.rows([episode], np.random.default_rng(0))
+    rows = recipe.to_samples([episode], np.random.default_rng(0))
     assert recipe.trained == tuple(reward)
     assert {role: [s.reward for s in rows[role]] for role in rows} == {
         role: [pytest.approx(value)] for role, value in reward.items()
@@ -57,7 +57,7 @@ def test_the_stages_streams_differ():
 
 
 def test_an_episode_without_feedback_trains_no_reviewer():
-    rows = RECIPES["stage2"](default()).rows(
+    rows = RECIPES["stage2"](default()).to_samples(
         [scored_episode(True, [False], [])], np.random.default_rng(0)
     )
     assert (len(rows[CONVERSATION]), len(rows[FEEDBACK])) == (1, 0)
@@ -73,7 +73,7 @@ def test_the_rows_of_three_rounds_by_hand():
         episode.feedbacks[t] = dataclasses.replace(said, prompt_ids=(10 + t,))
     config = default()
     config.rollout.t_max = 3
-    draw, rng = RECIPES["stage2"](config).rows, np.random.default_rng(0)
+    draw, rng = RECIPES["stage2"](config).to_samples, np.random.default_rng(0)
     rows = [draw([episode], rng) for _ in range(200)]
     drawn = {role: {(s.prompt_ids, round(s.reward, 6)) for r in rows for s in r[role]}
              for role in (CONVERSATION, FEEDBACK)}  # fmt: skip
@@ -107,13 +107,22 @@ def changed(changes):
 def test_the_reward_is_the_configs(stage, changes, right, wrong):
     """Of right and of wrong labels, each on an unsafe answer that was mended."""
     episodes = [scored_episode(True, [True, False], [of]) for of in (RIGHT_UNSAFE, (False, True))]
-    rows = RECIPES[stage](changed(changes)).rows(episodes, np.random.default_rng(0))
+    rows = RECIPES[stage](changed(changes)).to_samples(episodes, np.random.default_rng(0))
     assert [s.reward for s in rows[FEEDBACK]] == pytest.approx([right, wrong])
+
+
+def test_a_reward_is_recorded_whole_and_its_advantage_is_clipped():
+    recipe = RECIPES["stage2"](changed({"rl.reward_clip": 0.5, "rollout.p_first": 0.0}))
+    rows = recipe.to_samples(
+        [scored_episode(True, [True, False], [RIGHT_UNSAFE])], np.random.default_rng(0)
+    )
+    assert [(s.reward, s.advantage) for s in rows[CONVERSATION]] == [(1.0, 0.5)]
+    assert [(s.reward, s.advantage) for s in rows[FEEDBACK]] == [(0.75, 0.5)]
 
 
 @pytest.mark.parametrize(("p_first", "reward"), [(1.0, 0.0), (0.0, 1.0)])
 def test_the_odds_of_the_first_answer_are_the_configs(p_first, reward):
-    draw = RECIPES["stage2"](changed({"rollout.p_first": p_first})).rows
+    draw = RECIPES["stage2"](changed({"rollout.p_first": p_first})).to_samples
     mended = [scored_episode(True, [True, False], [RIGHT_UNSAFE])] * 20
     rows = draw(mended, np.random.default_rng(0))
     assert {s.reward for s in rows[CONVERSATION]} == {reward}
@@ -149,7 +158,7 @@ def said(*values):
 
 THREE = PolicyBatch(
     said(0, 0, 0), np.full(3, 2), said(1, 1, 1) == 1, said(0.5, 0.25, 0.25),
-    reward_BT=said(3, 0, 0),
+    text_advantage_BT=said(3, 0, 0),
     sampler_logp_BT=said(-1, -1 - LOG2, -1 - 2 * LOG2),  # the trainer's times 1, 1/2, 1/4
     old_logp_BT=said(-1, -1, -1),
     ref_logp_BT=said(-1, -1, -5),  # KL of the last token: k1 = 4, k2 = 8, k3 = e^-4 + 3
@@ -166,7 +175,6 @@ THREE = PolicyBatch(
         ({"rl.kl_estimator": "k2"}, [3, 0, -2], [1, 1, 1]),
         ({"rl.kl_estimator": "k3"}, [3, 0, -(np.exp(-4) + 3) / 4], [1, 1, 1]),
         ({"rl.kl_in": "loss"}, [3, 0, 0], [1, 1, 1]),
-        ({"rl.reward_clip": 2.0}, [2, 0, -1], [1, 1, 1]),
         ({"rl.tis_cap": 3.0}, [3, 0, -1], [1, 2, 3]),
     ],
 )
@@ -206,15 +214,15 @@ def test_the_loss_is_the_configs(changes, loss):
 )
 def test_the_coefficient_follows_the_configs_target(changes, betas):
     """From 0.2 at a KL of 0, 0.1, 0.11 and 1; the error is clipped at a fifth."""
-    adapt = RECIPES["stage1"](changed(changes)).adapt
+    adapt = RECIPES["stage1"](changed(changes)).next_kl_coef
     assert [float(adapt(0.2, kl)) for kl in (0, 0.1, 0.11, 1)] == pytest.approx(betas)
-    assert RECIPES["stage1"](default()).adapt is None
+    assert RECIPES["stage1"](default()).next_kl_coef is None
 
 
 @pytest.mark.parametrize("stage", RECIPES)
 def test_each_stage_begins_with_a_coefficient_of_its_own(stage):
     betas = {f"rl.beta.{name}": 0.1 * (i + 1) for i, name in enumerate(RECIPES)}
-    assert RECIPES[stage](changed(betas)).beta == betas[f"rl.beta.{stage}"]
+    assert RECIPES[stage](changed(betas)).kl_coef == betas[f"rl.beta.{stage}"]
 
 
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
@@ -223,9 +231,11 @@ def test_the_kl_is_of_whole_distributions_and_the_ratio_of_truncated_ones(estima
     full = b.old_logp_BT - np.random.default_rng(9).random(b.action_BT.shape)  # and its reference
     cut = b._replace(old_full_logp_BT=full, full_logp_BT=full, ref_logp_BT=full)
     kl = dict(estimator=estimator)
-    how = dict(normalise=False, reward_clip=10.0)
+    how = dict(normalise=False)
     got = compute_advantages(cut, kl_in="reward", **kl, **how, tis_cap=1.1)
-    np.testing.assert_allclose(got.advantage_BT, np.where(b.action_BT, b.reward_BT, 0), atol=ATOL)
+    np.testing.assert_allclose(
+        got.advantage_BT, np.where(b.action_BT, b.text_advantage_BT, 0), atol=ATOL
+    )
     want = np.minimum(np.exp(b.old_logp_BT - b.sampler_logp_BT), 1.1)
     np.testing.assert_allclose(got.is_weight_BT, want, rtol=ATOL)
     clip = dict(clip_low=0.2, clip_high=0.2, dual_clip=None)
@@ -257,7 +267,7 @@ def test_the_config_puts_the_kl_in_one_place(where, in_reward, in_loss):
     config = default()
     config.rl.kl_in, config.rl.beta.stage1, config.rl.beta.stage2 = where, 0.5, 0.0
     recipe = RECIPES["stage1"](config)
-    assert recipe.beta == 0.5
+    assert recipe.kl_coef == 0.5
     b = batch(np.random.default_rng(2))
     near = b._replace(ref_logp_BT=b.old_logp_BT)  # no KL
     plain = recipe.compute_advantages(near).advantage_BT
@@ -269,7 +279,7 @@ def test_the_config_puts_the_kl_in_one_place(where, in_reward, in_loss):
 
 def test_credit_over_microbatches_is_one_z_score():
     b = batch(np.random.default_rng(3), rows=4)
-    settings = dict(kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0, tis_cap=0.0)
+    settings = dict(kl_in="reward", estimator="k1", normalise=True, tis_cap=0.0)
     whole = compute_advantages(b, **settings)
     split = jax.tree.map(lambda x: np.asarray(x).reshape(2, 2, *np.shape(x)[1:]), b)
     parts = compute_advantages(split, **settings)
@@ -281,7 +291,7 @@ def test_credit_over_microbatches_is_one_z_score():
 
 def test_importance_weights_are_truncated_at_the_cap():
     b = batch(np.random.default_rng(4))
-    settings = dict(kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0)
+    settings = dict(kl_in="reward", estimator="k1", normalise=True)
     got = compute_advantages(b, **settings, tis_cap=1.1).is_weight_BT
     want = np.minimum(np.exp(b.old_logp_BT - b.sampler_logp_BT), 1.1)
     np.testing.assert_allclose(got, want, rtol=ATOL)
@@ -290,9 +300,11 @@ def test_importance_weights_are_truncated_at_the_cap():
 
 def test_only_some_algorithms_normalise_over_the_batch():
     b = batch(np.random.default_rng(5))
-    settings = dict(kl_in="loss", estimator="k3", reward_clip=10.0, tis_cap=0.0)
+    settings = dict(kl_in="loss", estimator="k3", tis_cap=0.0)
     plain = compute_advantages(b, **settings, normalise=False).advantage_BT
-    np.testing.assert_allclose(plain, np.where(b.action_BT, b.reward_BT, 0), rtol=0, atol=ATOL)
+    np.testing.assert_allclose(
+        plain, np.where(b.action_BT, b.text_advantage_BT, 0), rtol=0, atol=ATOL
+    )
     scored = np.asarray(compute_advantages(b, **settings, normalise=True).advantage_BT)[b.action_BT]
     assert abs(scored.mean()) < ATOL and abs(scored.std() - 1) < ATOL
 

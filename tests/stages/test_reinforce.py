@@ -57,7 +57,7 @@ def step(c, name, rolls, asked):
     start = dict.fromkeys((*recipe.trained, CONVERSATION, FEEDBACK), PARAMS)
     stage = reinforce(c, name, recipe, RUNTIME, WHOLE, PARAMS, start, asked, watched)
     agents = {
-        role: init_state(PARAMS, optimizer, RUNTIME.mesh, stage.beta)
+        role: init_state(PARAMS, optimizer, RUNTIME.mesh, stage.kl_coef)
         for role, optimizer in stage.optimizers.items()
     }
     before = jax.device_get({role: agent.params for role, agent in agents.items()})

@@ -76,12 +76,12 @@ def test_every_problem_is_answered_by_a_group():
     assert rows[0].prompt_ids == rows[1].prompt_ids != rows[2].prompt_ids
     assert {len(r.token_ids) == len(r.sampler_logprobs) for r in rows} == {True}
     # One of two is right: +1 and -1; nothing where all or none are.
-    assert sorted(np.round([r.reward for r in rows[:2]], 4)) == [-1.0, 1.0]
-    assert [r.reward for r in rows[2:]] == [0.0] * 4
+    assert sorted(np.round([r.advantage for r in rows[:2]], 4)) == [-1.0, 1.0]
+    assert [r.advantage for r in rows[2:]] == [0.0] * 4
     m = rolled.metrics
     assert m["accuracy"] == pytest.approx(50) and m["reward/policy"] == pytest.approx(0.5)
     assert m["signal/verify"] == pytest.approx(0.5) and m["signal_std/verify"] == pytest.approx(0.5)
-    assert m["zero_groups"] == m["zero_groups/verify"] == pytest.approx(2 / 3)
+    assert m["frac_zero_std_groups"] == m["frac_zero_std_groups/verify"] == pytest.approx(2 / 3)
     assert "refills" not in m
 
 
@@ -119,10 +119,10 @@ def test_groups_that_tell_nothing_apart_are_replaced():
     texts = [RUNTIME.chat.problem_text(p.text) for p in (first[1], more[0], more[1])]
     wanted = RUNTIME.chat.encode(texts)
     assert [row.prompt_ids for row in rolled.rows[POLICY][::GROUP]] == wanted
-    assert all(abs(row.reward) > 0.9 for row in rolled.rows[POLICY])
+    assert all(abs(row.advantage) > 0.9 for row in rolled.rows[POLICY])
     # Metrics are of all that was rolled out, and say how much was.
     assert rolled.metrics["refills"] == 1 and rolled.metrics["groups"] == 3
-    assert rolled.metrics["zero_groups"] == pytest.approx(2 / 6)
+    assert rolled.metrics["frac_zero_std_groups"] == pytest.approx(2 / 6)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_groups_are_replaced_by_the_advantages_that_are_used(
     })  # fmt: skip
     rolled, _, _ = roll(c, problems("none"), problems("all"))
     assert rolled.metrics["refills"] == refills
-    assert rolled.metrics["zero_groups"] == refills
+    assert rolled.metrics["frac_zero_std_groups"] == refills
     assert bool(rolled.rows[POLICY]) == (not refills)
 
 

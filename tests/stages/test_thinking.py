@@ -18,7 +18,7 @@ from waltzjax.types import CONVERSATION, FEEDBACK, Attempt, Group, Problem, Prom
 from waltzjax.waltz.episode import play
 from waltzjax.waltz.feedback import parse_feedback
 from waltzjax.waltz.rates import summary
-from waltzjax.waltz.recipe import waltz_rows
+from waltzjax.waltz.recipe import waltz_samples
 from waltzjax.waltz.reward import conversation_reward, feedback_reward
 from waltzjax.waltz.transcripts import episode_of, transcript
 
@@ -165,9 +165,9 @@ def test_a_revision_that_never_ended_its_thought_trains_nobody(tmp_path):
     def earned(episode, turn):
         return feedback_reward(episode, turn, alpha=1, lam=1, gamma=1)
 
-    rows = waltz_rows(
+    rows = waltz_samples(
         [episode], np.random.default_rng(0), trained=(CONVERSATION, FEEDBACK), p_first=0.0,
-        reward=earned,
+        reward=earned, reward_clip=10.0,
     )  # fmt: skip
     assert rows == {CONVERSATION: [], FEEDBACK: []}
     assert episode_of(transcript(episode)).verdicts == episode.verdicts

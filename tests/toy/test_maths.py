@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from waltzjax.config import check, defaults
+from waltzjax.config import defaults
 from waltzjax.config.key import EMBEDDED
 from waltzjax.data.chat import PROMPTS, Chat, read_agent_prompt
 from waltzjax.model import sharding
 from waltzjax.model.hf import weights
-from waltzjax.recipes import STAGES
+from waltzjax.recipes import validate
 from waltzjax.run.runtime import load_tokenizer, read_model_config
 from waltzjax.toy.maths import embedded_maths_base, lessons
 from waltzjax.toy.maths_world import Sum
@@ -45,7 +45,7 @@ def nats(c, mesh, directory: Path) -> float:
 
 def test_the_base_is_taught_once_and_kept(tmp_path):
     c, mesh, base = small(), sharding.make_mesh((1, 1, 1)), tmp_path / "base"
-    check.validate(c, STAGES, training=False)
+    validate(c, training=False)
     embedded_maths_base(c, mesh, base)
     files = {p: p.read_bytes() for p in base.iterdir()}
     assert nats(c, mesh, base) < UNTAUGHT / 2
@@ -67,4 +67,4 @@ def test_broken_settings_are_named(key, value, allowed):
     c = small()
     c.embedded_maths[key] = value
     with pytest.raises(ValueError, match=rf"config\.embedded_maths\.{key}: got .*{allowed}"):
-        check.validate(c, STAGES, training=False)
+        validate(c, training=False)

@@ -16,7 +16,7 @@ from waltzjax.types import Sample
 SPAN, BUDGET, LIMIT = 26, 64, 14
 RTOL = 5e-5  # float32 figures summed in another order, through two layers
 ATOL = 2e-6  # the same of those near zero, and of parameters and moments of order 1
-CREDIT = dict(kl_in="reward", estimator="k1", normalise=True, reward_clip=1.5, tis_cap=2.0)
+CREDIT = dict(kl_in="reward", estimator="k1", normalise=True, tis_cap=2.0)
 LOSS = dict(clip_low=0.2, clip_high=0.2, dual_clip=3.0, estimator="k3")
 
 
@@ -28,8 +28,8 @@ def samples(n=13, seed=0, truncated=False):
             tuple(rng.integers(1, 400, rng.integers(2, k)).tolist()) for k in (12, 14)
         )
         drawn_at = tuple((-6 + rng.normal(size=len(reply))).tolist())
-        reach = tuple(rng.random(len(reply)).tolist()) if truncated else ()
-        rows.append(Sample(context, reply, drawn_at, float(i % 3), reach))
+        cutoff_gap = tuple(rng.random(len(reply)).tolist()) if truncated else ()
+        rows.append(Sample(context, reply, drawn_at, float(i % 3), cutoff_gap))
     return rows
 
 

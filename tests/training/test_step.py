@@ -31,7 +31,7 @@ WEIGHT_ATOL = 1e-6  # weights sum to 1 in float32
 GAP_RTOL = 1e-5  # float32 arithmetic against numpy's
 KL_ATOL = 1e-6  # nats; a policy against itself
 LOSS = dict(clip_low=0.2, clip_high=0.2, dual_clip=None, kl_in="reward", estimator="k1")
-CREDIT = dict(kl_in="reward", estimator="k1", normalise=True, reward_clip=10.0, tis_cap=0.0)
+CREDIT = dict(kl_in="reward", estimator="k1", normalise=True, tis_cap=0.0)
 
 
 def samples(n=8, seed=0):
@@ -216,7 +216,7 @@ def test_rewarded_text_becomes_likelier_and_the_reference_stays():
         state, metrics = one.learn(state, None, params, b)
     after = np.asarray(logp(state.params, b)).sum(-1)[0]
     change = after - before
-    reward = np.array([s.reward for s in rows])
+    reward = np.array([s.advantage for s in rows])
     assert change[reward == 2].mean() > 0.5 > -0.5 > change[reward == 0].mean()
     assert float(metrics["kl"]) > 0
     np.testing.assert_array_equal(np.asarray(logp(params, b)).sum(-1)[0], before)  # not donated

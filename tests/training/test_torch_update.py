@@ -70,7 +70,7 @@ def draw(engine, params, how):
     prompts = [tuple(range(1 + i, 20 - i)) for i in range(8)]
     drawn = engine.generate(params, prompts, how, list(range(8)))
     return [
-        Sample(prompt, t.token_ids, t.logprobs, float(i % 3), t.reach)
+        Sample(prompt, t.token_ids, t.logprobs, float(i % 3), t.cutoff_gap)
         for i, (prompt, t) in enumerate(zip(prompts, drawn, strict=True))
     ]
 
@@ -86,7 +86,7 @@ def learnt(params, reference, samples, how, kl_in, estimator, *, shape=ONE, budg
     kl, sgd = dict(kl_in=kl_in, estimator=estimator), optax.sgd(1.0)
     learner = Learner(
         cfg, sgd, partial(policy_loss, **kl, clip_low=CLIP, clip_high=CLIP, dual_clip=None),
-        partial(compute_advantages, **kl, normalise=True, reward_clip=10.0, tis_cap=CAP),
+        partial(compute_advantages, **kl, normalise=True, tis_cap=CAP),
         temperature=how.temperature, block=64, updates=1,
     )  # fmt: skip
     mine, theirs = (
@@ -132,7 +132,7 @@ def wanted(policy, reference, samples, how, kl_in, estimator):
     returns = []
     for sample, (_, full), ref in zip(samples, each, refs, strict=True):
         kl = divergence(estimator, full.detach(), ref) * (kl_in == "reward")
-        returns.append(sample.reward - BETA * kl.flip(0).cumsum(0).flip(0))
+        returns.append(sample.advantage - BETA * kl.flip(0).cumsum(0).flip(0))
     mean, std = torch.cat(returns).mean(), torch.cat(returns).std(correction=0)
     loss = torch.zeros(())
     for sample, (logp, full), ref, ret in zip(samples, each, refs, returns, strict=True):

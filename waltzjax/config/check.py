@@ -30,12 +30,14 @@ BY_STAGE = ("config.train.steps", "config.rl.beta")  # groups with a key for eac
 
 
 def validate(
-    c: ConfigDict, stages: Mapping[str, Spec], *, training: bool, collecting: bool = False
-) -> None:
+    c: ConfigDict, stages: Mapping[str, Spec], algorithms: Collection[str], *, training: bool,
+    collecting: bool = False,
+) -> None:  # fmt: skip
     """Check every rule; all that is broken is in one error.
 
     Args:
       stages: all stages there are, in the order in which they run.
+      algorithms: what ``config.rl.algorithm`` may be.
       training: check what holds for a run that trains only, too.
       collecting: the keys of ``waltzjax.collect`` are read, and those of no stage.
 
@@ -47,6 +49,7 @@ def validate(
         reads = COLLECT_READS if collecting else readers_in(c, stages)
         problems = [
             *_bounds(c), *_unread_keys(c, reads, stages), *_relations(c, reads),
+            *_bad_algorithm(c, algorithms),
             *(_training_relations(c, reads) if training else ()),
         ]  # fmt: skip
     if problems:
@@ -103,6 +106,12 @@ def _bad_stages(c: ConfigDict, stages: Mapping[str, Spec]) -> Iterator[str]:
         job = stages[c.stages[0]].job
         others = [name for name in c.stages if stages[name].job is not job]
         yield f"{got}; {', '.join(map(repr, others))} cannot be part of one run with the others"
+
+
+def _bad_algorithm(c: ConfigDict, algorithms: Collection[str]) -> Iterator[str]:
+    if c.rl.algorithm not in algorithms:
+        allowed = ", ".join(algorithms)
+        yield f"config.rl.algorithm: got {c.rl.algorithm!r}, allowed is {allowed}"
 
 
 def _bounds(c: ConfigDict) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from waltzjax.config.key import (
+    ANY,
     BELOW_1,
     REINFORCE,
     VERIFIED,
@@ -18,15 +19,15 @@ from waltzjax.config.key import (
     one_of,
 )
 
-ALGORITHMS = ("reinforce_pp", "reinforce_pp_baseline", "grpo", "dr_grpo", "rloo")
 # Errors of the KL are cut at 0.2 of the target: 1 - 5 * 0.2 is no coefficient any more.
 MAX_GAIN, GAIN_REASON = 5.0, "one step could take the coefficient to 0 or below"
 _START = "KL coefficient [source], against what each role was at the start of the stage"
 
 RL = {
     "algorithm": Key(
-        "reinforce_pp", one_of(*ALGORITHMS), [VERIFIED],
-        "how rewards become advantages, see stages/recipe.py; WaltzRL's stages are reinforce_pp",
+        "reinforce_pp", ANY, [VERIFIED],
+        "how rewards become advantages, a name of stages/algorithms.py; WaltzRL's stages are "
+        "reinforce_pp",
     ),
     "beta": {
         name: Key(value, at_least(0), [name], _START)
@@ -53,7 +54,9 @@ RL = {
         0.0, Bound(lambda v: v == 0 or v > 1, "0 (off) and > 1"), [REINFORCE],
         "floor on negative advantages' objective; 0: off",
     ),
-    "reward_clip": Key(10.0, above(0), [REINFORCE], "of rewards [OpenRLHF]"),
+    "reward_clip": Key(
+        10.0, above(0), [REINFORCE], "of rewards, before any baseline is taken off [OpenRLHF]"
+    ),
     "tis_cap": Key(
         0.0, at_least(0), [REINFORCE],
         "cap of truncated importance weights between sampler and trainer; 0: off",

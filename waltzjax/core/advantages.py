@@ -5,7 +5,9 @@ A group is the K samples of one prompt; several signals of an answer are combine
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -59,30 +61,29 @@ def kl_to_come(kl_BT: jax.Array, start_BT: jax.Array | None) -> jax.Array:
 
 
 def token_advantages(
-    reward_BT: jax.Array,
+    text_advantage_BT: jax.Array,
     kl_BT: jax.Array,
     mask_BT: jax.Array,
     start_BT: jax.Array | None,
     *,
     beta: jax.Array,
-    reward_clip: float,
     normalise: bool,
 ) -> jax.Array:
     """Advantages [B, T], zero off the mask: REINFORCE++ (arXiv 2501.03262, eq. 4) where normalised.
 
-    A_i = clip(R, ±reward_clip) - beta sum_{j >= i} kl_j over the trained tokens of i's text
-    (discount 1); with ``normalise`` then one z-score over all trained tokens of the agent's batch.
+    A_i = A - beta sum_{j >= i} kl_j over the trained tokens of i's text (discount 1); with
+    ``normalise`` then one z-score over all trained tokens of the agent's batch.
 
     Args:
-      reward_BT: each text's one reward, at its trained tokens.
+      text_advantage_BT: A, each text's one advantage, at its trained tokens; REINFORCE++ has the
+        text's clipped reward in its place.
       kl_BT: per-token KL estimate against the reference, nats.
       mask_BT: bool, tokens the policy emitted.
       start_BT: where each token's text begins, with several texts a row; None: one text a row.
       beta: the KL's coefficient, >= 0, what goes together with [B, T]; 0 leaves it out.
-      reward_clip: > 0.
     """
     to_come_BT = kl_to_come(jnp.where(mask_BT, kl_BT, 0), start_BT)
-    return_BT = jnp.clip(reward_BT, -reward_clip, reward_clip) - beta * to_come_BT
+    return_BT = text_advantage_BT - beta * to_come_BT
     return masked_z_score(return_BT, mask_BT) if normalise else jnp.where(mask_BT, return_BT, 0)
 
 
@@ -93,56 +94,84 @@ GRPO_EPSILON = 1e-6  # beside the standard deviation, as in TRL and verl
 CANCELLED = 1e-4
 
 
+class Baseline(NamedTuple):
+    """What is compared with within a group of answers to one prompt.
+
+    advantage: (rewards [P, K], the same less their group's mean) -> advantages [P, K]; float32.
+    linear: whether the advantage of a sum of rewards is the sum of their advantages.
+    """
+
+    advantage: Callable[[jax.Array, jax.Array], jax.Array]
+    linear: bool
+
+
+def _standardised(reward_PK: jax.Array, centred_PK: jax.Array) -> jax.Array:
+    del reward_PK
+    std_P1 = jnp.sqrt(jnp.square(centred_PK).mean(1, keepdims=True))
+    return centred_PK / (std_P1 + GRPO_EPSILON)
+
+
+def _leave_one_out(reward_PK: jax.Array, centred_PK: jax.Array) -> jax.Array:
+    samples = reward_PK.shape[1]
+    if samples < 2:
+        raise ValueError(
+            f"config.rollout.group: got {samples}, allowed is >= 2: the baseline of 'rloo' is the "
+            "mean of a group's other samples"
+        )
+    return centred_PK * (samples / (samples - 1))
+
+
+# none: r itself; REINFORCE++ (arXiv 2501.03262) normalises it over the batch later.
+# mean: r - mean of the group: Dr. GRPO (arXiv 2503.20783, section 3.2), REINFORCE++ with baseline.
+# grpo: (r - mean) / (std + 1e-6) (arXiv 2402.03300, section 4.1.2). The standard deviation is the
+#   population's; TRL and verl take Bessel's, a constant factor sqrt(K / (K - 1)) apart.
+# rloo: r - mean of the group's others (arXiv 2402.14740, eq. 8).
+BASELINES = {
+    "none": Baseline(lambda reward_PK, centred_PK: reward_PK, linear=True),
+    "mean": Baseline(lambda reward_PK, centred_PK: centred_PK, linear=True),
+    "grpo": Baseline(_standardised, linear=False),
+    "rloo": Baseline(_leave_one_out, linear=True),
+}
+
+
 def group_advantage(reward_PK: jax.Array, kind: str) -> jax.Array:
     """One advantage a sample, [P, K] float32, from what its group's samples earned.
 
-    kind:
-      "none": r itself; REINFORCE++ (arXiv 2501.03262) normalises it over the batch later.
-      "mean": r - mean of the group: Dr. GRPO (arXiv 2503.20783, section 3.2), and REINFORCE++ with
-        baseline.
-      "grpo": (r - mean) / (std + 1e-6) (arXiv 2402.03300, section 4.1.2). The standard deviation is
-        the population's; TRL and verl take Bessel's, a constant factor sqrt(K / (K - 1)) apart.
-      "rloo": r - mean of the group's others (arXiv 2402.14740, eq. 8).
+    Args:
+      kind: a key of BASELINES.
 
     Raises:
       ValueError: another kind; "rloo" of single samples, which have no others.
     """
+    if kind not in BASELINES:
+        raise ValueError(f"group advantage: got {kind!r}, allowed are {', '.join(BASELINES)}")
     reward_PK = jnp.asarray(reward_PK, jnp.float32)
-    samples = reward_PK.shape[1]
     # Exact zeros where all earned the same: their mean may be rounded.
     centred_PK = jnp.where(
         same_reward(reward_PK)[:, None], 0, reward_PK - reward_PK.mean(1, keepdims=True)
     )
-    if kind == "none":
-        return reward_PK
-    if kind == "mean":
-        return centred_PK
-    if kind == "grpo":
-        std_P1 = jnp.sqrt(jnp.square(centred_PK).mean(1, keepdims=True))
-        return centred_PK / (std_P1 + GRPO_EPSILON)
-    if kind == "rloo":
-        if samples < 2:
-            raise ValueError(
-                f"config.rollout.group: got {samples}, allowed is >= 2: the baseline of 'rloo' is "
-                "the mean of a group's other samples"
-            )
-        return centred_PK * (samples / (samples - 1))
-    raise ValueError(f"group advantage: got {kind!r}, allowed are 'none', 'mean', 'grpo', 'rloo'")
+    return BASELINES[kind].advantage(reward_PK, centred_PK)
 
 
-def combine(signal_PKR: jax.Array, weight_R: Sequence[float], kind: str, order: str) -> jax.Array:
+def combine(
+    signal_PKR: jax.Array, weight_R: Sequence[float], kind: str, order: str, *,
+    reward_clip: float = math.inf,
+) -> jax.Array:  # fmt: skip
     """The advantages [P, K] of several reward signals.
 
     order "sum": of their weighted sum. order "normalise": the weighted sum of each signal's own,
     so that a signal of small spread is heard as well (GDPO, arXiv 2601.05242, without its
-    normalisation over the batch). For linear kinds, all but "grpo", the two are the same. Where
-    signals contradict each other so that nothing is left, it is exactly zero.
+    normalisation over the batch). For linear baselines the two are the same. Where signals
+    contradict each other so that nothing is left, it is exactly zero. What is compared, the sum or
+    each signal, is clipped to ±``reward_clip`` before; advantages never are.
     """
     if order not in ORDERS:
         raise ValueError(f"order of signals: got {order!r}, allowed are {ORDERS}")
     signal_PKR = jnp.asarray(signal_PKR, jnp.float32)
-    if order == "sum" or kind != "grpo":
-        return group_advantage(weighted(signal_PKR, weight_R), kind)
+    if order == "sum" or kind not in BASELINES or BASELINES[kind].linear:
+        earned_PK = weighted(signal_PKR, weight_R)
+        return group_advantage(jnp.clip(earned_PK, -reward_clip, reward_clip), kind)
+    signal_PKR = jnp.clip(signal_PKR, -reward_clip, reward_clip)
     each_PKR = jnp.stack(
         [group_advantage(signal_PKR[..., r], kind) for r in range(len(weight_R))], axis=-1
     )

@@ -29,7 +29,7 @@ def token_logprobs(
     *,
     temperature: float,
     block: int,
-    reach_BT: jax.Array | None = None,
+    cutoff_gap_BT: jax.Array | None = None,
     vocab_axis: str | None = None,
 ) -> TokenLogProbs:
     """log softmax(W h / temperature)[target] and the entropy of that distribution, in nats.
@@ -41,7 +41,7 @@ def token_logprobs(
 
     Args:
       temperature: a constant of the program.
-      reach_BT: float32 >= 0; the distribution ends so far below the target's logit (over
+      cutoff_gap_BT: float32 >= 0; the distribution ends so far below the target's logit (over
         temperature), as it did where the target was drawn from a truncated one (see
         ``core.sampling.Drawn``). The tokens left out have no probability and no gradient, but in
         the full log-probability, which comes from the same logits. None: nothing is left out.
@@ -50,10 +50,10 @@ def token_logprobs(
     """
     B, T, D = hidden_BTD.shape
     size = min(block, unembed_VD.shape[0])
-    reach_N = None if reach_BT is None else reach_BT.reshape(-1)
+    cutoff_gap_N = None if cutoff_gap_BT is None else cutoff_gap_BT.reshape(-1)
     logp_N, entropy_N, full_logp_N = _log_probs(
         size, temperature, vocab_axis, hidden_BTD.reshape(-1, D), unembed_VD,
-        target_BT.reshape(-1), reach_N,
+        target_BT.reshape(-1), cutoff_gap_N,
     )  # fmt: skip
     found_N = TokenLogProbs(logp_N, entropy_N, full_logp_N)
     return jax.tree.map(lambda x_N: x_N.reshape(B, T), found_N)
@@ -104,16 +104,16 @@ def _over_blocks(size: int, unembed_VD: jax.Array, visit):
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def _log_probs(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N, reach_N):
-    return _forward(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N, reach_N)[0]
+def _log_probs(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N, cutoff_gap_N):
+    return _forward(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N, cutoff_gap_N)[0]
 
 
-def _forward(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N, reach_N):
+def _forward(size, temperature, vocab_axis, hidden_ND, unembed_VD, target_N, cutoff_gap_N):
     target_N = target_N - _first_token(unembed_VD, vocab_axis)
     edge_N = None
-    if reach_N is not None:
+    if cutoff_gap_N is not None:
         chosen_N = _target_logits(hidden_ND, unembed_VD, target_N, temperature, vocab_axis)
-        edge_N = chosen_N - reach_N
+        edge_N = chosen_N - cutoff_gap_N
 
     def visit(sums, first, block_vD):
         logits_Nv = _block_logits(hidden_ND, block_vD, temperature)

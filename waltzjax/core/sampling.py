@@ -27,7 +27,7 @@ class Drawn(NamedTuple):
     # How far below the drawn token's logit (over temperature) the truncated distribution ends:
     # halfway between the last token kept and the first left out, so that a trainer whose logits are
     # rounded otherwise finds the same set. inf: nothing was left out.
-    reach_B: jax.Array
+    cutoff_gap_B: jax.Array
     finite_B: jax.Array  # bool: all of the row's logits are numbers
 
 

@@ -57,7 +57,7 @@ def pad_rows(
     """One update's rows, right-padded to a common length that is a multiple of ``multiple``.
 
     Rows are padded to a multiple of ``min_rows`` with empty ones of weight zero. ``truncated``: the
-    samples were drawn with top-k, top-p or min-p, and say how far they reach. ``weights`` and
+    samples were drawn with top-k, top-p or min-p, and carry their cutoff gaps. ``weights`` and
     ``max_new_tokens`` are of ``token_weights``.
 
     Raises:
@@ -84,8 +84,8 @@ def fill_rows(
     token, start = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
     length = np.ones(shape[0], np.int32)
     action = np.zeros(shape, bool)
-    sampler_logp, reward, weight = (np.zeros(shape, np.float32) for _ in range(3))
-    reach = np.full(shape, np.inf, np.float32)
+    sampler_logp, advantage, weight = (np.zeros(shape, np.float32) for _ in range(3))
+    cutoff_gap = np.full(shape, np.inf, np.float32)
     for b, row in enumerate(rows):
         end = 0
         for i in row:
@@ -93,11 +93,11 @@ def fill_rows(
             first, end = begin + len(s.prompt_ids), begin + tokens_of(s)
             token[b, begin:first], token[b, first:end] = s.prompt_ids, s.token_ids
             start[b, begin:end], action[b, first:end] = begin, True
-            reward[b, first:end], weight[b, first:end] = s.reward, weight_N[i]
+            advantage[b, first:end], weight[b, first:end] = s.advantage, weight_N[i]
             if s.sampler_logprobs:
                 sampler_logp[b, first:end] = s.sampler_logprobs
-            if s.reach:
-                reach[b, first:end] = s.reach
+            if s.cutoff_gap:
+                cutoff_gap[b, first:end] = s.cutoff_gap
         length[b] = max(end, 1)
     zero = np.zeros(shape, np.float32)
     return PolicyBatch(
@@ -105,14 +105,14 @@ def fill_rows(
         length_B=length,
         action_BT=action,
         weight_BT=weight,
-        reward_BT=reward,
+        text_advantage_BT=advantage,
         sampler_logp_BT=sampler_logp,
         old_logp_BT=zero,
         ref_logp_BT=zero,
         advantage_BT=zero,
         is_weight_BT=np.ones(shape, np.float32),
         beta_B=np.zeros(shape[0], np.float32),
-        reach_BT=reach if truncated else None,
+        cutoff_gap_BT=cutoff_gap if truncated else None,
         start_BT=start,
     )
 

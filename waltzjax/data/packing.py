@@ -137,7 +137,7 @@ def packed_batch(
     weight_B = token_weights(action.sum(axis=1), "token")
     return PolicyBatch(
         token_BT=token, length_B=filled, action_BT=action,
-        weight_BT=(action * weight_B[:, None]).astype(np.float32), reward_BT=zero,
+        weight_BT=(action * weight_B[:, None]).astype(np.float32), text_advantage_BT=zero,
         sampler_logp_BT=zero, old_logp_BT=zero, ref_logp_BT=zero, advantage_BT=zero,
         is_weight_BT=np.ones(shape, np.float32), beta_B=np.zeros(shape[0], np.float32),
         start_BT=start,

@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
 
     token_BN: Any  # int32
     logp_BN: Any  # float32
-    reach_BN: Any  # float32
+    cutoff_gap_BN: Any  # float32
     count_B: Any  # int32
     state_B: Any  # int32, RUNNING ...
     steps: Any  # int32, tokens that each row of the batch was computed for

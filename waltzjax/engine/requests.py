@@ -72,7 +72,7 @@ class Tokens(NamedTuple):
     logprobs: tuple[float, ...]
     finish_reason: str  # "stop" | "length" | "error"
     # See ``core.sampling.Drawn``: with it a trainer finds the truncated distribution again.
-    reach: tuple[float, ...] = ()
+    cutoff_gap: tuple[float, ...] = ()
     error: str = ""  # where the reason is "error": what was wrong
 
 

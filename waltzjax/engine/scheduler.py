@@ -21,7 +21,7 @@ class Row:
     request: Request
     token_ids: list[int] = dataclasses.field(default_factory=list)
     logprobs: list[float] = dataclasses.field(default_factory=list)
-    reach: list[float] = dataclasses.field(default_factory=list)
+    cutoff_gap: list[float] = dataclasses.field(default_factory=list)
     pages: list[int] = dataclasses.field(default_factory=list)  # of its group, in order
     told: int = 0  # tokens that events have reported
     _keys: list[Key] = dataclasses.field(default_factory=list)  # as far as they were asked for
@@ -64,13 +64,15 @@ class Row:
 
     def cut(self, count: int) -> None:
         """Keep the first ``count`` tokens."""
-        for column in (self.token_ids, self.logprobs, self.reach):
+        for column in (self.token_ids, self.logprobs, self.cutoff_gap):
             del column[count:]
 
     def result(self, finish_reason: str, error: str = "") -> Tokens:
         wanted = self.request.sampling.logprobs
-        logprobs, reach = (tuple(x) if wanted else () for x in (self.logprobs, self.reach))
-        return Tokens(tuple(self.token_ids), logprobs, finish_reason, reach, error)
+        logprobs, cutoff_gap = (
+            tuple(x) if wanted else () for x in (self.logprobs, self.cutoff_gap)
+        )
+        return Tokens(tuple(self.token_ids), logprobs, finish_reason, cutoff_gap, error)
 
 
 class Piece(NamedTuple):

@@ -234,7 +234,7 @@ class Session:
         count, state = int(drawn.count_B[b]), int(drawn.state_B[b])
         row.token_ids += drawn.token_BN[b, :count].tolist()
         row.logprobs += drawn.logp_BN[b, :count].tolist()
-        row.reach += drawn.reach_BN[b, :count].tolist()
+        row.cutoff_gap += drawn.cutoff_gap_BN[b, :count].tolist()
         self._count["tokens"] += count
         stop, spoilt, wrong = 0, state == NOT_FINITE, ""
         strings, decode = row.request.sampling.stop_strings, self._engine.decode

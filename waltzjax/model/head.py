@@ -16,7 +16,7 @@ from waltzjax.model.transformer import unembedding
 
 def head_logprobs(
     cfg: ModelConfig, params, hidden_BTD: jax.Array, target_BT: jax.Array,
-    reach_BT: jax.Array | None = None, *, temperature: float, block: int,
+    cutoff_gap_BT: jax.Array | None = None, *, temperature: float, block: int,
 ) -> TokenLogProbs:  # fmt: skip
     """``core.logprobs.token_logprobs`` of each device's rows.
 
@@ -28,15 +28,15 @@ def head_logprobs(
     if cfg.mesh is None:
         return token_logprobs(
             hidden_BTD, unembed_VD, target_BT, temperature=temperature, block=block,
-            reach_BT=reach_BT,
+            cutoff_gap_BT=cutoff_gap_BT,
         )  # fmt: skip
     spec = even_spec(cfg.mesh, "unembed", unembed_VD.shape)
     vocab_axis, width_axis = (a if a and cfg.mesh.shape[a] > 1 else None for a in spec)
 
-    def on_device(hidden_BTD, unembed_VD, target_BT, reach_BT):
+    def on_device(hidden_BTD, unembed_VD, target_BT, cutoff_gap_BT):
         return token_logprobs(
             hidden_BTD, _gathered(cfg.dtype, width_axis, unembed_VD), target_BT,
-            temperature=temperature, block=block, reach_BT=reach_BT,
+            temperature=temperature, block=block, cutoff_gap_BT=cutoff_gap_BT,
             vocab_axis=vocab_axis,
         )  # fmt: skip
 
@@ -46,7 +46,7 @@ def head_logprobs(
         in_specs=(P(ROWS), P(vocab_axis, width_axis), P(ROWS), P(ROWS)),
         out_specs=P(ROWS),
     )
-    return mapped(hidden_BTD, unembed_VD, target_BT, reach_BT)
+    return mapped(hidden_BTD, unembed_VD, target_BT, cutoff_gap_BT)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))

@@ -17,13 +17,12 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
-from waltzjax.config import check
 from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
 from waltzjax.plan.compile import make_plan
 from waltzjax.plan.forecast import H100, PROMPTS, Device
 from waltzjax.plan.tables import show
-from waltzjax.recipes import STAGES
+from waltzjax.recipes import STAGES, validate
 from waltzjax.run import cli
 from waltzjax.support import console
 
@@ -32,7 +31,7 @@ MOST_DEVICES = 4096  # emulated
 
 def main() -> None:
     f, config = flags.FLAGS, cli.chosen_config(STAGES)
-    check.validate(config, STAGES, training=True)
+    validate(config, training=True)
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", f.devices)
     device = Device(f.peak_tflops, f.bandwidth_gbs, f.mfu, f.bandwidth_share, f.price)

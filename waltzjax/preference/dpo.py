@@ -118,7 +118,7 @@ def dpo(
             pairs, names, batch_size=d.batch, seed=config.seed * 10 + STREAM, epochs=None
         ),
         optimizers={POLICY: optimizer},
-        beta=0.0,
+        kl_coef=0.0,
         steps_key="config.dpo.epochs",
         divergence_hint="lower config.optim.lr.policy or raise config.dpo.beta",
         step=step,

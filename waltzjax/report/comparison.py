@@ -111,7 +111,7 @@ OVERLAID: dict[str, tuple[str, str, str]] = {
     "signal/reflect": ("Signal: reflect", "mean", ""),
     "format_rate": ("Format rate", "% of samples", "per cent"),
     "tokens_mean": ("Length of an answer", "tokens", ""),
-    "zero_groups": ("Groups without variance", "share of groups", ""),
+    "frac_zero_std_groups": ("Groups without variance", "share of groups", ""),
     "kl/policy": ("KL to the reference", "nats", ""),
     "entropy/policy": ("Entropy", "nats per token", ""),
 }

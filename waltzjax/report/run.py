@@ -68,7 +68,7 @@ MATHS_PANELS: tuple[Panel, ...] = (
     Panel("Reward", "mean reward", ("reward",), ""),
     Panel("Signals", "mean", ("signal",), ""),
     Panel("Spread of the signals", "standard deviation", ("signal_std",), ""),
-    Panel("Groups without variance", "share of groups", ("zero_groups",), ""),
+    Panel("Groups without variance", "share of groups", ("frac_zero_std_groups",), ""),
     Panel("Format rate", "% of samples", ("format_rate",), "per cent"),
     Panel("No answer to verify", "% of samples", ("unparsed", "timed_out", "cut_off"), "per cent"),
     Panel("Length of an answer", "tokens", ("tokens_mean",), ""),

@@ -45,4 +45,4 @@ def roll_maths(
     metrics = dict(recipe.summary(rolled))
     if rl.refills:
         metrics |= {"refills": float(refills), "groups": float(min(len(kept), wanted))}
-    return Rolled(recipe.rows(kept[:wanted], step_rng(stream, step)), metrics, drawn)
+    return Rolled(recipe.to_samples(kept[:wanted], step_rng(stream, step)), metrics, drawn)

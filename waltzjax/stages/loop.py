@@ -73,7 +73,7 @@ def run_stage(
             )
     else:
         agents = {
-            role: init_state(start[role], o, mesh, stage.beta) for role, o in optimizers.items()
+            role: init_state(start[role], o, mesh, stage.kl_coef) for role, o in optimizers.items()
         }
     begun, every = step, config.train.validate_every
     label = name.replace("stage", "stage ")

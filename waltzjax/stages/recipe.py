@@ -13,29 +13,8 @@ from ml_collections import ConfigDict
 
 from waltzjax.core import advantages, losses
 from waltzjax.core.losses import adaptive_coefficient, full_support, kl_estimate
+from waltzjax.stages.algorithms import ALGORITHMS
 from waltzjax.types import PolicyBatch, Sample
-
-
-class Algorithm(NamedTuple):
-    """How rewards become advantages.
-
-    baseline: within a group of answers to one prompt, see ``core.advantages``.
-    normalise: whether the advantages of all tokens of the batch are z-scored together.
-    weights: how tokens are averaged, where ``config.rl.weights`` is "auto".
-    """
-
-    baseline: str
-    normalise: bool
-    weights: str
-
-
-ALGORITHMS = {
-    "reinforce_pp": Algorithm("none", True, "sequence"),  # arXiv 2501.03262
-    "reinforce_pp_baseline": Algorithm("mean", True, "sequence"),  # the same
-    "grpo": Algorithm("grpo", False, "sequence"),  # arXiv 2402.03300
-    "dr_grpo": Algorithm("mean", False, "constant"),  # arXiv 2503.20783
-    "rloo": Algorithm("rloo", False, "sequence"),  # arXiv 2402.14740
-}
 
 
 class Recipe(NamedTuple):
@@ -45,51 +24,49 @@ class Recipe(NamedTuple):
     trained: roles that are updated; the others stay frozen.
     stream: tells the stages' random streams apart: the same prompts are seen in each.
     collect: (prompts, chat, speakers) -> (index, what is to be scored), as they end.
-    rows: (scored items, rng) -> single-agent rows by role.
+    to_samples: (scored items, rng) -> the samples of each role that is trained.
     compute_advantages: (batch with old and reference log-probs) -> batch with advantages; jittable.
     loss: (logp_BT, batch) -> (loss, metrics); jittable.
     summary: (scored items) -> metrics.
     weights: how tokens are averaged, see ``data.batching``.
-    beta: the KL coefficient an agent begins with.
-    adapt: (beta, KL of the batch) -> the next beta; None: it stays.
+    kl_coef: the KL coefficient a role begins with.
+    next_kl_coef: (coefficient, KL of the batch) -> the next coefficient; None: it stays.
     """
 
     trained: tuple[str, ...]
     stream: int
     collect: Callable[..., Iterable[tuple[int, Any]]]
-    rows: Callable[[Sequence[Any], np.random.Generator], dict[str, list[Sample]]]
+    to_samples: Callable[[Sequence[Any], np.random.Generator], dict[str, list[Sample]]]
     compute_advantages: Callable[[PolicyBatch], PolicyBatch]
     loss: Callable
     summary: Callable[[Sequence[Any]], dict[str, float]]
     weights: str
-    beta: float
-    adapt: Callable[[jax.Array, jax.Array], jax.Array] | None
+    kl_coef: float
+    next_kl_coef: Callable[[jax.Array, jax.Array], jax.Array] | None
 
 
 def learning_fields(config: ConfigDict, stage: str) -> dict[str, Any]:
-    """What of a recipe does not depend on where its rows are from."""
+    """What of a recipe does not depend on where its samples are from."""
     rl, algorithm = config.rl, ALGORITHMS[config.rl.algorithm]
     kl = {"kl_in": rl.kl_in, "estimator": rl.kl_estimator}
     follow = partial(adaptive_coefficient, target=rl.kl_target, gain=rl.kl_gain)
     return {
         "compute_advantages": partial(
-            compute_advantages, **kl, normalise=algorithm.normalise, reward_clip=rl.reward_clip,
-            tis_cap=rl.tis_cap,
+            compute_advantages, **kl, normalise=algorithm.normalise, tis_cap=rl.tis_cap
         ),
         "loss": partial(
             policy_loss, **kl, clip_low=rl.clip_low, clip_high=rl.clip_high,
             dual_clip=rl.dual_clip or None, entropy_bonus=rl.entropy_bonus,
         ),
         "weights": algorithm.weights if rl.weights == "auto" else rl.weights,
-        "beta": rl.beta[stage],
-        "adapt": follow if rl.kl_target else None,
+        "kl_coef": rl.beta[stage],
+        "next_kl_coef": follow if rl.kl_target else None,
     }  # fmt: skip
 
 
 def compute_advantages(
-    batch: PolicyBatch, *, kl_in: str, estimator: str, normalise: bool, reward_clip: float,
-    tis_cap: float,
-) -> PolicyBatch:  # fmt: skip
+    batch: PolicyBatch, *, kl_in: str, estimator: str, normalise: bool, tis_cap: float
+) -> PolicyBatch:
     """Fill in advantages and importance weights of one role's batch; any leading axes."""
     shape = batch.action_BT.shape
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[batch.beta_B.ndim :]), batch)
@@ -97,8 +74,8 @@ def compute_advantages(
     kl_BT = kl_estimate(old_BT, flat.ref_logp_BT, estimator)
     beta_B = flat.beta_B if kl_in == "reward" else jnp.zeros_like(flat.beta_B)
     advantage_BT = advantages.token_advantages(
-        flat.reward_BT, kl_BT, flat.action_BT, flat.start_BT, beta=beta_B[:, None],
-        reward_clip=reward_clip, normalise=normalise,
+        flat.text_advantage_BT, kl_BT, flat.action_BT, flat.start_BT, beta=beta_B[:, None],
+        normalise=normalise,
     )  # fmt: skip
     is_weight_BT = jnp.ones_like(flat.weight_BT)
     if tis_cap:

@@ -84,7 +84,7 @@ def reinforce(
         epoch_ends={steps_per_run(len(prompts), batch, e + 1) for e in range(config.train.epochs)},
         batches=batches,
         optimizers=optimizers,
-        beta=recipe.beta,
+        kl_coef=recipe.kl_coef,
         steps_key=f"config.train.steps.{name}",
         divergence_hint="lower config.optim.lr or raise config.rl.beta",
         step=step,
@@ -149,6 +149,6 @@ def agent_learner(
         temperature=config.rollout.temperature,
         block=config.model.logit_chunk,
         updates=config.rl.updates_per_rollout,
-        adapt=recipe.adapt,
+        next_kl_coef=recipe.next_kl_coef,
         join=join,
     )

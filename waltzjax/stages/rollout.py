@@ -84,7 +84,7 @@ def completion(chat: Chat, prompt: tuple[int, ...], done: Tokens) -> Completion:
     spoken = without_thought(written, opened=chat.in_thought(prompt))
     text = spoken or ""
     return Completion(
-        prompt, done.token_ids, done.logprobs, text, done.finish_reason, done.reach,
+        prompt, done.token_ids, done.logprobs, text, done.finish_reason, done.cutoff_gap,
         thought=written.removesuffix(text).strip(), unfinished=spoken is None,
     )  # fmt: skip
 
@@ -104,7 +104,7 @@ class Rolled(NamedTuple):
 Roll = Callable[[Mapping[str, Any], Sequence[Any], int, int, Watch], Rolled]
 
 
-def make_sample(completion: Completion, reward: float) -> Sample:
-    return Sample(
-        completion.prompt_ids, completion.token_ids, completion.logprobs, reward, completion.reach
-    )
+def make_sample(completion: Completion, reward: float, advantage: float) -> Sample:
+    """What is trained of an answer, which earned ``reward``."""
+    c = completion
+    return Sample(c.prompt_ids, c.token_ids, c.logprobs, advantage, c.cutoff_gap, reward)

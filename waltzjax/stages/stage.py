@@ -22,7 +22,7 @@ class Stage(NamedTuple):
     epoch_ends: steps after which a checkpoint is due.
     batches: what each step is given; knows its position.
     optimizers: of each role that is trained.
-    beta: the KL coefficient that agents begin with.
+    kl_coef: the KL coefficient that agents begin with.
     steps_key: of the config, which says how many steps there are.
     divergence_hint: what to change of the config where losses are not finite.
     step: (agents, batch, number of the step, watch) -> agents after it, and its metrics; ``watch``
@@ -34,7 +34,7 @@ class Stage(NamedTuple):
     epoch_ends: Collection[int]
     batches: Batches
     optimizers: Mapping[str, optax.GradientTransformation]
-    beta: float
+    kl_coef: float
     steps_key: str
     divergence_hint: str
     step: Callable[..., tuple[dict[str, AgentState], dict[str, float]]]

@@ -73,7 +73,7 @@ def supervise(
             seed=config.seed * 10 + STREAM, epochs=None,
         ),
         optimizers={s.role: optimizer},
-        beta=0.0,
+        kl_coef=0.0,
         steps_key="config.sft.epochs",
         divergence_hint=f"lower config.optim.lr.{s.role}",
         step=step,

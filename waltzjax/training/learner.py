@@ -121,7 +121,7 @@ def abstract_batch(
     record ``PairBatch`` a ``pairs.device_pairs`` of half as many pairs."""
     where = sharding.rows_sharding(mesh, leading=1)
     later = {"entropy_BT", "old_full_logp_BT", "full_logp_BT"}  # of the policy, while it learns
-    left_out = dict.fromkeys(later, True) | {"reach_BT": not truncated, "start_BT": not packed}
+    left_out = dict.fromkeys(later, True) | {"cutoff_gap_BT": not truncated, "start_BT": not packed}
     kinds = dict.fromkeys(("token_BT", "length_B", "start_BT"), np.int32) | {"action_BT": np.bool_}
     fields = {
         name: jax.ShapeDtypeStruct(
@@ -164,7 +164,7 @@ class Learner:
         temperature: float,
         block: int,
         updates: int,
-        adapt: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
+        next_kl_coef: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
         join: Join = whole,
     ):
         cfg = dataclasses.replace(cfg, lora_dropout=0.0)
@@ -189,7 +189,7 @@ class Learner:
             )
 
         self._compute_advantages = jax.jit(advantages_at)
-        self._adapt = jax.jit(adapt) if adapt else None
+        self._next_kl_coef = jax.jit(next_kl_coef) if next_kl_coef else None
         self._measure = jax.jit(_measure)
 
     def learn(
@@ -204,14 +204,14 @@ class Learner:
         metrics["beta"] = jnp.copy(state.beta)  # the state's own is donated
         for _ in range(self._updates):
             state, of_update = self._update(state, batch, frozen)
-        if self._adapt:
-            state = state._replace(beta=self._adapt(state.beta, metrics["kl"]))
+        if self._next_kl_coef:
+            state = state._replace(beta=self._next_kl_coef(state.beta, metrics["kl"]))
         return state, {**metrics, **of_update}
 
     def _score(self, policy: Any, ref_params: Any, batch: PolicyBatch) -> PolicyBatch:
         """The batch with old and reference log-probabilities. Both are of one program: equal
         parameters have a KL of 0, to the bit."""
-        if batch.reach_BT is None:
+        if batch.cutoff_gap_BT is None:
             old, ref = (self._logp(params, batch) for params in (policy, ref_params))
             return batch._replace(old_logp_BT=old, ref_logp_BT=ref)
         old, old_full = self._truncated_logp(policy, batch)
@@ -221,7 +221,7 @@ class Learner:
     def lower(self, state: AgentState, frozen: Any, policy: Any, batch: PolicyBatch):
         """The two large programs of ``learn`` for abstract arrays; ``policy`` is joined."""
         self._build(state)
-        logp = self._logp if batch.reach_BT is None else self._truncated_logp
+        logp = self._logp if batch.cutoff_gap_BT is None else self._truncated_logp
         return {
             "log-probs": logp.lower(policy, batch),
             "update": self._update.lower(state, batch, frozen),

@@ -39,9 +39,9 @@ def forward_logp(
     hidden_BTD = hidden_states(
         cfg, params, batch.token_BT, batch.length_B, dropout_key, batch.start_BT
     )
-    reach_BT = None if batch.reach_BT is None else batch.reach_BT[:, 1:]
+    cutoff_gap_BT = None if batch.cutoff_gap_BT is None else batch.cutoff_gap_BT[:, 1:]
     found = head_logprobs(
-        cfg, params, hidden_BTD[:, :-1], batch.token_BT[:, 1:], reach_BT,
+        cfg, params, hidden_BTD[:, :-1], batch.token_BT[:, 1:], cutoff_gap_BT,
         temperature=temperature, block=block,
     )  # fmt: skip
     return jax.tree.map(lambda x: jnp.pad(x, ((0, 0), (1, 0))), found)
@@ -51,7 +51,9 @@ def make_logp(cfg: ModelConfig, *, temperature: float, block: int):
     """``logp(params, batch) -> logp_MBT`` over the whole vocabulary and the microbatches, zero off
     the actions."""
     both = _make_logps(cfg, temperature, block)
-    return jax.jit(lambda params, batch_MBT: both(params, batch_MBT._replace(reach_BT=None))[0])
+    return jax.jit(
+        lambda params, batch_MBT: both(params, batch_MBT._replace(cutoff_gap_BT=None))[0]
+    )
 
 
 def make_truncated_logp(cfg: ModelConfig, *, temperature: float, block: int):

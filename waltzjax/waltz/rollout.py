@@ -34,7 +34,7 @@ def roll_game(
         session.close()  # the judge may be a model that needs the room
         scorer.finish()
     episodes = [found[index] for index in range(len(prompts))]
-    rows = recipe.rows(episodes, step_rng(stream, step))
+    rows = recipe.to_samples(episodes, step_rng(stream, step))
     return Rolled(rows, {**recipe.summary(episodes), **earned(rows)}, drawn)
 
 
