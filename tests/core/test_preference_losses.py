@@ -150,14 +150,17 @@ def test_metrics_by_hand():
     _, metrics = run(*hand_pair(False), "ipo_sum", beta=0.5, sft_weight=1.0)
     assert metrics == pytest.approx(
         {
-            "pair_loss": 4.0, "margin": 1.5, "pair_accuracy": 1.0,
-            "reward_chosen": 1.0, "reward_rejected": -0.5,
-            "logp_chosen": -4 * np.log(2), "logp_rejected": -2 * np.log(2), "sft_nll": np.log(2),
+            "pair_loss": 4.0, "rewards/margins": 1.5, "rewards/accuracies": 1.0,
+            "rewards/chosen": 1.0, "rewards/rejected": -0.5,
+            "logps/chosen": -4 * np.log(2), "logps/rejected": -2 * np.log(2), "sft_nll": np.log(2),
         },
         rel=RTOL,
     )  # fmt: skip
     _, swapped = run(*hand_pair(True), "ipo", beta=0.5)
-    assert (swapped["margin"], swapped["pair_accuracy"]) == (pytest.approx(-1.5, rel=RTOL), 0.0)
+    assert (swapped["rewards/margins"], swapped["rewards/accuracies"]) == (
+        pytest.approx(-1.5, rel=RTOL),
+        0.0,
+    )
 
 
 def test_a_policy_that_is_the_reference_is_right_about_nothing():
@@ -166,11 +169,11 @@ def test_a_policy_that_is_the_reference_is_right_about_nothing():
     same_B = np.where(batch.action_BT, logp_BT, 0).sum(1)
     loss, metrics = run(logp_BT, batch._replace(ref_logp_B=same_B), "sigmoid")
     assert loss == pytest.approx(np.log(2), rel=RTOL)
-    assert metrics["margin"] == pytest.approx(0, abs=ATOL)
+    assert metrics["rewards/margins"] == pytest.approx(0, abs=ATOL)
     one_BT, pair = hand_pair(False)
     exact_B = jnp.where(pair.action_BT, one_BT, 0).sum(1)
     _, metrics = run(one_BT, pair._replace(ref_logp_B=np.asarray(exact_B)), "sigmoid")
-    assert (metrics["margin"], metrics["pair_accuracy"]) == (0, 0)
+    assert (metrics["rewards/margins"], metrics["rewards/accuracies"]) == (0, 0)
 
 
 @parametrize
@@ -234,8 +237,8 @@ def test_swapping_turns_the_metrics_round(kind):
     options = {"label_smoothing": 0.1} if kind == "robust" else {}
     drawn = draw(4)
     (_, there), (_, back) = run(*drawn, kind, **options), run(*swap(*drawn), kind, **options)
-    assert there["margin"] == pytest.approx(-back["margin"], rel=RTOL)
-    assert there["pair_accuracy"] == pytest.approx(1 - back["pair_accuracy"], abs=ATOL)
+    assert there["rewards/margins"] == pytest.approx(-back["rewards/margins"], rel=RTOL)
+    assert there["rewards/accuracies"] == pytest.approx(1 - back["rewards/accuracies"], abs=ATOL)
     for name in ("reward", "logp"):
         assert there[f"{name}_chosen"] == back[f"{name}_rejected"]
 

@@ -23,7 +23,7 @@ from waltzjax.preference.batch import PairTokens, device_pairs, make_answer_logp
 from waltzjax.toy.base_model import END, train_tokenizer
 from waltzjax.training.learner import init_state
 from waltzjax.training.optimizer import make_optimizer
-from waltzjax.training.step import forward_logp, make_update, shardings, whole
+from waltzjax.training.step import forward_logp, full_params, make_update, shardings
 from waltzjax.types import MATRICES
 
 ATOL = 1e-5  # losses of order 1 and gradients, float32 in both
@@ -51,9 +51,9 @@ KINDS = {
     ),
 }  # fmt: skip
 LOGGED = {
-    "margin": "rewards/margins", "pair_accuracy": "rewards/accuracies",
-    "reward_chosen": "rewards/chosen", "reward_rejected": "rewards/rejected",
-    "logp_chosen": "logps/chosen", "logp_rejected": "logps/rejected",
+    "rewards/margins": "rewards/margins", "rewards/accuracies": "rewards/accuracies",
+    "rewards/chosen": "rewards/chosen", "rewards/rejected": "rewards/rejected",
+    "logps/chosen": "logps/chosen", "logps/rejected": "logps/rejected",
 }  # fmt: skip
 
 
@@ -172,7 +172,7 @@ def test_losses_and_gradients_equal_those_of_trl(form, saved, tmp_path, tokenize
         params, _ = peft.load_adapter(saved / "moved", CFG, mesh)
         frozen = reference = weights.load_params(saved / "base", CFG, mesh)
 
-    def join(frozen, trained):
+    def merge(frozen, trained):
         return attach(frozen, trained, LORA.scale) if form == "lora" else trained
 
     batch = place(tokens(make(**KINDS["sigmoid"][1]), tokenizer)[:PAIRS])
@@ -181,7 +181,7 @@ def test_losses_and_gradients_equal_those_of_trl(form, saved, tmp_path, tokenize
 
     def losses(trained):
         """Of all kinds, so that one program has all of their gradients."""
-        logp_BT, *_ = forward_logp(CFG, join(frozen, trained), rows, temperature=1.0, block=64)
+        logp_BT, *_ = forward_logp(CFG, merge(frozen, trained), rows, temperature=1.0, block=64)
         found = {
             name: preference_loss(logp_BT, rows, kind=name.split("+")[0], beta=BETA, **options)
             for name, (options, _) in KINDS.items()
@@ -238,15 +238,15 @@ def test_fifty_updates_follow_those_of_trl(form, lr, decay, saved, tmp_path, tok
     pairs = tokens(one, tokenizer)
     one.train()
     base = weights.load_params(saved / "base", CFG, mesh)
-    params, frozen, join = base, None, whole
+    params, frozen, merge = base, None, full_params
     if form == "lora":
         params, _ = peft.load_adapter(saved / "fresh", CFG, mesh)
-        frozen, join = base, lambda frozen, adapter: attach(frozen, adapter, LORA.scale)
+        frozen, merge = base, lambda frozen, adapter: attach(frozen, adapter, LORA.scale)
     optimizer = make_optimizer(lr=lr, warmup_steps=0, weight_decay=decay, **OPTIMISER)
     state = init_state(params, optimizer, mesh)
     update = make_update(
         CFG, partial(preference_loss, kind="sigmoid", beta=BETA), optimizer, temperature=1.0,
-        block=64, state_sharding=shardings(state), join=join,
+        block=64, state_sharding=shardings(state), merge=merge,
     )  # fmt: skip
     answer_logp = make_answer_logp(CFG, block=64)
     batches = [place(pairs[at : at + PAIRS]) for at in range(0, len(pairs), PAIRS)]

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from waltzjax.engine.requests import Request, Sampling
-from waltzjax.engine.scheduler import Row, Schedule
+from waltzjax.engine.scheduler import Schedule, SequenceState
 
 CASES = range(60)
 
@@ -89,7 +89,9 @@ def test_every_request_ends_and_reads_what_is_its_own(seed):
         length = rng.randint(1, longest - new)
         same = rng.randint(0, length)
         prompt = (*rng.choice(stems)[:same], *(rng.randrange(3) for _ in range(length - same)))
-        schedule.waiting.append(Row(Request(number, rng.choice(models), prompt, Sampling(new), 0)))
+        schedule.waiting.append(
+            SequenceState(Request(number, rng.choice(models), prompt, Sampling(new), 0))
+        )
         open_.add(number)
     for _ in range(5000):
         device.admit()
@@ -108,7 +110,9 @@ def test_every_request_ends_and_reads_what_is_its_own(seed):
 
 
 def rows(count, prompt, new=8):
-    return [Row(Request((prompt, i), "a", prompt, Sampling(new), 0)) for i in range(count)]
+    return [
+        SequenceState(Request((prompt, i), "a", prompt, Sampling(new), 0)) for i in range(count)
+    ]
 
 
 def test_few_samples_of_one_text_are_spread_and_many_share():

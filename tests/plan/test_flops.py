@@ -18,10 +18,10 @@ from waltzjax.model.sharding import params_sharding
 from waltzjax.model.transformer import init_params
 from waltzjax.plan import flops as plan_flops
 from waltzjax.run.runtime import make_engine
-from waltzjax.run.trainable import adapter_join
+from waltzjax.run.trainable import adapter_merge
 from waltzjax.stages.reinforce import agent_optimizer
 from waltzjax.training.learner import abstract, abstract_batch, abstract_state
-from waltzjax.training.step import make_update, shardings, whole
+from waltzjax.training.step import full_params, make_update, shardings
 from waltzjax.types import MATRICES
 
 CFG = ModelConfig(
@@ -266,14 +266,20 @@ def test_the_update_has_these_products(rank, remat, packed):
         return abstract(shapes, params_sharding(mesh, shapes))
 
     base = placed(partial(init_params, cfg))
-    trained, join, adapter = base, whole, 0
+    trained, merge, adapter = base, full_params, 0
     if rank:
         form = Lora(rank, 1.0, MATRICES)
-        trained, join = placed(partial(init_adapter, cfg, form)), adapter_join(form)
+        trained, merge = placed(partial(init_adapter, cfg, form)), adapter_merge(form)
         adapter = plan_flops.adapter_weights(cfg, form)
     state = abstract_state(trained, optimizer, mesh)
     update = make_update(
-        cfg, nll, optimizer, temperature=1.0, block=100, state_sharding=shardings(state), join=join
+        cfg,
+        nll,
+        optimizer,
+        temperature=1.0,
+        block=100,
+        state_sharding=shardings(state),
+        merge=merge,
     )
     batch = abstract_batch(mesh, 1, rows, tokens, packed=packed)
     made = jax.make_jaxpr(update)(state, batch, base if rank else None).jaxpr

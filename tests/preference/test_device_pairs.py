@@ -87,7 +87,7 @@ def test_devices_and_microbatches_change_nothing(shape, microbatches, on_one_dev
     other, found = step(mesh_of(*shape), microbatches)
     assert max(np.abs(g).max() for g in jax.tree.leaves(one)) > 0.05
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=GRAD_ATOL), one, other)
-    assert found.keys() == metrics.keys() >= {"margin", "pair_accuracy", "sft_nll"}
+    assert found.keys() == metrics.keys() >= {"rewards/margins", "rewards/accuracies", "sft_nll"}
     for name in metrics:
         np.testing.assert_allclose(
             found[name], metrics[name], rtol=RTOL, atol=METRIC_ATOL, err_msg=name

@@ -47,7 +47,7 @@ def test_an_update_on_preferences_holds_what_a_supervised_one_does():
     def update(loss, record, block=1024):
         step = make_update(
             cfg, loss, optimizer, temperature=1.0, block=block, state_sharding=shardings(state),
-            join=lambda frozen, low_rank: attach(frozen, low_rank, FORM.scale),
+            merge=lambda frozen, low_rank: attach(frozen, low_rank, FORM.scale),
         )  # fmt: skip
         return measure(step.lower(state, batch(record), base))
 

@@ -63,12 +63,12 @@ def preference(logp_BT, batch, kind, beta, label_smoothing=0.0, margin=0.0, sft_
         )
         one = {
             "pair_loss": losses[-1],
-            "margin": beta * (ratios[0] - ratios[1]),
-            "pair_accuracy": float(ratios[0] > ratios[1]),
-            "reward_chosen": beta * ratios[0],
-            "reward_rejected": beta * ratios[1],
-            "logp_chosen": sum(chosen),
-            "logp_rejected": sum(rejected),
+            "rewards/margins": beta * (ratios[0] - ratios[1]),
+            "rewards/accuracies": float(ratios[0] > ratios[1]),
+            "rewards/chosen": beta * ratios[0],
+            "rewards/rejected": beta * ratios[1],
+            "logps/chosen": sum(chosen),
+            "logps/rejected": sum(rejected),
         }
         for name, value in one.items():
             found.setdefault(name, []).append(value)

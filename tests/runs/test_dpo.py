@@ -100,13 +100,14 @@ def test_what_a_run_leaves(finished):
 def test_training_begins_at_the_reference_and_tells_pairs_apart(finished):
     got = records(finished[0])
     needed = {f"{name}/policy" for name in (
-        "margin", "pair_accuracy", "reward_chosen", "reward_rejected", "logp_chosen",
-        "logp_rejected", "loss", "grad_norm", "change_norm", "tokens")}  # fmt: skip
+        "rewards/margins", "rewards/accuracies", "rewards/chosen", "rewards/rejected",
+        "logps/chosen", "logps/rejected", "loss", "grad_norm", "change_norm", "tokens",
+    )}  # fmt: skip
     assert needed <= set(got[0])
     assert got[0]["loss/policy"] == pytest.approx(math.log(2), abs=LN2)
-    assert got[0]["margin/policy"] == pytest.approx(0, abs=LN2)
+    assert got[0]["rewards/margins/policy"] == pytest.approx(0, abs=LN2)
     assert got[-1]["loss/policy"] < got[0]["loss/policy"]
-    assert got[-1]["margin/policy"] > 0 and got[-1]["pair_accuracy/policy"] == 1
+    assert got[-1]["rewards/margins/policy"] > 0 and got[-1]["rewards/accuracies/policy"] == 1
     assert min(m["grad_norm/policy"] for m in got) > 0
 
 
@@ -161,7 +162,7 @@ def test_a_live_reference_is_the_cached_one(finished, tmp_path):
     train(c, workdir)
     assert not (workdir / "reference.npz").exists()
     for mine, theirs in zip(records(workdir), records(finished[0]), strict=True):
-        for key in ("loss/policy", "margin/policy", "grad_norm/policy"):
+        for key in ("loss/policy", "rewards/margins/policy", "grad_norm/policy"):
             assert mine[key] == pytest.approx(theirs[key], rel=LIVE, abs=LIVE)
 
 
@@ -240,7 +241,7 @@ def test_a_step_too_small_stops_the_run(finished, tmp_path):
         ({"change_norm": 0.0}, "sigmoid", r"config\.dpo\.lr"),
         ({"change_norm": 0.0, "grad_norm": 0.0}, "sigmoid", "frozen target"),
         ({"grad_norm": 0.0}, "sigmoid", "frozen target"),  # a momentum moves on
-        ({"change_norm": 0.0, "grad_norm": 0.0, "logp_chosen": 0.0, "logp_rejected": 0.0},
+        ({"change_norm": 0.0, "grad_norm": 0.0, "logps/chosen": 0.0, "logps/rejected": 0.0},
          "sigmoid", "a mask is wrong"),
         ({"change_norm": 0.0, "grad_norm": 0.0, "loss": 0.0}, "hinge", None),
         ({"change_norm": 0.0, "grad_norm": 0.0, "loss": 0.0}, "sigmoid", "frozen target"),
@@ -249,22 +250,23 @@ def test_a_step_too_small_stops_the_run(finished, tmp_path):
         ({"grad_norm": 6e-8}, "sigmoid", "rounding"),
         ({"grad_norm": 1e-6}, "sigmoid", "rounding"),
         ({"grad_norm": 1e-6, "change_norm": 0.0}, "hinge", "rounding"),
-        ({"grad_norm": 1e-5, "logp_chosen": -400.0}, "apo_zero", "rounding"),
+        ({"grad_norm": 1e-5, "logps/chosen": -400.0}, "apo_zero", "rounding"),
         ({"grad_norm": 1e-4}, "ipo_sum", "rounding"),  # its slope is 1 / beta
         ({"grad_norm": 1e-5}, "ipo", "rounding"),  # of the mean of 16 tokens
         ({"grad_norm": 1e-4}, "ipo", None),
         ({"grad_norm": 1e-7}, "sigmoid_norm", "rounding"),
         ({"grad_norm": 1e-6}, "sigmoid_norm", None),
         ({"grad_norm": 1e-4}, "sigmoid", None),
-        ({"grad_norm": 1e-8, "margin": 17.0, "loss": 4e-8}, "sigmoid", None),  # learned
-        ({"grad_norm": 1e-8, "margin": -0.5}, "sigmoid", None),
+        ({"grad_norm": 1e-8, "rewards/margins": 17.0, "loss": 4e-8}, "sigmoid", None),  # learned
+        ({"grad_norm": 1e-8, "rewards/margins": -0.5}, "sigmoid", None),
     ],
 )  # fmt: skip
 def test_what_changes_nothing_is_named(metrics, loss, says):
     c = defaults.default()
     c.dpo.loss = loss
-    usual = {"change_norm": 1e-3, "grad_norm": 0.5, "loss": 0.6, "logp_chosen": -9.0,
-             "logp_rejected": -8.0, "margin": 0.0, "tokens": 2 * 16.0 * c.dpo.batch}  # fmt: skip
+    usual = {"change_norm": 1e-3, "grad_norm": 0.5, "loss": 0.6, "logps/chosen": -9.0,
+             "logps/rejected": -8.0, "rewards/margins": 0.0,
+             "tokens": 2 * 16.0 * c.dpo.batch}  # fmt: skip
     if says is None:
         check_learning(c, 3, usual | metrics)
     else:

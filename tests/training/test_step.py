@@ -309,13 +309,13 @@ def lora_setup(mesh, cfg=CFG):
 def adapter_step(mesh, cfg=CFG, *, microbatches=1, seed=0):
     """One unit step of SGD on an adapter: (what changed, metrics)."""
     base = sharded_params(cfg, mesh)
-    adapter, join = lora_setup(mesh, cfg)
+    adapter, merge = lora_setup(mesh, cfg)
     kept = jax.device_get(base)
     sgd = optax.sgd(1.0)
     state = init_state(adapter, sgd, mesh)
     update = make_update(
         over_mesh(cfg, mesh), losses.nll, sgd, temperature=1.0, block=16,
-        state_sharding=shardings(state), join=join, seed=seed,
+        state_sharding=shardings(state), merge=merge, seed=seed,
     )  # fmt: skip
     state, metrics = update(state, batch(mesh, microbatches), base)
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(base), kept)  # frozen, not donated
@@ -353,7 +353,7 @@ def test_reinforcement_updates_the_policy_that_was_scored(dropout, updates):
     """Without the dropout of adapters: at the first update every ratio is 1 and the KL 0."""
     cfg, mesh = tiny_config(lora_dropout=dropout), mesh_of(1, 1, 1)
     base = sharded_params(CFG, mesh)
-    adapter, join = lora_setup(mesh, cfg)
+    adapter, merge = lora_setup(mesh, cfg)
     adapter = jax.tree.map(lambda x: x + 0.1, adapter)  # B is not zero: dropout would be seen
 
     def loss(logp_BT, batch):
@@ -364,9 +364,9 @@ def test_reinforcement_updates_the_policy_that_was_scored(dropout, updates):
     sgd = optax.sgd(0.0)  # later updates are of the same policy
     one = Learner(
         cfg, sgd, loss, partial(compute_advantages, **CREDIT), temperature=0.6, block=64,
-        updates=updates, join=join,
+        updates=updates, merge=merge,
     )  # fmt: skip
-    _, metrics = one.learn(init_state(adapter, sgd, mesh), base, join(base, adapter), batch(mesh))
+    _, metrics = one.learn(init_state(adapter, sgd, mesh), base, merge(base, adapter), batch(mesh))
     assert metrics["off"] < 1e-5 and metrics["clip_fraction"] == 0
     assert metrics["kl"] == metrics["kl_k1"] == 0 < metrics["grad_norm"]
 

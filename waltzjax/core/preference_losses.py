@@ -127,11 +127,11 @@ def preference_loss(
       sft_weight: >= 0.
 
     Returns:
-      The loss, and metrics, means over pairs: "pair_loss", the loss without the likelihood term,
-      "reward_chosen" and "reward_rejected", the implicit reward beta (log pi - log pi_ref) of whole
-      answers whatever the kind (as TRL logs it), "margin" between the two, "pair_accuracy", the
-      share of pairs where it is above 0, "logp_chosen" and "logp_rejected", nats an answer; with
-      ``sft_weight`` "sft_nll", nats a token.
+      The loss, and metrics, means over pairs, by TRL's names: "rewards/chosen" and
+      "rewards/rejected", the implicit reward beta (log pi - log pi_ref) of whole answers whatever
+      the kind, "rewards/margins" between the two, "rewards/accuracies", the share of pairs where it
+      is above 0, "logps/chosen" and "logps/rejected", nats an answer; and "pair_loss", the loss
+      without the likelihood term, with ``sft_weight`` "sft_nll", nats a token.
 
     Raises:
       ValueError: another kind; an odd number of rows, so that a pair was split.
@@ -157,12 +157,12 @@ def preference_loss(
     loss = mean(PAIR_LOSSES[kind](ratios, beta, **{k: v for k, v in options.items() if v}))
     metrics = {
         "pair_loss": loss,
-        "margin": mean(beta * ratios.lead_N),
-        "pair_accuracy": mean(ratios.lead_N > 0),
-        "reward_chosen": mean(beta * ratios.chosen_N),
-        "reward_rejected": mean(beta * ratios.rejected_N),
-        "logp_chosen": mean(logp_N),
-        "logp_rejected": mean(rejected_logp_N),
+        "rewards/margins": mean(beta * ratios.lead_N),
+        "rewards/accuracies": mean(ratios.lead_N > 0),
+        "rewards/chosen": mean(beta * ratios.chosen_N),
+        "rewards/rejected": mean(beta * ratios.rejected_N),
+        "logps/chosen": mean(logp_N),
+        "logps/rejected": mean(rejected_logp_N),
     }
     if sft_weight:
         metrics["sft_nll"], _ = nll(logp_BT, batch)

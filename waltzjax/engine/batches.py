@@ -9,11 +9,11 @@ import numpy as np
 from waltzjax.core.sampling import Settings
 from waltzjax.engine.programs import Rows
 from waltzjax.engine.requests import MAX_STOP_IDS
-from waltzjax.engine.scheduler import Piece, Row
+from waltzjax.engine.scheduler import Piece, SequenceState
 
 
 def row_arrays(
-    groups: Sequence[Sequence[Row]], width: int, table: int, pages: int, page_size: int,
+    groups: Sequence[Sequence[SequenceState]], width: int, table: int, pages: int, page_size: int,
     stop_ids: Sequence[int],
 ) -> Rows:  # fmt: skip
     """``width`` rows for each group, padded with rows that draw nothing."""

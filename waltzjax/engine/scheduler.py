@@ -15,7 +15,7 @@ from waltzjax.engine.requests import Request, Tokens
 
 
 @dataclasses.dataclass(eq=False)
-class Row:
+class SequenceState:
     """A request under way, and what has been drawn for it."""
 
     request: Request
@@ -78,7 +78,7 @@ class Row:
 class Piece(NamedTuple):
     """A page's worth of known tokens to compute keys and values of."""
 
-    row: Row
+    row: SequenceState
     start: int  # position of the first, a multiple of the page size
     token_ids: tuple[int, ...]
 
@@ -103,8 +103,8 @@ class Schedule:
 
     def __init__(self, *, groups: int, slots: int, pages: int, page_size: int):
         self.slots, self.page_size = slots, page_size
-        self.waiting: deque[Row] = deque()
-        self.rows: list[list[Row]] = [[] for _ in range(groups)]
+        self.waiting: deque[SequenceState] = deque()
+        self.rows: list[list[SequenceState]] = [[] for _ in range(groups)]
         self._pages = [Pages(pages) for _ in range(groups)]
         self._shared: list[list[int]] = [[] for _ in range(groups)]  # held until copied
         self.preempted = 0  # how often a row was sent back for want of pages
@@ -156,7 +156,7 @@ class Schedule:
                     else:
                         row.pages += taken
 
-    def leave(self, group: int, row: Row) -> None:
+    def leave(self, group: int, row: SequenceState) -> None:
         """Give up slot and pages; what full pages hold may be found again."""
         pages = self._pages[group]
         for page, key in zip(row.pages, row.page_keys(self.page_size), strict=False):
@@ -166,7 +166,7 @@ class Schedule:
         pages.release(row.pages)
         row.pages = []
 
-    def discard(self, group: int, row: Row) -> None:
+    def discard(self, group: int, row: SequenceState) -> None:
         """``leave``, where what the pages hold is spoilt."""
         self.rows[group].remove(row)
         self._pages[group].discard(row.pages)
@@ -185,7 +185,7 @@ class Schedule:
                     return True
         return False
 
-    def _preferred(self, row: Row) -> list[int]:
+    def _preferred(self, row: SequenceState) -> list[int]:
         """Groups with a free slot: the emptiest first. Those that have just this text come first
         while all slots will be taken anyway."""
         key = row.whole_key(self.page_size)
@@ -196,7 +196,7 @@ class Schedule:
 
         return sorted((g for g, r in enumerate(self.rows) if len(r) < self.slots), key=order)
 
-    def _enter(self, group: int, row: Row, todo: Admission) -> bool:
+    def _enter(self, group: int, row: SequenceState, todo: Admission) -> bool:
         """Take pages for what the row knows; False if there are too few."""
         pages, size = self._pages[group], self.page_size
         cached, keys = row.known[:-1], row.page_keys(self.page_size)
@@ -231,7 +231,7 @@ class Schedule:
                 todo.found += len(piece)
         return True
 
-    def _put_back(self, group: int, row: Row) -> None:
+    def _put_back(self, group: int, row: SequenceState) -> None:
         self.leave(group, row)
         self.waiting.appendleft(row)
         self.preempted += 1

@@ -18,7 +18,7 @@ import numpy as np
 from waltzjax.engine.batches import copy_arrays, piece_arrays
 from waltzjax.engine.programs import NOT_FINITE, RUNNING, STOPPED, Outcome
 from waltzjax.engine.requests import Event, Request, Tokens
-from waltzjax.engine.scheduler import Row, Schedule
+from waltzjax.engine.scheduler import Schedule, SequenceState
 from waltzjax.engine.shape import EngineShape
 from waltzjax.engine.stop_strings import UnreadableTokens, stopped_by_text
 from waltzjax.model.decode import generation_params
@@ -48,7 +48,7 @@ class Stats(NamedTuple):
 class InflightBatch(NamedTuple):
     """A batch on the device."""
 
-    rows: list[list[Row]]  # of each group
+    rows: list[list[SequenceState]]  # of each group
     width: int
     outcome: Outcome
 
@@ -98,7 +98,7 @@ class Session:
         self._began = self._began or time.monotonic()
         self._known.add(request.id)
         try:
-            row = Row(self._engine.checked(request, self._params))
+            row = SequenceState(self._engine.checked(request, self._params))
         except ValueError as error:
             self._events.append(Event(request.id, (), Tokens((), (), "error", error=str(error))))
         else:
@@ -229,7 +229,7 @@ class Session:
                     self._take(group, row, drawn, b)
         return active - self._schedule.active
 
-    def _take(self, group: int, row: Row, drawn: Outcome, b: int) -> None:
+    def _take(self, group: int, row: SequenceState, drawn: Outcome, b: int) -> None:
         """Give a row what was drawn for it in row ``b`` of a batch."""
         count, state = int(drawn.count_B[b]), int(drawn.state_B[b])
         row.token_ids += drawn.token_BN[b, :count].tolist()

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from waltzjax.engine.batches import row_arrays
 from waltzjax.engine.programs import Programs
 from waltzjax.engine.requests import MAX_STOP_IDS, Request, checked
-from waltzjax.engine.scheduler import Row
+from waltzjax.engine.scheduler import SequenceState
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
 
@@ -103,7 +103,9 @@ class EngineShape:
             yield [some[start : start + width] for some in groups], width
             start += width
 
-    def row_arrays(self, groups: Sequence[Sequence[Row]], width: int, stop_ids: Sequence[int]):
+    def row_arrays(
+        self, groups: Sequence[Sequence[SequenceState]], width: int, stop_ids: Sequence[int]
+    ):
         """``batches.row_arrays`` for this engine's cache."""
         return row_arrays(groups, width, self.table, self.pages, self.page_size, stop_ids)
 

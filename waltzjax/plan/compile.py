@@ -35,13 +35,13 @@ from waltzjax.preference.batch import make_answer_logp
 from waltzjax.preference.dpo import dpo_update
 from waltzjax.recipes import STAGES
 from waltzjax.run.runtime import make_engine, over_mesh, read_model_config, sampling
-from waltzjax.run.trainable import adapter_form, adapter_join
+from waltzjax.run.trainable import adapter_form, adapter_merge
 from waltzjax.stages.reinforce import agent_learner, agent_optimizer
 from waltzjax.stages.stage import SUPERVISE
 from waltzjax.stages.supervised import sft_update
 from waltzjax.support import console
 from waltzjax.training.learner import abstract, abstract_batch, abstract_state
-from waltzjax.training.step import Join, whole
+from waltzjax.training.step import Merge, full_params
 from waltzjax.types import CONVERSATION, FEEDBACK, POLICY, AgentState, PairBatch
 
 
@@ -53,7 +53,7 @@ class _Trained(NamedTuple):
     """
 
     optimizer: Any
-    join: Join
+    merge: Merge
     state: AgentState
     frozen: Any
     params: Any
@@ -123,15 +123,15 @@ def _placed(shapes: Any, mesh: Mesh) -> Any:
 
 def _trained(config: ConfigDict, cfg: ModelConfig, mesh: Mesh, base: Any, role: str) -> _Trained:
     """The agent ``role``, of which all is trained, or adapters beside ``base``."""
-    join: Join = whole
+    merge: Merge = full_params
     trained, frozen = base, None
     if config.lora.rank:
         form = adapter_form(config)
         shapes = jax.eval_shape(partial(init_adapter, cfg, form), jax.random.key(0))
-        trained, join, frozen = _placed(shapes, mesh), adapter_join(form), base
-    params = _placed(jax.eval_shape(join, frozen, trained), mesh)
+        trained, merge, frozen = _placed(shapes, mesh), adapter_merge(form), base
+    params = _placed(jax.eval_shape(merge, frozen, trained), mesh)
     optimizer = agent_optimizer(config, config.optim.lr[role], updates=1)
-    return _Trained(optimizer, join, abstract_state(trained, optimizer, mesh), frozen, params)
+    return _Trained(optimizer, merge, abstract_state(trained, optimizer, mesh), frozen, params)
 
 
 def _agents_bytes(config: ConfigDict, roles: Sequence[str], agent: _Trained) -> dict[str, int]:
@@ -155,14 +155,14 @@ def _learning_programs(
     config: ConfigDict, cfg: ModelConfig, mesh: Mesh, agent: _Trained, prompt_tokens: int
 ) -> dict[str, Any]:
     """The last stage's programs of an update, lowered."""
-    stage, (optimizer, join, state, frozen, params) = STAGES[config.stages[-1]], agent
+    stage, (optimizer, merge, state, frozen, params) = STAGES[config.stages[-1]], agent
     batch_of = partial(abstract_batch, mesh, *update_shape(config, mesh, prompt_tokens))
     if stage.kind == SUPERVISE:
-        update = sft_update(config, cfg, optimizer, join, state)
+        update = sft_update(config, cfg, optimizer, merge, state)
         return {"update": update.lower(state, batch_of(packed=True), frozen)}
     if stage.recipe is None:
         pairs = batch_of(record=PairBatch)
-        update = dpo_update(config, cfg, optimizer, join, state)
+        update = dpo_update(config, cfg, optimizer, merge, state)
         lowered = {"update": update.lower(state, pairs, frozen)}
         if config.dpo.reference != "none":
             logp = make_answer_logp(cfg, block=config.model.logit_chunk)
@@ -170,7 +170,7 @@ def _learning_programs(
         return lowered
     truncated = sampling(config, config.rollout.temperature).truncates
     batch = batch_of(truncated=truncated, packed=config.rl.token_budget > 0)
-    return agent_learner(config, cfg, stage.recipe(config), join, optimizer).lower(
+    return agent_learner(config, cfg, stage.recipe(config), merge, optimizer).lower(
         state, frozen, params, batch
     )
 

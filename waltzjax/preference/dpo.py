@@ -29,10 +29,10 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.preference.batch import PairTokens, device_pairs, make_answer_logp
 from waltzjax.preference.reference_cache import cached_reference, reference_name
 from waltzjax.run.runtime import Runtime
-from waltzjax.run.trainable import Trainable, joined
+from waltzjax.run.trainable import Trainable, merged_params
 from waltzjax.stages.reinforce import agent_optimizer
 from waltzjax.stages.stage import Stage
-from waltzjax.training.step import Join, make_update, shardings
+from waltzjax.training.step import Merge, make_update, shardings
 from waltzjax.types import POLICY, AgentState, PairBatch, Preference
 
 STREAM = 7  # apart from the random streams of other stages and of evaluation
@@ -53,7 +53,7 @@ def place_pairs(config: ConfigDict, mesh: Mesh, pairs: Sequence[PairTokens]) -> 
 
 
 def dpo_update(
-    config: ConfigDict, cfg: ModelConfig, optimizer: Any, join: Join, state: AgentState
+    config: ConfigDict, cfg: ModelConfig, optimizer: Any, merge: Merge, state: AgentState
 ) -> Any:
     """The stage's jitted update, for states with the shardings of ``state``."""
     d = config.dpo
@@ -63,7 +63,7 @@ def dpo_update(
     )  # fmt: skip
     return make_update(
         cfg, loss, optimizer, temperature=1.0, block=config.model.logit_chunk,
-        state_sharding=shardings(state), join=join, seed=config.seed,
+        state_sharding=shardings(state), merge=merge, seed=config.seed,
     )  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def dpo(
     d, mesh = config.dpo, runtime.mesh
     total = dpo_steps(config, len(pairs))
     optimizer = agent_optimizer(config, config.optim.lr.policy, total)
-    reference = joined(trainable, base, start)[POLICY]
+    reference = merged_params(trainable, base, start)[POLICY]
     answer_logp = make_answer_logp(runtime.cfg, block=config.model.logit_chunk)
     names = [repr(pair) for pair in pairs]
     if d.reference == "cached":
@@ -97,7 +97,7 @@ def dpo(
         started = time.perf_counter()
         agent = agents[POLICY]
         if update is None:
-            update = dpo_update(config, runtime.cfg, optimizer, trainable.join, agent)
+            update = dpo_update(config, runtime.cfg, optimizer, trainable.merge, agent)
         batch = place_pairs(config, mesh, chosen)
         if d.reference == "live":
             batch = batch._replace(ref_logp_B=answer_logp(reference, batch))
@@ -170,7 +170,7 @@ def check_learning(config: ConfigDict, step: int, metrics: Mapping[str, float]) 
         )
     elif config.dpo.loss == "hinge" and metrics["loss"] == 0:
         return
-    elif metrics["logp_chosen"] == 0 and metrics["logp_rejected"] == 0:
+    elif metrics["logps/chosen"] == 0 and metrics["logps/rejected"] == 0:
         cause = (
             "the gradient is zero, and so is the log-probability of every answer: no token of an "
             "answer is counted, a mask is wrong"
@@ -187,13 +187,13 @@ def check_learning(config: ConfigDict, step: int, metrics: Mapping[str, float]) 
 def _rounding(config: ConfigDict, metrics: Mapping[str, float]) -> float:
     """How far float32 rounds a step's loss: of its terms, answers' log-probabilities times the
     loss's slope; 0 where pairs are told apart, whose small gradients are what is left to learn."""
-    if abs(metrics.get("margin", 0.0)) > TOLD_APART:
+    if abs(metrics.get("rewards/margins", 0.0)) > TOLD_APART:
         return 0.0
     d = config.dpo
     slope = 1 / d.beta if d.loss in SQUARED else d.beta
     if d.loss in PER_TOKEN:
         slope *= 2 * d.batch / metrics["tokens"]
-    return ROUNDING * slope * (abs(metrics["logp_chosen"]) + abs(metrics["logp_rejected"]))
+    return ROUNDING * slope * (abs(metrics["logps/chosen"]) + abs(metrics["logps/rejected"]))
 
 
 def dpo_outcome(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,9 +65,17 @@ def draw(
     rows, starts = timeline(metrics)
     keys = [k for k in dict.fromkeys(k for r in rows for k in r) if k not in ("stage", "step", "x")]
     finite = sorted(k for k in keys if any(math.isfinite(_value(row.get(k))) for row in rows))
-    groups = [(p, [k for k in finite if k.split("/")[0] in p.names]) for p in panels]
+    groups = [(p, [k for k in finite if split_name(k, p.names)[0] in p.names]) for p in panels]
     drawn = [Drawn(p.title, mine, _panel(rows, starts, mine, p)) for p, mine in groups if mine]
     return drawn, [k for k in keys if not any(k in mine for _, mine in groups)], len(rows)
+
+
+def split_name(key: str, names: Collection[str]) -> tuple[str, str]:
+    """A metric's (name, part), "rewards/chosen/policy" being ("rewards/chosen", "policy"): its name
+    is the longest of ``names`` that it begins with, else what stands before its first "/"."""
+    known = [name for name in names if key == name or key.startswith(f"{name}/")]
+    name = max(known, key=len, default=key.partition("/")[0])
+    return name, key[len(name) + 1 :]
 
 
 def timeline(
@@ -99,9 +107,9 @@ def _panel(
 ) -> str:
     """Inline SVG of the metrics ``keys``: raw values faint, their mean within a stage on top."""
     axes = (figure := Figure(figsize=(4.6, 2.9), layout="constrained")).subplots()
-    names = list(dict.fromkeys(key.split("/")[0] for key in keys))
+    names = list(dict.fromkeys(split_name(key, panel.names)[0] for key in keys))
     for key in keys:
-        name, _, part = key.partition("/")
+        name, part = split_name(key, panel.names)
         label = key.replace("_", " ").replace("/", " · ") if len(names) > 1 else part or name
         color, shift = PARTS.get(part, (NAMES[names.index(name) % len(NAMES)], 0))
         dash = DASHES[(2 * names.index(name) + shift) % len(DASHES)]

@@ -17,7 +17,7 @@ from waltzjax.model.hf.tokenizer import FILE, generation_settings, misread
 from waltzjax.run.runtime import Runtime, check_same_shape
 from waltzjax.support import console
 from waltzjax.support.processes import writes
-from waltzjax.training.step import Join, whole
+from waltzjax.training.step import Merge, full_params
 from waltzjax.types import MATRICES
 
 
@@ -25,13 +25,13 @@ class Trainable(NamedTuple):
     """One way to train an agent.
 
     start: (base params, seed) -> what is trained, at first the same policy as the base.
-    join: (base params, what is trained) -> parameters of a forward pass.
+    merge: (base params, what is trained) -> parameters of a forward pass.
     save: (directory, what is trained) -> None; ``transformers`` or ``peft`` loads it.
     load: directory -> what is trained.
     """
 
     start: Callable[[Any, int], Any]
-    join: Join
+    merge: Merge
     save: Callable[[Path, Any], None]
     load: Callable[[Path], Any]
 
@@ -51,7 +51,7 @@ def _full(runtime: Runtime, generation: dict[str, Any]) -> Trainable:
 
     return Trainable(
         start=lambda params, seed: params,
-        join=whole,
+        merge=full_params,
         save=save,
         load=lambda directory: weights.load_params(directory, runtime.cfg, runtime.mesh),
     )
@@ -72,7 +72,7 @@ def adapter_form(config: ConfigDict) -> lora.Lora:
     return lora.Lora(config.lora.rank, config.lora.alpha, targets)
 
 
-def adapter_join(form: lora.Lora) -> Join:
+def adapter_merge(form: lora.Lora) -> Merge:
     return lambda params, adapter: lora.attach(params, adapter, form.scale)
 
 
@@ -100,7 +100,7 @@ def _low_rank(
 
     return Trainable(
         start=start,
-        join=adapter_join(form),
+        merge=adapter_merge(form),
         save=save,
         load=load,
     )
@@ -135,9 +135,9 @@ def check_starts(
             )
 
 
-def joined(trainable: Trainable, base: Any, trained: Mapping[str, Any]) -> dict[str, Any]:
+def merged_params(trainable: Trainable, base: Any, trained: Mapping[str, Any]) -> dict[str, Any]:
     """Each role's parameters for a forward pass."""
-    return {role: trainable.join(base, what) for role, what in trained.items()}
+    return {role: trainable.merge(base, what) for role, what in trained.items()}
 
 
 def model_directory(directory: Path) -> Path:

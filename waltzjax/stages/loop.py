@@ -26,7 +26,8 @@ from waltzjax.training.metrics import MetricWriter
 
 SHOWN = (
     "reward/conversation", "reward/feedback", "asr", "orr", "ftr", "label_accuracy",
-    "reward/policy", "accuracy", "format_rate", "margin/policy", "pair_accuracy/policy",
+    "reward/policy", "accuracy", "format_rate", "rewards/margins/policy",
+    "rewards/accuracies/policy",
 )  # fmt: skip
 MUST_BE_FINITE = ("loss/", "grad_norm/", "change_norm/")  # others are NaN when nothing was counted
 

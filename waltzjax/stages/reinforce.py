@@ -13,13 +13,13 @@ from waltzjax.data.batching import padding
 from waltzjax.data.source import prompt_batches, steps_per_run
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.run.runtime import Runtime, sampling
-from waltzjax.run.trainable import Trainable, joined
+from waltzjax.run.trainable import Trainable, merged_params
 from waltzjax.stages.recipe import Recipe
 from waltzjax.stages.rollout import Roll, Watch
 from waltzjax.stages.stage import Stage
 from waltzjax.training.learner import Learner, device_batch
 from waltzjax.training.optimizer import make_optimizer
-from waltzjax.training.step import Join
+from waltzjax.training.step import Merge
 from waltzjax.types import AgentState, Problem, Prompt, Sample
 
 
@@ -53,10 +53,10 @@ def reinforce(
         role: agent_optimizer(config, config.optim.lr[role], updates) for role in recipe.trained
     }
     learners = {
-        role: agent_learner(config, runtime.cfg, recipe, trainable.join, optimizers[role])
+        role: agent_learner(config, runtime.cfg, recipe, trainable.merge, optimizers[role])
         for role in optimizers
     }
-    reference = joined(trainable, base, start)
+    reference = merged_params(trainable, base, start)
     stream = config.seed * 10 + recipe.stream
     batches = prompt_batches(prompts, batch_size=batch, seed=stream, epochs=None)
     roll = rolls(lambda: next(batches))
@@ -66,7 +66,7 @@ def reinforce(
     ) -> tuple[dict[str, AgentState], dict[str, float]]:
         started = time.perf_counter()
         now = {**start, **{role: agent.params for role, agent in agents.items()}}
-        rolled = roll(joined(trainable, base, now), chosen, stream, number, watch)
+        rolled = roll(merged_params(trainable, base, now), chosen, stream, number, watch)
         rolled_out = time.perf_counter()
         after, metrics = update(
             config, runtime, recipe, learners, agents, base, reference, rolled.rows
@@ -98,7 +98,7 @@ def update(
 ) -> tuple[dict[str, AgentState], dict[str, float]]:  # fmt: skip
     """Update each trained role on its rows; the agents after it and the metrics.
 
-    ``reference`` is every role's, for the KL; ``base`` is what adapters are joined with. The next
+    ``reference`` is every role's, for the KL; ``base`` is what adapters are merged with. The next
     rollout needs the agents as they are after this step, so there is nothing to overlap: metrics
     are fetched here.
     """
@@ -139,7 +139,7 @@ def agent_optimizer(config: ConfigDict, lr: float, updates: int):
 
 
 def agent_learner(
-    config: ConfigDict, cfg: ModelConfig, recipe: Recipe, join: Join, optimizer
+    config: ConfigDict, cfg: ModelConfig, recipe: Recipe, merge: Merge, optimizer
 ) -> Learner:
     return Learner(
         cfg,
@@ -150,5 +150,5 @@ def agent_learner(
         block=config.model.logit_chunk,
         updates=config.rl.updates_per_rollout,
         next_kl_coef=recipe.next_kl_coef,
-        join=join,
+        merge=merge,
     )

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.model.hf import weights
 from waltzjax.run.runtime import Runtime
-from waltzjax.run.trainable import joined, make_trainable
+from waltzjax.run.trainable import make_trainable, merged_params
 from waltzjax.stages.loop import run_stage
 from waltzjax.stages.stage import Stage, StageInputs
 from waltzjax.support import console
@@ -64,7 +64,7 @@ def run_stages(
         if path.exists():
             return
         path.parent.mkdir(exist_ok=True)
-        found = evaluate(joined(trainable, params, now), label)
+        found = evaluate(merged_params(trainable, params, now), label)
         if writes():
             write_json(path, found)
 

@@ -18,19 +18,19 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.run.runtime import Runtime
 from waltzjax.stages.reinforce import agent_optimizer
 from waltzjax.stages.stage import Stage, StageInputs
-from waltzjax.training.step import Join, make_update, shardings
+from waltzjax.training.step import Merge, make_update, shardings
 from waltzjax.types import AgentState
 
 STREAM = 4  # apart from the random streams of other stages and of evaluation
 
 
 def sft_update(
-    config: ConfigDict, cfg: ModelConfig, optimizer: Any, join: Join, state: AgentState
+    config: ConfigDict, cfg: ModelConfig, optimizer: Any, merge: Merge, state: AgentState
 ) -> Any:
     """The stage's jitted update, for states with the shardings of ``state``."""
     return make_update(
         cfg, nll, optimizer, temperature=1.0, block=config.model.logit_chunk,
-        state_sharding=shardings(state), join=join, seed=config.seed,
+        state_sharding=shardings(state), merge=merge, seed=config.seed,
     )  # fmt: skip
 
 
@@ -45,7 +45,10 @@ def supervise(
             f"config.sft.batch: got {s.batch}, allowed is at most rows * epochs = {len(rows)} * "
             f"{s.epochs}; rows of config.sft.length = {s.length} tokens hold several chats"
         )
-    optimizer, join = agent_optimizer(config, config.optim.lr[s.role], full), inputs.trainable.join
+    optimizer, merge = (
+        agent_optimizer(config, config.optim.lr[s.role], full),
+        inputs.trainable.merge,
+    )
     update: Any = None
 
     def step(
@@ -57,7 +60,7 @@ def supervise(
         started = time.perf_counter()
         agent = agents[s.role]
         if update is None:
-            update = sft_update(config, runtime.cfg, optimizer, join, agent)
+            update = sft_update(config, runtime.cfg, optimizer, merge, agent)
         batch = place_rows(config, mesh, chosen)
         after, metrics = update(agent, batch, inputs.base)
         found = {f"{name}/{s.role}": float(v) for name, v in jax.device_get(metrics).items()}

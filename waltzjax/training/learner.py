@@ -19,13 +19,13 @@ from waltzjax.data.policy_packing import pack_samples
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.training.step import (
-    Join,
     LossFn,
+    Merge,
+    full_params,
     make_logp,
     make_truncated_logp,
     make_update,
     shardings,
-    whole,
 )
 from waltzjax.types import AgentState, PairBatch, PolicyBatch, Sample
 
@@ -165,11 +165,11 @@ class Learner:
         block: int,
         updates: int,
         next_kl_coef: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
-        join: Join = whole,
+        merge: Merge = full_params,
     ):
         cfg = dataclasses.replace(cfg, lora_dropout=0.0)
         self._updates = updates
-        self._join = join
+        self._merge = merge
         self._logp = make_logp(cfg, temperature=temperature, block=block)
         self._truncated_logp = make_truncated_logp(cfg, temperature=temperature, block=block)
         self._update: Any = None  # built at the first step, for the shardings of its state
@@ -180,7 +180,7 @@ class Learner:
             optimizer,
             temperature=temperature,
             block=block,
-            join=join,
+            merge=merge,
         )
 
         def advantages_at(batch: PolicyBatch, beta: jax.Array) -> PolicyBatch:
@@ -195,10 +195,10 @@ class Learner:
     def learn(
         self, state: AgentState, frozen: Any, ref_params: Any, batch: PolicyBatch
     ) -> tuple[AgentState, dict[str, jax.Array]]:
-        """One rollout batch's updates. ``frozen`` is what an adapter is joined with. Metrics stay
+        """One rollout batch's updates. ``frozen`` is what an adapter is merged with. Metrics stay
         on the device until someone asks."""
         self._build(state)
-        batch = self._score(self._join(frozen, state.params), ref_params, batch)
+        batch = self._score(self._merge(frozen, state.params), ref_params, batch)
         batch = self._compute_advantages(batch, state.beta)
         metrics = self._measure(batch)
         metrics["beta"] = jnp.copy(state.beta)  # the state's own is donated
@@ -219,7 +219,7 @@ class Learner:
         return batch._replace(old_logp_BT=old, old_full_logp_BT=old_full, ref_logp_BT=ref)
 
     def lower(self, state: AgentState, frozen: Any, policy: Any, batch: PolicyBatch):
-        """The two large programs of ``learn`` for abstract arrays; ``policy`` is joined."""
+        """The two large programs of ``learn`` for abstract arrays; ``policy`` is merged."""
         self._build(state)
         logp = self._logp if batch.cutoff_gap_BT is None else self._truncated_logp
         return {

@@ -22,11 +22,11 @@ from waltzjax.types import AgentState, PairBatch, PolicyBatch
 
 Batch = PolicyBatch | PairBatch
 LossFn = Callable[[jax.Array, Any], tuple[jax.Array, dict[str, jax.Array]]]
-Join = Callable[[Any, Any], Any]  # (frozen, trained) -> parameters of the forward pass
+Merge = Callable[[Any, Any], Any]  # (frozen, trained) -> parameters of the forward pass
 
 
-def whole(frozen: Any, trained: Any) -> Any:
-    """``join`` of full fine-tuning: everything is trained."""
+def full_params(frozen: Any, trained: Any) -> Any:
+    """``merge`` of full fine-tuning: everything is trained."""
     del frozen
     return trained
 
@@ -83,14 +83,14 @@ def make_update(
     temperature: float,
     block: int,
     state_sharding: Any,
-    join: Join = whole,
+    merge: Merge = full_params,
     seed: int = 0,
 ):
     """``update(state, batch, frozen) -> (state, metrics)``: one optimiser step, all microbatches.
 
     ``batch`` arrays are [M, B, ...]; gradients are accumulated in float32 over M. The state is
     donated, and comes back in ``state_sharding``: elsewhere, and a second step would compile again.
-    ``join(frozen, state.params)`` are the parameters of the forward pass; ``seed`` is that of the
+    ``merge(frozen, state.params)`` are the parameters of the forward pass; ``seed`` is that of the
     dropout of adapters, ``cfg.lora_dropout``, drawn anew for every update and microbatch.
     Metrics: the loss's own, ``loss``, ``entropy`` (weighted, nats), ``grad_norm``, and
     ``change_norm``, that of what was added to the parameters, as they are kept: 0 says that none of
@@ -99,7 +99,7 @@ def make_update(
 
     def loss_of(trained, frozen, batch, key):
         logp_BT, entropy_BT, full_logp_BT = forward_logp(
-            cfg, join(frozen, trained), batch, temperature=temperature, block=block,
+            cfg, merge(frozen, trained), batch, temperature=temperature, block=block,
             dropout_key=key,
         )  # fmt: skip
         batch = batch._replace(entropy_BT=entropy_BT, full_logp_BT=full_logp_BT)
