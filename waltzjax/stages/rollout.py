@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from waltzjax.data.chat import Chat
 from waltzjax.data.thoughts import without_thought
 from waltzjax.engine.requests import Request, Sampling, Tokens
 from waltzjax.engine.session import Session, Stats
+from waltzjax.run.runtime import sampling
+from waltzjax.support import console
 from waltzjax.types import Completion, Sample
 
 
@@ -90,6 +94,37 @@ def completion(chat: Chat, prompt: tuple[int, ...], done: Tokens) -> Completion:
 
 
 Watch = Callable[[Stats], None]
+EVAL_STREAM = 3  # apart from the training stages' random streams
+
+
+class Draw(NamedTuple):
+    """How the turns of one rollout are drawn.
+
+    how: by which distribution, and how long they may be.
+    seed, step: of the random streams, see ``request_seed``.
+    watch: (how many items have ended, the session's statistics) -> None, as generation goes on.
+    """
+
+    how: Sampling
+    seed: int
+    step: int
+    watch: Callable[[int, Stats], None]
+
+
+def training_draw(config: ConfigDict, stream: int, step: int, watch: Watch) -> Draw:
+    """The draw of a training step."""
+    how = sampling(config, config.rollout.temperature)
+    return Draw(how, stream, step, lambda _, stats: watch(stats))
+
+
+@contextmanager
+def evaluation_draw(config: ConfigDict, total: int, label: str, unit: str) -> Iterator[Draw]:
+    """The draw of an evaluation, whose ``total`` items a progress bar counts."""
+    with console.Progress(total, f"evaluating {label}", unit=unit) as bar:
+        yield Draw(
+            sampling(config, config.eval.temperature), config.seed * 10 + EVAL_STREAM, 0,
+            lambda ended, stats: bar.update(ended, **stats.shown()),
+        )  # fmt: skip
 
 
 class Rolled(NamedTuple):

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from waltzjax.judge.judge import Judge, Scorer
-from waltzjax.run.runtime import Runtime, sampling, template_settings
-from waltzjax.stages.rollout import Agents
-from waltzjax.support import console
+from waltzjax.judge.judge import Judge
+from waltzjax.run.runtime import Runtime, result_settings
+from waltzjax.stages.rollout import evaluation_draw
 from waltzjax.types import Episode, Prompt
 from waltzjax.waltz.episode import play
 from waltzjax.waltz.ordinary import Ordinary, ordinary_result
 from waltzjax.waltz.rates import by_category, confusion, interval_units, intervals, summary
+from waltzjax.waltz.rollout import play_scored
 from waltzjax.waltz.variants import make_variant
 
 BASE = "base"  # its parameters, beside the agents'
-EVAL_STREAM = 3  # apart from the training stages' random streams
+# What else than the agents and the prompts a result depends on, of the config.
+SETTINGS = (
+    "judge.name", "judge.model", "eval.temperature", "rollout.t_max", "rollout.variant",
+    "rollout.max_new_tokens",
+)  # fmt: skip
 
 
 def evaluate(
@@ -26,27 +31,9 @@ def evaluate(
     judge: Judge, label: str,
 ) -> list[Episode]:  # fmt: skip
     """Play every prompt, and have the judge score what was said."""
-    found: dict[int, Episode] = {}
-    with (
-        Scorer(judge, max_unparsed=config.judge.max_unparsed) as scorer,
-        runtime.engine.session(params) as session,
-        console.Progress(len(prompts), f"evaluating {label}", unit="prompt") as bar,
-    ):
-        how = sampling(config, config.eval.temperature)
-        agents = Agents(
-            runtime.chat, session, how, seed=config.seed * 10 + EVAL_STREAM, step=0,
-            watch=lambda stats: bar.update(len(found), **stats.shown()),
-        )  # fmt: skip
-        for index, episode in play(
-            prompts, runtime.chat, agents, t_max=config.rollout.t_max,
-            variant=make_variant(config, judge),
-        ):  # fmt: skip
-            scorer.add(episode)
-            found[index] = episode
-        bar.update(len(found), **session.stats().shown())
-        session.close()  # the judge may be a model that needs the room
-        scorer.finish()
-    return [found[index] for index in range(len(prompts))]
+    collect = partial(play, t_max=config.rollout.t_max, variant=make_variant(config, judge))
+    with evaluation_draw(config, len(prompts), label, "prompt") as draw:
+        return play_scored(config, runtime, judge, params, prompts, collect, draw)[0]
 
 
 def guard(
@@ -77,22 +64,9 @@ def result(
         "intervals": {k: v for part in parts for k, v in part.get("intervals", {}).items()},
         "interval_units": interval_units(episodes),
         "seed": config.seed,
-        "settings": settings(config),
+        "settings": result_settings(config, SETTINGS),
         "categories": {name: _measured(of, config.seed) for name, of in groups.items()},
         "confusion": confusion(episodes),
-    }
-
-
-def settings(config: ConfigDict) -> dict[str, Any]:
-    """What else than the agents and the prompts a result depends on."""
-    return {
-        "judge.name": config.judge.name,
-        "judge.model": config.judge.model,
-        "eval.temperature": config.eval.temperature,
-        "rollout.t_max": config.rollout.t_max,
-        "rollout.variant": config.rollout.variant,
-        "rollout.max_new_tokens": config.rollout.max_new_tokens,
-        **template_settings(config),
     }
 
 
