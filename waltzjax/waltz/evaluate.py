@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from waltzjax.evaluation.drift import drift
+from waltzjax.evaluation.files import write_items
+from waltzjax.judge.build import open_judge
 from waltzjax.judge.judge import Judge
+from waltzjax.run.results import BASE
 from waltzjax.run.runtime import Runtime, result_settings
+from waltzjax.run.trainable import load_agents
 from waltzjax.stages.rollout import evaluation_draw
+from waltzjax.support import console
+from waltzjax.support.processes import writes
 from waltzjax.types import Episode, Prompt
 from waltzjax.waltz.episode import play
 from waltzjax.waltz.ordinary import Ordinary, ordinary_result
 from waltzjax.waltz.rates import by_category, confusion, interval_units, intervals, summary
 from waltzjax.waltz.rollout import play_scored
+from waltzjax.waltz.transcripts import ORDINARY, TRANSCRIPTS
 from waltzjax.waltz.variants import make_variant
 
-BASE = "base"  # its parameters, beside the agents'
 # What else than the agents and the prompts a result depends on, of the config.
 SETTINGS = (
     "judge.name", "judge.model", "eval.temperature", "rollout.t_max", "rollout.variant",
@@ -48,6 +56,34 @@ def guard(
     asked = ordinary.prompts[: config.eval.prompts or None]
     episodes = evaluate(config, runtime, params, asked, judge, f"{label}, ordinary prompts")
     return ordinary_result(config, runtime, params, ordinary.chats, episodes), episodes
+
+
+def evaluate_saved(
+    config: ConfigDict, runtime: Runtime, directories: Mapping[str, Path],
+    prompts: Sequence[Prompt], ordinary: Ordinary | None, label: str, logs: Path, output: Path,
+    moved: Collection[str],
+) -> tuple[dict[str, Any], list[Episode]]:  # fmt: skip
+    """The ``result`` of the agents in ``directories``, by role, and the episodes; the transcripts
+    are written beside the file ``output``.
+
+    Args:
+      directories: with that of ``BASE``, if any are ``moved``.
+      logs: directory of the judge's files.
+      moved: roles whose KL divergence from the base is measured.
+    """
+    with console.phase(f"loading {label}"):
+        params = load_agents(directories, runtime)
+    base = params.pop(BASE, None)
+    with open_judge(config, runtime.mesh, logs) as judge:
+        episodes = evaluate(config, runtime, params, prompts, judge, label)
+        more, others = guard(config, runtime, params, ordinary, judge, label)
+    moved_params = {role: params[role] for role in moved}
+    drifted = drift(config, runtime, moved_params, base, episodes) if moved else {}
+    if writes():
+        write_items(TRANSCRIPTS.beside(output), TRANSCRIPTS, episodes)
+        if others:
+            write_items(TRANSCRIPTS.beside(output, ORDINARY), TRANSCRIPTS, others)
+    return result(config, episodes, more, drifted), episodes
 
 
 def result(
