@@ -331,3 +331,28 @@ def test_evaluations_made_otherwise_are_said(tmp_path):
     said = "not evaluated alike: config.eval.temperature: 0.0 in A, 1.0 in B"
     assert status == 0 and said in out and "t_max" not in out
     assert said.replace("not", "Not") in Page(page.read_text()).text
+
+
+def test_three_runs_of_the_game_are_compared_with_the_first(tmp_path):
+    """The configs, the curves and a table each, of runs whose directories tell them."""
+    bad = {"a": [True] * 6, "b": [False] * 6, "c": [True, False] * 3}
+    for number, (name, of) in enumerate(bad.items()):
+        workdir = tmp_path / name
+        (workdir / "evaluations").mkdir(parents=True)
+        config = {"stages": ["stage2"], "rl": {"beta": number}}
+        (workdir / "config.json").write_text(json.dumps(config))
+        transcripts = [transcript(e) for e in evaluation(of)]
+        found = {"result": {"n": 6}, "transcripts": transcripts}
+        (workdir / "evaluations/stage2.json").write_text(json.dumps(found))
+        records = [{"stage": "stage2", "step": s, "asr": 10.0 * s} for s in (1, 2, 3)]
+        (workdir / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    page = tmp_path / "page.html"
+    flags = [f"--{x}={tmp_path / name}" for x, name in (("a", "a"), ("b", "b"), ("b", "c"))]
+    status, out, errors = compare(*flags, f"--output={page}")
+    assert status == 0, errors
+    assert "configs differ: config.rl.beta: 0 in A, 1 in B, 2 in C\n" in out
+    assert "bad in A, good in B: 6 of 6 prompts:" in out
+    assert "bad in A, good in C: 3 of 6 prompts:" in out and "  C     c0\n" in out
+    text = Page(page.read_text()).text
+    assert "C against A. bad in A, good in C: 3 of 6 prompts" in " ".join(text.split())
+    assert "Attack success of a step’s episodes" in text
