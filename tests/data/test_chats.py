@@ -187,7 +187,7 @@ def test_what_changed_afterwards_is_found(written):
     with pytest.raises(DatasetError) as caught:
         verify_chats(written)
     changed, missing = caught.value.problems
-    assert changed.startswith(f"{path}: is {{'sha256': ") and "restore it or write" in changed
+    assert changed.startswith(f"{path}: sha256 is ") and "restore it or write" in changed
     assert missing.startswith(f"{written / 'conversation-train.jsonl'}: missing")
 
 

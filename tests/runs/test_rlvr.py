@@ -13,8 +13,8 @@ from support import REPO, slow
 from workdirs import prepared, records
 
 from waltzjax.config.defaults import RLVR
-from waltzjax.rlvr import rollout
 from waltzjax.run import workdir as run_workdir
+from waltzjax.stages import rollout
 from waltzjax.support.signals import Stopped
 from waltzjax.train import train
 

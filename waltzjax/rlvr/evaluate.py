@@ -9,11 +9,10 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from waltzjax.rlvr import rates
-from waltzjax.rlvr.attempts import answer
+from waltzjax.rlvr.attempts import Attempts, answer
 from waltzjax.rlvr.grading.verifier import Verifier
-from waltzjax.rlvr.rollout import answer_verified
 from waltzjax.run.runtime import Runtime, result_settings
-from waltzjax.stages.rollout import evaluation_draw
+from waltzjax.stages.rollout import evaluation_draw, roll_out
 from waltzjax.types import POLICY, Group, Problem
 
 # What else than the policy and the problems a result depends on, of the config.
@@ -29,14 +28,14 @@ def evaluate_problems(
 ) -> list[Group]:  # fmt: skip
     """``config.eval.samples`` answers to every problem, verified."""
     samples = config.eval.samples
-    collect = partial(answer, samples=samples)
+    attempts = Attempts(config, verifier, problems, samples)
     with (
         evaluation_draw(config, len(problems) * samples, label, "answer") as draw,
         runtime.engine.session({POLICY: params}) as session,
     ):
-        return answer_verified(
-            config, runtime, verifier, session, problems, collect, draw, samples=samples
-        )
+        collect = partial(answer, samples=samples)
+        roll_out(runtime.chat, session, collect, problems, draw, attempts.add)
+    return attempts.finish()
 
 
 def result(config: ConfigDict, groups: Sequence[Group]) -> dict[str, Any]:

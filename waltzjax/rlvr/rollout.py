@@ -1,40 +1,20 @@
-"""Rollouts on maths: several answers to each problem, verified meanwhile."""
+"""A training step's rollout on maths: several answers to each problem, verified meanwhile."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from waltzjax.engine.session import Session
 from waltzjax.rlvr.attempts import Attempts
 from waltzjax.rlvr.grading.verifier import Verifier
 from waltzjax.rlvr.recipe import group_settings, with_reward_variance
 from waltzjax.run.runtime import Runtime, step_rng
 from waltzjax.stages.recipe import Recipe
-from waltzjax.stages.rollout import Agents, Draw, Rolled, Watch, training_draw
-from waltzjax.types import Completion, Group, Problem
-
-
-def answer_verified(
-    config: ConfigDict, runtime: Runtime, verifier: Verifier, session: Session,
-    problems: Sequence[Problem], collect: Callable[..., Iterable[tuple[int, Completion]]],
-    draw: Draw, *, samples: int,
-) -> list[Group]:  # fmt: skip
-    """``samples`` answers to every problem, as ``collect`` asks for them, see
-    ``stages.recipe.Recipe``, and each verified while the others are written."""
-    attempts, ended = Attempts(config, verifier, problems, samples), 0
-    agents = Agents(
-        runtime.chat, session, draw.how, seed=draw.seed, step=draw.step,
-        watch=lambda stats: draw.watch(ended, stats),
-    )  # fmt: skip
-    for index, said in collect(problems, runtime.chat, agents):
-        attempts.add(index, said)
-        ended += 1
-    draw.watch(ended, session.stats())
-    return attempts.finish()
+from waltzjax.stages.rollout import Rolled, Watch, roll_out, training_draw
+from waltzjax.types import Group, Problem
 
 
 def roll_maths(
@@ -42,7 +22,8 @@ def roll_maths(
     more: Callable[[], Sequence[Problem]], params: Mapping[str, Any],
     problems: Sequence[Problem], stream: int, step: int, watch: Watch,
 ) -> Rolled:  # fmt: skip
-    """A training step's rollout of ``config.rollout.group`` answers to every problem.
+    """Answer every problem ``config.rollout.group`` times, and verify what ends while the others
+    are written.
 
     Dynamic sampling (DAPO, arXiv 2503.14476): with ``config.rl.refills``, groups whose answers all
     have the same advantage are replaced by those of ``more()`` problems.
@@ -54,10 +35,10 @@ def roll_maths(
     refills = 0
     with runtime.engine.session(params) as session:
         while True:
-            groups = answer_verified(
-                config, runtime, verifier, session, problems,
-                partial(recipe.collect, turn=refills), draw, samples=config.rollout.group,
-            )  # fmt: skip
+            attempts = Attempts(config, verifier, problems, config.rollout.group)
+            collect = partial(recipe.collect, turn=refills)
+            roll_out(runtime.chat, session, collect, problems, draw, attempts.add)
+            groups = attempts.finish()
             rolled += groups
             kept += with_reward_variance(groups, **how_paid) if rl.refills else groups
             if len(kept) >= wanted or refills == rl.refills:

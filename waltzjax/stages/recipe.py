@@ -44,7 +44,7 @@ class Recipe(NamedTuple):
 
     trained: roles that are updated; the others stay frozen.
     stream: tells the stages' random streams apart: the same prompts are seen in each.
-    collect: (prompts, chat, speakers) -> (index, what is to be scored), as they end.
+    collect: how items come about, see ``stages.rollout.roll_out``.
     rows: (scored items, rng) -> single-agent rows by role.
     compute_advantages: (batch with old and reference log-probs) -> batch with advantages; jittable.
     loss: (logp_BT, batch) -> (loss, metrics); jittable.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -76,24 +76,9 @@ class Agents:
                     yield index, completion(self._chat, self._prompts.pop(index), done)
 
 
-def completion(chat: Chat, prompt: tuple[int, ...], done: Tokens) -> Completion:
-    """What a request came to, with what it says and what it thought before.
-
-    Raises:
-      FloatingPointError: the logits are not finite.
-    """
-    if done.finish_reason == "error":
-        raise FloatingPointError(f"generation: {done.error}")
-    written = chat.decode(done.token_ids)
-    spoken = without_thought(written, opened=chat.in_thought(prompt))
-    text = spoken or ""
-    return Completion(
-        prompt, done.token_ids, done.logprobs, text, done.finish_reason, done.reach,
-        thought=written.removesuffix(text).strip(), unfinished=spoken is None,
-    )  # fmt: skip
-
-
 Watch = Callable[[Stats], None]
+# (items, chat, agents) -> (index, what is to be scored), as they end
+Collect = Callable[..., Iterable[tuple[int, Any]]]
 EVAL_STREAM = 3  # apart from the training stages' random streams
 
 
@@ -125,6 +110,42 @@ def evaluation_draw(config: ConfigDict, total: int, label: str, unit: str) -> It
             sampling(config, config.eval.temperature), config.seed * 10 + EVAL_STREAM, 0,
             lambda ended, stats: bar.update(ended, **stats.shown()),
         )  # fmt: skip
+
+
+def roll_out(
+    chat: Chat, session: Session, collect: Collect, items: Sequence[Any], draw: Draw,
+    add: Callable[[int, Any], None],
+) -> Stats:  # fmt: skip
+    """Have the agents of ``session`` do what ``collect`` asks of them for each of ``items``; what
+    comes of it goes to ``add``, with its index, as it ends."""
+    ended = 0
+    agents = Agents(
+        chat, session, draw.how, seed=draw.seed, step=draw.step,
+        watch=lambda stats: draw.watch(ended, stats),
+    )  # fmt: skip
+    for index, said in collect(items, chat, agents):
+        add(index, said)
+        ended += 1
+    drawn = session.stats()
+    draw.watch(ended, drawn)
+    return drawn
+
+
+def completion(chat: Chat, prompt: tuple[int, ...], done: Tokens) -> Completion:
+    """What a request came to, with what it says and what it thought before.
+
+    Raises:
+      FloatingPointError: the logits are not finite.
+    """
+    if done.finish_reason == "error":
+        raise FloatingPointError(f"generation: {done.error}")
+    written = chat.decode(done.token_ids)
+    spoken = without_thought(written, opened=chat.in_thought(prompt))
+    text = spoken or ""
+    return Completion(
+        prompt, done.token_ids, done.logprobs, text, done.finish_reason, done.reach,
+        thought=written.removesuffix(text).strip(), unfinished=spoken is None,
+    )  # fmt: skip
 
 
 class Rolled(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,13 @@ from waltzjax.engine.session import Stats
 from waltzjax.judge.judge import Judge, Scorer
 from waltzjax.run.runtime import Runtime, step_rng
 from waltzjax.stages.recipe import Recipe
-from waltzjax.stages.rollout import Agents, Draw, Rolled, Watch, training_draw
+from waltzjax.stages.rollout import Collect, Draw, Rolled, Watch, roll_out, training_draw
 from waltzjax.types import Episode, Prompt, Sample
 
 
 def play_scored(
     config: ConfigDict, runtime: Runtime, judge: Judge, params: Mapping[str, Any],
-    prompts: Sequence[Prompt], collect: Callable[..., Iterable[tuple[int, Episode]]], draw: Draw,
+    prompts: Sequence[Prompt], collect: Collect, draw: Draw,
 ) -> tuple[list[Episode], Stats]:  # fmt: skip
     """Play every prompt as ``collect`` does, see ``stages.recipe.Recipe``, and have the judge score
     what was said while the others are played; the episodes in the prompts' order."""
@@ -27,15 +27,12 @@ def play_scored(
         Scorer(judge, max_unparsed=config.judge.max_unparsed) as scorer,
         runtime.engine.session(params) as session,
     ):
-        agents = Agents(
-            runtime.chat, session, draw.how, seed=draw.seed, step=draw.step,
-            watch=lambda stats: draw.watch(len(found), stats),
-        )  # fmt: skip
-        for index, episode in collect(prompts, runtime.chat, agents):
+
+        def add(index: int, episode: Episode) -> None:
             scorer.add(episode)  # while the device goes on with the others
             found[index] = episode
-        drawn = session.stats()
-        draw.watch(len(found), drawn)
+
+        drawn = roll_out(runtime.chat, session, collect, prompts, draw, add)
         session.close()  # the judge may be a model that needs the room
         scorer.finish()
     return [found[index] for index in range(len(prompts))], drawn
