@@ -29,15 +29,16 @@ from absl import flags
 from waltzjax.data.chat import PROMPTS
 from waltzjax.data.shown import VALIDATION_SHARE, Example, Shown, divide, draw
 from waltzjax.dataset.splits import SPLITS
+from waltzjax.evaluation.files import read_evaluation
 from waltzjax.model.hf.config import read_json
 from waltzjax.run import cli
 from waltzjax.support.console import phase, say, table
 from waltzjax.toy import safety_world
 from waltzjax.toy.safety_examples import from_world
-from waltzjax.types import CONVERSATION, FEEDBACK, Episode
+from waltzjax.types import CONVERSATION, FEEDBACK
 from waltzjax.waltz.chat_examples import from_episodes
 from waltzjax.waltz.chat_set import NAMES, verify_chats, write_chats
-from waltzjax.waltz.transcripts import read_evaluation, read_transcripts
+from waltzjax.waltz.transcripts import TRANSCRIPTS
 
 Sides = dict[str, tuple[list[Example], list[Example]]]  # role -> train, validation
 
@@ -48,13 +49,8 @@ def embedded(shown: Shown, seed: int, data_seed: int, coded: float) -> Sides:
     return {role: (of[0][role], of[1][role]) for role in of[0]}
 
 
-def read_episodes(path: Path) -> list[Episode]:
-    """Of a file of transcripts, a result beside one, a run's evaluation, or a run's last."""
-    return read_transcripts(path) if path.suffix == ".jsonl" else read_evaluation(path)
-
-
 def transcribed(shown: Shown, paths: Sequence[Path], seed: int) -> Sides:
-    episodes = [episode for path in paths for episode in read_episodes(path)]
+    episodes = [episode for path in paths for episode in read_evaluation(path, TRANSCRIPTS)[0]]
     examples, left_out = from_episodes(shown, episodes)
     say(table("left out", ["what", "how many"], [*left_out.items()]))
     return {role: divide(of, seed) for role, of in examples.items()}

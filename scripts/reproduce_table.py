@@ -26,8 +26,6 @@ from waltzjax.config import check
 from waltzjax.config.key import EMBEDDED
 from waltzjax.dataset.dataset import read_prompts
 from waltzjax.dataset.splits import of_each_category
-from waltzjax.evaluation.drift import drift
-from waltzjax.judge.build import open_judge
 from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
 from waltzjax.recipes import STAGES, validate
@@ -35,16 +33,15 @@ from waltzjax.report.seeds_table import MEASURES, cell, markdown, summarise, wri
 from waltzjax.report.trust import note, warnings
 from waltzjax.run import cli
 from waltzjax.run.runtime import check_room, make_runtime, prompt_files
-from waltzjax.run.trainable import load_agents, model_directory
+from waltzjax.run.trainable import model_directory
 from waltzjax.support.console import say, table
 from waltzjax.support.files import write_json, write_text
 from waltzjax.train import train
 from waltzjax.types import CONVERSATION, FEEDBACK
 from waltzjax.waltz.baselines import BASE, ROWS, Row, runs
-from waltzjax.waltz.evaluate import evaluate, guard, result
+from waltzjax.waltz.evaluate import evaluate_saved
 from waltzjax.waltz.ordinary import read_ordinary
 from waltzjax.waltz.results import add_likelihood
-from waltzjax.waltz.transcripts import ORDINARY_SUFFIX, SUFFIX, write_transcripts
 
 SIZES = {"tiny": "coded", "8b": "", "8b-lora": "lora"}
 OWN_KEYS = (
@@ -136,18 +133,11 @@ def play(
     runtime = make_runtime(c, model_directory(agents[CONVERSATION]), mesh)
     ordinary = read_ordinary(data, c, runtime)
     check_room(runtime, c, [*prompts, *(ordinary.prompts if ordinary else ())])
-    with open_judge(c, mesh, directory) as judge:
-        params = load_agents({**agents, BASE: base}, runtime)
-        untrained = params.pop(BASE)
-        episodes = evaluate(c, runtime, params, prompts, judge, row.label)
-        more, others = guard(c, runtime, params, ordinary, judge, row.label)
-    trained = {role: params[role] for role, where in agents.items() if where != base}
-    moved = drift(c, runtime, trained, untrained, episodes)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_transcripts(path.with_suffix(SUFFIX), episodes)
-    if others:
-        write_transcripts(path.with_suffix(ORDINARY_SUFFIX), others)
-    return result(c, episodes, more, moved)
+    trained = [role for role, where in agents.items() if where != base]
+    return evaluate_saved(
+        c, runtime, {**agents, BASE: base}, prompts, ordinary, row.label, directory, path, trained
+    )[0]
 
 
 def main() -> None:

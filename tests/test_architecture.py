@@ -50,7 +50,7 @@ NO_JAX = {
     "types", "support.files", "support.errors", "report", "data", "dataset",
     "judge.judge", "judge.endpoint", "judge.error_bodies", "judge.model_judges", "judge.quoted",
     "judge.replies", "judge.retry", "judge.verdict_cache", "judge.refusal",
-    "evaluation.bootstrap", "evaluation.intervals", "evaluation.rate_intervals",
+    "evaluation.bootstrap", "evaluation.intervals", "evaluation.rates",
     "evaluation.files", "rlvr.grading", "rlvr.signals", "rlvr.predictions", "rlvr.problem_files",
     "rlvr.rates", "rlvr.side_by_side", "waltz.chat_examples", "waltz.chat_set", "waltz.feedback",
     "waltz.kinds", "waltz.rates", "waltz.reward", "waltz.transcripts", "preference.balance",

@@ -91,7 +91,6 @@ def test_every_data_file_is_shipped() -> None:
         "templates/evaluation.html",
         "templates/comparison.html",
         "templates/maths_run.html",
-        "templates/maths_comparison.html",
         "templates/maths_parts.html",
         "templates/preferences.html",
     ],

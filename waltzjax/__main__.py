@@ -7,11 +7,11 @@ import sys
 
 COMMANDS = {
     "train": "train a run: prepare its base, run its stages, evaluate",
-    "evaluate": "evaluate two agents on a dataset: rates, transcripts, report",
-    "evaluate_maths": "evaluate a model on maths problems: accuracy, predictions",
+    "evaluate": "evaluate two agents on a dataset, or a policy on maths problems",
+    "evaluate_maths": "deprecated: evaluate --model",
     "collect": "collect answers of many arms, and make preference pairs of them",
     "checklist": "check a Regime W from its answers to its policy",
-    "compare": "compare two evaluations of the same prompts",
+    "compare": "compare evaluations of the same prompts or problems with the first",
     "export": "merge an adapter into its base, or write a model in another type",
     "plan": "predict memory, time and cost of a run, without weights",
 }

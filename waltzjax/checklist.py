@@ -26,12 +26,11 @@ from waltzjax.preference.make_pairs import PAIRS
 from waltzjax.preference.pairs import read_preferences
 from waltzjax.preference.trajectories import FILE, read_collected
 from waltzjax.run import cli
+from waltzjax.run.results import RESULTS
 from waltzjax.support import console
 from waltzjax.support.files import write_json
 from waltzjax.training.metrics import read_metrics
 from waltzjax.types import POLICY
-
-RESULTS = "final_validation_results.json"
 
 
 def checklist(collected: Path, run: Path) -> list[Check]:

@@ -1,83 +1,84 @@
-"""Evaluate two agents on a dataset's validation prompts: rates, transcripts, report.
+"""Evaluate two agents on a dataset's prompts, or a policy on maths problems.
 
     python -m waltzjax.evaluate --config=configs/stage2.py:tiny --data=runs/demo/data \\
         --conversation=runs/demo/conversation --feedback=runs/demo/feedback --output=result.json
+    python -m waltzjax.evaluate --config=configs/rlvr_multisignal.py --model=runs/rlvr/policy \\
+        --data=data/math500/test.jsonl --output=math500.json
 
-``--split=train`` plays the training prompts instead: for transcripts that become chats to fine-tune
-on (``scripts/make_sft_data.py``).
+Agents leave a report beside the result; ``--split=train`` plays the training prompts instead: for
+transcripts that become chats to fine-tune on (``scripts/make_sft_data.py``).
+
+A policy, one of the stage "dpo" too, answers greedily, once a problem, unless
+--config.eval.temperature and --config.eval.samples say otherwise: avg@k. Its ``--data`` is JSON
+Lines with `problem` or `question`, and `answer`; "embedded" are the validation problems of :tiny.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
+from jax.sharding import Mesh
+from ml_collections import ConfigDict, config_flags
 
 from waltzjax.config.text import as_text
 from waltzjax.dataset.dataset import read_prompts
 from waltzjax.dataset.splits import SPLITS, of_each_category
-from waltzjax.evaluation.drift import drift
-from waltzjax.judge.build import open_judge
+from waltzjax.evaluation.files import write_items
 from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
 from waltzjax.recipes import validate
 from waltzjax.report.evaluation import write_evaluation
 from waltzjax.report.trust import note, warnings
+from waltzjax.rlvr import results
+from waltzjax.rlvr.evaluate import evaluate_problems
+from waltzjax.rlvr.evaluate import result as maths_result
+from waltzjax.rlvr.grading.verifier import Verifier
+from waltzjax.rlvr.predictions import PREDICTIONS
+from waltzjax.rlvr.problems import check_problems, say_unreadable, validation_problems
 from waltzjax.run import cli, workdir
-from waltzjax.run.runtime import check_room, check_same_shape, make_runtime
+from waltzjax.run.results import BASE
+from waltzjax.run.runtime import Runtime, check_room, check_same_shape, make_runtime
 from waltzjax.run.trainable import load_agents, model_directory
 from waltzjax.support import console
 from waltzjax.support.files import write_json
 from waltzjax.support.processes import writes
-from waltzjax.waltz.evaluate import BASE, evaluate, guard, result
+from waltzjax.types import CONVERSATION, FEEDBACK, POLICY
+from waltzjax.waltz.evaluate import evaluate_saved
 from waltzjax.waltz.kinds import by_kind
 from waltzjax.waltz.ordinary import read_ordinary
-from waltzjax.waltz.transcripts import ORDINARY_SUFFIX, SUFFIX, transcript, write_transcripts
+from waltzjax.waltz.transcripts import ORDINARY, TRANSCRIPTS, transcript
 
 
-def main() -> None:
-    config, f = flags.FLAGS.config, flags.FLAGS
-    validate(config)
-    output = Path(f.output)
-    transcripts, page = output.with_suffix(SUFFIX), output.with_suffix(".html")
-    beside = output.with_suffix(ORDINARY_SUFFIX)
+def evaluate_agents(
+    config: ConfigDict, data: Path, split: str, agents: Mapping[str, str], base: str, output: Path
+) -> None:
+    """Play the prompts of ``split`` by ``agents``, directories by role; with ``base``, that of the
+    model both began at, their KL divergence from it is measured too."""
+    page = output.with_suffix(".html")
     if page == output:
         raise ValueError(
             f"--output: got {output}, wanted is the JSON file; the report lies beside it"
         )
-    for path in (output, transcripts, beside, page):
-        if path.exists():
-            raise FileExistsError(f"--output: {path} is there already; name another file")
+    _check_new(output, TRANSCRIPTS.beside(output), TRANSCRIPTS.beside(output, ORDINARY), page)
     mesh = sharding.make_mesh(config.mesh)
-    prompts = of_each_category(read_prompts(Path(f.data) / f"{f.split}.jsonl"), config.eval.prompts)
-    roles = {"conversation": f.conversation, "feedback": f.feedback}
-    directories = {role: hf_config.resolve(name) for role, name in roles.items()}
-    models = {role: model_directory(d) for role, d in directories.items()}
-    config = workdir.dated(config, base=models["conversation"])
-    runtime = make_runtime(config, models["conversation"], mesh)
-    check_same_shape(runtime, config, models["feedback"])
-    if f.base:
-        directories[BASE] = hf_config.resolve(f.base)
-        check_same_shape(runtime, config, model_directory(directories[BASE]))
-    ordinary = read_ordinary(Path(f.data), config, runtime)
+    prompts = of_each_category(read_prompts(data / f"{split}.jsonl"), config.eval.prompts)
+    directories = {role: hf_config.resolve(name) for role, name in agents.items()}
+    if base:
+        directories[BASE] = hf_config.resolve(base)
+    config, runtime = _runtime(config, mesh, directories)
+    ordinary = read_ordinary(data, config, runtime)
     check_room(runtime, config, [*prompts, *(ordinary.prompts if ordinary else ())])
     output.parent.mkdir(parents=True, exist_ok=True)
-    with console.phase("loading both agents"):
-        params = load_agents(directories, runtime)
-    base = params.pop(BASE, None)
-    with open_judge(config, mesh, output.parent) as judge:
-        episodes = evaluate(config, runtime, params, prompts, judge, "both agents")
-        more, others = guard(config, runtime, params, ordinary, judge, "both agents")
-    moved = drift(config, runtime, params, base, episodes) if f.base else {}
-    found = result(config, episodes, more, moved)
+    moved = [*agents] if base else []
+    found, episodes = evaluate_saved(
+        config, runtime, directories, prompts, ordinary, "both agents", output.parent, output, moved
+    )
     if writes():
-        write_transcripts(transcripts, episodes)
-        if others:
-            write_transcripts(beside, others)
         write_json(output, found)
         write_evaluation(
-            page, title=f"Evaluation, {output.stem}", agents=roles, config_text=as_text(config),
+            page, title=f"Evaluation, {output.stem}", agents=agents, config_text=as_text(config),
             result=found,
             kinds={k: [transcript(e) for e in of] for k, of in by_kind(episodes).items()},
         )  # fmt: skip
@@ -93,19 +94,84 @@ def main() -> None:
     console.say(f"open {page}")
 
 
+def evaluate_policy(config: ConfigDict, data: str, model: str, output: Path) -> None:
+    """Have ``model``, a directory, answer the problems of ``data``."""
+    config.problems.validation = data
+    predictions = PREDICTIONS.beside(output)
+    _check_new(output, predictions)
+    mesh = sharding.make_mesh(config.mesh)
+    problems = validation_problems(config)
+    directories = {POLICY: hf_config.resolve(model)}
+    config, runtime = _runtime(config, mesh, directories)
+    check_problems(config, runtime, problems)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with console.phase(f"loading {model}"):
+        params = load_agents(directories, runtime)[POLICY]
+    with Verifier(config.verify.workers, config.verify.timeout_s) as verifier:
+        say_unreadable(problems, data, verifier)
+        groups = evaluate_problems(config, runtime, params, problems, verifier, model)
+    found = maths_result(config, groups)
+    if writes():
+        write_items(predictions, PREDICTIONS, groups)
+        write_json(output, found)
+    results.show(found, "value")
+    low, high = found["intervals"]["accuracy"]
+    console.say(
+        f"\naccuracy {found['accuracy']:.2f} % (95 % interval over problems {low:.2f} to "
+        f"{high:.2f}); {output}, {predictions}"
+    )
+
+
+def _check_new(*paths: Path) -> None:
+    for path in paths:
+        if path.exists():
+            raise FileExistsError(f"--output: {path} is there already; name another file")
+
+
+def _runtime(
+    config: ConfigDict, mesh: Mesh, directories: Mapping[str, Path]
+) -> tuple[ConfigDict, Runtime]:
+    """The config with its date, and what all models need that can stand beside the first one."""
+    first, *others = (model_directory(directory) for directory in directories.values())
+    config = workdir.dated(config, base=first)
+    runtime = make_runtime(config, first, mesh)
+    for other in others:
+        check_same_shape(runtime, config, other)
+    return config, runtime
+
+
+def main() -> None:
+    config, f = flags.FLAGS.config, flags.FLAGS
+    agents = {CONVERSATION: f.conversation, FEEDBACK: f.feedback}
+    if bool(f.model) == any(agents.values()) or not (f.model or all(agents.values())):
+        cli.usage(
+            "wanted is either --model, a policy on maths, or --conversation and --feedback, both "
+            "agents of the game"
+        )
+    if f.model and (f.base or f["split"].present):
+        cli.usage("--base and --split go with --conversation and --feedback, not with --model")
+    validate(config)
+    if f.model:
+        evaluate_policy(config, f.data, f.model, Path(f.output))
+    else:
+        evaluate_agents(config, Path(f.data), f.split, agents, f.base, Path(f.output))
+
+
 if __name__ == "__main__":
     config_flags.DEFINE_config_file("config", None, "A file of configs/, with :tiny or overrides.")
-    flags.DEFINE_string("data", None, "Directory that holds validation.jsonl, train.jsonl.")
-    flags.DEFINE_enum("split", "validation", SPLITS, "Which of the two is played.")
-    flags.DEFINE_string("conversation", None, "Hugging Face directory of the conversation agent.")
-    flags.DEFINE_string("feedback", None, "Hugging Face directory of the feedback agent.")
     flags.DEFINE_string(
-        "base", None, "Of the model both began at: adds their KL divergence from it."
-    )
+        "data", None, "Of agents: directory that holds validation.jsonl, train.jsonl. Of a policy: "
+        'JSON Lines of problems, or "embedded".'
+    )  # fmt: skip
+    flags.DEFINE_enum("split", "validation", SPLITS, "Which of the two agents play.")
+    flags.DEFINE_string("conversation", "", "Hugging Face directory of the conversation agent.")
+    flags.DEFINE_string("feedback", "", "Hugging Face directory of the feedback agent.")
+    flags.DEFINE_string("base", "", "Of the model both began at: adds their KL divergence from it.")
+    flags.DEFINE_string("model", "", "Hugging Face directory or hub name of a policy on maths.")
     flags.DEFINE_string(
-        "output", None, "JSON file to write, transcripts and report beside it; none exists."
+        "output", None, "JSON file to write, what was said (and a report) beside it; none exists."
     )
-    flags.mark_flags_as_required(["config", "data", "conversation", "feedback", "output"])
+    flags.mark_flags_as_required(["config", "data", "output"])
     cli.define_processes()
     flags.adopt_module_key_flags(cli)  # --help shows them
     cli.run(main)

@@ -11,15 +11,24 @@ import pytest
 from pages import HOSTILE, Page, check_alone, check_bars, row
 from support import completion, scored_episode
 
-from waltzjax.evaluation.files import read_result
+from waltzjax.evaluation.compare import (
+    Run,
+    against_first,
+    changed,
+    differences,
+    evaluated_unalike,
+    paired,
+)  # fmt: skip
+from waltzjax.evaluation.files import read_evaluation, write_items
 from waltzjax.report.comparison import SHOWN, Difference, write_comparison
 from waltzjax.support.files import write_json
 from waltzjax.types import Verdict
-from waltzjax.waltz.compare import changed, differences, guarded, other_settings, paired
+from waltzjax.waltz.compare import GAME, guarded, other_chats
 from waltzjax.waltz.rates import difference_intervals, interval_units, intervals
-from waltzjax.waltz.transcripts import SUFFIX, read_evaluation, transcript, write_transcripts
+from waltzjax.waltz.transcripts import TRANSCRIPTS, transcript
 
 FINE = (False, False)
+NAMES = ("A", "B")
 
 
 def evaluation(bad, harmful=True):
@@ -42,7 +51,7 @@ def asked(episodes, number, **changes):
 def saved(path, episodes):
     """A result and its transcripts, as ``waltzjax.evaluate`` writes them."""
     path.write_text(json.dumps({"n": len(episodes)}))
-    write_transcripts(path.with_suffix(SUFFIX), episodes)
+    write_items(TRANSCRIPTS.beside(path), TRANSCRIPTS, episodes)
     return path
 
 
@@ -73,7 +82,7 @@ def test_readings(difference, low, high, better, reading):
 def test_differences_are_those_of_b_from_a():
     a = [*evaluation([True] * 30 + [False] * 70), *evaluation([False] * 20, harmful=False)]
     b = [*evaluation([False] * 100), *evaluation([True] * 15 + [False] * 5, harmful=False)]
-    found = {d.name: d for d in differences(a, b)}
+    found = {d.name: d for d in differences(GAME, a, b)}
     asr, orr = found["Attack success rate (ASR)"], found["Over-refusal rate (ORR)"]
     assert (asr.a, asr.b, asr.difference, asr.reading) == (30, 0, -30, "better")
     assert (orr.a, orr.b, orr.difference, orr.reading) == (0, 75, 75, "worse")
@@ -85,12 +94,12 @@ def test_differences_are_those_of_b_from_a():
 
 def test_the_same_twice_shows_no_difference():
     a = evaluation([True, False] * 20)
-    assert {d.reading for d in differences(a, a)} == {"no difference shown", "not measured"}
+    assert {d.reading for d in differences(GAME, a, a)} == {"no difference shown", "not measured"}
 
 
 def test_b_is_read_in_the_order_of_a():
     a, b = evaluation([True, False, False]), evaluation([False, False, True])
-    found = paired(a, b[::-1])
+    found = paired(GAME, a, b[::-1], NAMES)
     assert [e.prompt for e in found] == [e.prompt for e in a]
     assert [e.verdicts[0].unsafe for e in found] == [False, False, True]
 
@@ -98,18 +107,16 @@ def test_b_is_read_in_the_order_of_a():
 def test_prompts_that_differ_are_counted_and_the_first_is_named():
     a = evaluation([True] * 12)
     with pytest.raises(ValueError) as caught:
-        paired(a, asked(asked(a, 3, text="another", id=77), 5, text="one more")[:-1])
+        paired(GAME, a, asked(asked(a, 3, text="another", id=77), 5, text="one more")[:-1], NAMES)
     assert str(caught.value) == (
-        "the prompts differ: 3 of 12 in --a are not in the other (first: prompt 3, harmful, "
-        "'prompt 3 harmful'); 2 of 11 in --b are not in the other (first: prompt 77, harmful, "
+        "the prompts differ: 3 of 12 in A are not in the other (first: prompt 3, harmful, "
+        "'prompt 3 harmful'); 2 of 11 in B are not in the other (first: prompt 77, harmful, "
         "'another'); evaluate both with the same --data and config.eval.prompts"
     )
-    with pytest.raises(
-        ValueError, match=r"1 of 12 in --b .*prompt 2, harmless, 'prompt 2 harmful'"
-    ):
-        paired(a, asked(a, 2, harmful=False))
-    with pytest.raises(ValueError, match="--b: 1 prompts occur again"):
-        paired(a, [*a, a[0]])
+    with pytest.raises(ValueError, match=r"1 of 12 in B .*prompt 2, harmless, 'prompt 2 harmful'"):
+        paired(GAME, a, asked(a, 2, harmful=False), NAMES)
+    with pytest.raises(ValueError, match="B: 1 prompts occur again"):
+        paired(GAME, a, [*a, a[0]], NAMES)
 
 
 def test_what_changed_is_told_both_ways():
@@ -117,7 +124,7 @@ def test_what_changed_is_told_both_ways():
     b = evaluation([False, True, True, False, False, False, False])
     a[5].verdicts[-1] = None
     a[6].verdicts[-1], b[6].verdicts[-1] = Verdict(True, False), Verdict(False, True)
-    what, unjudged = changed(a, b)
+    what, unjudged = changed(GAME, a, b, "B")
     numbers = {name: [x.prompt.id for x, _ in pairs] for name, pairs in what.items()}
     assert numbers == {"bad in A, good in B": [0, 4], "good in A, bad in B": [2]}
     assert unjudged == 1  # and prompt 6 is bad in both, in two ways
@@ -127,7 +134,7 @@ def test_what_changed_is_told_both_ways():
 
 def test_only_the_last_answers_count_as_what_changed():
     a, b = (scored_episode(True, bad, [(True, False)]) for bad in ([True, False], [False, True]))
-    what, _ = changed([a], [b])
+    what, _ = changed(GAME, [a], [b], "B")
     assert [len(pairs) for pairs in what.values()] == [0, 1]
 
 
@@ -144,7 +151,7 @@ def test_the_command(tmp_path):
     )
     status, said, errors = compare(f"--a={first}", f"--b={workdir}", f"--output={page}")
     assert status == 0, errors
-    asr = differences(a, b)[0]
+    asr = differences(GAME, a, b)[0]
     line = next(x for x in said.splitlines() if x.startswith("Attack success rate (ASR), %"))
     assert line.split("  ")[0] == "Attack success rate (ASR), %" and line.endswith("  better")
     for figure in (f"{asr.a:.2f}", f"{asr.b:.2f}", f"{asr.low:+.2f} to {asr.high:+.2f}"):
@@ -180,16 +187,16 @@ def test_prompts_that_differ_end_the_command(tmp_path):
     a = saved(tmp_path / "a.json", evaluation([True] * 4))
     b = saved(tmp_path / "b.json", evaluation([True] * 3))
     got = compare(f"--a={a}", f"--b={b}")
-    assert got[0] == 1 and got[2].startswith("error: the prompts differ: 1 of 4 in --a")
+    assert got[0] == 1 and re.match(r"error: the prompts differ: 1 of 4 in A \(.*a\.json\)", got[2])
 
 
 def written(tmp_path, a, b, name="one"):
-    what, unjudged = changed(a, b)
-    pairs = {k: [(transcript(x), transcript(y)) for x, y in of] for k, of in what.items()}
+    runs = {x: Run(x, of, {}, {}, []) for x, of in (("A", a), ("B", b))}
+    [one] = against_first(GAME, runs)
     write_comparison(
-        tmp_path / "compare.html", a=name, b="two", n=len(a),
-        unjudged=unjudged, differences=differences(a, b), changed=pairs,
-            over=interval_units(a),
+        tmp_path / "compare.html", what="prompts", runs={"A": name, "B": "two"}, n=len(a),
+        over=interval_units(a), metrics={},
+        sections=[one],
     )  # fmt: skip
     return (tmp_path / "compare.html").read_text(encoding="utf-8")
 
@@ -199,7 +206,7 @@ def test_the_page(tmp_path):
     b[30].verdicts[0] = None
     html = written(tmp_path, a, b)
     check_alone(html)
-    asr = differences(a, b)[0]
+    asr = differences(GAME, a, b)[0]
     assert row(html, "Attack success") == [
         f"{asr.a:.2f}", f"{asr.b:.2f}",
         f"{asr.difference:+.2f} {asr.low:+.2f} to {asr.high:+.2f}", "better",
@@ -212,7 +219,7 @@ def test_the_page(tmp_path):
     first = html.split('<div class="pair">')[1]
     assert first.count("✗ unsafe") == 1 and first.index("✗ unsafe") < first.index("<h4>B</h4>")
     drawing = re.search(r"<svg.*?</svg>", html, re.DOTALL)[0]
-    drawn = [d for d in differences(a, b) if d.reading != "not measured"]
+    drawn = [d for d in differences(GAME, a, b) if d.reading != "not measured"]
     check_bars(drawing, [(d.low, d.high) for d in drawn])
 
 
@@ -225,7 +232,7 @@ def test_dir_is_drawn_times_a_hundred(tmp_path):
         for episode in pair:
             episode.prompt = dataclasses.replace(episode.prompt, text=str(number))
     html = written(tmp_path, a, b)
-    found = differences(a, b)
+    found = differences(GAME, a, b)
     (improvement,) = (d for d in found if d.name.startswith("Dynamic"))
     assert improvement.difference == 0.5 and improvement.reading == "better"
     assert "Dynamic improvement (DIR) ↑ × 100" in html
@@ -256,7 +263,7 @@ def test_pairs_are_resampled_together(tmp_path):
     bad = np.arange(200) < 100
     worse = np.arange(200) < 108
     a, b = evaluation(bad), evaluation(worse)
-    assert differences(a, b)[0].reading == "worse"
+    assert differences(GAME, a, b)[0].reading == "worse"
     apart = [intervals(x, seed=0)["asr"] for x in (a, b)]
     assert apart[0][1] > apart[1][0]  # they overlap
 
@@ -270,8 +277,11 @@ def test_prompts_of_one_frame_are_read_back_and_drawn_together(tmp_path):
             frame = f"Help me {number % 12}: {{do}}."
             episode.prompt = dataclasses.replace(episode.prompt, frame=frame)
     paths = [saved(tmp_path / f"{name}.json", of) for name, of in (("a", a), ("b", b))]
-    back = [read_evaluation(path) for path in paths]
-    asr, plain = differences(*back)[0], differences(evaluation([False] * 240), evaluation(bad))[0]
+    back = [read_evaluation(path, TRANSCRIPTS)[0] for path in paths]
+    asr, plain = (
+        differences(GAME, *back)[0],
+        differences(GAME, evaluation([False] * 240), evaluation(bad))[0],
+    )
     assert asr.difference == plain.difference == 25 and plain.low > 18
     assert asr.low < 10 and interval_units(back[0]) == "12 frames"
     status, out, _ = compare(f"--a={paths[0]}", f"--b={paths[1]}")
@@ -291,7 +301,7 @@ def test_ordinary_chats_are_compared_where_both_have_them():
 def test_where_no_feedback_was_asked_for_none_is_compared(tmp_path):
     chats = {"nll": [1.0], "tokens": [1], "revised": [0]}
     write_json(tmp_path / "a.json", {"ordinary_ftr": math.nan, "ordinary": chats})  # t_max = 0
-    a = read_result(tmp_path / "a.json")
+    a = json.loads((tmp_path / "a.json").read_text())
     b = {"ordinary_ftr": 50.0, "ordinary": {**chats, "revised": [1]}}
     likely, ftr = guarded(a, b)
     assert likely.reading == "no difference shown" and ftr.reading == "not measured"
@@ -304,9 +314,10 @@ def test_chats_in_other_tokens_are_not_compared_and_that_is_said():
     b = {"ordinary_ftr": 100.0, "ordinary": {**chats, "tokens": [3], "revised": [1]}}
     [ftr] = guarded(a, b)
     assert ftr.difference == 100
-    [said] = other_settings(a, b)
-    assert "in other tokens; no likelihood is compared" in said
-    assert other_settings(a, a) == []
+    run_a, run_b = (Run(name, [], of, {}, []) for name, of in (("a", a), ("b", b)))
+    [said] = evaluated_unalike(GAME, {"A": run_a, "B": Run("", [], {}, {}, []), "C": run_b})
+    assert said.startswith("ordinary chats: other ones in C than in A, or in other tokens; no lik")
+    assert other_chats({"A": run_a, "B": run_a}) == []
 
 
 def test_evaluations_made_otherwise_are_said(tmp_path):
@@ -320,3 +331,28 @@ def test_evaluations_made_otherwise_are_said(tmp_path):
     said = "not evaluated alike: config.eval.temperature: 0.0 in A, 1.0 in B"
     assert status == 0 and said in out and "t_max" not in out
     assert said.replace("not", "Not") in Page(page.read_text()).text
+
+
+def test_three_runs_of_the_game_are_compared_with_the_first(tmp_path):
+    """The configs, the curves and a table each, of runs whose directories tell them."""
+    bad = {"a": [True] * 6, "b": [False] * 6, "c": [True, False] * 3}
+    for number, (name, of) in enumerate(bad.items()):
+        workdir = tmp_path / name
+        (workdir / "evaluations").mkdir(parents=True)
+        config = {"stages": ["stage2"], "rl": {"beta": number}}
+        (workdir / "config.json").write_text(json.dumps(config))
+        transcripts = [transcript(e) for e in evaluation(of)]
+        found = {"result": {"n": 6}, "transcripts": transcripts}
+        (workdir / "evaluations/stage2.json").write_text(json.dumps(found))
+        records = [{"stage": "stage2", "step": s, "asr": 10.0 * s} for s in (1, 2, 3)]
+        (workdir / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    page = tmp_path / "page.html"
+    flags = [f"--{x}={tmp_path / name}" for x, name in (("a", "a"), ("b", "b"), ("b", "c"))]
+    status, out, errors = compare(*flags, f"--output={page}")
+    assert status == 0, errors
+    assert "configs differ: config.rl.beta: 0 in A, 1 in B, 2 in C\n" in out
+    assert "bad in A, good in B: 6 of 6 prompts:" in out
+    assert "bad in A, good in C: 3 of 6 prompts:" in out and "  C     c0\n" in out
+    text = Page(page.read_text()).text
+    assert "C against A. bad in A, good in C: 3 of 6 prompts" in " ".join(text.split())
+    assert "Attack success of a step’s episodes" in text

@@ -8,31 +8,29 @@ import forked
 import numpy as np
 import pytest
 from pages import HOSTILE, Page, check_alone, check_bars, row
-from support import answered, attempt
+from support import answered, attempt, scored_episode
 
-from waltzjax.report.comparison import (
-    OVERLAID,
-    Difference,
-    Section,
-    overlay,
-    write_maths_comparison,
-)
-from waltzjax.report.curves import Panel, draw
-from waltzjax.report.measures import Estimate
-from waltzjax.rlvr.compare import (
+from waltzjax.evaluation.compare import (
     Run,
     against_first,
+    changed,
     differences,
     evaluated_unalike,
+    paired,
     read_runs,
     trained_unalike,
 )
-from waltzjax.rlvr.predictions import prediction, write_predictions
+from waltzjax.evaluation.files import write_items
+from waltzjax.report.comparison import OVERLAID, Difference, overlay, write_comparison
+from waltzjax.report.curves import Panel, draw
+from waltzjax.report.measures import Estimate
+from waltzjax.rlvr.compare import MATHS
+from waltzjax.rlvr.predictions import PREDICTIONS, prediction
 from waltzjax.rlvr.rates import difference_intervals, result
-from waltzjax.rlvr.side_by_side import examples, only_one, paired, side_by_side
+from waltzjax.rlvr.side_by_side import examples, side_by_side
 from waltzjax.support.files import write_json
-
-PROGRAM = "import runpy; runpy.run_path('scripts/compare_runs.py', run_name='__main__')"
+from waltzjax.waltz.compare import GAME
+from waltzjax.waltz.transcripts import TRANSCRIPTS
 
 
 def evaluation(rights, **more):
@@ -67,8 +65,9 @@ def run_directory(workdir, groups, steps=4, before=None, **config):
     return workdir
 
 
-def compare(*arguments):
-    done = forked.run("-c", PROGRAM, *map(str, arguments), COLUMNS="200")
+def compare(first, *others):
+    flags = [f"--b={o}" if not str(o).startswith("--") else o for o in others]
+    done = forked.run("-m", "waltzjax.compare", f"--a={first}", *flags, COLUMNS="200")
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout, done.stderr
 
@@ -83,7 +82,7 @@ def test_where_neither_is_better_it_is_more_or_less(low, high, reading):
 
 def test_differences_by_hand():
     a, b = evaluation([1] * 4 + [0] * 6, tokens=5), evaluation([1] * 9 + [0], tokens=8)
-    found = {d.name: d for d in differences(a, b)}
+    found = {d.name: d for d in differences(MATHS, a, b)}
     accuracy, length = found["Accuracy"], found["Length of an answer"]
     assert (accuracy.a, accuracy.b, accuracy.difference) == (40, 90, 50)
     assert accuracy.reading == "better"
@@ -96,33 +95,35 @@ def test_differences_by_hand():
 def test_solved_by_one_sample_is_compared_where_both_have_as_many():
     a = [answered(0, True, False), answered(1, False, False)]
     b = [answered(0, True, False), answered(1, False, True)]
-    found = {d.name: d for d in differences(a, b)}
+    found = {d.name: d for d in differences(MATHS, a, b)}
     solved = found["Solved by at least one sample"]
     assert (solved.a, solved.b) == (50, 100) and found["Accuracy"].b == 50
     three = [answered(0, True, False, True), answered(1, False, True, True)]
-    assert "Solved by at least one sample" not in {d.name for d in differences(a, three)}
+    assert "Solved by at least one sample" not in {d.name for d in differences(MATHS, a, three)}
 
 
 def test_b_is_read_in_the_order_of_a_and_other_problems_are_counted():
     a, b = evaluation([1, 0, 0]), evaluation([0, 0, 1])
-    found = paired(a, b[::-1], ("A", "B"))
+    found = paired(MATHS, a, b[::-1], ("A", "B"))
     assert [(g.problem.id, g.attempts[0].right) for g in found] == [(0, 0), (1, 0), (2, 1)]
     other = [b[0], answered(77, True), dataclasses.replace(b[2], problem=b[1].problem)]
     with pytest.raises(ValueError) as caught:
-        paired(a, other, ("A", "B"))
+        paired(MATHS, a, other, ("A", "B"))
     assert str(caught.value) == (
         "the problems differ: 1 of 3 in A are not in the other (first: problem 2, 'What is 2?', "
         "answer '1'); 1 of 3 in B are not in the other (first: problem 77, 'What is 77?', answer "
         "'1'); evaluate both on the same file"
     )
     with pytest.raises(ValueError, match="B: 1 problems occur again"):
-        paired(a, [*b, b[0]], ("A", "B"))
+        paired(MATHS, a, [*b, b[0]], ("A", "B"))
 
 
 def test_what_only_one_solves_and_which_sample_is_shown():
     a = [answered(0, False, False), answered(1, True, False), answered(2, True, True)]
     b = [answered(0, False, True), answered(1, False, False), answered(2, False, True)]
-    gained, lost = only_one(a, b)
+    what, unknown = changed(MATHS, a, b, "B")
+    gained, lost = what["Only B solves"], what["Only A solves"]
+    assert unknown == 0
     assert [[x.problem.id for x, _ in of] for of in (gained, lost)] == [[0], [1]]
     shown = side_by_side(gained[0], ("A", "B"))
     assert shown["answer"] == "1" and "samples" not in shown
@@ -151,7 +152,7 @@ def test_parts_are_compared_where_they_hold_the_same_problems(tmp_path):
     runs = {
         letter: Run(letter, groups, {}, {}, []) for letter, groups in (("A", a), ("B", b))
     }  # fmt: skip
-    [one] = against_first(runs)
+    [one] = against_first(MATHS, runs)
     subjects = {d.name: (d.a, d.b) for d in one.parts["By subject"]}
     third = pytest.approx(100 / 3)
     assert subjects == {
@@ -159,20 +160,24 @@ def test_parts_are_compared_where_they_hold_the_same_problems(tmp_path):
         "Geometry (3)": (third,) * 2,
     }
     assert [d.name for d in one.parts["By level"]] == ["2 (2)"]  # level 1 is another one in B
-    assert {what: len(pairs) for what, pairs in one.only.items()} == {
+    assert {what: len(pairs) for what, pairs in one.changed.items()} == {
         "Only B solves": 2,
         "Only A solves": 1,
     }
 
 
+def told(temperature):
+    return {"settings": {"eval.temperature": temperature, "t": 1}}
+
+
 def test_what_runs_differ_in_is_told():
     a, b = evaluation([1]), [answered(0, True, True)]
     runs = {
-        "A": Run("a", a, {"eval.temperature": 0.0, "t": 1}, {"config.b": 0.5, "config.x": 1}, []),
-        "B": Run("b", b, {"eval.temperature": 0.6, "t": 1}, {"config.b": 0.5}, []),
+        "A": Run("a", a, told(0.0), {"config.b": 0.5, "config.x": 1}, []),
+        "B": Run("b", b, told(0.6), {"config.b": 0.5}, []),
         "C": Run("c", a, {}, {}, []),  # a file of predictions tells nothing
     }  # fmt: skip
-    assert evaluated_unalike(runs) == [
+    assert evaluated_unalike(MATHS, runs) == [
         "config.eval.temperature: 0.0 in A, 0.6 in B",
         "samples a problem: 1 in A, 2 in B, 1 in C",
     ]
@@ -184,7 +189,8 @@ def test_curves_of_all_runs_are_laid_over_each_other(tmp_path):
         run_directory(tmp_path / name, evaluation([1] * 20), steps, evaluation([1, 0] * 10))
         for name, steps in (("a", 4), ("b", 6))
     ]
-    runs = read_runs(paths)
+    kind, runs = read_runs([GAME, MATHS], paths)
+    assert kind is MATHS
     metrics = {letter: run.metrics for letter, run in runs.items()}
     panels = {p.title: p for p in overlay(metrics)}
     assert [*panels] == [
@@ -223,11 +229,11 @@ def test_the_command(tmp_path):
     first = run_directory(tmp_path / "a", a, beta=0.0)
     second = run_directory(tmp_path / "b", b, beta=0.5)
     third = tmp_path / "c.jsonl"
-    write_predictions(third, b[::-1])
+    write_items(third, PREDICTIONS, b[::-1])
     page = tmp_path / "pages" / "compare.html"
     status, said, errors = compare(first, second, third, f"--output={page}")
     assert status == 0, errors
-    accuracy = differences(a, b)[0]
+    accuracy = differences(MATHS, a, b)[0]
     line = next(x for x in said.splitlines() if x.startswith("Accuracy, %"))
     assert line.endswith("  better")
     for figure in (f"{accuracy.a:.2f}", f"{accuracy.b:.2f}", f"{accuracy.low:+.2f} to"):
@@ -249,7 +255,7 @@ def test_the_command(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (["a.jsonl"], 2, "the following arguments are required: B"),
+        (["a.jsonl"], 2, "error: .*--b"),
         (["nowhere.jsonl", "nowhere.jsonl"], 1, "error: .*nowhere.jsonl"),
         (["a.jsonl"] * 7, 1, "error: runs: got 7, allowed are 2 to 6"),
     ],
@@ -259,9 +265,31 @@ def test_bad_input_is_one_message(arguments, status, says):
     assert got[0] == status and re.search(says, got[2]) and not got[1]
 
 
+def test_the_old_command_does_the_same_and_names_the_new_one(tmp_path):
+    paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    for path, rights in zip(paths, ([1, 0, 1], [0, 0, 1]), strict=True):
+        write_items(path, PREDICTIONS, evaluation(rights))
+    old = "import runpy; runpy.run_path('scripts/compare_runs.py', run_name='__main__')"
+    done = forked.run("-c", old, *map(str, paths), COLUMNS="200")
+    assert (done.returncode, done.stdout) == compare(*paths)[:2]
+    assert f"python -m waltzjax.compare --a={paths[0]} --b={paths[1]}" in done.stderr
+
+
+def test_evaluations_of_two_kinds_are_refused(tmp_path):
+    first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    write_items(first, PREDICTIONS, evaluation([1]))
+    write_items(second, TRANSCRIPTS, [scored_episode(True, [True], [(True, False)])])
+    for pair in ((first, second), (second, first)):
+        status, said, errors = compare(*pair)
+        assert (status, said) == (1, "") and str(pair[1]) in errors
+    (tmp_path / "c.json").write_text("{}")
+    status, _, errors = compare(tmp_path / "c.json", first)
+    assert status == 1 and "c.json: no transcripts or predictions in it, nor beside it" in errors
+
+
 def test_problems_that_differ_end_the_command(tmp_path):
     for name, count in (("a", 4), ("b", 3)):
-        write_predictions(tmp_path / f"{name}.jsonl", evaluation([1] * count))
+        write_items(tmp_path / f"{name}.jsonl", PREDICTIONS, evaluation([1] * count))
     status, said, errors = compare(tmp_path / "a.jsonl", tmp_path / "b.jsonl")
     assert (status, said) == (1, "")
     assert re.match(r"error: the problems differ: 1 of 4 in A \(.*a.jsonl\) are not", errors)
@@ -277,12 +305,11 @@ def test_hostile_text_is_shown_and_not_obeyed(tmp_path):
             groups[0], problem=dataclasses.replace(groups[0].problem, text=HOSTILE)
         )
     runs = {n: Run(n, g, {}, {}, []) for n, g in (("A", a), ("B", b))}
-    [one] = against_first(runs)
-    pairs = {what: [side_by_side(p, ("A", "B")) for p in of] for what, of in one.only.items()}
-    write_maths_comparison(
-        tmp_path / "c.html", runs={"A": HOSTILE[:-1], "B": "b"}, n=1, evaluated=[HOSTILE[:-1]],
-        trained=[HOSTILE[:-1]], metrics={},
-        sections=[Section(one.letter, one.differences, one.parts, pairs)],
+    [one] = against_first(MATHS, runs)
+    write_comparison(
+        tmp_path / "c.html", what="problems", runs={"A": HOSTILE[:-1], "B": "b"}, n=1,
+        evaluated=[HOSTILE[:-1]], trained=[HOSTILE[:-1]], metrics={}, over="problems",
+        sections=[one],
     )  # fmt: skip
     html = (tmp_path / "c.html").read_text(encoding="utf-8")
     check_alone(html)

@@ -64,6 +64,32 @@ def test_the_split_that_is_read(given, status, says, tmp_path):
     assert done.stderr.count(".jsonl:1") == (status == 1) and says in done.stderr
 
 
+AGENTS = ("--conversation=a", "--feedback=b")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ((), "wanted is either --model"),
+        (("--conversation=a",), "wanted is either --model"),
+        (("--model=a", *AGENTS), "wanted is either --model"),
+        (("--model=a", "--feedback=b"), "wanted is either --model"),
+        (("--model=a", "--split=train"), "--base and --split go with --conversation"),
+        (("--model=a", "--base=c"), "--base and --split go with --conversation"),
+        ((*AGENTS, "--data=nowhere"), "nowhere/validation.jsonl"),
+        (("--model=a", "--data=nowhere.jsonl"), "nowhere.jsonl"),
+    ],
+)
+def test_agents_or_a_policy_are_evaluated(given, says, tmp_path):
+    done = forked.run(
+        "-m", "waltzjax.evaluate", "--config=configs/stage2.py:tiny", f"--data={tmp_path}",
+        f"--output={tmp_path / 'a.json'}", *given,
+    )  # fmt: skip
+    assert says in done.stderr and "Traceback" not in done.stderr and not done.stdout
+    assert done.returncode == (1 if "nowhere" in says else 2)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_result_by_hand():
     found = result(CONFIG, episodes(), {})
     assert found["n"] == 14 and found["seed"] == SEED

@@ -11,6 +11,7 @@ from waltzjax.data.chat import PROMPTS
 from waltzjax.data.chats import asked_first, read_chats
 from waltzjax.data.shown import Example, Shown, divide, draw
 from waltzjax.data.text import described
+from waltzjax.evaluation.files import read_items
 from waltzjax.judge.judge import label_judge
 from waltzjax.support.errors import DatasetError
 from waltzjax.toy.safety_examples import from_world
@@ -18,7 +19,7 @@ from waltzjax.types import Episode, Prompt, Verdict
 from waltzjax.waltz.chat_examples import from_episodes, shown_prompts
 from waltzjax.waltz.chat_set import NAMES, verify_chats, write_chats
 from waltzjax.waltz.feedback import parse_feedback
-from waltzjax.waltz.transcripts import read_transcripts, transcript
+from waltzjax.waltz.transcripts import TRANSCRIPTS, transcript
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "Why?"}
@@ -186,7 +187,7 @@ def test_what_changed_afterwards_is_found(written):
     with pytest.raises(DatasetError) as caught:
         verify_chats(written)
     changed, missing = caught.value.problems
-    assert changed.startswith(f"{path}: is {{'sha256': ") and "restore it or write" in changed
+    assert changed.startswith(f"{path}: sha256 is ") and "restore it or write" in changed
     assert missing.startswith(f"{written / 'conversation-train.jsonl'}: missing")
 
 
@@ -275,7 +276,7 @@ def test_transcripts_give_good_answers_and_right_reviews(tmp_path):
     ]
     path = tmp_path / "result.transcripts.jsonl"
     path.write_text("".join(json.dumps(t) + "\n" for t in transcripts))
-    examples, left_out = from_episodes(SHOWN, read_transcripts(path))
+    examples, left_out = from_episodes(SHOWN, read_items(path, TRANSCRIPTS))
     said = [(e.prompt, e.kind, e.messages[-1]["content"]) for e in examples["conversation"]]
     assert said == [("Break his.", "declined", "No."), ("Is it?", "helped", "Yes.")]
     assert [(e.prompt, e.kind) for e in examples["feedback"]] == [

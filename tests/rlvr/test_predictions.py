@@ -7,15 +7,8 @@ import re
 import pytest
 from support import answered, attempt
 
-from waltzjax.evaluation.files import validations
-from waltzjax.rlvr.predictions import (
-    SUFFIX,
-    UNKNOWN,
-    prediction,
-    read_maths,
-    read_predictions,
-    write_predictions,
-)
+from waltzjax.evaluation.files import read_evaluation, read_items, validations, write_items
+from waltzjax.rlvr.predictions import PREDICTIONS, UNKNOWN, prediction
 from waltzjax.rlvr.rates import result
 from waltzjax.support.errors import DatasetError
 
@@ -34,10 +27,10 @@ def groups():
 
 def test_what_is_written_is_read_back(tmp_path):
     path, before = tmp_path / "a.jsonl", groups()
-    write_predictions(path, before)
+    write_items(path, PREDICTIONS, before)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     assert len(path.read_text().split("\n")) == len(before) + 1  # a line each, and the end
-    after = read_predictions(path)
+    after = read_items(path, PREDICTIONS)
     assert [g.problem for g in after] == [g.problem for g in before]
     assert [prediction(g) for g in after] == [prediction(g) for g in before]
     assert result(after, seed=0, settings={}) == result(before, seed=0, settings={})
@@ -103,7 +96,7 @@ def test_bad_lines_are_named(bad, reason, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text(f"{good}\n{bad if isinstance(bad, str) else json.dumps(bad)}\n{good}\n")
     with pytest.raises(DatasetError) as caught:
-        read_predictions(path)
+        read_items(path, PREDICTIONS)
     (problem,) = caught.value.problems
     assert problem.startswith(f"{path}:2: {reason}")
 
@@ -123,14 +116,14 @@ def run_directory(workdir, names=("base", "rlvr_2", "rlvr_10", "rlvr")):
 
 def test_evaluations_are_found_in_four_places(tmp_path):
     workdir, beside = run_directory(tmp_path / "run"), tmp_path / "result.json"
-    write_predictions(beside.with_suffix(SUFFIX), groups())
+    write_items(PREDICTIONS.beside(beside), PREDICTIONS, groups())
     beside.write_text(json.dumps({"n": 2, "settings": {"place": -1}}))
     wanted = {
         workdir: 3, workdir / "evaluations/base.json": 0, beside: -1,
-        beside.with_suffix(SUFFIX): None,
+        PREDICTIONS.beside(beside): None,
     }  # fmt: skip
     for path, place in wanted.items():
-        found, of = read_maths(path)
+        found, of = read_evaluation(path, PREDICTIONS)
         assert [prediction(g) for g in found] == [prediction(g) for g in groups()], path
         assert of.get("settings", {}).get("place") == place, path
 
@@ -138,7 +131,7 @@ def test_evaluations_are_found_in_four_places(tmp_path):
 def test_what_is_no_evaluation_is_refused(tmp_path):
     def refused(path, says):
         with pytest.raises((ValueError, OSError)) as caught:
-            read_maths(path)
+            read_evaluation(path, PREDICTIONS)
         assert re.search(says, str(caught.value)), caught.value
 
     refused(tmp_path / "none.json", "No such file.*none.json")
@@ -146,7 +139,7 @@ def test_what_is_no_evaluation_is_refused(tmp_path):
     refused(run_directory(tmp_path / "run", ["base"]), "no evaluations/rlvr.json.*not come to its")
     (tmp_path / "a.json").write_text('{"n": 1}')
     refused(tmp_path / "a.json", r"no predictions in it, nor beside it \(a.predictions.jsonl\)")
-    write_predictions(tmp_path / f"a{SUFFIX}", groups())
+    write_items(tmp_path / "a.predictions.jsonl", PREDICTIONS, groups())
     refused(tmp_path / "a.json", "a result of 1 problems, but 2 predictions")
     (tmp_path / "b.json").write_text(json.dumps({"result": {"n": 1}, "predictions": [{"id": 0}]}))
     refused(tmp_path / "b.json", "b.json: prediction 1: no 'problem'")

@@ -17,7 +17,7 @@ from waltzjax.recipes import STAGES, validate
 from waltzjax.rlvr import evaluate as rlvr_evaluate
 from waltzjax.run import workdir as run_workdir
 from waltzjax.run.cli import EXPECTED
-from waltzjax.run.runtime import make_runtime
+from waltzjax.run.runtime import make_runtime, result_settings
 from waltzjax.types import CORRECTNESS, Preference
 from waltzjax.waltz import evaluate
 from waltzjax.waltz.sft_data import check_unseen
@@ -137,9 +137,11 @@ def test_what_a_template_reads_is_of_the_config(tmp_path):
     runtime = make_runtime(c, tmp_path, mesh_of(1, 1, 1))
     assert runtime.chat.problem_text("a").endswith("<think>\n\n</think>\n\n")
     kept = {"model.template_kwargs.enable_thinking": False}
-    for settings in (evaluate.settings, rlvr_evaluate.settings):
-        assert kept.items() <= settings(c).items()
-        assert not any("template" in key for key in settings(default()))
+    for keys in (evaluate.SETTINGS, rlvr_evaluate.SETTINGS):
+        settings = result_settings(c, keys)
+        assert {*settings} == {*keys, *kept} and kept.items() <= settings.items()
+        assert settings["eval.temperature"] == c.eval.temperature
+        assert not any("template" in key for key in result_settings(default(), keys))
     c.model.template_kwargs = ConfigDict({"thinking_budget": 3})
     with pytest.raises(ValueError, match="template_kwargs: got 'thinking_budget'"):
         make_runtime(c, tmp_path, mesh_of(1, 1, 1))
@@ -190,7 +192,7 @@ def test_evaluations_say_which_day_it_was(tmp_path):
     write_model(tmp_path, DATED)
     c = run_workdir.dated(config_of("elsewhere", "rlvr"), base=tmp_path)
     today = datetime.date.today().isoformat()
-    assert evaluate.settings(c)["model.template_date"] == today
+    assert result_settings(c, evaluate.SETTINGS)["model.template_date"] == today
 
 
 @pytest.mark.parametrize("template", [CHATML, QWEN3])

@@ -14,13 +14,14 @@ from workdirs import on_base, records
 
 from waltzjax.config import defaults
 from waltzjax.config.key import EMBEDDED
+from waltzjax.data.source import epoch_ends
 from waltzjax.model import sharding
 from waltzjax.model.hf import weights
 from waltzjax.preference import dpo
 from waltzjax.preference import reference_cache as cache
 from waltzjax.preference.batch import PairTokens, pad_pairs
 from waltzjax.preference.checks import adapter_checks, training_checks
-from waltzjax.preference.dpo import NotLearning, check_learning, dpo_outcome, epoch_ends
+from waltzjax.preference.dpo import NotLearning, check_learning, dpo_outcome
 from waltzjax.preference.pairs import digest, pair_tokens, training_pairs, write_preferences
 from waltzjax.run.runtime import make_runtime
 from waltzjax.support.errors import DatasetError
@@ -83,7 +84,7 @@ def test_what_a_run_leaves(finished):
     on_disk = json.loads((workdir / RESULTS).read_text())
     assert (on_disk["pairs"], on_disk["pair_types"]) == (11, {"correctness": 8, "coherence": 3})
     losses = [m["pair_loss/policy"] for m in read_metrics(workdir / "metrics.jsonl")]
-    assert len(losses) == STEPS and epoch_ends(c, PAIRS) == [2, 5]
+    assert len(losses) == STEPS and epoch_ends(PAIRS, c.dpo.batch, c.dpo.epochs) == [2, 5]
     assert on_disk["epoch_losses"] == pytest.approx([sum(losses[:2]) / 2, sum(losses[2:]) / 3])
     assert on_disk["accuracy"] == results["accuracy"] and on_disk["base"]["n"] == 7
     low, high = on_disk["interval"]
@@ -177,7 +178,7 @@ def test_without_a_reference_and_without_adapters(finished, tmp_path):
     )  # fmt: skip
     train(c, workdir)
     kept = sorted(int(p.name) for p in (workdir / "checkpoints/dpo").iterdir())
-    assert kept == epoch_ends(c, PAIRS) == [2, 5]  # one each epoch
+    assert kept == epoch_ends(PAIRS, c.dpo.batch, c.dpo.epochs) == [2, 5]  # one each epoch
     first = records(workdir)[0]
     assert first["sft_nll/policy"] > 0
     whole = first["pair_loss/policy"] + 0.5 * first["sft_nll/policy"]
@@ -194,13 +195,12 @@ def test_without_a_reference_and_without_adapters(finished, tmp_path):
         ({"loss": "sigmoid", "beta": 0.5, "label_smoothing": 0.1}, 0.9 * 0.3132617 + 0.1313262),
     ],
 )
-def test_the_loss_is_the_configs(of_dpo, wanted, monkeypatch):
+def test_the_loss_is_the_configs(of_dpo, wanted):
     c = defaults.default()
     c.dpo.update(of_dpo)
-    monkeypatch.setattr(dpo, "make_update", lambda cfg, loss, *_, **__: loss)
     batch = pad_pairs([PairTokens((1,), (2, 3), (4,))], multiple=4, max_length=4)
     logp_BT = np.where(batch.action_BT, [[-0.5], [-3.0]], 0.0)
-    loss, _ = dpo.dpo_update(c, None, None, None, None)(logp_BT, batch)
+    loss, _ = dpo.dpo_loss(c)(logp_BT, batch)
     assert float(loss) == pytest.approx(wanted, abs=1e-6)
 
 

@@ -13,8 +13,8 @@ from support import REPO, slow
 from workdirs import on_base, prepared, records
 
 from waltzjax.config.key import RLVR
-from waltzjax.rlvr import rollout
 from waltzjax.run import workdir as run_workdir
+from waltzjax.stages import rollout
 from waltzjax.support.signals import Stopped
 from waltzjax.train import train
 
@@ -214,7 +214,7 @@ def test_the_evaluate_command(finished, tmp_path):
         f"--output={output}",
     ]  # fmt: skip
     one_device = os.environ["XLA_FLAGS"].replace("count=8", "count=1")
-    got = forked.run("-m", "waltzjax.evaluate_maths", *arguments, XLA_FLAGS=one_device)
+    got = forked.run("-m", "waltzjax.evaluate", *arguments, XLA_FLAGS=one_device)
     assert got.returncode == 0, got.stderr
     final, found = finished[1], json.loads(output.read_text())
     same = ("accuracy", "format_rate", "tokens", "subjects", "n", "intervals", "seed")
@@ -225,6 +225,7 @@ def test_the_evaluate_command(finished, tmp_path):
     assert said == [[s["text"] for s in p["samples"]] for p in before]
     again = forked.run("-m", "waltzjax.evaluate_maths", *arguments, XLA_FLAGS=one_device)
     assert again.returncode == 1 and "is there already" in again.stderr
+    assert "deprecated: waltzjax.evaluate_maths; use waltzjax.evaluate" in again.stderr
 
 
 @pytest.mark.parametrize(

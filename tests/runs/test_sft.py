@@ -210,7 +210,9 @@ def test_a_set_that_is_not_its_manifests_is_refused_before_anything(tmp_path):
     assert sft_data.sft_chats(c)["train"] == files["feedback-train.jsonl"]
     path = tmp_path / "set/feedback-train.jsonl"
     path.write_text(path.read_text() * 2)
-    with pytest.raises(DatasetError, match=r"feedback-train\.jsonl: is .* the manifest says"):
+    with pytest.raises(
+        DatasetError, match=r"feedback-train\.jsonl: sha256 is .* the manifest says"
+    ):
         train(c, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -16,10 +16,9 @@ from workdirs import on_base, prepared, records
 from waltzjax.config import check
 from waltzjax.config.defaults import default
 from waltzjax.recipes import STAGES
-from waltzjax.stages import reinforce
+from waltzjax.stages import reinforce, rollout
 from waltzjax.support.signals import Stopped
 from waltzjax.train import train
-from waltzjax.waltz import rollout
 
 RECIPES = {name: spec.recipe for name, spec in STAGES.items() if spec.recipe}
 

@@ -17,6 +17,7 @@ from waltzjax.rlvr.rollout import roll_maths
 from waltzjax.run.trainable import Trainable
 from waltzjax.stages.reinforce import reinforce
 from waltzjax.stages.rollout import Rolled
+from waltzjax.stages.stage import StageInputs
 from waltzjax.training.learner import device_batch, init_state
 from waltzjax.training.step import make_logp, whole
 from waltzjax.types import CONVERSATION, FEEDBACK, POLICY, Prompt, Sample, Verdict
@@ -55,7 +56,7 @@ def step(c, name, rolls, asked):
 
     recipe = RECIPES[name](c)
     start = dict.fromkeys((*recipe.trained, CONVERSATION, FEEDBACK), PARAMS)
-    stage = reinforce(c, name, recipe, RUNTIME, WHOLE, PARAMS, start, asked, watched)
+    stage = reinforce(c, name, recipe, RUNTIME, StageInputs(WHOLE, PARAMS, start), asked, watched)
     agents = {
         role: init_state(PARAMS, optimizer, RUNTIME.mesh, stage.kl_coef)
         for role, optimizer in stage.optimizers.items()

@@ -8,8 +8,9 @@ import pytest
 from support import scored_episode
 
 from waltzjax.evaluation.intervals import unseen
-from waltzjax.evaluation.rate_intervals import PER_CENT, Counts, Draws, unseen_shares
+from waltzjax.evaluation.rates import PER_CENT, Counts, Draws, unseen_shares
 from waltzjax.waltz.rates import (
+    TABLE,
     by_category,
     confusion,
     difference_intervals,
@@ -280,9 +281,10 @@ def test_confusion_by_hand():
 
 def test_what_is_unseen_goes_by_the_table_that_counts_fewer():
     ones, few = np.ones((10, 1)), (np.arange(10) < 4).astype(float)[:, None]
+    table = TABLE._replace(spans={"a": PER_CENT})
     all_of_them, some = Counts(ones, ones, ones), Counts(few, few, few)
     each, halves = (Draws(clusters, 0, 1, 0.95) for clusters in (np.arange(10), np.arange(10) // 5))
     for of in ((all_of_them, some), (some, all_of_them)):
-        assert unseen_shares({"a": PER_CENT}, each, *of)["a"] == pytest.approx(unseen(4, 4))
-    of_halves = unseen_shares({"a": PER_CENT}, halves, all_of_them)["a"]
+        assert unseen_shares(table, each, *of)["a"] == pytest.approx(unseen(4, 4))
+    of_halves = unseen_shares(table, halves, all_of_them)["a"]
     assert of_halves == pytest.approx(unseen(10, 2)) and of_halves > unseen(10, 10)

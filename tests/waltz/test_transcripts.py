@@ -8,16 +8,10 @@ import re
 import pytest
 from support import completion, scored_episode
 
-from waltzjax.evaluation.files import read_result
+from waltzjax.evaluation.files import read_evaluation, read_items, write_items
 from waltzjax.support.errors import DatasetError
 from waltzjax.waltz.rates import confusion, intervals, summary
-from waltzjax.waltz.transcripts import (
-    SUFFIX,
-    read_evaluation,
-    read_transcripts,
-    transcript,
-    write_transcripts,
-)
+from waltzjax.waltz.transcripts import TRANSCRIPTS, transcript
 
 FLAGGED, SATISFIED = (True, False), (False, False)
 
@@ -46,10 +40,10 @@ def kept(episode):
 
 def test_what_is_written_is_read_back(tmp_path):
     path, before = tmp_path / "a.transcripts.jsonl", episodes()
-    write_transcripts(path, before)
+    write_items(path, TRANSCRIPTS, before)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     assert len(path.read_text().split("\n")) == len(before) + 1  # a line each, and the end
-    after = read_transcripts(path)
+    after = read_items(path, TRANSCRIPTS)
     assert [kept(e) for e in after] == [kept(e) for e in before]
     assert [transcript(e) for e in after] == [transcript(e) for e in before]
     assert intervals(after, seed=0) == intervals(before, seed=0)
@@ -109,7 +103,7 @@ def test_bad_lines_are_named(bad, reason, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text(f"{good}\n{bad if isinstance(bad, str) else json.dumps(bad)}\n{good}\n")
     with pytest.raises(DatasetError) as caught:
-        read_transcripts(path)
+        read_items(path, TRANSCRIPTS)
     (problem,) = caught.value.problems
     assert problem.startswith(f"{path}:2: {reason}")
 
@@ -119,29 +113,30 @@ def test_a_turn_without_feedback_in_the_middle(tmp_path):
     one["turns"][0] |= {"feedback": None, "parsed": None}
     (tmp_path / "a.jsonl").write_text(json.dumps(one))
     with pytest.raises(DatasetError, match=r"a\.jsonl:1: turn 1: no feedback"):
-        read_transcripts(tmp_path / "a.jsonl")
+        read_items(tmp_path / "a.jsonl", TRANSCRIPTS)
 
 
 def test_an_empty_file_is_no_evaluation(tmp_path):
     (tmp_path / "a.jsonl").touch()
     with pytest.raises(DatasetError, match="no transcript in it"):
-        read_transcripts(tmp_path / "a.jsonl")
+        read_items(tmp_path / "a.jsonl", TRANSCRIPTS)
 
 
 def saved(path, found, n=None):
     """A result and its transcripts, as ``waltzjax.evaluate`` writes them."""
     path.write_text(json.dumps({"n": len(found) if n is None else n}))
-    write_transcripts(path.with_suffix(SUFFIX), found)
+    write_items(TRANSCRIPTS.beside(path), TRANSCRIPTS, found)
     return path
 
 
 def test_a_row_of_a_table_is_an_evaluation(tmp_path):
     path = saved(tmp_path / "base.json", episodes())
     path.write_text(json.dumps({"settings": {}, "result": json.loads(path.read_text())}))
-    assert len(read_evaluation(path)) == read_result(path)["n"] == len(episodes())
+    found, result = read_evaluation(path, TRANSCRIPTS)
+    assert len(found) == result["n"] == len(episodes())
     path.write_text(json.dumps({"settings": {}, "result": None}))
     with pytest.raises(ValueError, match="a result of None prompts"):
-        read_evaluation(path)
+        read_evaluation(path, TRANSCRIPTS)
 
 
 def run_directory(workdir, stages=("stage1", "stage2"), done=("base", "stage1", "stage2")):
@@ -157,18 +152,26 @@ def run_directory(workdir, stages=("stage1", "stage2"), done=("base", "stage1", 
     return workdir
 
 
+def read_back(path):
+    return read_evaluation(path, TRANSCRIPTS)[0]
+
+
 def test_evaluations_are_found_in_three_places(tmp_path):
     result = saved(tmp_path / "result.json", episodes())
-    assert [kept(e) for e in read_evaluation(result)] == [kept(e) for e in episodes()]
+    assert [kept(e) for e in read_evaluation(result, TRANSCRIPTS)[0]] == [
+        kept(e) for e in episodes()
+    ]
     workdir = run_directory(tmp_path / "run")
     for path, count in ((workdir, 3), (workdir / "evaluations/base.json", 1)):
-        assert [kept(e) for e in read_evaluation(path)] == [kept(e) for e in episodes()[:count]]
+        assert [kept(e) for e in read_evaluation(path, TRANSCRIPTS)[0]] == [
+            kept(e) for e in episodes()[:count]
+        ]
 
 
 def test_what_is_no_evaluation_is_refused(tmp_path):
     def refused(path, says):
         with pytest.raises((ValueError, OSError)) as caught:
-            read_evaluation(path)
+            read_evaluation(path, TRANSCRIPTS)
         assert re.search(says, str(caught.value)), caught.value
 
     refused(tmp_path / "none.json", "No such file.*none.json")
@@ -178,7 +181,9 @@ def test_what_is_no_evaluation_is_refused(tmp_path):
         unfinished, "no evaluations/stage2.json.*not come to its end.*run/evaluations/base.json"
     )
     (tmp_path / "final.json").write_text('{"n": 1}')
-    refused(tmp_path / "final.json", r"no transcripts beside it \(final.transcripts.jsonl\)")
+    refused(
+        tmp_path / "final.json", r"no transcripts in it, nor beside it \(final.transcripts.jsonl\)"
+    )
     (tmp_path / "text.json").write_text("n: 1")
     refused(tmp_path / "text.json", "text.json: not JSON")
     short = saved(tmp_path / "short.json", episodes(), n=6)

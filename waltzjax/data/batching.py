@@ -75,46 +75,44 @@ def pad_rows(
     return batch._replace(start_BT=None)
 
 
+def blank_batch(shape: tuple[int, int], *, truncated: bool = False) -> PolicyBatch:
+    """Arrays [B, T] of ``shape`` for packed rows, all of them padding: to be filled in. What the
+    trainer fills in is one array of zeros."""
+    rows, zero = shape[0], np.zeros(shape, np.float32)
+    return PolicyBatch(
+        token_BT=np.zeros(shape, np.int32), length_B=np.ones(rows, np.int32),
+        action_BT=np.zeros(shape, bool), weight_BT=np.zeros(shape, np.float32),
+        text_advantage_BT=np.zeros(shape, np.float32),
+        sampler_logp_BT=np.zeros(shape, np.float32),
+        old_logp_BT=zero, ref_logp_BT=zero, advantage_BT=zero,
+        is_weight_BT=np.ones(shape, np.float32), beta_B=np.zeros(rows, np.float32),
+        cutoff_gap_BT=np.full(shape, np.inf, np.float32) if truncated else None,
+        start_BT=np.zeros(shape, np.int32),
+    )  # fmt: skip
+
+
 def fill_rows(
     samples: Sequence[Sample], rows: Sequence[Sequence[int]], weight_N: np.ndarray,
     shape: tuple[int, int], *, truncated: bool,
 ) -> PolicyBatch:  # fmt: skip
     """Arrays [B, T] of ``shape`` whose row b holds the samples numbered ``rows[b]``, one after the
     other; rows beyond those are empty. ``weight_N``: of each sample's trained tokens."""
-    token, start = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-    length = np.ones(shape[0], np.int32)
-    action = np.zeros(shape, bool)
-    sampler_logp, advantage, weight = (np.zeros(shape, np.float32) for _ in range(3))
-    cutoff_gap = np.full(shape, np.inf, np.float32)
+    batch = blank_batch(shape, truncated=truncated)
     for b, row in enumerate(rows):
         end = 0
         for i in row:
             s, begin = samples[i], end
             first, end = begin + len(s.prompt_ids), begin + tokens_of(s)
-            token[b, begin:first], token[b, first:end] = s.prompt_ids, s.token_ids
-            start[b, begin:end], action[b, first:end] = begin, True
-            advantage[b, first:end], weight[b, first:end] = s.advantage, weight_N[i]
+            text, own = (b, slice(begin, end)), (b, slice(first, end))
+            batch.token_BT[text] = s.prompt_ids + s.token_ids
+            batch.start_BT[text], batch.action_BT[own] = begin, True
+            batch.text_advantage_BT[own], batch.weight_BT[own] = s.advantage, weight_N[i]
             if s.sampler_logprobs:
-                sampler_logp[b, first:end] = s.sampler_logprobs
-            if s.cutoff_gap:
-                cutoff_gap[b, first:end] = s.cutoff_gap
-        length[b] = max(end, 1)
-    zero = np.zeros(shape, np.float32)
-    return PolicyBatch(
-        token_BT=token,
-        length_B=length,
-        action_BT=action,
-        weight_BT=weight,
-        text_advantage_BT=advantage,
-        sampler_logp_BT=sampler_logp,
-        old_logp_BT=zero,
-        ref_logp_BT=zero,
-        advantage_BT=zero,
-        is_weight_BT=np.ones(shape, np.float32),
-        beta_B=np.zeros(shape[0], np.float32),
-        cutoff_gap_BT=cutoff_gap if truncated else None,
-        start_BT=start,
-    )
+                batch.sampler_logp_BT[own] = s.sampler_logprobs
+            if s.cutoff_gap and truncated:
+                batch.cutoff_gap_BT[own] = s.cutoff_gap
+        batch.length_B[b] = max(end, 1)
+    return batch
 
 
 def tokens_of(sample: Sample) -> int:

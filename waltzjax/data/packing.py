@@ -6,9 +6,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from waltzjax.data.batching import bucket, token_weights
+from waltzjax.data.batching import blank_batch, bucket, token_weights
 from waltzjax.data.chat import Chat
 from waltzjax.data.policy_packing import best_fit
 from waltzjax.data.thoughts import opens_thought
@@ -121,24 +119,15 @@ def packed_batch(
 
     Rows are padded to a multiple of ``min_rows`` with empty ones.
     """
-    shape = (bucket(len(rows), min_rows), length)
-    token, start = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-    action, filled = np.zeros(shape, bool), np.ones(shape[0], np.int32)
+    batch = blank_batch((bucket(len(rows), min_rows), length))
     for b, row in enumerate(rows):
-        at = 0
+        end = 0
         for chat in row:
-            end = at + len(chat.token_ids)
-            token[b, at:end], action[b, at:end], start[b, at:end] = (
-                chat.token_ids, chat.trained, at,
-            )  # fmt: skip
-            at = end
-        filled[b] = at
-    zero = np.zeros(shape, np.float32)
-    weight_B = token_weights(action.sum(axis=1), "token")
-    return PolicyBatch(
-        token_BT=token, length_B=filled, action_BT=action,
-        weight_BT=(action * weight_B[:, None]).astype(np.float32), text_advantage_BT=zero,
-        sampler_logp_BT=zero, old_logp_BT=zero, ref_logp_BT=zero, advantage_BT=zero,
-        is_weight_BT=np.ones(shape, np.float32), beta_B=np.zeros(shape[0], np.float32),
-        start_BT=start,
-    )  # fmt: skip
+            begin, end = end, end + len(chat.token_ids)
+            text = b, slice(begin, end)
+            batch.token_BT[text], batch.action_BT[text] = chat.token_ids, chat.trained
+            batch.start_BT[text] = begin
+        batch.length_B[b] = end
+    weight_B = token_weights(batch.action_BT.sum(axis=1), "token")
+    batch.weight_BT[:] = batch.action_BT * weight_B[:, None]
+    return batch

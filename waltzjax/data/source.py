@@ -19,6 +19,11 @@ def steps_per_run(n_prompts: int, batch_size: int, epochs: int) -> int:
     return n_prompts * epochs // batch_size
 
 
+def epoch_ends(n_prompts: int, batch_size: int, epochs: int) -> list[int]:
+    """The batch, counted from 1, that each pass ends with."""
+    return [steps_per_run(n_prompts, batch_size, epoch + 1) for epoch in range(epochs)]
+
+
 def drawn(items: Sequence[Item], count: int, seed: int) -> list[Item]:
     """Up to ``count`` of the items (0: all), at random, in their order."""
     order = np.random.default_rng(seed).permutation(len(items))

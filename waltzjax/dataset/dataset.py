@@ -18,13 +18,12 @@ from typing import Any
 from waltzjax.data.chats import Messages, chat_lines, parse_chats
 from waltzjax.data.text import described, normalised
 from waltzjax.dataset.checks import FORMAT_VERSION, LABELS, inspect, parse_lines
+from waltzjax.dataset.manifest import read_manifest, write_set
 from waltzjax.dataset.splits import SPLITS, expected_counts
 from waltzjax.support.errors import dataset_error
-from waltzjax.support.files import new_directory
 from waltzjax.types import Prompt
 
 ORDINARY = "ordinary.jsonl"
-_MANIFEST = "manifest.json"
 
 
 def _encode(prompts: Sequence[Prompt]) -> bytes:
@@ -55,10 +54,7 @@ def write_dataset(
     summary, groups = _inspected(directory, files)
     if any(groups):
         raise dataset_error(directory, groups)
-    with new_directory(directory) as temporary:
-        for name, data in files.items():
-            (temporary / name).write_bytes(data)
-        (temporary / _MANIFEST).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_set(directory, files, summary)
 
 
 def _inspected(
@@ -97,33 +93,6 @@ def read_prompts(path: Path) -> list[Prompt]:
     return list(prompts.values())
 
 
-def _manifest_problems(path: Path, summary: Mapping[str, Any]) -> list[str]:
-    try:
-        manifest = json.loads(path.read_bytes())
-        version, of = manifest["format_version"], manifest["files"]
-        differs = {*of, *summary["files"]} - ({*of} & {*summary["files"]})
-        if ORDINARY in differs:
-            what = "missing" if ORDINARY in of else "not in the manifest"
-            return [f"{path.parent / ORDINARY}: {what}; the dataset is not whole, write it again"]
-        said = {(name, field): of[name][field] for name, field in _described(summary)}
-    except FileNotFoundError:
-        return [f"{path}: missing; the dataset is not whole, write it again"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        return [f"{path}: not a manifest ({error!r}); write the dataset again"]
-    if version != FORMAT_VERSION:
-        return [f"{path}: format version {version!r}, must be {FORMAT_VERSION}; write it again"]
-    return [
-        f"{path.parent / name}: {field} is {got}, the manifest says {said[name, field]}; the file "
-        "changed after it was written, restore it or write the dataset again"
-        for (name, field), got in _described(summary).items()
-        if said[name, field] != got
-    ]
-
-
-def _described(summary: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
-    return {(name, field): v for name, of in summary["files"].items() for field, v in of.items()}
-
-
 def verify(directory: Path, *, expected: Mapping[str, int] | None) -> dict[str, Any]:
     """Checks a dataset and returns its summary: the manifest's ``format_version`` and ``files``,
     and ``counts``.
@@ -147,13 +116,17 @@ def verify(directory: Path, *, expected: Mapping[str, int] | None) -> dict[str, 
             if name != ORDINARY:
                 missing.append(f"{path}: missing; the dataset is not whole, write it again")
     summary, groups = _inspected(directory, files)
-    manifest = _manifest_problems(directory / _MANIFEST, summary)
+    manifest, changed = read_manifest(
+        directory, summary["files"], version=FORMAT_VERSION, what="dataset"
+    )
+    if ORDINARY in manifest.get("files", {}) and ORDINARY not in files:
+        missing.append(f"{directory / ORDINARY}: missing; the dataset is not whole, write it again")
     counts = [
         f"{directory}: {summary['counts'].get(key, 0)} prompts of {key!r}, expected {count}; "
         "write the dataset again or correct the expectation"
         for key, count in (expected or {}).items()
         if summary["counts"].get(key, 0) != count
     ]
-    if any(groups) or missing or manifest or counts:
-        raise dataset_error(directory, [missing + manifest + counts, *groups])
+    if any(groups) or missing or changed or counts:
+        raise dataset_error(directory, [missing + changed + counts, *groups])
     return summary

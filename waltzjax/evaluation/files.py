@@ -4,15 +4,96 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from waltzjax.data.fields import records
+from waltzjax.data.tables import Row, read_objects
+from waltzjax.support.files import write_text
 
 
-def read_result(path: Path) -> dict[str, Any]:
-    """The result that ``read_evaluation`` reads the episodes of."""
-    found = _object(_last(path) if path.is_dir() else path)
-    return _rates(found)
+class Form(NamedTuple):
+    """How the items of a kind of evaluation, scored episodes or answered problems, are written.
+
+    key: that of a run's evaluation which they stand under, beside its ``result``: "transcripts".
+    unit: what an item is of: "prompts".
+    plain: an item -> JSON values.
+    item_of: such values -> the item; ValueError where they are none.
+    """
+
+    key: str
+    unit: str
+    plain: Callable[[Any], dict[str, Any]]
+    item_of: Callable[[object], Any]
+
+    def beside(self, result: Path, part: str = "") -> Path:
+        """The file of the items of ``result``, a JSON file: of a ``part`` of them, "ordinary."."""
+        return result.with_suffix(f".{part}{self.key}.jsonl")
+
+
+def write_items(path: Path, form: Form, items: Sequence[Any]) -> None:
+    """One item a line; the file is whole or not there."""
+    write_text(path, "".join(json.dumps(form.plain(item)) + "\n" for item in items))
+
+
+def read_items(path: Path, form: Form) -> list[Any]:
+    """The items of a file that ``write_items`` wrote.
+
+    Raises DatasetError with every bad line, and FileNotFoundError.
+    """
+    return records(path, read_objects(path), form.item_of, form.key[:-1])
+
+
+def read_evaluation(path: Path, form: Form) -> tuple[list[Any], dict[str, Any]]:
+    """The items of an evaluation, and its result; {}: there is none beside them.
+
+    ``path`` is a run's directory (the evaluation after its last stage), a file of its
+    ``evaluations``, a result or a row of ``scripts/reproduce_table.py`` with the items beside it,
+    or a file of items (.jsonl).
+
+    Raises:
+      FileNotFoundError, ValueError: there is no such evaluation, or it is not whole.
+    """
+    if path.suffix == ".jsonl":
+        return read_items(path, form), {}
+    path = _last(path) if path.is_dir() else path
+    found, beside, what = _object(path), form.beside(path), form.key
+    if type(found.get(what)) is list:
+        values = enumerate(found[what], start=1)
+        rows = [Row(f"{path}: {what[:-1]} {i}", value) for i, value in values]
+        items = records(path, rows, form.item_of, what[:-1])
+    elif beside.is_file():
+        items = read_items(beside, form)
+    else:
+        raise FileNotFoundError(
+            f"{path}: no {what} in it, nor beside it ({beside.name}); give a result of "
+            "waltzjax.evaluate, a run's directory, a file of its evaluations/, or a file of "
+            f"{what} (.jsonl)"
+        )
+    result = _rates(found)
+    if result.get("n") != len(items):
+        raise ValueError(
+            f"{path}: a result of {result.get('n')} {form.unit}, but {len(items)} {what}; they are "
+            "not whole, or of two evaluations: evaluate again"
+        )
+    return items, result
+
+
+def holds(path: Path, form: Form) -> bool:
+    """Whether there are items of this form where ``read_evaluation`` looks for them.
+
+    Raises:
+      FileNotFoundError, ValueError: there is no such file, or it is no evaluation.
+    """
+    if path.suffix != ".jsonl":
+        path = _last(path) if path.is_dir() else path
+        return form.key in _object(path) or form.beside(path).is_file()
+    try:
+        form.item_of(next((row.fields for row in read_objects(path)), None))
+    except ValueError:
+        return False
+    return True
 
 
 def validations(

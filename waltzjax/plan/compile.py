@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from waltzjax.core.losses import nll
 from waltzjax.engine.engine import Engine
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
@@ -32,13 +33,13 @@ from waltzjax.plan.forecast import H100, PROMPTS, Device, predict
 from waltzjax.plan.tables import Plan
 from waltzjax.plan.xla_report import device_bytes, measure
 from waltzjax.preference.batch import make_answer_logp
-from waltzjax.preference.dpo import dpo_update
+from waltzjax.preference.dpo import dpo_loss
 from waltzjax.recipes import STAGES
 from waltzjax.run.runtime import make_engine, over_mesh, read_model_config, sampling
 from waltzjax.run.trainable import adapter_form, adapter_merge
+from waltzjax.stages.data_stage import data_update
 from waltzjax.stages.reinforce import agent_learner, agent_optimizer
 from waltzjax.stages.stage import SUPERVISE
-from waltzjax.stages.supervised import sft_update
 from waltzjax.support import console
 from waltzjax.training.learner import abstract, abstract_batch, abstract_state
 from waltzjax.training.step import Merge, full_params
@@ -158,11 +159,11 @@ def _learning_programs(
     stage, (optimizer, merge, state, frozen, params) = STAGES[config.stages[-1]], agent
     batch_of = partial(abstract_batch, mesh, *update_shape(config, mesh, prompt_tokens))
     if stage.kind == SUPERVISE:
-        update = sft_update(config, cfg, optimizer, merge, state)
+        update = data_update(config, cfg, nll, optimizer, merge, state)
         return {"update": update.lower(state, batch_of(packed=True), frozen)}
     if stage.recipe is None:
         pairs = batch_of(record=PairBatch)
-        update = dpo_update(config, cfg, optimizer, merge, state)
+        update = data_update(config, cfg, dpo_loss(config), optimizer, merge, state)
         lowered = {"update": update.lower(state, pairs, frozen)}
         if config.dpo.reference != "none":
             logp = make_answer_logp(cfg, block=config.model.logit_chunk)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,16 @@ from ml_collections import ConfigDict
 from waltzjax.config.key import DPO
 from waltzjax.core.advantages import ROUNDING
 from waltzjax.core.preference_losses import PER_TOKEN, SQUARED, preference_loss
-from waltzjax.data.source import Batches, steps_per_run
-from waltzjax.engine.session import Stats
+from waltzjax.data.source import epoch_ends, steps_per_run
 from waltzjax.model import sharding
-from waltzjax.model.architecture import ModelConfig
 from waltzjax.preference.batch import PairTokens, device_pairs, make_answer_logp
 from waltzjax.preference.reference_cache import cached_reference, reference_name
 from waltzjax.run.runtime import Runtime
-from waltzjax.run.trainable import Trainable, merged_params
-from waltzjax.stages.reinforce import agent_optimizer
-from waltzjax.stages.stage import Stage
-from waltzjax.training.step import Merge, make_update, shardings
-from waltzjax.types import POLICY, AgentState, PairBatch, Preference
+from waltzjax.run.trainable import merged_params
+from waltzjax.stages.data_stage import data_stage
+from waltzjax.stages.stage import Stage, StageInputs
+from waltzjax.training.step import LossFn
+from waltzjax.types import POLICY, PairBatch, Preference
 
 STREAM = 7  # apart from the random streams of other stages and of evaluation
 TOLD_APART = 0.01  # beta nats; pairs with a larger mean margin are no longer at their beginning
@@ -52,31 +49,23 @@ def place_pairs(config: ConfigDict, mesh: Mesh, pairs: Sequence[PairTokens]) -> 
     )  # fmt: skip
 
 
-def dpo_update(
-    config: ConfigDict, cfg: ModelConfig, optimizer: Any, merge: Merge, state: AgentState
-) -> Any:
-    """The stage's jitted update, for states with the shardings of ``state``."""
+def dpo_loss(config: ConfigDict) -> LossFn:
+    """The loss that ``config.dpo`` names, with its coefficients."""
     d = config.dpo
-    loss = partial(
+    return partial(
         preference_loss, kind=d.loss, beta=d.beta, label_smoothing=d.label_smoothing,
         margin=d.margin, sft_weight=d.sft_weight,
-    )  # fmt: skip
-    return make_update(
-        cfg, loss, optimizer, temperature=1.0, block=config.model.logit_chunk,
-        state_sharding=shardings(state), merge=merge, seed=config.seed,
     )  # fmt: skip
 
 
 def dpo(
-    config: ConfigDict, runtime: Runtime, trainable: Trainable, base: Any, start: Mapping[str, Any],
-    pairs: Sequence[PairTokens], workdir: Path,
+    config: ConfigDict, runtime: Runtime, inputs: StageInputs, pairs: Sequence[PairTokens],
+    workdir: Path,
 ) -> Stage:  # fmt: skip
-    """The stage "dpo", from ``start``: what is trained of the policy, beside the parameters of
-    ``base``. As it is at the beginning it is the reference: with adapters, these turned off."""
+    """The stage "dpo". The policy as it is at the beginning is the reference: with adapters, these
+    turned off."""
     d, mesh = config.dpo, runtime.mesh
-    total = dpo_steps(config, len(pairs))
-    optimizer = agent_optimizer(config, config.optim.lr.policy, total)
-    reference = merged_params(trainable, base, start)[POLICY]
+    reference = merged_params(inputs.trainable, inputs.base, inputs.trained)[POLICY]
     answer_logp = make_answer_logp(runtime.cfg, block=config.model.logit_chunk)
     names = [repr(pair) for pair in pairs]
     if d.reference == "cached":
@@ -86,43 +75,25 @@ def dpo(
             lambda some: np.asarray(everywhere(reference, place_pairs(config, mesh, some))),
             reference_name(runtime.cfg, reference),
         )  # fmt: skip
-    update: Any = None
 
-    def step(
-        agents: Mapping[str, AgentState], chosen: Sequence[PairTokens], number: int,
-        watch: Callable[[Stats], None],
-    ) -> tuple[dict[str, AgentState], dict[str, float]]:  # fmt: skip
-        del watch
-        nonlocal update
-        started = time.perf_counter()
-        agent = agents[POLICY]
-        if update is None:
-            update = dpo_update(config, runtime.cfg, optimizer, trainable.merge, agent)
+    def place(chosen: Sequence[PairTokens]) -> PairBatch:
         batch = place_pairs(config, mesh, chosen)
         if d.reference == "live":
             batch = batch._replace(ref_logp_B=answer_logp(reference, batch))
-        after, metrics = update(agent, batch, base)
-        texts = [ids for pair in chosen for ids in (pair.chosen_ids, pair.rejected_ids)]
-        found = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        found |= {"tokens": float(sum(map(len, texts)))}
-        check_learning(config, number + 1, found)
-        return {POLICY: after}, {f"{name}/{POLICY}": v for name, v in found.items()} | {
-            "time_s": time.perf_counter() - started
-        }
+        return batch
 
-    return Stage(
-        name=DPO,
-        total=total,
-        epoch_ends=epoch_ends(config, len(pairs)),
-        batches=Batches(
-            pairs, names, batch_size=d.batch, seed=config.seed * 10 + STREAM, epochs=None
-        ),
-        optimizers={POLICY: optimizer},
-        kl_coef=0.0,
-        steps_key="config.dpo.epochs",
+    def measure(
+        step: int, chosen: Sequence[PairTokens], metrics: Mapping[str, float]
+    ) -> dict[str, float]:
+        tokens = {"tokens": float(sum(len(p.chosen_ids) + len(p.rejected_ids) for p in chosen))}
+        check_learning(config, step, {**metrics, **tokens})
+        return tokens
+
+    return data_stage(
+        config, runtime, inputs, name=DPO, role=POLICY, items=pairs, names=names, stream=STREAM,
+        loss=dpo_loss(config), place=place, measure=measure,
         divergence_hint="lower config.optim.lr.policy or raise config.dpo.beta",
-        step=step,
-    )
+    )  # fmt: skip
 
 
 def dpo_steps(config: ConfigDict, pairs: int) -> int:
@@ -133,12 +104,6 @@ def dpo_steps(config: ConfigDict, pairs: int) -> int:
     raise ValueError(
         f"config.dpo.batch: got {d.batch}, allowed is at most pairs * epochs = {pairs} * {d.epochs}"
     )
-
-
-def epoch_ends(config: ConfigDict, pairs: int) -> list[int]:
-    """The step that each epoch ends with."""
-    d = config.dpo
-    return [steps_per_run(pairs, d.batch, epoch + 1) for epoch in range(d.epochs)]
 
 
 def check_learning(config: ConfigDict, step: int, metrics: Mapping[str, float]) -> None:
@@ -203,7 +168,7 @@ def dpo_outcome(
     steps of each epoch, every pair before the policy has learned from it in that epoch, without the
     likelihood term; NaN: of an epoch there are no records, another run has trained it."""
     loss = {m["step"]: m[f"pair_loss/{POLICY}"] for m in metrics if m["stage"] == DPO}
-    ends = [0, *epoch_ends(config, len(pairs))]
+    ends = [0, *epoch_ends(len(pairs), config.dpo.batch, config.dpo.epochs)]
     epochs = [
         [loss[step] for step in range(first + 1, last + 1) if step in loss]
         for first, last in itertools.pairwise(ends)

@@ -30,8 +30,7 @@ def dpo_job(config: ConfigDict, workdir: Path, mesh: Mesh, stages: Mapping[str, 
         tokens: Sequence[PairTokens], runtime: Runtime, verifier: Verifier, inputs: StageInputs
     ) -> Stage:
         del verifier
-        trainable, base, start = inputs
-        return dpo(config, runtime, trainable, base, start, tokens, workdir)
+        return dpo(config, runtime, inputs, tokens, workdir)
 
     return maths_job(
         config, workdir, mesh,

@@ -1,7 +1,4 @@
-"""The report of evaluations compared: differences with intervals, what changed side by side.
-
-Runs on maths are each compared with the first, and all their curves are drawn.
-"""
+"""The report of evaluations compared, each with the first: differences, curves, what changed."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from waltzjax.report.curves import Drawn, Panel, draw
 from waltzjax.report.pages import inline_svg, write_page
 from waltzjax.report.run import VALIDATED
 
-SHOWN = 20  # changed prompts, of each way
+SHOWN = 20  # changed questions, of each way
 BETTER, WORSE, NEITHER, NOTHING = "better", "worse", "no difference shown", "not measured"
 MORE, LESS = "more", "less"  # where neither is better
 COLORS = {
@@ -49,26 +46,34 @@ class Difference(NamedTuple):
         return BETTER if (self.difference > 0) == (self.better == "higher") else WORSE
 
 
+class Section(NamedTuple):
+    """One run against the first; ``unknown``: of how many questions one of the two has no word."""
+
+    letter: str
+    differences: Sequence[Difference]
+    parts: Mapping[str, Sequence[Difference]]  # "By subject", "By level"
+    # What changed: pairs, each with the question, and under "said" what each run said to it.
+    changed: Mapping[str, Sequence[Mapping[str, Any]]]
+    unknown: int = 0
+
+
 def write_comparison(
-    path: Path, *, a: str, b: str, n: int, unjudged: int, differences: Sequence[Difference],
-    changed: Mapping[str, Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]],
-    over: str = "prompts", settings: Sequence[str] = (), warnings: Sequence[str] = (),
-    note: str = "",
+    path: Path, *, what: str, runs: Mapping[str, str], n: int, sections: Sequence[Section],
+    over: str, metrics: Mapping[str, Sequence[Mapping[str, Any]]], evaluated: Sequence[str] = (),
+    trained: Sequence[str] = (), warnings: Sequence[str] = (), note: str = "",
 ) -> None:  # fmt: skip
     """Write the report to ``path``, whole or not at all.
 
-    ``a``, ``b``: what is compared; ``changed``: (a's transcript, b's), by what changed;
-    ``unjudged``: how many prompts have no verdict in one of them; ``over``: what the intervals are
-    over, "12 frames"; ``settings``: what they were not evaluated alike in; ``warnings``, ``note``:
-    of ``report.trust``. All of it is escaped.
+    ``what``: is compared, ``n`` "prompts" or "problems"; ``runs``: names by letter, "A" the first;
+    ``over``: what the intervals are over, "12 frames"; ``metrics``: of each run by letter, see
+    ``overlay``; ``evaluated``, ``trained``: what the runs were not evaluated or trained alike in;
+    ``warnings``, ``note``: of ``report.trust``. All of it is escaped.
     """
     write_page(
-        path, "comparison.html", title="Two evaluations compared", a=a, b=b, n=n,
-        unjudged=unjudged, over=over, settings=settings, warnings=warnings, note=note,
-        differences=differences,
-        figure=forest(differences, "A", "B"),
-        counts={what: len(pairs) for what, pairs in changed.items()},
-        changed={what: pairs[:SHOWN] for what, pairs in changed.items()},
+        path, "comparison.html", title="Evaluations compared", what=what, runs=runs, n=n, over=over,
+        evaluated=evaluated, trained=trained, warnings=warnings, note=note, sections=sections,
+        panels=overlay(metrics), shown=SHOWN,
+        figures={s.letter: forest(s.differences, "A", s.letter) for s in sections},
     )  # fmt: skip
 
 
@@ -100,48 +105,28 @@ def forest(found: Sequence[Difference], a: str, b: str) -> str:
     return inline_svg(figure, salt=f"differences-{a}-{b}")
 
 
-PROBLEMS_SHOWN = 10  # problems that one alone solves, of each way
 # metric: title, y label, kind of y axis; a panel each, a line a run.
 OVERLAID: dict[str, tuple[str, str, str]] = {
     VALIDATED: ("Validation accuracy", "%", "per cent"),
     "accuracy": ("Accuracy of a step’s samples", "%", "per cent"),
     "reward/policy": ("Reward", "mean reward", ""),
+    "reward/conversation": ("Reward, conversation agent", "mean reward", ""),
+    "reward/feedback": ("Reward, feedback agent", "mean reward", ""),
+    "asr": ("Attack success of a step’s episodes", "%", "per cent"),
+    "orr": ("Over-refusal of a step’s episodes", "%", "per cent"),
+    "ftr": ("Feedback trigger rate", "% of prompts", "per cent"),
+    "label_accuracy": ("Label accuracy", "%", "per cent"),
     "signal/verify": ("Signal: verify", "mean", ""),
     "signal/format": ("Signal: format", "mean", ""),
     "signal/reflect": ("Signal: reflect", "mean", ""),
-    "format_rate": ("Format rate", "% of samples", "per cent"),
+    "format_rate": ("Format rate", "%", "per cent"),
     "tokens_mean": ("Length of an answer", "tokens", ""),
     "frac_zero_std_groups": ("Groups without variance", "share of groups", ""),
     "kl/policy": ("KL to the reference", "nats", ""),
+    "kl/conversation": ("KL to the reference, conversation agent", "nats", ""),
+    "kl/feedback": ("KL to the reference, feedback agent", "nats", ""),
     "entropy/policy": ("Entropy", "nats per token", ""),
 }
-
-
-class Section(NamedTuple):
-    """One run against the first."""
-
-    letter: str
-    differences: Sequence[Difference]
-    parts: Mapping[str, Sequence[Difference]]  # "By subject", "By level"
-    only: Mapping[str, Sequence[Mapping[str, Any]]]  # what: as rlvr.side_by_side gives them
-
-
-def write_maths_comparison(
-    path: Path, *, runs: Mapping[str, str], n: int, evaluated: Sequence[str],
-    trained: Sequence[str], sections: Sequence[Section],
-    metrics: Mapping[str, Sequence[Mapping[str, Any]]],
-) -> None:  # fmt: skip
-    """Write the report to ``path``, whole or not at all.
-
-    ``runs``: names by letter, "A" the first; ``n``: problems; ``evaluated``, ``trained``: what the
-    runs were not evaluated or trained alike in; ``metrics``: of each run by letter, see
-    ``overlay``. All of it is escaped.
-    """
-    write_page(
-        path, "maths_comparison.html", title="Runs compared", runs=runs, n=n, evaluated=evaluated,
-        trained=trained, sections=sections, panels=overlay(metrics), shown=PROBLEMS_SHOWN,
-        figures={s.letter: forest(s.differences, "A", s.letter) for s in sections},
-    )  # fmt: skip
 
 
 def overlay(metrics: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Drawn]:

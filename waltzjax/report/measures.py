@@ -58,6 +58,11 @@ MATHS: tuple[Measure, ...] = (
 )
 
 
+def maths_measures(samples: int) -> list[Measure]:
+    """Those of so many answers to a problem; of one, at least one right sample is the accuracy."""
+    return [m for m in MATHS if samples > 1 or m.key != "pass_at_k"]
+
+
 class Estimate(NamedTuple):
     """A measure with its interval; NaN: nothing was counted."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from waltzjax.report.curves import STAGES, UPDATE, Panel, draw
-from waltzjax.report.measures import MATHS, Measure, estimate, number, shown
+from waltzjax.report.measures import MATHS, Measure, estimate, maths_measures, number, shown
 from waltzjax.report.pages import write_page
 from waltzjax.report.trust import note, warnings
 
@@ -109,11 +109,9 @@ def write_maths_report(
     panels, left_out, _ = draw([*metrics, *validation_rows(validations)], MATHS_PANELS)
     before = results.get("base")
     columns = {"before": before, "after": results} if before else {"after": results}
-    alone = results.get("samples") == 1  # then at least one right sample is the same as accuracy
     table = [
         (m, [estimate(of, m.key) for of in columns.values()])
-        for m in MATHS
-        if not (alone and m.key == "pass_at_k")
+        for m in maths_measures(results.get("samples", 2))
     ]
     parts = {
         what: [

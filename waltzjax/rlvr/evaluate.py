@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -10,12 +11,15 @@ from ml_collections import ConfigDict
 from waltzjax.rlvr import rates
 from waltzjax.rlvr.attempts import Attempts, answer
 from waltzjax.rlvr.grading.verifier import Verifier
-from waltzjax.run.runtime import Runtime, sampling, template_settings
-from waltzjax.stages.rollout import Agents
-from waltzjax.support import console
+from waltzjax.run.runtime import Runtime, result_settings
+from waltzjax.stages.rollout import evaluation_draw, roll_out
 from waltzjax.types import POLICY, Group, Problem
 
-EVAL_STREAM = 3  # apart from the training stages' random streams
+# What else than the policy and the problems a result depends on, of the config.
+SETTINGS = (
+    "eval.temperature", "eval.samples", "rollout.top_k", "rollout.top_p", "rollout.min_p",
+    "rollout.max_new_tokens", "problems.instruction", "problems.form",
+)  # fmt: skip
 
 
 def evaluate_problems(
@@ -23,39 +27,18 @@ def evaluate_problems(
     verifier: Verifier, label: str,
 ) -> list[Group]:  # fmt: skip
     """``config.eval.samples`` answers to every problem, verified."""
-    samples, done = config.eval.samples, 0
+    samples = config.eval.samples
     attempts = Attempts(config, verifier, problems, samples)
     with (
+        evaluation_draw(config, len(problems) * samples, label, "answer") as draw,
         runtime.engine.session({POLICY: params}) as session,
-        console.Progress(len(problems) * samples, f"evaluating {label}", unit="answer") as bar,
     ):
-        agents = Agents(
-            runtime.chat, session, sampling(config, config.eval.temperature),
-            seed=config.seed * 10 + EVAL_STREAM, step=0,
-            watch=lambda stats: bar.update(done, **stats.shown()),
-        )  # fmt: skip
-        for index, said in answer(problems, runtime.chat, agents, samples=samples):
-            attempts.add(index, said)
-            done += 1
-        bar.update(done, **session.stats().shown())
+        collect = partial(answer, samples=samples)
+        roll_out(runtime.chat, session, collect, problems, draw, attempts.add)
     return attempts.finish()
-
-
-def settings(config: ConfigDict) -> Mapping[str, Any]:
-    """What else than the policy and the problems a result depends on."""
-    return {
-        "eval.temperature": config.eval.temperature,
-        "eval.samples": config.eval.samples,
-        "rollout.top_k": config.rollout.top_k,
-        "rollout.top_p": config.rollout.top_p,
-        "rollout.min_p": config.rollout.min_p,
-        "rollout.max_new_tokens": config.rollout.max_new_tokens,
-        "problems.instruction": config.problems.instruction,
-        "problems.form": config.problems.form,
-        **template_settings(config),
-    }
 
 
 def result(config: ConfigDict, groups: Sequence[Group]) -> dict[str, Any]:
     """What stands in ``final_validation_results.json``: see ``rlvr.rates.result``."""
-    return rates.result(groups, seed=config.seed, settings=settings(config))
+    settings = result_settings(config, SETTINGS)
+    return rates.result(groups, seed=config.seed, settings=settings)

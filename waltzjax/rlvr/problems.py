@@ -22,7 +22,7 @@ from waltzjax.types import Problem
 
 
 def keep_embedded(config: ConfigDict, workdir: Path) -> None:
-    """Leave made problems as files, for people and for ``waltzjax.evaluate_maths``."""
+    """Leave made problems as files, for people and for ``waltzjax.evaluate``."""
     for name, made in (("train", training_problems), ("validation", validation_problems)):
         path = workdir / "data" / f"{name}.jsonl"
         if config.problems[name] == EMBEDDED and writes() and not path.exists():
@@ -32,25 +32,22 @@ def keep_embedded(config: ConfigDict, workdir: Path) -> None:
 
 def training_problems(config: ConfigDict) -> list[Problem]:
     """Those of ``config.problems.train``, each with its instruction."""
-    if config.problems.train == EMBEDDED:
-        e = config.embedded_maths
-        return maths_world.build(e.data_seed, e.held_out)[0]
-    return _instructed(config, read_problems(Path(config.problems.train)))
+    return _problems(config, "train")
 
 
 def validation_problems(config: ConfigDict) -> list[Problem]:
     """Up to ``config.eval.prompts`` of ``config.problems.validation``, as many of each subject."""
-    if config.problems.validation == EMBEDDED:
-        e = config.embedded_maths
-        found = maths_world.build(e.data_seed, e.held_out)[1]
-    else:
-        found = _instructed(config, read_problems(Path(config.problems.validation)))
+    found = _problems(config, "validation")
     return stratified(found, config.eval.prompts, lambda problem: problem.subject)
 
 
-def _instructed(config: ConfigDict, problems: Sequence[Problem]) -> list[Problem]:
-    words = config.problems.instruction
-    return [dataclasses.replace(p, text=with_instruction(p.text, words)) for p in problems]
+def _problems(config: ConfigDict, split: str) -> list[Problem]:
+    source, words, e = config.problems[split], config.problems.instruction, config.embedded_maths
+    if source == EMBEDDED:
+        train, validation, _ = maths_world.build(e.data_seed, e.held_out)
+        return train if split == "train" else validation
+    found = read_problems(Path(source))
+    return [dataclasses.replace(p, text=with_instruction(p.text, words)) for p in found]
 
 
 def say_unreadable(problems: Sequence[Problem], what: str, verifier: Verifier) -> None:

@@ -8,20 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from waltzjax.evaluation.bootstrap import RESAMPLES
-from waltzjax.evaluation.intervals import LEVEL
-from waltzjax.evaluation.rate_intervals import (
-    PER_CENT,
-    Counts,
-    Draws,
-    difference_edges,
-    rate_edges,
-    totals,
-)
+from waltzjax.evaluation import rates
+from waltzjax.evaluation.rates import PER_CENT, Counts, RateTable
 from waltzjax.types import Attempt, Group
 
 UNNAMED = "(none)"  # of problems without a subject where others have one
@@ -36,61 +29,53 @@ def _formatted(attempt: Attempt) -> float:
     return value if math.isnan(value) else float(value == 1)
 
 
-# name: (what a sample's value is, factor)
-RATES: dict[str, tuple[Callable[[Attempt], float], float]] = {
-    "accuracy": (lambda a: float(a.right), 100),
-    "format_rate": (_formatted, 100),
-    "reflect": (lambda a: _signal(a, "reflect"), 1),
-    "unparsed": (lambda a: float(not a.parsed), 100),
-    "timed_out": (lambda a: float(a.timed_out), 100),
-    "cut_off": (lambda a: float(a.completion.finish_reason == "length"), 100),
-    "tokens": (lambda a: float(len(a.completion.token_ids)), 1),
+# What a sample's value is, and its span.
+RATES: dict[str, tuple[Callable[[Attempt], float], tuple[float, float]]] = {
+    "accuracy": (lambda a: float(a.right), PER_CENT),
+    "format_rate": (_formatted, PER_CENT),  # the format signal is 1
+    "reflect": (lambda a: _signal(a, "reflect"), (0.0, 1.0)),
+    "unparsed": (lambda a: float(not a.parsed), PER_CENT),  # no final answer could be read
+    "timed_out": (lambda a: float(a.timed_out), PER_CENT),
+    "cut_off": (lambda a: float(a.completion.finish_reason == "length"), PER_CENT),
+    "tokens": (lambda a: float(len(a.completion.token_ids)), (0.0, math.inf)),
 }
-PASS = "pass_at_k"
-NAMES = (*RATES, PASS)
-SPANS = {name: PER_CENT for name in NAMES} | {"reflect": (0.0, 1.0), "tokens": (0.0, math.inf)}
-
-
-def summary(groups: Sequence[Group]) -> dict[str, float]:
-    """Rates of answered problems, in per cent; NaN where nothing was counted.
-
-    accuracy: right samples (avg@k). pass_at_k: problems with a right sample among their K.
-    format_rate: samples whose format signal is 1. reflect: mean of that signal, in [0, 1].
-    unparsed: samples in which no final answer could be read; timed_out: whose verification took
-    too long; cut_off: that the token limit ended. tokens: mean length of a sample.
-    """
-    return {name: float(value) for name, value in totals(_rates, _counts(groups)).items()}
-
-
-def intervals(
-    groups: Sequence[Group], *, seed: int, resamples: int = RESAMPLES, level: float = LEVEL
-) -> dict[str, tuple[float, float]]:
-    """Of what ``summary`` gives, for other problems; NaN likewise: see ``rate_edges``."""
-    draws = Draws(np.arange(len(groups)), seed, resamples, level)
-    found = rate_edges(_rates, SPANS, _counts(groups), draws)
-    return {name: (float(low), float(high)) for name, (low, high) in found.items()}
-
-
-def difference_intervals(
-    a: Sequence[Group], b: Sequence[Group], *, seed: int, resamples: int = RESAMPLES,
-    level: float = LEVEL,
-) -> dict[str, tuple[float, float]]:  # fmt: skip
-    """Of b - a, as of ``difference_edges``: both answered the same problems, which are drawn
-    together.
-
-    Raises:
-      ValueError: they are not of the same problems in the same order.
-    """
-    if [asked(g) for g in a] != [asked(g) for g in b]:
-        raise ValueError("two evaluations compared: their problems differ, or their order")
-    draws = Draws(np.arange(len(a)), seed, resamples, level)
-    found = difference_edges(_rates, SPANS, _counts(a), _counts(b), draws)
-    return {name: (float(low), float(high)) for name, (low, high) in found.items()}
+PASS = "pass_at_k"  # problems with a right sample among their K
 
 
 def asked(group: Group) -> tuple[str, str]:
     """What makes two problems the same: text and label."""
     return group.problem.text, group.problem.answer
+
+
+def _counts(groups: Sequence[Group]) -> Counts:
+    """A problem's means over its samples, 0 where none is known; whether one is; how many are:
+    [problems, rates]; pass_at_k last, which has one outcome a problem."""
+    above = np.zeros((len(groups), len(RATES) + 1))
+    trials = np.zeros_like(above)
+    for row, group in enumerate(groups):
+        if not group.attempts:
+            raise ValueError(f"problem {group.problem.id}: no samples; wanted is at least one")
+        values = [[of(a) for a in group.attempts] for of, _ in RATES.values()]
+        values.append([float(any(a.right for a in group.attempts))])
+        for column, of_samples in enumerate(values):
+            known = [v for v in of_samples if not math.isnan(v)]
+            if known:
+                above[row, column], trials[row, column] = sum(known) / len(known), len(known)
+    return Counts(above, (trials > 0).astype(float), trials)
+
+
+TABLE = RateTable(
+    what="problems",
+    spans={**{name: span for name, (_, span) in RATES.items()}, PASS: PER_CENT},
+    f1={},
+    counts=_counts,
+    cluster=lambda group: "",
+    asked=asked,
+)
+# Of answered problems; see ``evaluation.rates``.
+summary = partial(rates.summary, TABLE)
+intervals = partial(rates.intervals, TABLE)
+difference_intervals = partial(rates.difference_intervals, TABLE)
 
 
 def by_subject(groups: Sequence[Group]) -> dict[str, list[Group]]:
@@ -140,27 +125,3 @@ def _by(groups: Sequence[Group], key: Callable[[Group], str]) -> dict[str, list[
         return {}
     order = sorted(parts, key=lambda name: (int(name) if name.isdecimal() else math.inf, name))
     return {name: parts[name] for name in order}
-
-
-def _counts(groups: Sequence[Group]) -> Counts:
-    """A problem's means over its samples, 0 where none is known; whether one is; how many are:
-    [problems, rates]; pass_at_k last, which has one outcome a problem."""
-    above = np.zeros((len(groups), len(NAMES)))
-    trials = np.zeros_like(above)
-    for row, group in enumerate(groups):
-        if not group.attempts:
-            raise ValueError(f"problem {group.problem.id}: no samples; wanted is at least one")
-        values = [[of(a) for a in group.attempts] for of, _ in RATES.values()]
-        values.append([float(any(a.right for a in group.attempts))])
-        for column, of_samples in enumerate(values):
-            known = [v for v in of_samples if not math.isnan(v)]
-            if known:
-                above[row, column], trials[row, column] = sum(known) / len(known), len(known)
-    return Counts(above, (trials > 0).astype(float), trials)
-
-
-def _rates(above: np.ndarray, below: np.ndarray) -> dict[str, np.ndarray]:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(below > 0, above / below, math.nan)
-    factors = [*(f for _, f in RATES.values()), 100]
-    return {name: f * share[:, i] for i, (name, f) in enumerate(zip(NAMES, factors, strict=True))}

@@ -9,17 +9,17 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from waltzjax.config.text import as_text
-from waltzjax.evaluation.files import validations
-from waltzjax.report.measures import MATHS, number
+from waltzjax.evaluation.files import read_evaluation, validations
+from waltzjax.report.measures import maths_measures
 from waltzjax.report.run import write_maths_report
-from waltzjax.rlvr.predictions import read_maths
+from waltzjax.rlvr.predictions import PREDICTIONS
 from waltzjax.rlvr.rates import difference_intervals
 from waltzjax.rlvr.side_by_side import examples, side_by_side
+from waltzjax.run.results import BASE, figure, say_measures, write_results
 from waltzjax.support import console
-from waltzjax.support.files import write_json
-from waltzjax.training.metrics import read_metrics, training_metrics
+from waltzjax.training.metrics import read_metrics
+from waltzjax.types import Group
 
-BASE = "base"  # the evaluation before any training
 AFTER = "trained"
 
 
@@ -36,9 +36,14 @@ def collect(
     *earlier, (_, _, last) = found
     results = {**last, **{f"{name}_{step}" if step else BASE: of for _, step, of in earlier}}
     if BASE in results:
-        before, after = (read_maths(workdir / f"evaluations/{n}.json")[0] for n in (BASE, name))
+        before, after = (_groups(workdir, n) for n in (BASE, name))
         results["interval"] = difference_intervals(before, after, seed=config.seed)["accuracy"]
     return results | outcome(metrics)
+
+
+def _groups(workdir: Path, name: str) -> list[Group]:
+    """The answered problems of one of the run's evaluations."""
+    return read_evaluation(workdir / f"evaluations/{name}.json", PREDICTIONS)[0]
 
 
 def write(
@@ -48,15 +53,10 @@ def write(
     """Write the result files and the report, and print the tables; ``method`` is how the policy
     learned, ``note(results)`` what else people are told."""
     metrics = read_metrics(workdir / "metrics.jsonl")
-    write_json(workdir / "final_validation_results.json", results)
-    write_json(
-        workdir / "training_metrics.json",
-        training_metrics(config.stages, config.seed, metrics, seconds),
-    )
-    evaluations = workdir / "evaluations"
+    write_results(config, workdir, results, metrics, seconds)
     [name] = config.stages
-    after, _ = read_maths(evaluations / f"{name}.json")
-    before = read_maths(evaluations / f"{BASE}.json")[0] if BASE in results else after
+    after = _groups(workdir, name)
+    before = _groups(workdir, BASE) if BASE in results else after
     names = (BASE, AFTER)
     with console.phase("writing the report"):
         write_maths_report(
@@ -86,27 +86,14 @@ def write(
 def show(results: Mapping[str, Any], label: str = AFTER) -> None:
     """Tables of a result, beside the base's if that is in it: measures, by subject, by level."""
     columns = {name: results[name] for name in (BASE,) if name in results} | {label: results}
-    rows = [
-        [
-            f"{m.name}, {m.unit}" if m.unit else m.name,
-            *(_text(c.get(m.key)) for c in columns.values()),
-        ]
-        for m in MATHS
-        if m.key != "pass_at_k" or results["samples"] > 1  # of one it is the accuracy
-    ]
     n, k = results["n"], results["samples"]
     title = f"{n} validation problems" + (f", {k} answers to each" if k > 1 else "")
-    console.say(console.table(title, ["measure", *columns], rows))
+    say_measures(title, maths_measures(k), columns)
     for part in ("subjects", "levels"):
         rows = [
-            [name, *(_text(c[part][name]["accuracy"]) for c in columns.values()), row["n"]]
+            [name, *(figure(c[part][name]["accuracy"]) for c in columns.values()), row["n"]]
             for name, row in results[part].items()
         ]
         if rows:
             header = [f"{part[:-1]}, right in %", *columns, "problems"]
             console.say("\n" + console.table("", header, rows))
-
-
-def _text(value: object) -> str:
-    found = number(value)
-    return "-" if found != found else f"{found:.2f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -10,9 +11,9 @@ from ml_collections import ConfigDict
 from waltzjax.rlvr.attempts import Attempts
 from waltzjax.rlvr.grading.verifier import Verifier
 from waltzjax.rlvr.recipe import group_settings, with_reward_variance
-from waltzjax.run.runtime import Runtime, sampling, step_rng
+from waltzjax.run.runtime import Runtime, step_rng
 from waltzjax.stages.recipe import Recipe
-from waltzjax.stages.rollout import Agents, Rolled, Watch
+from waltzjax.stages.rollout import Rolled, Watch, roll_out, training_draw
 from waltzjax.types import Group, Problem
 
 
@@ -22,19 +23,21 @@ def roll_maths(
     problems: Sequence[Problem], stream: int, step: int, watch: Watch,
 ) -> Rolled:  # fmt: skip
     """Answer every problem ``config.rollout.group`` times, and verify what ends while the others
-    are written. Dynamic sampling (DAPO, arXiv 2503.14476): with ``config.rl.refills``, groups
-    whose answers all have the same advantage are replaced by those of ``more()`` problems."""
+    are written.
+
+    Dynamic sampling (DAPO, arXiv 2503.14476): with ``config.rl.refills``, groups whose answers all
+    have the same advantage are replaced by those of ``more()`` problems.
+    """
     rl, wanted, how_paid = config.rl, len(problems), group_settings(config)
+    draw = training_draw(config, stream, step, watch)
     rolled: list[Group] = []
     kept: list[Group] = []
     refills = 0
     with runtime.engine.session(params) as session:
-        how = sampling(config, config.rollout.temperature)
         while True:
-            agents = Agents(runtime.chat, session, how, seed=stream, step=step, watch=watch)
             attempts = Attempts(config, verifier, problems, config.rollout.group)
-            for index, answer in recipe.collect(problems, runtime.chat, agents, turn=refills):
-                attempts.add(index, answer)
+            collect = partial(recipe.collect, turn=refills)
+            roll_out(runtime.chat, session, collect, problems, draw, attempts.add)
             groups = attempts.finish()
             rolled += groups
             kept += with_reward_variance(groups, **how_paid) if rl.refills else groups

@@ -88,7 +88,7 @@ def rlvr_stage(
     """The stage "rlvr"; see ``reinforce``."""
     recipe = rlvr(config)
     return reinforce(
-        config, RLVR, recipe, runtime, inputs.trainable, inputs.base, inputs.trained, problems,
+        config, RLVR, recipe, runtime, inputs, problems,
         lambda more: partial(roll_maths, config, runtime, recipe, verifier, more),
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 from collections.abc import Iterable, Sequence
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,10 +113,12 @@ def make_chat(config: ConfigDict, tokenizer: Any) -> Chat:
     )
 
 
-def template_settings(config: ConfigDict) -> dict[str, Any]:
-    """What of ``config`` changes the text of prompts, by its key; nothing where nothing is set."""
+def result_settings(config: ConfigDict, keys: Sequence[str]) -> dict[str, Any]:
+    """The values of the ``keys`` of ``config`` that an evaluation's result depends on, and of those
+    that change the text of prompts, where they are set."""
     m = config.model
-    found = {f"model.template_kwargs.{name}": value for name, value in m.template_kwargs.items()}
+    found = {key: attrgetter(key)(config) for key in keys}
+    found |= {f"model.template_kwargs.{name}": value for name, value in m.template_kwargs.items()}
     return found | ({"model.template_date": m.template_date} if m.template_date else {})
 
 

@@ -23,7 +23,7 @@ class Recipe(NamedTuple):
 
     trained: roles that are updated; the others stay frozen.
     stream: tells the stages' random streams apart: the same prompts are seen in each.
-    collect: (prompts, chat, speakers) -> (index, what is to be scored), as they end.
+    collect: how items come about, see ``stages.rollout.roll_out``.
     to_samples: (scored items, rng) -> the samples of each role that is trained.
     compute_advantages: (batch with old and reference log-probs) -> batch with advantages; jittable.
     loss: (logp_BT, batch) -> (loss, metrics); jittable.

@@ -10,13 +10,13 @@ import jax
 from ml_collections import ConfigDict
 
 from waltzjax.data.batching import padding
-from waltzjax.data.source import prompt_batches, steps_per_run
+from waltzjax.data.source import epoch_ends, prompt_batches, steps_per_run
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.run.runtime import Runtime, sampling
-from waltzjax.run.trainable import Trainable, merged_params
+from waltzjax.run.trainable import merged_params
 from waltzjax.stages.recipe import Recipe
 from waltzjax.stages.rollout import Roll, Watch
-from waltzjax.stages.stage import Stage
+from waltzjax.stages.stage import Stage, StageInputs
 from waltzjax.training.learner import Learner, device_batch
 from waltzjax.training.optimizer import make_optimizer
 from waltzjax.training.step import Merge
@@ -36,16 +36,16 @@ def stage_steps(config: ConfigDict, stage: str, n_prompts: int) -> int:
 
 
 def reinforce(
-    config: ConfigDict, name: str, recipe: Recipe, runtime: Runtime, trainable: Trainable,
-    base: Any, start: Mapping[str, Any], prompts: Sequence[Prompt | Problem],
-    rolls: Callable[[Callable[[], Sequence[Any]]], Roll],
+    config: ConfigDict, name: str, recipe: Recipe, runtime: Runtime, inputs: StageInputs,
+    prompts: Sequence[Prompt | Problem], rolls: Callable[[Callable[[], Sequence[Any]]], Roll],
 ) -> Stage:  # fmt: skip
-    """The stage ``name``, from ``start``: what is trained of each role, beside the parameters of
-    ``base``. ``rolls(more)`` is its rollout; ``more()`` gives it the next batch's prompts.
+    """The stage ``name``. ``rolls(more)`` is its rollout; ``more()`` gives it the next batch's
+    prompts.
 
-    ``start`` is also the reference the KL is measured from: not the base, which in stage 2 would
-    pull the feedback agent back to what stage 1 has mended.
+    The agents it begins at are also the reference the KL is measured from: not the base, which in
+    stage 2 would pull the feedback agent back to what stage 1 has mended.
     """
+    trainable, base, start = inputs
     batch = config.rollout.batch
     total = stage_steps(config, name, len(prompts))
     updates = total * config.rl.updates_per_rollout
@@ -81,7 +81,7 @@ def reinforce(
     return Stage(
         name=name,
         total=total,
-        epoch_ends={steps_per_run(len(prompts), batch, e + 1) for e in range(config.train.epochs)},
+        epoch_ends=epoch_ends(len(prompts), batch, config.train.epochs),
         batches=batches,
         optimizers=optimizers,
         kl_coef=recipe.kl_coef,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from waltzjax.data.chat import Chat
 from waltzjax.data.thoughts import without_thought
 from waltzjax.engine.requests import Request, Sampling, Tokens
 from waltzjax.engine.session import Session, Stats
+from waltzjax.run.runtime import sampling
+from waltzjax.support import console
 from waltzjax.types import Completion, Sample
 
 
@@ -72,6 +76,61 @@ class Agents:
                     yield index, completion(self._chat, self._prompts.pop(index), done)
 
 
+Watch = Callable[[Stats], None]
+# (items, chat, agents) -> (index, what is to be scored), as they end
+Collect = Callable[..., Iterable[tuple[int, Any]]]
+EVAL_STREAM = 3  # apart from the training stages' random streams
+
+
+class Draw(NamedTuple):
+    """How the turns of one rollout are drawn.
+
+    how: by which distribution, and how long they may be.
+    seed, step: of the random streams, see ``request_seed``.
+    watch: (how many items have ended, the session's statistics) -> None, as generation goes on.
+    """
+
+    how: Sampling
+    seed: int
+    step: int
+    watch: Callable[[int, Stats], None]
+
+
+def training_draw(config: ConfigDict, stream: int, step: int, watch: Watch) -> Draw:
+    """The draw of a training step."""
+    how = sampling(config, config.rollout.temperature)
+    return Draw(how, stream, step, lambda _, stats: watch(stats))
+
+
+@contextmanager
+def evaluation_draw(config: ConfigDict, total: int, label: str, unit: str) -> Iterator[Draw]:
+    """The draw of an evaluation, whose ``total`` items a progress bar counts."""
+    with console.Progress(total, f"evaluating {label}", unit=unit) as bar:
+        yield Draw(
+            sampling(config, config.eval.temperature), config.seed * 10 + EVAL_STREAM, 0,
+            lambda ended, stats: bar.update(ended, **stats.shown()),
+        )  # fmt: skip
+
+
+def roll_out(
+    chat: Chat, session: Session, collect: Collect, items: Sequence[Any], draw: Draw,
+    add: Callable[[int, Any], None],
+) -> Stats:  # fmt: skip
+    """Have the agents of ``session`` do what ``collect`` asks of them for each of ``items``; what
+    comes of it goes to ``add``, with its index, as it ends."""
+    ended = 0
+    agents = Agents(
+        chat, session, draw.how, seed=draw.seed, step=draw.step,
+        watch=lambda stats: draw.watch(ended, stats),
+    )  # fmt: skip
+    for index, said in collect(items, chat, agents):
+        add(index, said)
+        ended += 1
+    drawn = session.stats()
+    draw.watch(ended, drawn)
+    return drawn
+
+
 def completion(chat: Chat, prompt: tuple[int, ...], done: Tokens) -> Completion:
     """What a request came to, with what it says and what it thought before.
 
@@ -87,9 +146,6 @@ def completion(chat: Chat, prompt: tuple[int, ...], done: Tokens) -> Completion:
         prompt, done.token_ids, done.logprobs, text, done.finish_reason, done.cutoff_gap,
         thought=written.removesuffix(text).strip(), unfinished=spoken is None,
     )  # fmt: skip
-
-
-Watch = Callable[[Stats], None]
 
 
 class Rolled(NamedTuple):

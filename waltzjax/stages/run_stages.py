@@ -11,6 +11,7 @@ from clu.parameter_overview import count_parameters
 from ml_collections import ConfigDict
 
 from waltzjax.model.hf import weights
+from waltzjax.run.results import BASE, START
 from waltzjax.run.runtime import Runtime
 from waltzjax.run.trainable import make_trainable, merged_params
 from waltzjax.stages.loop import run_stage
@@ -18,8 +19,6 @@ from waltzjax.stages.stage import Stage, StageInputs
 from waltzjax.support import console
 from waltzjax.support.files import write_json
 from waltzjax.support.processes import largest, wait, writes
-
-BASE, START = "base", "start"  # evaluations before any training: of the base, of config.model.ROLE
 
 # (parameters of each role, label of the progress bar) -> the evaluation as it is written
 Evaluate = Callable[[Mapping[str, Any], str], dict[str, Any]]

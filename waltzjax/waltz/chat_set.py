@@ -7,22 +7,20 @@ where the chats are from. Each line is one of ``data.chats``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from waltzjax.data.chats import Messages, asked_first, chat_lines, parse_chats
 from waltzjax.data.text import described
+from waltzjax.dataset.manifest import MANIFEST, read_manifest, write_set
 from waltzjax.dataset.splits import SPLITS
 from waltzjax.support.errors import dataset_error
-from waltzjax.support.files import new_directory
 from waltzjax.types import CONVERSATION, FEEDBACK
 from waltzjax.waltz.feedback import parse_feedback
 
 FORMAT_VERSION = 1
 NAMES = tuple(f"{role}-{split}.jsonl" for role in (CONVERSATION, FEEDBACK) for split in SPLITS)
-MANIFEST = "manifest.json"
 
 
 def write_chats(
@@ -44,10 +42,7 @@ def write_chats(
         "files": {name: _described(of) for name, of in data.items()},
         "source": dict(source or {}),
     }
-    with new_directory(directory) as temporary:
-        for name, of in data.items():
-            (temporary / name).write_bytes(of)
-        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    write_set(directory, data, manifest)
     return manifest
 
 
@@ -70,7 +65,12 @@ def verify_chats(directory: Path) -> dict[str, Any]:
         except FileNotFoundError:
             missing.append(f"{directory / name}: missing; the set is not whole, write it again")
     found = {name: _described(of) for name, of in data.items()}
-    manifest, problems = _manifest(directory / MANIFEST, found)
+    manifest, problems = read_manifest(directory, found, version=FORMAT_VERSION, what="set")
+    if type(manifest.setdefault("source", {})) is not dict:
+        problems.append(
+            f"{directory / MANIFEST}: not a manifest ('source' is {manifest['source']!r}); write "
+            "the set again"
+        )
     groups = [problems, missing, *_problems(directory, data)]
     if any(groups):
         raise dataset_error(directory, groups)
@@ -99,24 +99,3 @@ def _problems(directory: Path, data: Mapping[str, bytes]) -> list[list[str]]:
             for text, i in first.get(validation, {}).items() if text in first.get(train, {})
         ])  # fmt: skip
     return groups
-
-
-def _manifest(path: Path, found: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    try:
-        manifest = json.loads(path.read_bytes())
-        version = manifest["format_version"]
-        said = {name: manifest["files"][name] for name in found}
-        if not isinstance(manifest.setdefault("source", {}), dict):
-            raise TypeError(f"'source' is {manifest['source']!r}")
-    except FileNotFoundError:
-        return {}, [f"{path}: missing; the set is not whole, write it again"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        return {}, [f"{path}: not a manifest ({error!r}); write the set again"]
-    if version != FORMAT_VERSION:
-        return {}, [f"{path}: format version {version!r}, must be {FORMAT_VERSION}; write it again"]
-    return manifest, [
-        f"{path.parent / name}: is {got}, the manifest says {said[name]}; it changed after "
-        "it was written, restore it or write the set again"
-        for name, got in found.items()
-        if got != said[name]
-    ]

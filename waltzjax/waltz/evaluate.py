@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from waltzjax.judge.judge import Judge, Scorer
-from waltzjax.run.runtime import Runtime, sampling, template_settings
-from waltzjax.stages.rollout import Agents
+from waltzjax.evaluation.drift import drift
+from waltzjax.evaluation.files import write_items
+from waltzjax.judge.build import open_judge
+from waltzjax.judge.judge import Judge
+from waltzjax.run.results import BASE
+from waltzjax.run.runtime import Runtime, result_settings
+from waltzjax.run.trainable import load_agents
+from waltzjax.stages.rollout import evaluation_draw
 from waltzjax.support import console
+from waltzjax.support.processes import writes
 from waltzjax.types import Episode, Prompt
 from waltzjax.waltz.episode import play
 from waltzjax.waltz.ordinary import Ordinary, ordinary_result
 from waltzjax.waltz.rates import by_category, confusion, interval_units, intervals, summary
+from waltzjax.waltz.rollout import play_scored
+from waltzjax.waltz.transcripts import ORDINARY, TRANSCRIPTS
 from waltzjax.waltz.variants import make_variant
 
-BASE = "base"  # its parameters, beside the agents'
-EVAL_STREAM = 3  # apart from the training stages' random streams
+# What else than the agents and the prompts a result depends on, of the config.
+SETTINGS = (
+    "judge.name", "judge.model", "eval.temperature", "rollout.t_max", "rollout.variant",
+    "rollout.max_new_tokens",
+)  # fmt: skip
 
 
 def evaluate(
@@ -26,27 +39,9 @@ def evaluate(
     judge: Judge, label: str,
 ) -> list[Episode]:  # fmt: skip
     """Play every prompt, and have the judge score what was said."""
-    found: dict[int, Episode] = {}
-    with (
-        Scorer(judge, max_unparsed=config.judge.max_unparsed) as scorer,
-        runtime.engine.session(params) as session,
-        console.Progress(len(prompts), f"evaluating {label}", unit="prompt") as bar,
-    ):
-        how = sampling(config, config.eval.temperature)
-        agents = Agents(
-            runtime.chat, session, how, seed=config.seed * 10 + EVAL_STREAM, step=0,
-            watch=lambda stats: bar.update(len(found), **stats.shown()),
-        )  # fmt: skip
-        for index, episode in play(
-            prompts, runtime.chat, agents, t_max=config.rollout.t_max,
-            variant=make_variant(config, judge),
-        ):  # fmt: skip
-            scorer.add(episode)
-            found[index] = episode
-        bar.update(len(found), **session.stats().shown())
-        session.close()  # the judge may be a model that needs the room
-        scorer.finish()
-    return [found[index] for index in range(len(prompts))]
+    collect = partial(play, t_max=config.rollout.t_max, variant=make_variant(config, judge))
+    with evaluation_draw(config, len(prompts), label, "prompt") as draw:
+        return play_scored(config, runtime, judge, params, prompts, collect, draw)[0]
 
 
 def guard(
@@ -63,6 +58,34 @@ def guard(
     return ordinary_result(config, runtime, params, ordinary.chats, episodes), episodes
 
 
+def evaluate_saved(
+    config: ConfigDict, runtime: Runtime, directories: Mapping[str, Path],
+    prompts: Sequence[Prompt], ordinary: Ordinary | None, label: str, logs: Path, output: Path,
+    moved: Collection[str],
+) -> tuple[dict[str, Any], list[Episode]]:  # fmt: skip
+    """The ``result`` of the agents in ``directories``, by role, and the episodes; the transcripts
+    are written beside the file ``output``.
+
+    Args:
+      directories: with that of ``BASE``, if any are ``moved``.
+      logs: directory of the judge's files.
+      moved: roles whose KL divergence from the base is measured.
+    """
+    with console.phase(f"loading {label}"):
+        params = load_agents(directories, runtime)
+    base = params.pop(BASE, None)
+    with open_judge(config, runtime.mesh, logs) as judge:
+        episodes = evaluate(config, runtime, params, prompts, judge, label)
+        more, others = guard(config, runtime, params, ordinary, judge, label)
+    moved_params = {role: params[role] for role in moved}
+    drifted = drift(config, runtime, moved_params, base, episodes) if moved else {}
+    if writes():
+        write_items(TRANSCRIPTS.beside(output), TRANSCRIPTS, episodes)
+        if others:
+            write_items(TRANSCRIPTS.beside(output, ORDINARY), TRANSCRIPTS, others)
+    return result(config, episodes, more, drifted), episodes
+
+
 def result(
     config: ConfigDict, episodes: Sequence[Episode], *more: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -77,22 +100,9 @@ def result(
         "intervals": {k: v for part in parts for k, v in part.get("intervals", {}).items()},
         "interval_units": interval_units(episodes),
         "seed": config.seed,
-        "settings": settings(config),
+        "settings": result_settings(config, SETTINGS),
         "categories": {name: _measured(of, config.seed) for name, of in groups.items()},
         "confusion": confusion(episodes),
-    }
-
-
-def settings(config: ConfigDict) -> dict[str, Any]:
-    """What else than the agents and the prompts a result depends on."""
-    return {
-        "judge.name": config.judge.name,
-        "judge.model": config.judge.model,
-        "eval.temperature": config.eval.temperature,
-        "rollout.t_max": config.rollout.t_max,
-        "rollout.variant": config.rollout.variant,
-        "rollout.max_new_tokens": config.rollout.max_new_tokens,
-        **template_settings(config),
     }
 
 

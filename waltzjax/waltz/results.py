@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,11 @@ from waltzjax.evaluation.bootstrap import likelihood
 from waltzjax.report.measures import shown
 from waltzjax.report.run import write_report
 from waltzjax.report.trust import note, warnings
+from waltzjax.run.results import BASE, START, say_measures, write_results
 from waltzjax.support import console
-from waltzjax.support.files import write_json
-from waltzjax.training.metrics import read_metrics, training_metrics
+from waltzjax.training.metrics import read_metrics
 from waltzjax.waltz import kinds
 from waltzjax.waltz.transcripts import episode_of
-
-BASE, START = "base", "start"  # evaluations before any training
 
 
 def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
@@ -56,11 +53,7 @@ def add_likelihood(results: Mapping[str, dict[str, Any]], seed: int) -> None:
 def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: float) -> None:
     """Write the result files and the report, and print the table and three transcripts."""
     metrics = read_metrics(workdir / "metrics.jsonl")
-    write_json(workdir / "final_validation_results.json", results)
-    write_json(
-        workdir / "training_metrics.json",
-        training_metrics(config.stages, config.seed, metrics, seconds),
-    )
+    write_results(config, workdir, results, metrics, seconds)
     names = evaluated(config)
     chosen = examples({n: _evaluation(workdir, n)["transcripts"] for n in reversed(names)})
     with console.phase("writing the report"):
@@ -72,13 +65,9 @@ def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: f
             results=results,
             transcripts=chosen,
         )
-    columns = [*(results[n] for n in names[:-1]), results]
-    rows = [
-        [f"{m.name}, {m.unit}" if m.unit else m.name, *(_figure(c.get(m.key)) for c in columns)]
-        for m in shown(columns)
-    ]
+    columns = {**{name: results[name] for name in names[:-1]}, names[-1]: results}
     title = f"{results['n']} validation prompts, after feedback"
-    console.say(console.table(title, ["measure", *names], rows))
+    say_measures(title, shown(columns.values()), columns)
     for line in (*warnings(results), note(results)):
         console.say(line)
     for example in chosen:
@@ -106,10 +95,6 @@ def examples(evaluations: Mapping[str, Sequence[dict[str, Any]]]) -> list[dict[s
 
 def _evaluation(workdir: Path, name: str) -> dict[str, Any]:
     return json.loads((workdir / "evaluations" / f"{name}.json").read_text())
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None or not math.isfinite(value) else f"{value:.2f}"
 
 
 def _spoken(example: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A training step's rollout of the game: every prompt played, and judged meanwhile."""
+"""Rollouts of the game: every prompt played, and judged meanwhile."""
 
 from __future__ import annotations
 
@@ -8,32 +8,43 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from waltzjax.engine.session import Stats
 from waltzjax.judge.judge import Judge, Scorer
-from waltzjax.run.runtime import Runtime, sampling, step_rng
+from waltzjax.run.runtime import Runtime, step_rng
 from waltzjax.stages.recipe import Recipe
-from waltzjax.stages.rollout import Agents, Rolled, Watch
+from waltzjax.stages.rollout import Collect, Draw, Rolled, Watch, roll_out, training_draw
 from waltzjax.types import Episode, Prompt, Sample
+
+
+def play_scored(
+    config: ConfigDict, runtime: Runtime, judge: Judge, params: Mapping[str, Any],
+    prompts: Sequence[Prompt], collect: Collect, draw: Draw,
+) -> tuple[list[Episode], Stats]:  # fmt: skip
+    """Play every prompt as ``collect`` does, see ``stages.recipe.Recipe``, and have the judge score
+    what was said while the others are played; the episodes in the prompts' order."""
+    found: dict[int, Episode] = {}
+    with (
+        Scorer(judge, max_unparsed=config.judge.max_unparsed) as scorer,
+        runtime.engine.session(params) as session,
+    ):
+
+        def add(index: int, episode: Episode) -> None:
+            scorer.add(episode)  # while the device goes on with the others
+            found[index] = episode
+
+        drawn = roll_out(runtime.chat, session, collect, prompts, draw, add)
+        session.close()  # the judge may be a model that needs the room
+        scorer.finish()
+    return [found[index] for index in range(len(prompts))], drawn
 
 
 def roll_game(
     config: ConfigDict, runtime: Runtime, recipe: Recipe, judge: Judge,
     params: Mapping[str, Any], prompts: Sequence[Prompt], stream: int, step: int, watch: Watch,
 ) -> Rolled:  # fmt: skip
-    """Play every prompt, and have the judge score what was said while the others are played."""
-    found: dict[int, Episode] = {}
-    with (
-        Scorer(judge, max_unparsed=config.judge.max_unparsed) as scorer,
-        runtime.engine.session(params) as session,
-    ):
-        how = sampling(config, config.rollout.temperature)
-        agents = Agents(runtime.chat, session, how, seed=stream, step=step, watch=watch)
-        for index, episode in recipe.collect(prompts, runtime.chat, agents):
-            scorer.add(episode)  # while the device goes on with the others
-            found[index] = episode
-        drawn = session.stats()
-        session.close()  # the judge may be a model that needs the room
-        scorer.finish()
-    episodes = [found[index] for index in range(len(prompts))]
+    """A training step's rollout."""
+    draw = training_draw(config, stream, step, watch)
+    episodes, drawn = play_scored(config, runtime, judge, params, prompts, recipe.collect, draw)
     rows = recipe.to_samples(episodes, step_rng(stream, step))
     return Rolled(rows, {**recipe.summary(episodes), **earned(rows)}, drawn)
 

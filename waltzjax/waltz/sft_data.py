@@ -13,6 +13,7 @@ from waltzjax.data.chats import Messages, read_chats
 from waltzjax.data.shown import Shown
 from waltzjax.data.source import drawn
 from waltzjax.data.text import normalised
+from waltzjax.dataset.manifest import MANIFEST
 from waltzjax.dataset.splits import SPLITS
 from waltzjax.evaluation.likelihood import Row, packed_rows
 from waltzjax.run.runtime import Runtime, prompt_files
@@ -20,7 +21,7 @@ from waltzjax.support import console
 from waltzjax.support.errors import DatasetError
 from waltzjax.types import CONVERSATION, FEEDBACK, Prompt
 from waltzjax.waltz.chat_examples import shown_prompts
-from waltzjax.waltz.chat_set import MANIFEST, verify_chats
+from waltzjax.waltz.chat_set import verify_chats
 
 
 def sft_chats(config: ConfigDict) -> dict[str, list[Messages]]:

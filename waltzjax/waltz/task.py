@@ -80,7 +80,7 @@ def game_stage(
 ) -> Stage:  # fmt: skip
     """A stage of reinforcement in which episodes of the game are played; see ``reinforce``."""
     return reinforce(
-        config, name, recipe, runtime, inputs.trainable, inputs.base, inputs.trained, prompts,
+        config, name, recipe, runtime, inputs, prompts,
         lambda _: partial(roll_game, config, runtime, recipe, judge),
     )  # fmt: skip
 

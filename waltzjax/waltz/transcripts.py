@@ -2,56 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
-from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from waltzjax.data.fields import Kinds, checked, records
-from waltzjax.data.tables import Row, read_objects
-from waltzjax.evaluation.files import _last, _object, _rates
-from waltzjax.support.files import write_text
+from waltzjax.data.fields import Kinds, checked
+from waltzjax.evaluation.files import Form
 from waltzjax.types import Completion, DegenerateVerdict, Episode, Feedback, Prompt, Verdict
-
-
-def read_evaluation(path: Path) -> list[Episode]:
-    """The scored episodes of an evaluation.
-
-    ``path`` is a result of ``waltzjax.evaluate`` or a row of ``scripts/reproduce_table.py`` with
-    its transcripts beside it, a file of a run's ``evaluations``, or a run's directory: the
-    evaluation after its last stage.
-
-    Raises:
-      FileNotFoundError, ValueError: there is no such evaluation, or it is not whole.
-    """
-    path = _last(path) if path.is_dir() else path
-    found: Any = _object(path)
-    if "transcripts" in found:
-        values, found = found["transcripts"], found.get("result")
-        if type(values) is not list or type(found) is not dict:
-            raise ValueError(f"{path}: no evaluation; wanted are 'result' and 'transcripts'")
-        rows = [Row(f"{path}: transcript {i}", value) for i, value in enumerate(values, start=1)]
-        episodes = episodes_of(path, rows)
-    else:
-        beside = path.with_suffix(SUFFIX)
-        if not beside.is_file():
-            raise FileNotFoundError(
-                f"{path}: no transcripts beside it ({beside.name}); give a result of "
-                "waltzjax.evaluate, a run's directory or a file of its evaluations/"
-            )
-        episodes = read_transcripts(beside)
-        found = _rates(found)
-    if found.get("n") != len(episodes):
-        raise ValueError(
-            f"{path}: a result of {found.get('n')} prompts, but {len(episodes)} transcripts; they "
-            "are not whole, or of two evaluations: evaluate again"
-        )
-    return episodes
-
-
-SUFFIX = ".transcripts.jsonl"  # instead of a result's .json
-ORDINARY_SUFFIX = ".ordinary.transcripts.jsonl"  # of the prompts of a dataset's ordinary chats
 
 _TRANSCRIPT: Kinds = {
     "id": (int,), "category": (str,), "prompt": (str,), "harmful": (bool,), "frame": (str,),
@@ -90,24 +46,6 @@ def transcript(episode: Episode) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write_transcripts(path: Path, episodes: Sequence[Episode]) -> None:
-    """One ``transcript`` a line; the file is whole or not there."""
-    write_text(path, "".join(json.dumps(transcript(e)) + "\n" for e in episodes))
-
-
-def read_transcripts(path: Path) -> list[Episode]:
-    """The scored episodes of a file that ``write_transcripts`` wrote: see ``episode_of``.
-
-    Raises DatasetError with every bad line, and FileNotFoundError.
-    """
-    return episodes_of(path, read_objects(path))
-
-
-def episodes_of(path: Path, rows: Iterable[Row]) -> list[Episode]:
-    """Each row's fields are a ``transcript``. Raises DatasetError with every one that is not."""
-    return records(path, rows, episode_of, "transcript")
-
-
 def episode_of(value: object) -> Episode:
     """The episode of a ``transcript``: all that rates and intervals are made of, without tokens,
     their log-probabilities or why they ended. A frame may be missing; unknown keys are ignored."""
@@ -139,3 +77,7 @@ def episode_of(value: object) -> Episode:
 
 def _said(text: str) -> Completion:
     return Completion((), (), (), text, "")
+
+
+TRANSCRIPTS = Form("transcripts", "prompts", transcript, episode_of)
+ORDINARY = "ordinary."  # part of an evaluation: the prompts of a dataset's ordinary chats

@@ -1,0 +1,49 @@
+"""What every run leaves at its end: the result files, and tables of its results on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from waltzjax.report.measures import Measure, number
+from waltzjax.support import console
+from waltzjax.support.files import write_json
+from waltzjax.training.metrics import training_metrics
+
+BASE, START = "base", "start"  # evaluations before any training: of the base, of config.model.ROLE
+RESULTS = "final_validation_results.json"
+
+
+def write_results(
+    config: ConfigDict, workdir: Path, results: Mapping[str, Any],
+    metrics: Sequence[dict[str, Any]], seconds: float,
+) -> None:  # fmt: skip
+    """Write the result files; ``metrics``: the run's records, ``seconds``: of this launch."""
+    write_json(workdir / RESULTS, results)
+    write_json(
+        workdir / "training_metrics.json",
+        training_metrics(config.stages, config.seed, metrics, seconds),
+    )
+
+
+def say_measures(
+    title: str, measures: Sequence[Measure], columns: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """A table of results, one a column, by its name."""
+    rows = [
+        [
+            f"{m.name}, {m.unit}" if m.unit else m.name,
+            *(figure(of.get(m.key)) for of in columns.values()),
+        ]
+        for m in measures
+    ]
+    console.say(console.table(title, ["measure", *columns], rows))
+
+
+def figure(value: object) -> str:
+    """A number of a table; "-": nothing was counted."""
+    found = number(value)
+    return "-" if found != found else f"{found:.2f}"
