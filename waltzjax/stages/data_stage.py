@@ -38,8 +38,8 @@ def data_stage(
     items: Sequence[Any], names: Sequence[str], stream: int, loss: LossFn,
     place: Callable[[Sequence[Any]], Any], measure: Measure, divergence_hint: str,
 ) -> Stage:  # fmt: skip
-    """The stage ``name`` of ``role``, whose section of the config says ``batch`` and ``epochs``. The
-    items give it at least one step.
+    """The stage ``name`` of ``role``, whose section of the config says ``batch`` and ``epochs``.
+    The items give it at least one step.
 
     Args:
       names: of the items, which tell them from others.
