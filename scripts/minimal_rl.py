@@ -29,8 +29,8 @@ from waltzjax.model import sharding
 from waltzjax.model.hf import weights
 from waltzjax.rlvr.grading.verifier import Verifier
 from waltzjax.rlvr.problems import training_problems, validation_problems
+from waltzjax.rlvr.runtime import maths_runtime
 from waltzjax.run import cli
-from waltzjax.run.runtime import make_runtime
 from waltzjax.stages.recipe import compute_advantages, policy_loss
 from waltzjax.support.console import Progress, phase, say
 from waltzjax.toy.maths import embedded_maths_base
@@ -47,7 +47,7 @@ def minimal_rl(config, workdir: Path, *, steps: int, prompts: int, group: int) -
     """The accuracy of each step's answers, in [0, 1]; the last one is greedy and held out."""
     mesh = sharding.make_mesh(config.mesh)
     embedded_maths_base(config, mesh, workdir / "base")
-    runtime = make_runtime(config, workdir / "base", mesh)
+    runtime = maths_runtime(config, workdir / "base", mesh)
     cfg, chat, engine = runtime.cfg, runtime.chat, runtime.engine
     base = weights.load_params(workdir / "base", cfg, mesh)
 

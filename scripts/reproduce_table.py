@@ -32,7 +32,7 @@ from waltzjax.recipes import STAGES, validate
 from waltzjax.report.seeds_table import MEASURES, cell, markdown, summarise, write_rows
 from waltzjax.report.trust import note, warnings
 from waltzjax.run import cli
-from waltzjax.run.runtime import check_room, make_runtime, prompt_files
+from waltzjax.run.runtime import prompt_files
 from waltzjax.run.trainable import model_directory
 from waltzjax.support.console import say, table
 from waltzjax.support.files import write_json, write_text
@@ -42,6 +42,7 @@ from waltzjax.waltz.baselines import BASE, ROWS, Row, runs
 from waltzjax.waltz.evaluate import evaluate_saved
 from waltzjax.waltz.ordinary import read_ordinary
 from waltzjax.waltz.results import add_likelihood
+from waltzjax.waltz.runtime import check_room, game_runtime
 
 SIZES = {"tiny": "coded", "8b": "", "8b-lora": "lora"}
 OWN_KEYS = (
@@ -130,7 +131,7 @@ def play(
     data = data if data.exists() else Path(c.data.directory)
     prompts = of_each_category(read_prompts(data / "validation.jsonl"), c.eval.prompts)
     mesh = sharding.make_mesh(c.mesh)
-    runtime = make_runtime(c, model_directory(agents[CONVERSATION]), mesh)
+    runtime = game_runtime(c, model_directory(agents[CONVERSATION]), mesh)
     ordinary = read_ordinary(data, c, runtime)
     check_room(runtime, c, [*prompts, *(ordinary.prompts if ordinary else ())])
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -368,3 +368,44 @@ def test_the_probe_sees_what_the_syntax_hides(text: str, seen: str, tmp_path: Pa
     write(tmp_path, {"core/__init__.py": "", "core/a.py": text})
     done = import_everything(tmp_path, tmp_path)
     assert seen in done.stdout + done.stderr
+
+
+STAGE_NAMES = {"sft", "stage1", "stage2", "single", "rlvr", "dpo"}
+STAGE_CONSTANTS = {"SFT", "RLVR", "DPO"}
+
+
+def stage_conditions(sources: dict[str, str]) -> list[str]:
+    """A line per comparison with a stage's name, where only the table of stages may know them."""
+    found = []
+    for path, text in sorted(sources.items()):
+        if path == "recipes.py" or path.startswith("config/"):
+            continue
+        for node in ast.walk(ast.parse(text, path)):
+            cases = [node.pattern] if isinstance(node, ast.match_case) else []
+            if isinstance(node, ast.Compare):
+                cases = [node.left, *node.comparators]
+            inside = [part for case in cases for part in ast.walk(case)]
+            named = {part.value for part in inside if isinstance(part, ast.Constant)} & STAGE_NAMES
+            named |= {part.id for part in inside if isinstance(part, ast.Name)} & STAGE_CONSTANTS
+            found += [
+                f"{path}:{case.lineno}: {', '.join(sorted(named))}" for case in cases[:1] if named
+            ]
+    return found
+
+
+def test_only_the_table_of_stages_tells_one_stage_from_another():
+    assert stage_conditions(read_package(REPO)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'x = 1 if stage == "rlvr" else 2', 'if SFT in stages:\n    pass',
+        'while name not in ("stage1", other):\n    pass',
+        'match stage:\n    case "dpo":\n        pass',
+    ],
+)  # fmt: skip
+def test_a_condition_on_a_stage_is_seen(text):
+    assert len(stage_conditions({"stages/loop.py": text})) == 1
+    assert stage_conditions({"recipes.py": text, "config/check.py": text}) == []
+    assert stage_conditions({"stages/loop.py": 'label = name.replace("stage", "stage ")'}) == []

@@ -31,9 +31,10 @@ from waltzjax.preference.trajectories import FILE, read_collected
 from waltzjax.recipes import validate
 from waltzjax.rlvr.grading.verifier import Verifier
 from waltzjax.rlvr.problems import check_problems, keep_embedded, say_unreadable, training_problems
+from waltzjax.rlvr.runtime import maths_runtime
 from waltzjax.run import cli
 from waltzjax.run import workdir as run_workdir
-from waltzjax.run.runtime import Runtime, devices_line, make_runtime, prompt_file
+from waltzjax.run.runtime import Runtime, devices_line, prompt_file
 from waltzjax.support import console
 from waltzjax.support.files import own_workdir
 from waltzjax.support.processes import wait, writes, writing
@@ -117,7 +118,7 @@ def _gathering(
 
 def _runtime(config: ConfigDict, base: Path, mesh: Mesh, questions: Sequence[Problem]) -> Runtime:
     """Raises ValueError where a question does not fit the model as a persona shows it."""
-    runtime = make_runtime(config, base, mesh)
+    runtime = maths_runtime(config, base, mesh)
     for persona, prompt in personas(config).items():
         try:
             check_problems(config, runtime, questions, prompt)

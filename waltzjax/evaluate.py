@@ -15,7 +15,7 @@ Lines with `problem` or `question`, and `answer`; "embedded" are the validation 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from absl import flags
@@ -37,9 +37,10 @@ from waltzjax.rlvr.evaluate import result as maths_result
 from waltzjax.rlvr.grading.verifier import Verifier
 from waltzjax.rlvr.predictions import PREDICTIONS
 from waltzjax.rlvr.problems import check_problems, say_unreadable, validation_problems
+from waltzjax.rlvr.runtime import maths_runtime
 from waltzjax.run import cli, workdir
 from waltzjax.run.results import BASE
-from waltzjax.run.runtime import Runtime, check_room, check_same_shape, make_runtime
+from waltzjax.run.runtime import Runtime, check_same_shape
 from waltzjax.run.trainable import load_agents, model_directory
 from waltzjax.support import console
 from waltzjax.support.files import write_json
@@ -48,6 +49,7 @@ from waltzjax.types import CONVERSATION, FEEDBACK, POLICY
 from waltzjax.waltz.evaluate import evaluate_saved
 from waltzjax.waltz.kinds import by_kind
 from waltzjax.waltz.ordinary import read_ordinary
+from waltzjax.waltz.runtime import check_room, game_runtime
 from waltzjax.waltz.transcripts import ORDINARY, TRANSCRIPTS, transcript
 
 
@@ -67,7 +69,7 @@ def evaluate_agents(
     directories = {role: hf_config.resolve(name) for role, name in agents.items()}
     if base:
         directories[BASE] = hf_config.resolve(base)
-    config, runtime = _runtime(config, mesh, directories)
+    config, runtime = _runtime(config, mesh, directories, game_runtime)
     ordinary = read_ordinary(data, config, runtime)
     check_room(runtime, config, [*prompts, *(ordinary.prompts if ordinary else ())])
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +104,7 @@ def evaluate_policy(config: ConfigDict, data: str, model: str, output: Path) -> 
     mesh = sharding.make_mesh(config.mesh)
     problems = validation_problems(config)
     directories = {POLICY: hf_config.resolve(model)}
-    config, runtime = _runtime(config, mesh, directories)
+    config, runtime = _runtime(config, mesh, directories, maths_runtime)
     check_problems(config, runtime, problems)
     output.parent.mkdir(parents=True, exist_ok=True)
     with console.phase(f"loading {model}"):
@@ -129,12 +131,13 @@ def _check_new(*paths: Path) -> None:
 
 
 def _runtime(
-    config: ConfigDict, mesh: Mesh, directories: Mapping[str, Path]
-) -> tuple[ConfigDict, Runtime]:
+    config: ConfigDict, mesh: Mesh, directories: Mapping[str, Path],
+    make: Callable[[ConfigDict, Path, Mesh], Runtime],
+) -> tuple[ConfigDict, Runtime]:  # fmt: skip
     """The config with its date, and what all models need that can stand beside the first one."""
     first, *others = (model_directory(directory) for directory in directories.values())
     config = workdir.dated(config, base=first)
-    runtime = make_runtime(config, first, mesh)
+    runtime = make(config, first, mesh)
     for other in others:
         check_same_shape(runtime, config, other)
     return config, runtime

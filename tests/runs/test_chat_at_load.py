@@ -10,16 +10,19 @@ from support import mesh_of
 
 from waltzjax.config import check
 from waltzjax.config.defaults import default
+from waltzjax.config.key import MATHS
 from waltzjax.data.shown import Shown
 from waltzjax.evaluation.likelihood import packed_rows
 from waltzjax.preference.pairs import pair_tokens
 from waltzjax.recipes import STAGES, validate
 from waltzjax.rlvr import evaluate as rlvr_evaluate
+from waltzjax.rlvr.runtime import maths_runtime
 from waltzjax.run import workdir as run_workdir
 from waltzjax.run.cli import EXPECTED
-from waltzjax.run.runtime import make_runtime, result_settings
+from waltzjax.run.runtime import result_settings
 from waltzjax.types import CORRECTNESS, Preference
 from waltzjax.waltz import evaluate
+from waltzjax.waltz.runtime import game_runtime
 from waltzjax.waltz.sft_data import check_unseen
 
 MODEL = {
@@ -48,7 +51,12 @@ def config_of(base, *stages):
 
 
 def load(base, *stages):
-    return make_runtime(config_of(base, *stages), base, mesh_of(1, 1, 1))
+    return runtime_of(config_of(base, *stages), base)
+
+
+def runtime_of(c, base):
+    make = maths_runtime if MATHS in STAGES[c.stages[0]].reads else game_runtime
+    return make(c, base, mesh_of(1, 1, 1))
 
 
 @pytest.mark.parametrize("token", ["<|im_start|>", "<|im_end|>", "<|endoftext|>"])
@@ -110,7 +118,7 @@ def test_maths_asks_without_a_system_message_and_the_game_may(tmp_path):
     for name, message in prompts.items():
         (tmp_path / f"{name}.txt").write_text(f"---\n{message}")
         c.prompts[name] = str(tmp_path / f"{name}.txt")
-    assert "system" not in make_runtime(c, tmp_path, mesh_of(1, 1, 1)).chat.feedback_text("a", "b")
+    assert "system" not in runtime_of(c, tmp_path).chat.feedback_text("a", "b")
 
 
 def test_examples_of_prompts_without_a_system_message_have_none(tmp_path, capsys):
@@ -134,7 +142,7 @@ def test_what_a_template_reads_is_of_the_config(tmp_path):
     c = config_of(tmp_path, "rlvr")
     c.model.template_kwargs = ConfigDict({"enable_thinking": False})
     validate(c, training=False)
-    runtime = make_runtime(c, tmp_path, mesh_of(1, 1, 1))
+    runtime = runtime_of(c, tmp_path)
     assert runtime.chat.problem_text("a").endswith("<think>\n\n</think>\n\n")
     kept = {"model.template_kwargs.enable_thinking": False}
     for keys in (evaluate.SETTINGS, rlvr_evaluate.SETTINGS):
@@ -144,7 +152,7 @@ def test_what_a_template_reads_is_of_the_config(tmp_path):
         assert not any("template" in key for key in result_settings(default(), keys))
     c.model.template_kwargs = ConfigDict({"thinking_budget": 3})
     with pytest.raises(ValueError, match="template_kwargs: got 'thinking_budget'"):
-        make_runtime(c, tmp_path, mesh_of(1, 1, 1))
+        runtime_of(c, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +188,7 @@ def test_a_run_keeps_the_day_of_its_first_launch(tmp_path):
     assert c.model.template_date == ""  # the caller's is left alone
     again = run_workdir.dated(c, record(tmp_path / "run", FIRST))
     assert again.model.template_date == FIRST
-    runtime = make_runtime(again, tmp_path / "model", mesh_of(1, 1, 1))
+    runtime = runtime_of(again, tmp_path / "model")
     assert runtime.chat.problem_text("a").startswith("02 Jan ")
     c.train.resume = str(tmp_path / "run")
     assert run_workdir.dated(c, tmp_path / "new").model.template_date == FIRST

@@ -27,7 +27,7 @@ from waltzjax.preference.pairs import read_preferences
 from waltzjax.preference.trajectories import FILE, append_record, read_collected, record
 from waltzjax.rlvr.grading.verifier import Verifier
 from waltzjax.rlvr.problems import training_problems
-from waltzjax.run.runtime import make_runtime
+from waltzjax.rlvr.runtime import maths_runtime
 from waltzjax.support.signals import Stopped
 from waltzjax.types import (
     COUNTERFACTUAL,
@@ -195,7 +195,7 @@ def test_sigterm_stops_after_what_is_written(finished, config, tmp_path, monkeyp
 def test_an_arm_alone_says_the_same(finished, config, shape):
     """A request made by hand, alone in its batch, on one device and on two."""
     config.mesh = shape
-    runtime = make_runtime(config, finished / "base", mesh_of(*shape))
+    runtime = maths_runtime(config, finished / "base", mesh_of(*shape))
     params = weights.load_params(finished / "base", runtime.cfg, runtime.mesh)
     systems = {"maths.txt": [], "tiny/maths.txt": [{"role": "system", "content": "Solve."}]}
     for found in read_collected(finished / FILE)[:3]:
@@ -224,7 +224,7 @@ def test_a_seed_is_of_arm_and_question_alone():
 
 def test_no_more_is_asked_than_keeps_the_slots_busy(finished, config):
     config.collect.questions = 60
-    runtime = make_runtime(config, finished / "base", mesh_of(1, 1, 1))
+    runtime = maths_runtime(config, finished / "base", mesh_of(1, 1, 1))
     params = weights.load_params(finished / "base", runtime.cfg, runtime.mesh)
     questions, read, under_way, most, starved = training_problems(smallest())[:60], 0, 0, 0, 0
 
@@ -266,7 +266,7 @@ class Backwards:
 
 
 def test_answers_are_in_the_arms_order_whichever_ends_first(finished, config):
-    runtime = make_runtime(config, finished / "base", mesh_of(1, 1, 1))
+    runtime = maths_runtime(config, finished / "base", mesh_of(1, 1, 1))
     questions = training_problems(config)[:5]
     found = preference_arms.answers(config, runtime, Backwards(), questions, lambda more: None)
     told = {p.text: [a.token_ids for a in said] for p, said in found}

@@ -23,7 +23,7 @@ from waltzjax.preference.batch import PairTokens, pad_pairs
 from waltzjax.preference.checks import adapter_checks, training_checks
 from waltzjax.preference.dpo import NotLearning, check_learning, dpo_outcome
 from waltzjax.preference.pairs import digest, pair_tokens, training_pairs, write_preferences
-from waltzjax.run.runtime import make_runtime
+from waltzjax.rlvr.runtime import maths_runtime
 from waltzjax.support.errors import DatasetError
 from waltzjax.train import train
 from waltzjax.training.metrics import read_metrics
@@ -114,7 +114,7 @@ def test_training_begins_at_the_reference_and_tells_pairs_apart(finished):
 
 def test_pairs_are_tokens_as_a_rollout_has_them(finished):
     c = finished[2]
-    runtime = make_runtime(c, finished[0] / "base", sharding.make_mesh((1, 1, 1)))
+    runtime = maths_runtime(c, finished[0] / "base", sharding.make_mesh((1, 1, 1)))
     chat = runtime.chat
     for pair, tokens in zip(pairs(), pair_tokens(c, runtime, pairs()), strict=True):
         assert [tokens.prompt_ids] == chat.encode([chat.problem_text(pair.question)])
@@ -377,7 +377,7 @@ def test_answers_that_are_one_or_none_to_the_model_are_bad_lines(
     ]  # fmt: skip
     path = tmp_path / "pairs.jsonl"
     c, _ = again(finished, tmp_path / "run", **{"dpo.data": str(path)})
-    runtime = make_runtime(c, finished[0] / "base", sharding.make_mesh((1, 1, 1)))
+    runtime = maths_runtime(c, finished[0] / "base", sharding.make_mesh((1, 1, 1)))
     write_preferences(path, [*pairs()[:2], *bad, pairs()[2]])
     with pytest.raises(DatasetError, match=r"3 problems") as caught:
         pair_tokens(c, runtime, training_pairs(c))
@@ -401,7 +401,7 @@ def test_a_gradient_that_cancels_but_for_rounding_stops_the_run(finished, tmp_pa
 def test_another_base_in_the_place_of_the_first_is_another_reference(finished, tmp_path):
     """A hundredth of one weight is enough; and a field of the architecture."""
     c, _ = again(finished, tmp_path / "run")
-    runtime = make_runtime(c, finished[0] / "base", sharding.make_mesh((1, 1, 1)))
+    runtime = maths_runtime(c, finished[0] / "base", sharding.make_mesh((1, 1, 1)))
     params = weights.load_params(finished[0] / "base", runtime.cfg, runtime.mesh)
     name = cache.reference_name(runtime.cfg, params)
     assert name == cache.reference_name(runtime.cfg, jax.tree.map(lambda x: x + 0, params))

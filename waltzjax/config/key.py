@@ -17,7 +17,6 @@ EMBEDDED = "embedded"  # a model, or data, that is made from nothing
 SFT = "sft"  # the stage of supervised fine-tuning
 RLVR = "rlvr"  # the stage of RL from verifiable rewards on maths; it stands alone
 DPO = "dpo"  # the stage of preferences; it stands alone
-ALONE = (RLVR, DPO)  # stages of maths
 
 # Readers: a stage reads the keys of EVERY and TRAIN, of what it is made of (``StageSpec.reads``),
 # of the roles it trains, and of its own name.

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from waltzjax.config.key import MATHS
 from waltzjax.core.losses import nll
 from waltzjax.engine.engine import Engine
 from waltzjax.model import sharding
@@ -35,6 +36,7 @@ from waltzjax.plan.xla_report import device_bytes, measure
 from waltzjax.preference.batch import make_answer_logp
 from waltzjax.preference.dpo import dpo_loss
 from waltzjax.recipes import STAGES
+from waltzjax.rlvr.runtime import longest_text
 from waltzjax.run.runtime import make_engine, over_mesh, read_model_config, sampling
 from waltzjax.run.trainable import adapter_form, adapter_merge
 from waltzjax.stages.data_stage import data_update
@@ -177,8 +179,9 @@ def _learning_programs(
 
 
 def _generator_config(config: ConfigDict, directory: Path) -> ModelConfig:
+    longest = longest_text(config) if MATHS in STAGES[config.stages[-1]].reads else 0
     return dataclasses.replace(
-        read_model_config(config, directory), page_visit=choose_visit("gpu"),
+        read_model_config(config, directory, longest), page_visit=choose_visit("gpu"),
         query_block=choose_queries("gpu"),
     )  # fmt: skip
 

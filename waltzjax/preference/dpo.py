@@ -167,7 +167,7 @@ def dpo_outcome(
     """``pairs``: how many; ``pair_types``: of each type; ``epoch_losses``: the mean loss of the
     steps of each epoch, every pair before the policy has learned from it in that epoch, without the
     likelihood term; NaN: of an epoch there are no records, another run has trained it."""
-    loss = {m["step"]: m[f"pair_loss/{POLICY}"] for m in metrics if m["stage"] == DPO}
+    loss = {m["step"]: m[f"pair_loss/{POLICY}"] for m in metrics}
     ends = [0, *epoch_ends(len(pairs), config.dpo.batch, config.dpo.epochs)]
     epochs = [
         [loss[step] for step in range(first + 1, last + 1) if step in loss]

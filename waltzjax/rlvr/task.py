@@ -26,7 +26,8 @@ from waltzjax.rlvr.problems import (
 )
 from waltzjax.rlvr.recipe import rlvr
 from waltzjax.rlvr.rollout import roll_maths
-from waltzjax.run.runtime import Runtime, make_runtime, prompt_file
+from waltzjax.rlvr.runtime import maths_runtime
+from waltzjax.run.runtime import Runtime, prompt_file
 from waltzjax.stages.reinforce import reinforce, stage_steps
 from waltzjax.stages.run_stages import PlannedStage, run_stages
 from waltzjax.stages.stage import Job, Stage, StageInputs, StageSpec
@@ -106,7 +107,7 @@ def maths_job(config: ConfigDict, workdir: Path, mesh: Mesh, data: TrainingData)
     held_out = validation_problems(config)
 
     def made() -> tuple[Runtime, Sequence[Any]]:
-        runtime = make_runtime(config, base, mesh)
+        runtime = maths_runtime(config, base, mesh)
         check_problems(config, runtime, held_out)
         return runtime, data.prepare(runtime)
 

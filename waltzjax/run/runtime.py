@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -15,7 +15,6 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from waltzjax.config.key import ALONE, RLVR
 from waltzjax.data.chat import PROMPTS, Chat, stop_ids
 from waltzjax.data.template import Template
 from waltzjax.engine.engine import Engine
@@ -24,7 +23,6 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_kernel, choose_queries, choose_visit
 from waltzjax.model.hf import config as hf_config
 from waltzjax.model.hf.tokenizer import read_tokenizer
-from waltzjax.types import Prompt
 
 
 class Runtime(NamedTuple):
@@ -68,23 +66,20 @@ def load_tokenizer(directory: Path, *, template: bool = True) -> Any:
     return tokenizer
 
 
-def read_model_config(config: ConfigDict, directory: Path) -> ModelConfig:
-    """The architecture, with the numerics of ``config`` and the kernels of the devices at hand."""
+def read_model_config(config: ConfigDict, directory: Path, longest_text: int = 0) -> ModelConfig:
+    """The architecture, with the numerics of ``config`` and the kernels of the devices at hand.
+
+    longest_text: tokens of the longest text that a packed row of an update may hold; 0: a text may
+      be as long as its row.
+    """
     m = config.model
     cfg = hf_config.read_config(directory, dtype=m.dtype, param_dtype=m.param_dtype, remat=m.remat)
     kernel = choose_kernel(m.attention, jax.default_backend(), cfg.dtype, cfg.head_dim)
     return dataclasses.replace(
         cfg, attention=kernel, lora_dropout=config.lora.dropout,
-        longest_text=longest_text(config), query_block=choose_queries(jax.default_backend()),
+        longest_text=longest_text, query_block=choose_queries(jax.default_backend()),
         page_visit=choose_visit(jax.default_backend()),
     )  # fmt: skip
-
-
-def longest_text(config: ConfigDict) -> int:
-    """Tokens of the longest text that a packed row may hold; 0: as long as the row."""
-    if RLVR not in config.stages:
-        return 0  # chats to fine-tune on may be as long as a row, pairs are not packed
-    return config.problems.max_tokens + config.rollout.max_new_tokens
 
 
 def over_mesh(cfg: ModelConfig, mesh: Mesh) -> ModelConfig:
@@ -92,13 +87,21 @@ def over_mesh(cfg: ModelConfig, mesh: Mesh) -> ModelConfig:
     return dataclasses.replace(cfg, mesh=mesh) if mesh.size > 1 else cfg
 
 
-def make_runtime(config: ConfigDict, directory: Path, mesh: Mesh) -> Runtime:
-    """Read a Hugging Face directory's config and tokenizer; no weights are loaded yet."""
-    cfg = read_model_config(config, directory)
+def make_runtime(
+    config: ConfigDict, directory: Path, mesh: Mesh, shown: Callable[[Chat], list[str]],
+    longest_text: int = 0,
+) -> Runtime:  # fmt: skip
+    """Read a Hugging Face directory's config and tokenizer; no weights are loaded yet.
+
+    shown: chat -> examples of the texts that are generated from: ValueError where the template
+      cannot write them, or the model lacks one of their tokens.
+    longest_text: see ``read_model_config``.
+    """
+    cfg = read_model_config(config, directory, longest_text)
     tokenizer = load_tokenizer(directory)
     chat = make_chat(config, tokenizer)
     stops = stop_ids(tokenizer, directory, config.model.template_kwargs.to_dict())
-    check_rows(cfg, chat, [*_shown(config, chat), stops])
+    check_rows(cfg, chat, [*chat.encode(shown(chat)), stops])
     return Runtime(mesh, over_mesh(cfg, mesh), chat, make_engine(config, cfg, mesh, stops, chat))
 
 
@@ -120,15 +123,6 @@ def result_settings(config: ConfigDict, keys: Sequence[str]) -> dict[str, Any]:
     found = {key: attrgetter(key)(config) for key in keys}
     found |= {f"model.template_kwargs.{name}": value for name, value in m.template_kwargs.items()}
     return found | ({"model.template_date": m.template_date} if m.template_date else {})
-
-
-def _shown(config: ConfigDict, chat: Chat) -> list[tuple[int, ...]]:
-    """Chats as the config's stages show them: ValueError where the template cannot write them,
-    before anything is allocated."""
-    if {*config.stages} & {*ALONE}:
-        return chat.encode([chat.problem_text("1 + 1?")])
-    texts = [chat.conversation_text("Hello", [("Hello.", "Good.")])]
-    return chat.encode([*texts, chat.feedback_text("Hello", "Hello.")])
 
 
 def check_rows(cfg: ModelConfig, chat: Chat, texts: Iterable[Sequence[int]]) -> None:
@@ -159,7 +153,7 @@ def make_engine(
 def check_same_shape(runtime: Runtime, config: ConfigDict, directory: Path) -> None:
     """Raise ValueError unless the model in ``directory`` can stand beside the runtime's: both
     agents share one architecture and one vocabulary."""
-    other = read_model_config(config, directory)
+    other = read_model_config(config, directory, runtime.cfg.longest_text)
     mine, theirs = (
         dataclasses.asdict(dataclasses.replace(c, mesh=None)) for c in (runtime.cfg, other)
     )
@@ -179,22 +173,6 @@ def check_same_shape(runtime: Runtime, config: ConfigDict, directory: Path) -> N
     if differing:
         raise ValueError(
             f"{directory}: differs from the other agent's model: {'; '.join(differing)}"
-        )
-
-
-def check_room(runtime: Runtime, config: ConfigDict, prompts: Sequence[Prompt]) -> None:
-    """Raise ValueError unless every prompt leaves room for a first answer and its review."""
-    new = config.rollout.max_new_tokens
-    rows = runtime.chat.encode([runtime.chat.feedback_text(p.text, "") for p in prompts])
-    longest, prompt = max((len(row), p.id) for row, p in zip(rows, prompts, strict=True))
-    room = runtime.engine.longest
-    if longest + 2 * new > room:
-        raise ValueError(
-            f"prompt {prompt} takes {longest} tokens as the feedback agent sees it; with an answer "
-            f"and a review of config.rollout.max_new_tokens = {new} each that is more than {room}: "
-            f"the model has {runtime.cfg.max_positions} positions, a device's part of "
-            f"config.rollout.cache_tokens is {runtime.engine.pages * runtime.engine.page_size}; "
-            "drop it, allow fewer new tokens or a larger cache"
         )
 
 

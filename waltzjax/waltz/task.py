@@ -18,7 +18,7 @@ from waltzjax.evaluation.likelihood import held_out_nll
 from waltzjax.judge.build import check_judge, open_judge
 from waltzjax.judge.judge import Judge
 from waltzjax.model.hf import config as hf_config
-from waltzjax.run.runtime import Runtime, check_room, make_runtime, prompt_files
+from waltzjax.run.runtime import Runtime, prompt_files
 from waltzjax.run.trainable import check_starts
 from waltzjax.stages.recipe import Recipe
 from waltzjax.stages.reinforce import reinforce, stage_steps
@@ -31,6 +31,7 @@ from waltzjax.waltz import results
 from waltzjax.waltz.evaluate import evaluate, guard, result
 from waltzjax.waltz.ordinary import read_ordinary
 from waltzjax.waltz.rollout import roll_game
+from waltzjax.waltz.runtime import check_room, game_runtime
 from waltzjax.waltz.sft_data import check_unseen, sft_chats, sft_rows
 from waltzjax.waltz.transcripts import transcript
 
@@ -44,7 +45,7 @@ def waltz_job(
     base = workdir / "base" if embedded_model else hf_config.resolve(config.model.base)
     roles = (CONVERSATION, FEEDBACK)
     starts = {r: hf_config.resolve(config.model[r]) for r in roles if config.model[r]}
-    ready = None if embedded_model else make_runtime(config, base, mesh)
+    ready = None if embedded_model else game_runtime(config, base, mesh)
     if ready:
         check_starts(config, ready, base, starts)
     embedded_data = config.data.directory == EMBEDDED
@@ -66,7 +67,7 @@ def waltz_job(
                 safety.embedded_base(config, mesh, base)
             runtime = ready
             if runtime is None:
-                runtime = make_runtime(config, base, mesh)
+                runtime = game_runtime(config, base, mesh)
                 check_starts(config, runtime, base, starts)
             _run(config, workdir, stages, runtime, base, starts, data, chats, judge)
         return results.collect(config, workdir)
