@@ -10,6 +10,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from importlib.util import find_spec
 
 LONGEST = ("test_distributed.py", "test_waltz.py")  # begun first, so that all workers end together
 
@@ -22,6 +23,9 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the cache of who started them
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="waltzjax-tests-")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+
+if find_spec("torch") is None:  # make test-newest
+    collect_ignore_glob = ["*/test_torch_*.py"]
 
 
 def pytest_collection_modifyitems(items):
