@@ -1,22 +1,34 @@
 # make demo: the main job, small. make test: everything CI checks. GNU make, Python >= 3.11, nothing else.
 # Everything is installed into .venv; a stamp there is newer than pyproject.toml when it is current.
 
-PYTHON ?= python3
+# $(1): commands; the first of them that is Python 3.12 or newer, runs and can make environments.
+first_newer = $(firstword $(foreach p,$(1),$(shell $(p) -c "import ensurepip, sys; \
+  sys.exit(sys.version_info < (3, 12))" 2>/dev/null && echo $(p))))
+NEWER := python3.13 python3.12
+
+# From Python 3.12 on pip takes a newer jax, whose update is faster; PyTorch is as large either way.
+PYTHON ?= $(or $(call first_newer,$(NEWER)),python3)
+# For test-newest also one that pyenv has, which need not be on PATH.
+NEWEST ?= $(NEWER) $(foreach v,3.13 3.12,$(wildcard $(HOME)/.pyenv/versions/$(v).*/bin/python))
 VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.stamp-run
+TEST_STAMP := $(VENV)/.stamp-test
 DEV_STAMP := $(VENV)/.stamp-dev
 WORKDIR ?= runs/demo
 REGIME_W ?= runs/regime_w
 SEED ?= 0
 
+WORKERS := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv dev demo rlvr regime-w-demo test check slow-test format clean
+.PHONY: help venv dev demo rlvr regime-w-demo test check quick test-newest slow-test \
+  format clean
 
 help: ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "  PYTHON=...         the interpreter to build .venv with (now: $(PYTHON)), 3.11 or newer"
+	@echo "  PYTHON=...         the interpreter to build .venv with, 3.11 or newer (now: $(PYTHON))"
 
 venv: $(RUN_STAMP) ## create .venv and install waltzjax
 
@@ -39,9 +51,16 @@ test: $(DEV_STAMP) ## format, lint, types, tests: exactly what CI runs
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest $(WORKERS)
 
 check: test ## the same as test
+
+# Without PyTorch, which is the same there: what depends on jax is compared with numpy too.
+test-newest: ## the tests on Python 3.12 or newer, its jax and flax, in .venv-newest
+	@python="$(call first_newer,$(NEWEST))"; \
+	[ -n "$$python" ] || { echo "make: no Python 3.12 or 3.13 at hand: make test-newest NEWEST=/path/to/python3.13" >&2; exit 1; }; \
+	$(MAKE) --no-print-directory VENV=.venv-newest PYTHON="$$python" .venv-newest/.stamp-test
+	@.venv-newest/bin/python -m pytest $(WORKERS)
 
 slow-test: $(DEV_STAMP) ## the tests marked slow; those of numbers again, compiled as users compile
 	@$(BIN)/python -m pytest -m slow
@@ -51,8 +70,8 @@ format: $(DEV_STAMP) ## rewrite the code in its one format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-clean: ## remove .venv, caches and build outputs; never runs/
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+clean: ## remove environments, caches and build outputs; never runs/
+	rm -rf $(VENV) .venv-newest build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find waltzjax tests configs scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---- installation ---------------------------------------------------------------------------
@@ -91,6 +110,9 @@ endef
 
 $(RUN_STAMP): pyproject.toml
 	$(call install,.,waltzjax and its dependencies)
+
+$(TEST_STAMP): pyproject.toml
+	$(call install,.[test],waltzjax and what its tests need)
 
 $(DEV_STAMP): pyproject.toml $(RUN_STAMP)
 	$(call install,.[dev],what the tests and checks need)

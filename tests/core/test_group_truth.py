@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from reference import cases, numpy_truth
 from reference import group_truth as truth
 
@@ -144,6 +143,7 @@ def test_gradient_of_the_entropy_bonus_of_the_library_and_of_torch(seed):
         )
         return -jnp.sum(weight_T * (advantage_T * logp_BT + c * entropy_BT))
 
+    torch = pytest.importorskip("torch", reason="torch is the reference implementation")
     z_TV = torch.tensor(logits_TV, requires_grad=True)
     policy = torch.distributions.Categorical(logits=z_TV)
     objective_T = torch.tensor(advantage_T) * policy.log_prob(torch.tensor(target_T))
