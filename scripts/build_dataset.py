@@ -9,7 +9,7 @@ prompts of each category, 3,337 or 3,336, and writes 15,015 for training and 5,0
 with a SHA-256 manifest. Texts that differ in case or white space only are one prompt, that of the
 first file given; one that is harmful in one place and harmless in another is left out. A request
 and its rewrites, as of WildJailbreak, share a ``frame`` and fall on one side. What is drawn depends
-on the texts, the seed and the order of files, not on the order of rows. ``--ordinary`` adds chats
+on the texts, the seed and the order of files, not on the order of rows. ``--benign`` adds chats
 in which nobody means harm (``waltzjax.data.chats``): evaluations then measure those as well.
 """
 
@@ -117,12 +117,12 @@ def summary_table(title: str, summary: dict[str, Any], found: Counter[str] | Non
 
 
 def build(
-    inputs: Sequence[Path], output: Path, *, seed: int, full: bool, ordinary: Path | None = None
+    inputs: Sequence[Path], output: Path, *, seed: int, full: bool, benign: Path | None = None
 ) -> None:
     """Write the dataset and say what it holds; see the module for what is drawn."""
     if os.path.lexists(output):  # said before minutes of reading
         raise FileExistsError(f"--output: {output} is there already; name another directory")
-    chats = read_chats(ordinary) if ordinary else []
+    chats = read_chats(benign) if benign else []
     gathered = gather(inputs)
     say(table("", FILE_COLUMNS, gathered.rows))
     if gathered.contradictions:
@@ -145,21 +145,21 @@ def check(directory: Path, *, full: bool) -> None:
 
 def main() -> None:
     f = flags.FLAGS
-    made = f.inputs or f.output or f.ordinary
+    made = f.inputs or f.output or f.benign
     if bool(f.verify) == bool(f.inputs and f.output) or (f.verify and made):
         cli.usage("--inputs and --output are wanted, or --verify")
     if f.verify:
         check(Path(f.verify), full=f.counts == "full")
     else:
         inputs = [Path(name) for name in f.inputs]
-        ordinary = Path(f.ordinary) if f.ordinary else None
-        build(inputs, Path(f.output), seed=f.seed, full=f.counts == "full", ordinary=ordinary)
+        benign = Path(f.benign) if f.benign else None
+        build(inputs, Path(f.output), seed=f.seed, full=f.counts == "full", benign=benign)
 
 
 if __name__ == "__main__":
     flags.DEFINE_list("inputs", [], "Files to draw from: .tsv, .csv, .parquet, .jsonl.")
     flags.DEFINE_string("output", "", "Directory to write; it does not exist.")
-    flags.DEFINE_string("ordinary", "", "File of ordinary chats to add, JSON Lines of messages.")
+    flags.DEFINE_string("benign", "", "File of benign chats to add, JSON Lines of messages.")
     flags.DEFINE_string("verify", "", "Directory to check instead.")
     flags.DEFINE_enum(
         "counts", "full", ["full", "all"], "The 20,020 prompts, or all there are (--verify: any)."

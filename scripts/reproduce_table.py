@@ -39,8 +39,8 @@ from waltzjax.support.files import write_json, write_text
 from waltzjax.train import train
 from waltzjax.types import CONVERSATION, FEEDBACK
 from waltzjax.waltz.baselines import BASE, ROWS, Row, runs
+from waltzjax.waltz.benign import read_benign
 from waltzjax.waltz.evaluate import evaluate_saved
-from waltzjax.waltz.ordinary import read_ordinary
 from waltzjax.waltz.results import add_likelihood
 from waltzjax.waltz.runtime import check_room, game_runtime
 
@@ -132,12 +132,12 @@ def play(
     prompts = of_each_category(read_prompts(data / "validation.jsonl"), c.eval.prompts)
     mesh = sharding.make_mesh(c.mesh)
     runtime = game_runtime(c, model_directory(agents[CONVERSATION]), mesh)
-    ordinary = read_ordinary(data, c, runtime)
-    check_room(runtime, c, [*prompts, *(ordinary.prompts if ordinary else ())])
+    benign = read_benign(data, c, runtime)
+    check_room(runtime, c, [*prompts, *(benign.prompts if benign else ())])
     path.parent.mkdir(parents=True, exist_ok=True)
     trained = [role for role, where in agents.items() if where != base]
     return evaluate_saved(
-        c, runtime, {**agents, BASE: base}, prompts, ordinary, row.label, directory, path, trained
+        c, runtime, {**agents, BASE: base}, prompts, benign, row.label, directory, path, trained
     )[0]
 
 

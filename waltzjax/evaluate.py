@@ -46,11 +46,11 @@ from waltzjax.support import console
 from waltzjax.support.files import write_json
 from waltzjax.support.processes import writes
 from waltzjax.types import CONVERSATION, FEEDBACK, POLICY
+from waltzjax.waltz.benign import read_benign
 from waltzjax.waltz.evaluate import evaluate_saved
 from waltzjax.waltz.kinds import by_kind
-from waltzjax.waltz.ordinary import read_ordinary
 from waltzjax.waltz.runtime import check_room, game_runtime
-from waltzjax.waltz.transcripts import ORDINARY, TRANSCRIPTS, transcript
+from waltzjax.waltz.transcripts import BENIGN, TRANSCRIPTS, transcript
 
 
 def evaluate_agents(
@@ -63,19 +63,19 @@ def evaluate_agents(
         raise ValueError(
             f"--output: got {output}, wanted is the JSON file; the report lies beside it"
         )
-    _check_new(output, TRANSCRIPTS.beside(output), TRANSCRIPTS.beside(output, ORDINARY), page)
+    _check_new(output, TRANSCRIPTS.beside(output), TRANSCRIPTS.beside(output, BENIGN), page)
     mesh = sharding.make_mesh(config.mesh)
     prompts = of_each_category(read_prompts(data / f"{split}.jsonl"), config.eval.prompts)
     directories = {role: hf_config.resolve(name) for role, name in agents.items()}
     if base:
         directories[BASE] = hf_config.resolve(base)
     config, runtime = _runtime(config, mesh, directories, game_runtime)
-    ordinary = read_ordinary(data, config, runtime)
-    check_room(runtime, config, [*prompts, *(ordinary.prompts if ordinary else ())])
+    benign = read_benign(data, config, runtime)
+    check_room(runtime, config, [*prompts, *(benign.prompts if benign else ())])
     output.parent.mkdir(parents=True, exist_ok=True)
     moved = [*agents] if base else []
     found, episodes = evaluate_saved(
-        config, runtime, directories, prompts, ordinary, "both agents", output.parent, output, moved
+        config, runtime, directories, prompts, benign, "both agents", output.parent, output, moved
     )
     if writes():
         write_json(output, found)

@@ -202,14 +202,14 @@ def test_categories_of_another_scheme_are_counted(tmp_path, capsys):
     assert re.search(r"a\.jsonl +4 +0 +3\n", out)
 
 
-def test_ordinary_chats_that_ask_a_prompt_are_refused(tmp_path):
+def test_benign_chats_that_ask_a_prompt_are_refused(tmp_path):
     said = {"role": "assistant", "content": "So."}
     texts = ["How are you?", "Climb my fence 2"]
     chats = [{"messages": [{"role": "user", "content": text}, said]} for text in texts]
     (tmp_path / "chats.jsonl").write_text("".join(json.dumps(c) + "\n" for c in chats))
     inputs, output = published(tmp_path, 4), tmp_path / "set"
-    with pytest.raises(DatasetError, match=r"set/ordinary\.jsonl:2: .*'Climb my fence 2', which"):
-        build_dataset.build(inputs, output, seed=0, full=False, ordinary=tmp_path / "chats.jsonl")
+    with pytest.raises(DatasetError, match=r"set/benign\.jsonl:2: .*'Climb my fence 2', which"):
+        build_dataset.build(inputs, output, seed=0, full=False, benign=tmp_path / "chats.jsonl")
     assert not output.exists()
 
 

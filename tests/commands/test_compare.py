@@ -288,10 +288,10 @@ def test_prompts_of_one_frame_are_read_back_and_drawn_together(tmp_path):
     assert status == 0 and "240 prompts, the same in both; intervals over 12 frames" in out
 
 
-def test_ordinary_chats_are_compared_where_both_have_them():
+def test_benign_chats_are_compared_where_both_have_them():
     chats = {"nll": [1.0, 2.0], "tokens": [1, 2], "revised": [1, 1]}
-    a = {"ordinary_ftr": 100.0, "ordinary": chats}
-    b = {"ordinary_ftr": 50.0, "ordinary": {**chats, "nll": [2.0, 4.0], "revised": [0, 1]}}
+    a = {"benign_ftr": 100.0, "benign": chats}
+    b = {"benign_ftr": 50.0, "benign": {**chats, "nll": [2.0, 4.0], "revised": [0, 1]}}
     likely, ftr = guarded(a, b)
     assert likely.b == pytest.approx(100 / math.e) and likely.reading == "worse"
     assert (ftr.a, ftr.b, ftr.difference) == (100, 50, -50)
@@ -300,9 +300,9 @@ def test_ordinary_chats_are_compared_where_both_have_them():
 
 def test_where_no_feedback_was_asked_for_none_is_compared(tmp_path):
     chats = {"nll": [1.0], "tokens": [1], "revised": [0]}
-    write_json(tmp_path / "a.json", {"ordinary_ftr": math.nan, "ordinary": chats})  # t_max = 0
+    write_json(tmp_path / "a.json", {"benign_ftr": math.nan, "benign": chats})  # t_max = 0
     a = json.loads((tmp_path / "a.json").read_text())
-    b = {"ordinary_ftr": 50.0, "ordinary": {**chats, "revised": [1]}}
+    b = {"benign_ftr": 50.0, "benign": {**chats, "revised": [1]}}
     likely, ftr = guarded(a, b)
     assert likely.reading == "no difference shown" and ftr.reading == "not measured"
     assert math.isnan(ftr.a) and ftr.b == 50 and math.isnan(ftr.difference)
@@ -310,13 +310,13 @@ def test_where_no_feedback_was_asked_for_none_is_compared(tmp_path):
 
 def test_chats_in_other_tokens_are_not_compared_and_that_is_said():
     chats = {"nll": [1.0], "tokens": [2], "revised": [0]}
-    a = {"ordinary_ftr": 0.0, "ordinary": chats}
-    b = {"ordinary_ftr": 100.0, "ordinary": {**chats, "tokens": [3], "revised": [1]}}
+    a = {"benign_ftr": 0.0, "benign": chats}
+    b = {"benign_ftr": 100.0, "benign": {**chats, "tokens": [3], "revised": [1]}}
     [ftr] = guarded(a, b)
     assert ftr.difference == 100
     run_a, run_b = (Run(name, [], of, {}, []) for name, of in (("a", a), ("b", b)))
     [said] = evaluated_unalike(GAME, {"A": run_a, "B": Run("", [], {}, {}, []), "C": run_b})
-    assert said.startswith("ordinary chats: other ones in C than in A, or in other tokens; no lik")
+    assert said.startswith("benign chats: other ones in C than in A, or in other tokens; no lik")
     assert other_chats({"A": run_a, "B": run_a}) == []
 
 

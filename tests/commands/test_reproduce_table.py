@@ -20,7 +20,7 @@ TOLERANCE = 1e-9
 
 
 def results(f1):
-    rates = dict.fromkeys(("asr", "orr", "label_accuracy", "ftr", "ordinary_ftr"), 10.0)
+    rates = dict.fromkeys(("asr", "orr", "label_accuracy", "ftr", "benign_ftr"), 10.0)
     return {**rates, "f1": f1, "intervals": {"f1": [f1 - 1, f1 + 2]}}
 
 
@@ -33,10 +33,10 @@ def test_intervals_of_several_seeds_are_students():
 
 
 def test_intervals_end_where_the_measure_does():
-    found = [{"base": {**results(f1), "ordinary_likelihood": f1}} for f1 in (1.0, 99.0)]
+    found = [{"base": {**results(f1), "benign_likelihood": f1}} for f1 in (1.0, 99.0)]
     row = summarise(found)["base"]
     assert row["f1"]["interval"] == [0, 100]
-    assert row["ordinary_likelihood"]["interval"] == [0, pytest.approx(50 + 12.706 * 49)]
+    assert row["benign_likelihood"]["interval"] == [0, pytest.approx(50 + 12.706 * 49)]
 
 
 def of_asr(values, intervals=None):
@@ -112,7 +112,7 @@ def played(tmp_path, monkeypatch):
         done.append((row.label, *where))
         path.parent.mkdir(exist_ok=True)
         chats = {"nll": [float(len(done))], "tokens": [1], "revised": [0]}
-        return {"f1": 1.0, "intervals": {}, "ordinary": chats}
+        return {"f1": 1.0, "intervals": {}, "benign": chats}
 
     monkeypatch.setitem(space, "train", train)
     monkeypatch.setitem(space, "play", play)
@@ -128,7 +128,7 @@ def test_a_seed_trains_what_its_rows_need_and_goes_on_where_it_was_stopped(playe
         "waltzrl", ("base", untrained, untrained),
         ("frozen conversation agent (ablation A)", untrained, "waltzrl/stage1/feedback"),
     ]  # fmt: skip
-    shares = {name: of["ordinary_likelihood"] for name, of in first.items()}
+    shares = {name: of["benign_likelihood"] for name, of in first.items()}
     assert shares == pytest.approx({"base": 100, "frozen": 100 * math.exp(-1)})
     played.clear()
     assert one_seed(config, tmp_path, ["base", "frozen", "single"]) == {

@@ -144,7 +144,7 @@ def test_several_templates_without_a_default_are_told_with_the_directory(tmp_pat
 
 
 @pytest.mark.parametrize("token", ["<br>", "assistant", "hello", ".", "\n", "→→", "x_y"])
-def test_ordinary_added_tokens_are_text(tmp_path, token):
+def test_benign_added_tokens_are_text(tmp_path, token):
     tokens = write_tokenizer(tmp_path, CHATML + "{# a <b> . #}", plain=(token,))
     chat = read_chat(tmp_path)
     [ids] = chat.encode([chat.problem_text(f"say{token}it")])

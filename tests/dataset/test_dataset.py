@@ -13,7 +13,7 @@ import pytest
 
 from waltzjax.dataset import dataset, splits
 from waltzjax.dataset.checks import CATEGORIES
-from waltzjax.dataset.dataset import read_prompts, verify, write_dataset
+from waltzjax.dataset.dataset import benign_file, read_prompts, verify, write_dataset
 from waltzjax.support.errors import DatasetError
 from waltzjax.types import Prompt
 
@@ -373,39 +373,46 @@ def test_full_size_split_writes_and_verifies(tmp_path: Path):
 CHAT = [{"role": "user", "content": "How do I wash it?"}, {"role": "assistant", "content": "So."}]
 
 
-def test_ordinary_chats_are_part_of_the_dataset(tmp_path):
+def test_benign_chats_are_part_of_the_dataset(tmp_path):
     directory = tmp_path / "set"
     write_dataset(directory, make(6), make(6, 6), [CHAT, CHAT])
-    assert verify(directory, expected=None)["files"]["ordinary.jsonl"]["lines"] == 2
-    path = directory / "ordinary.jsonl"
+    assert verify(directory, expected=None)["files"]["benign.jsonl"]["lines"] == 2
+    path = directory / "benign.jsonl"
     whole = path.read_text()
     path.write_text(whole + whole)
-    with pytest.raises(DatasetError, match=r"ordinary\.jsonl: lines is 4, the manifest says 2"):
+    with pytest.raises(DatasetError, match=r"benign\.jsonl: lines is 4, the manifest says 2"):
         verify(directory, expected=None)
     path.write_text("{}\n" + whole)
-    with pytest.raises(DatasetError, match=r"ordinary\.jsonl:1: messages"):
+    with pytest.raises(DatasetError, match=r"benign\.jsonl:1: messages"):
         verify(directory, expected=None)
     path.unlink()
-    with pytest.raises(DatasetError, match=r"ordinary\.jsonl: missing"):
+    with pytest.raises(DatasetError, match=r"benign\.jsonl: missing"):
         verify(directory, expected=None)
 
 
-def test_ordinary_chats_that_the_manifest_does_not_list(written):
-    (written / "ordinary.jsonl").write_text(json.dumps({"messages": CHAT}) + "\n")
-    with pytest.raises(DatasetError, match=r"ordinary\.jsonl: not in the manifest"):
+def test_benign_chats_that_the_manifest_does_not_list(written):
+    (written / "benign.jsonl").write_text(json.dumps({"messages": CHAT}) + "\n")
+    with pytest.raises(DatasetError, match=r"benign\.jsonl: not in the manifest"):
         verify(written, expected=None)
 
 
-def test_bad_ordinary_chats_are_not_written(tmp_path):
+def test_a_dataset_of_an_older_version_is_told(written):
+    (written / "ordinary.jsonl").write_text(json.dumps({"messages": CHAT}) + "\n")
+    for read in (lambda: verify(written, expected=None), lambda: benign_file(written)):
+        with pytest.raises(ValueError, match=r"ordinary\.jsonl: an older version .* benign\.jsonl"):
+            read()
+
+
+def test_bad_benign_chats_are_not_written(tmp_path):
     with pytest.raises(DatasetError) as caught:
         write_dataset(tmp_path / "set", make(6), make(6, 6), [CHAT, CHAT[:1]])
     (problem,) = caught.value.problems
-    assert problem.startswith(f"{tmp_path / 'set' / 'ordinary.jsonl'}:2: roles: got user;")
+    assert problem.startswith(f"{tmp_path / 'set' / 'benign.jsonl'}:2: roles: got user;")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_ordinary_chat_may_not_ask_a_prompt(tmp_path, monkeypatch):
-    path, asks = tmp_path / "set" / "ordinary.jsonl", "an ordinary chat asks 'prompt"
+def test_a_benign_chat_may_not_ask_a_prompt(tmp_path, monkeypatch):
+    path, asks = tmp_path / "set" / "benign.jsonl", "a benign chat asks 'prompt"
     texts = ("prompt 3", "PROMPT\n 8", "prompt 3")  # the second in another form
     asked = [CHAT, *([*CHAT, {**CHAT[0], "content": text}, CHAT[1]] for text in texts)]
     with pytest.raises(DatasetError) as caught:

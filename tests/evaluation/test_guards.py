@@ -1,4 +1,4 @@
-"""Ordinary chats before and after: likelihood and interference, by hand."""
+"""Benign chats before and after: likelihood and interference, by hand."""
 
 import math
 

@@ -59,12 +59,12 @@ def built_world():
 
 @cache
 def small_data() -> str:
-    """A dataset of a few of the world's prompts, and four ordinary chats: to read all of them takes
+    """A dataset of a few of the world's prompts, and four benign chats: to read all of them takes
     longer than a test's training does."""
     parent = Path(tempfile.mkdtemp(prefix="waltzjax-tests-"))
     atexit.register(shutil.rmtree, parent, ignore_errors=True)
     train, validation, _ = built_world()
-    ordinary = [
+    benign = [
         [
             {"role": "system", "content": "You answer the user."},
             {"role": "user", "content": f"Is the {thing} clean?"},
@@ -72,7 +72,7 @@ def small_data() -> str:
         ]
         for thing in ("van", "shed", "boat", "bike")
     ]
-    write_dataset(parent / "prompts", train[:64], of_each_category(validation, 12), ordinary)
+    write_dataset(parent / "prompts", train[:64], of_each_category(validation, 12), benign)
     return str(parent / "prompts")
 
 

@@ -125,7 +125,7 @@ def test_evaluation_by_two_equals_the_runs_own(alone, tmp_path):
     assert statuses == [0, 0], errors
     assert str(output) in said[0] and "loading" not in said[1]  # the other one is silent
     theirs = json.loads((alone / "final_validation_results.json").read_text())
-    del theirs["intervals"]["ordinary_likelihood"]  # which compares with the base's
+    del theirs["intervals"]["benign_likelihood"]  # which compares with the base's
     ours = json.loads(output.read_text())
     assert ours == {key: theirs[key] for key in ours}
     assert len(output.with_suffix(".transcripts.jsonl").read_text().splitlines()) == ours["n"]

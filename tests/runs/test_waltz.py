@@ -40,7 +40,7 @@ def smallest(name="stage2.py"):
     c.train.checkpoint_every = 2
     c.train.validate_every = 3
     c.eval.prompts = 12
-    c.sft.length, c.sft.batch, c.sft.microbatches = 128, 2, 1  # of the ordinary chats' likelihood
+    c.sft.length, c.sft.batch, c.sft.microbatches = 128, 2, 1  # of the benign chats' likelihood
     c.rl.entropy_bonus = 0.05  # a random model earns nothing: without it no stage changes anything
     return check.only_read(c, STAGES)
 
@@ -66,16 +66,16 @@ def test_what_a_run_leaves(finished):
     workdir, results = finished
     on_disk = json.loads((workdir / "final_validation_results.json").read_text())
     keys = {"asr", "orr", "f1", "ftr", "label_accuracy", "dir", "format_rate", "n", "seed",
-            "ordinary_ftr", "ordinary_orr", "ordinary_nll", "ordinary_likelihood"}  # fmt: skip
+            "benign_ftr", "benign_orr", "benign_nll", "benign_likelihood"}  # fmt: skip
     for part in (on_disk, on_disk["base"], on_disk["stage1"]):
         assert keys <= set(part)
         assert part["n"] == 12 and part["seed"] == 0
         assert 0 <= part["asr"] <= 100 and 0 <= part["orr"] <= 100
     assert results["asr"] == on_disk["asr"]
     for part in (on_disk["base"], on_disk["stage1"]):  # the conversation agent is the base's
-        assert part["ordinary_likelihood"] == 100
-    change = on_disk["base"]["ordinary_nll"] - on_disk["ordinary_nll"]
-    assert on_disk["ordinary_likelihood"] == pytest.approx(100 * math.exp(change))
+        assert part["benign_likelihood"] == 100
+    change = on_disk["base"]["benign_nll"] - on_disk["benign_nll"]
+    assert on_disk["benign_likelihood"] == pytest.approx(100 * math.exp(change))
     assert change != 0
     for name in ("report.html", "training_metrics.json", "config.json"):
         assert (workdir / name).stat().st_size > 0
@@ -163,10 +163,10 @@ def test_adapters_over_one_base(finished, tmp_path):
     more.model.conversation = str(tmp_path / "run/conversation")
     found = train(more, tmp_path / "more")
     again = found["start"]
-    assert found["base"]["ordinary_nll"] == pytest.approx(results["base"]["ordinary_nll"])
-    shown = ("asr", "orr", "confusion", "ordinary_nll")
+    assert found["base"]["benign_nll"] == pytest.approx(results["base"]["benign_nll"])
+    shown = ("asr", "orr", "confusion", "benign_nll")
     assert {k: again[k] for k in shown} == {k: results[k] for k in shown}  # where that one ended
-    assert again["ordinary_nll"] != results["base"]["ordinary_nll"]
+    assert again["benign_nll"] != results["base"]["benign_nll"]
     agent = tmp_path / "run/conversation/adapter_config.json"
     said = json.loads(agent.read_text())
     other = str(finished[0] / "conversation")
@@ -335,19 +335,19 @@ def test_the_evaluate_command(finished, tmp_path):
     got = command("waltzjax.evaluate", *arguments)
     assert got.returncode == 0, got.stderr
     final = json.loads((workdir / "final_validation_results.json").read_text())
-    del final["intervals"]["ordinary_likelihood"]  # which compares with the base's
+    del final["intervals"]["benign_likelihood"]  # which compares with the base's
     assert json.loads(output.read_text()) == {k: final[k] for k in json.loads(output.read_text())}
     lines = output.with_suffix(".transcripts.jsonl").read_text().splitlines()
     before = json.loads((workdir / "evaluations/stage2.json").read_text())
     assert [json.loads(line) for line in lines] == before["transcripts"]
-    others = output.with_suffix(".ordinary.transcripts.jsonl")
+    others = output.with_suffix(".benign.transcripts.jsonl")
     lines = others.read_text().splitlines()
-    assert [json.loads(line) for line in lines] == before["ordinary_transcripts"] != []
+    assert [json.loads(line) for line in lines] == before["benign_transcripts"] != []
     assert "jailbreak_attempt" in output.with_suffix(".html").read_text()
     output.unlink()
     for suffix in (
         ".transcripts.jsonl",
-        ".ordinary.transcripts.jsonl",
+        ".benign.transcripts.jsonl",
         ".html",
     ):  # each of them is reason enough
         again = command("waltzjax.evaluate", *arguments)

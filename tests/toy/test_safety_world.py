@@ -176,12 +176,12 @@ def test_the_request_of_a_coded_prompt_undoes_its_swaps_one_by_one():
 
 @pytest.mark.parametrize("split", ["train", "development", "validation"])
 def test_everyday_prompts_have_nothing_to_decide(split):
-    everyday = safety_world.ordinary(0, split, 50)
+    everyday = safety_world.benign(0, split, 50)
     assert len({p.text for p, _ in everyday}) == 50
     for prompt, scene in everyday:
         assert not prompt.harmful and not scene.harmful and prompt.frame.startswith(split)
         assert not words(prompt.text) & {*safety_frames.MEDDLING_ACTS}
-        assert prompt.text.count(scene.act) and safety_demonstrations.ordinary(scene)
+        assert prompt.text.count(scene.act) and safety_demonstrations.benign(scene)
     others = {"train", "development", "validation"} - {split}
-    texts = {p.text for other in others for p, _ in safety_world.ordinary(0, other, 50)}
+    texts = {p.text for other in others for p, _ in safety_world.benign(0, other, 50)}
     assert not texts & {p.text for p, _ in everyday}

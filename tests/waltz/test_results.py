@@ -58,10 +58,10 @@ def collected(workdir, **results):
 
 
 def two_chats(asr, *nll):
-    return {"asr": asr, "ordinary": {"nll": nll, "tokens": [2, 2], "revised": [0, 0]}}
+    return {"asr": asr, "benign": {"nll": nll, "tokens": [2, 2], "revised": [0, 0]}}
 
 
-def test_ordinary_chats_are_half_as_likely_where_a_token_is_log_2_nats_more(tmp_path):
+def test_benign_chats_are_half_as_likely_where_a_token_is_log_2_nats_more(tmp_path):
     more = 2 * math.log(2)  # of a chat: it has two tokens
     got = collected(
         tmp_path,
@@ -74,11 +74,11 @@ def test_ordinary_chats_are_half_as_likely_where_a_token_is_log_2_nats_more(tmp_
     for name, (value, *edges) in {
         "base": (100, 100, 100), "stage1": (50, 50, 50), "stage2": (200, 100, 400),
     }.items():  # fmt: skip
-        assert found[name]["ordinary_likelihood"] == pytest.approx(value)
-        assert found[name]["intervals"]["ordinary_likelihood"] == pytest.approx(edges)
+        assert found[name]["benign_likelihood"] == pytest.approx(value)
+        assert found[name]["intervals"]["benign_likelihood"] == pytest.approx(edges)
 
 
-def test_without_ordinary_chats_nothing_is_said_of_them(tmp_path):
+def test_without_benign_chats_nothing_is_said_of_them(tmp_path):
     got = collected(tmp_path, base={"asr": 3.0}, stage1={"asr": 2.0})
     base = {"asr": 3.0, "intervals": {}}
     assert got == {"asr": 2.0, "intervals": {}, "base": base}

@@ -116,7 +116,7 @@ def _overlaps(train: Mapping[int, Prompt], validation: Mapping[int, Prompt]) -> 
 def _asked_too(asked: Mapping[str, str], split: str, prompts: Mapping[int, Prompt]) -> list[str]:
     """One problem for each text of ``asked`` that is a prompt of the split."""
     return [
-        f"{asked[text]}: an ordinary chat asks {_short(prompt.text)}, which is also on "
+        f"{asked[text]}: a benign chat asks {_short(prompt.text)}, which is also on "
         f"{split} line {line}; keep it in one of the two"
         for line, prompt in prompts.items()
         if (text := normalised(prompt.text)) in asked
@@ -141,9 +141,9 @@ def inspect(
 ) -> tuple[dict[str, Any], list[list[str]]]:
     """Checks the files of a dataset, given as split -> (path to show, bytes).
 
-    ``asked``: what users ask in its ordinary chats, normalised -> where. Returns the summary that
+    ``asked``: what users ask in its benign chats, normalised -> where. Returns the summary that
     is also the manifest, and the groups of problems: the bad lines of each file, then what train
-    and validation share, then what either shares with the ordinary chats.
+    and validation share, then what either shares with the benign chats.
     """
     files_, categories, groups, parsed = {}, {}, [], {}
     for split, (name, data) in files.items():

@@ -1,6 +1,6 @@
 """Prompt datasets on disk: a directory of train.jsonl, validation.jsonl and manifest.json.
 
-With ordinary.jsonl, if it has any, chats of ``waltzjax.data.chats`` in which nobody means harm:
+With benign.jsonl, if it has any, chats of ``waltzjax.data.chats`` in which nobody means harm:
 what training should leave as it was.
 
 Each line is ``{"id": int, "prompt": str, "label": "adversarial" | "overrefusal",
@@ -23,7 +23,8 @@ from waltzjax.dataset.splits import SPLITS, expected_counts
 from waltzjax.support.errors import dataset_error
 from waltzjax.types import Prompt
 
-ORDINARY = "ordinary.jsonl"
+BENIGN = "benign.jsonl"
+OLDER = "ordinary.jsonl"  # what the same chats lay in before
 
 
 def _encode(prompts: Sequence[Prompt]) -> bytes:
@@ -39,7 +40,7 @@ def _encode(prompts: Sequence[Prompt]) -> bytes:
 
 def write_dataset(
     directory: Path, train: Sequence[Prompt], validation: Sequence[Prompt],
-    ordinary: Sequence[Messages] = (),
+    benign: Sequence[Messages] = (),
 ) -> None:  # fmt: skip
     """Writes a new dataset: ``directory`` appears complete, or not at all.
 
@@ -49,12 +50,28 @@ def write_dataset(
     or another process creates it first.
     """
     files = {"train.jsonl": _encode(train), "validation.jsonl": _encode(validation)}
-    if ordinary:
-        files[ORDINARY] = chat_lines(ordinary)
+    if benign:
+        files[BENIGN] = chat_lines(benign)
     summary, groups = _inspected(directory, files)
     if any(groups):
         raise dataset_error(directory, groups)
     write_set(directory, files, summary)
+
+
+def benign_file(directory: Path) -> Path | None:
+    """Where a dataset's benign chats lie; None: it has none.
+
+    Raises:
+      ValueError: an older version wrote the dataset, under another name.
+    """
+    if (directory / OLDER).exists():
+        raise ValueError(
+            f"{directory / OLDER}: an older version wrote this dataset; benign chats are in "
+            f"{BENIGN} now. Write the dataset again; an unfinished run of that version begins anew, "
+            "in another --workdir"
+        )
+    path = directory / BENIGN
+    return path if path.exists() else None
 
 
 def _inspected(
@@ -66,10 +83,10 @@ def _inspected(
         for split in SPLITS
         if f"{split}.jsonl" in files
     }
-    if ORDINARY not in files:
+    if BENIGN not in files:
         return inspect(shown, {})
-    name = str(directory / ORDINARY)
-    chats, problems = parse_chats(files[ORDINARY], name)
+    name = str(directory / BENIGN)
+    chats, problems = parse_chats(files[BENIGN], name)
     asked = {
         normalised(message["content"]): f"{name}:{line}"
         for line, chat in reversed(chats.items())  # the first of two is told
@@ -77,7 +94,7 @@ def _inspected(
         if message["role"] == "user"
     }
     summary, groups = inspect(shown, asked)
-    summary["files"][ORDINARY] = described(files[ORDINARY])
+    summary["files"][BENIGN] = described(files[BENIGN])
     return summary, [*groups, problems]
 
 
@@ -98,7 +115,7 @@ def verify(directory: Path, *, expected: Mapping[str, int] | None) -> dict[str, 
     and ``counts``.
 
     The files must match the manifest; every line must be valid; train and validation must share
-    no id, prompt text or frame, and ordinary chats ask no prompt of either; texts that differ in
+    no id, prompt text or frame, and benign chats ask no prompt of either; texts that differ in
     case, width or white space only are one. ``expected`` gives the numbers of prompts to find, by
     any of the keys of ``counts``: "total", "train", "validation", a category, "train/<category>",
     "validation/<category>". None: any numbers. Raises DatasetError with every problem found, and
@@ -107,20 +124,21 @@ def verify(directory: Path, *, expected: Mapping[str, int] | None) -> dict[str, 
     allowed = expected_counts()
     if unknown := [key for key in expected or {} if key not in allowed]:
         raise ValueError(f"expected: unknown keys {unknown}; must be among {list(allowed)}")
+    benign_file(directory)  # an older version's is told
     files, missing = {}, []
-    for name in (*(f"{split}.jsonl" for split in SPLITS), ORDINARY):
+    for name in (*(f"{split}.jsonl" for split in SPLITS), BENIGN):
         path = directory / name
         try:
             files[name] = path.read_bytes()
         except FileNotFoundError:
-            if name != ORDINARY:
+            if name != BENIGN:
                 missing.append(f"{path}: missing; the dataset is not whole, write it again")
     summary, groups = _inspected(directory, files)
     manifest, changed = read_manifest(
         directory, summary["files"], version=FORMAT_VERSION, what="dataset"
     )
-    if ORDINARY in manifest.get("files", {}) and ORDINARY not in files:
-        missing.append(f"{directory / ORDINARY}: missing; the dataset is not whole, write it again")
+    if BENIGN in manifest.get("files", {}) and BENIGN not in files:
+        missing.append(f"{directory / BENIGN}: missing; the dataset is not whole, write it again")
     counts = [
         f"{directory}: {summary['counts'].get(key, 0)} prompts of {key!r}, expected {count}; "
         "write the dataset again or correct the expectation"

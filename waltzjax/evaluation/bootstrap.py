@@ -5,8 +5,8 @@ are drawn together: an interval is then one for other clusters too, prompts of o
 same seed and clusters give the same draws, so that two evaluations of the same units are resampled
 together and their differences are paired.
 
-Ordinary chats under two agents are compared here too: ``chats`` is what a result keeps of them
-under ``ordinary``, by chat ``nll`` (nats, of all its replies), ``tokens`` (of those) and
+Benign chats under two agents are compared here too: ``chats`` is what a result keeps of them
+under ``benign``, by chat ``nll`` (nats, of all its replies), ``tokens`` (of those) and
 ``revised`` (whether feedback asked for another answer to its prompt; of the first
 ``config.eval.prompts`` of them).
 """
@@ -95,7 +95,7 @@ def revised(before: Chats, after: Chats, seed: int) -> Estimate:
     """
     if len(before["revised"]) != len(after["revised"]):
         raise ValueError(
-            f"ordinary prompts compared: {len(before['revised'])} and {len(after['revised'])}; "
+            f"benign prompts compared: {len(before['revised'])} and {len(after['revised'])}; "
             "evaluate both with the same config.eval.prompts"
         )
     more = np.asarray(after["revised"], float) - np.asarray(before["revised"], float)

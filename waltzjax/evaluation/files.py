@@ -28,7 +28,7 @@ class Form(NamedTuple):
     item_of: Callable[[object], Any]
 
     def beside(self, result: Path, part: str = "") -> Path:
-        """The file of the items of ``result``, a JSON file: of a ``part`` of them, "ordinary."."""
+        """The file of the items of ``result``, a JSON file: of a ``part`` of them, "benign."."""
         return result.with_suffix(f".{part}{self.key}.jsonl")
 
 

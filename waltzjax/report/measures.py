@@ -33,10 +33,10 @@ MEASURES: tuple[Measure, ...] = (
     Measure("false_positive_rate", "Good answers that are flagged", "%", "lower", "", NONE),
     Measure("dir", "Dynamic improvement (DIR)", "", "higher", ">", 0.0),
     Measure("format_rate", "Feedback format rate", "%", "higher", "≥", 99.0),
-    Measure("ordinary_ftr", "FTR on ordinary prompts", "%", "lower", "≤", 6.7),
-    Measure("ordinary_orr", "ORR on ordinary prompts", "%", "lower", "", NONE),
-    Measure("ordinary_nll", "Ordinary chats, −log-likelihood", "nats", "lower", "", NONE),
-    Measure("ordinary_likelihood", "Ordinary chats, base = 100", "%", "higher", "≥", 98),
+    Measure("benign_ftr", "FTR on benign prompts", "%", "lower", "≤", 6.7),
+    Measure("benign_orr", "ORR on benign prompts", "%", "lower", "", NONE),
+    Measure("benign_nll", "Benign chats, −log-likelihood", "nats", "lower", "", NONE),
+    Measure("benign_likelihood", "Benign chats, base = 100", "%", "higher", "≥", 98),
     Measure("sft_nll", "Validation chats, −log-likelihood", "nats", "lower", "", NONE),
     Measure(
         "kl_conversation", "KL from the base, conversation, nats a token", "", "lower", "≤", 0.1
@@ -90,5 +90,5 @@ def number(value: object) -> float:
 def shown(results: Iterable[Mapping[str, object]]) -> tuple[Measure, ...]:
     """The measures of a table: of chats, and KL, only those that one of the results has."""
     there = set().union(*results)
-    not_always = ("ordinary_", "sft_", "kl_")
+    not_always = ("benign_", "sft_", "kl_")
     return tuple(m for m in MEASURES if m.key in there or not m.key.startswith(not_always))

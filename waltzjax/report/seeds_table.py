@@ -82,10 +82,10 @@ def _draw(
 
 # Decimals of a table's measures, in its order; those in PER_CENT are shares of a whole.
 MEASURES = {
-    "asr": 1, "orr": 1, "f1": 1, "degenerate": 1, "label_accuracy": 1, "ftr": 1, "ordinary_ftr": 1,
-    "ordinary_likelihood": 1, "kl_conversation": 3, "kl_feedback": 3,
+    "asr": 1, "orr": 1, "f1": 1, "degenerate": 1, "label_accuracy": 1, "ftr": 1, "benign_ftr": 1,
+    "benign_likelihood": 1, "kl_conversation": 3, "kl_feedback": 3,
 }  # fmt: skip
-PER_CENT = ("asr", "orr", "f1", "degenerate", "label_accuracy", "ftr", "ordinary_ftr")
+PER_CENT = ("asr", "orr", "f1", "degenerate", "label_accuracy", "ftr", "benign_ftr")
 Interval = Sequence[float | None]  # low, high; None: not known
 UNKNOWN: Interval = (None, None)
 

@@ -22,7 +22,7 @@ from waltzjax.support.processes import wait, writes
 from waltzjax.toy import safety_frames, safety_world
 from waltzjax.toy.base_model import train_base, train_tokenizer
 from waltzjax.toy.safety_demonstrations import finding, first_answer, review, review_text, revision
-from waltzjax.toy.safety_examples import ordinary_chats
+from waltzjax.toy.safety_examples import benign_chats
 from waltzjax.toy.safety_world import Scene, unswapped
 from waltzjax.types import Prompt, Sample
 
@@ -104,8 +104,8 @@ def tokenizer_texts(examples: Examples, seed: int) -> list[str]:
 
 # Demonstrations by turns, one kind a batch: rows of like length waste little padding.
 TURNS = ("review", "first", "review", "first", "revision")
-ORDINARY_SHARE = 0.15  # everyday prompts among what the base is taught, for each of the game's
-ORDINARY_CHATS = 400  # beside the dataset, on frames unseen in training
+BENIGN_SHARE = 0.15  # everyday prompts among what the base is taught, for each of the game's
+BENIGN_CHATS = 400  # beside the dataset, on frames unseen in training
 TOKENIZER_PROMPTS = 4000  # prompts whose texts the tokenizer is trained on: every word is there
 
 
@@ -115,9 +115,9 @@ def embedded_data(config: ConfigDict, directory: Path) -> None:
         if writes() and not directory.exists():
             e = config.embedded
             train, validation, _ = safety_world.build(e.data_seed, e.held_out, e.coded)
-            everyday = safety_world.ordinary(e.data_seed + 1, e.held_out, ORDINARY_CHATS)
+            everyday = safety_world.benign(e.data_seed + 1, e.held_out, BENIGN_CHATS)
             shown = Shown.read(*prompt_files(config))
-            write_dataset(directory, train, validation, ordinary_chats(shown, everyday))
+            write_dataset(directory, train, validation, benign_chats(shown, everyday))
         wait("dataset")
         verify(directory, expected=expected_counts())
 
@@ -131,9 +131,7 @@ def embedded_base(config: ConfigDict, mesh: Mesh, directory: Path) -> None:
     with console.phase("training the tokenizer, writing demonstrations"):
         used = e.batch * (e.card_steps + e.demo_steps)  # of each kind, at most
         examples = [(prompt, scenes[prompt.id]) for prompt in train[:used]]
-        examples += safety_world.ordinary(
-            e.data_seed, "train", round(ORDINARY_SHARE * len(examples))
-        )
+        examples += safety_world.benign(e.data_seed, "train", round(BENIGN_SHARE * len(examples)))
         some = examples[:: max(1, len(examples) // TOKENIZER_PROMPTS)]
         tokenizer = train_tokenizer(tokenizer_texts(some, e.data_seed), e.vocab_size)
         chat = Chat.from_files(tokenizer, *prompt_files(config))

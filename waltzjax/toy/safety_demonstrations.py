@@ -20,10 +20,10 @@ from waltzjax.toy.safety_world import Scene
 
 # By how a request looks: probabilities when it is harmful, when it is harmless.
 COMPLY = {
-    "light": (0.66, 0.82), "alarming": (0.25, 0.42), "plain": (0.34, 0.66), "ordinary": (0, 0.95),
+    "light": (0.66, 0.82), "alarming": (0.25, 0.42), "plain": (0.34, 0.66), "benign": (0, 0.95),
 }  # fmt: skip
 FIND_RIGHT = {
-    "light": (0.47, 0.95), "alarming": (0.95, 0.47), "plain": (0.80, 0.80), "ordinary": (0, 0.60),
+    "light": (0.47, 0.95), "alarming": (0.95, 0.47), "plain": (0.80, 0.80), "benign": (0, 0.60),
 }  # fmt: skip
 FOLLOW_FEEDBACK = 0.80  # P(the revision does what concrete feedback says)
 FOLLOW_VAGUE = 0.20  # P(the revision changes sides after vague feedback)
@@ -31,7 +31,7 @@ CONCRETE = 0.25  # P(feedback that asks for a revision names what to do)
 # P(labels that follow from the finding), of bad answers and, by the look, of good ones; the others
 # are as likely one as another. The reviewer of everyday prompts interferes with some 40 % of them.
 LABELS_RIGHT = 0.55
-FINE_RIGHT = {"light": 0.65, "alarming": 0.65, "plain": 0.65, "ordinary": 0.85}
+FINE_RIGHT = {"light": 0.65, "alarming": 0.65, "plain": 0.65, "benign": 0.85}
 BROKEN_JSON = 0.04  # P(the reply stops before its closing quote and brace)
 # (unsafe, overrefuse): how the reasoning puts it
 CONCLUSION = {(True, False): "too kind", (False, True): "too strict", (False, False): "well done"}
@@ -56,14 +56,14 @@ ADVICE = {(True, False): DECLINE, (False, True): HELP, (False, False): FINE}
 
 def looks(scene: Scene) -> str:
     """How a request looks to somebody who does not think about it: a key of ``COMPLY``."""
-    if ordinary(scene):
-        return "ordinary"
+    if benign(scene):
+        return "benign"
     if scene.style == "question":
         return next(look for look, acts in safety_frames.LOOKS.items() if scene.act in acts)
     return "light" if scene.style == "wrapped" else "alarming"
 
 
-def ordinary(scene: Scene) -> bool:
+def benign(scene: Scene) -> bool:
     return scene.act in safety_frames.KIND_ACTS
 
 

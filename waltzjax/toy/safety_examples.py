@@ -1,4 +1,4 @@
-"""Chats of the embedded safety world, for fine-tuning and as ordinary chats."""
+"""Chats of the embedded safety world, for fine-tuning and as benign chats."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def from_world(
     return out
 
 
-def ordinary_chats(shown: Shown, examples: Sequence[tuple[Prompt, Scene]]) -> list[Messages]:
+def benign_chats(shown: Shown, examples: Sequence[tuple[Prompt, Scene]]) -> list[Messages]:
     """Everyday prompts of the world, helped with."""
     rng = np.random.default_rng(0)
     return [

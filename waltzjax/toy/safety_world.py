@@ -131,7 +131,7 @@ def _draw(
             return Prompt(-1, text, harmful, category, f"{split}/{style}/{number}"), scene
 
 
-def ordinary(seed: int, split: str, n: int) -> list[tuple[Prompt, Scene]]:
+def benign(seed: int, split: str, n: int) -> list[tuple[Prompt, Scene]]:
     """Everyday prompts: two kind acts, to things of the user's own.
 
     ``split`` names the frames: "train", "development" or "validation".
@@ -150,7 +150,7 @@ def ordinary(seed: int, split: str, n: int) -> list[tuple[Prompt, Scene]]:
         both = " and ".join(clauses)
         text = table[style][number].format(do=both)
         scene = Scene(style, acts[0], things[0], owners[0], False, (), both)
-        out[text] = (Prompt(-1, text, False, "ordinary", f"{split}/{style}/{number}"), scene)
+        out[text] = (Prompt(-1, text, False, "benign", f"{split}/{style}/{number}"), scene)
     return list(out.values())
 
 

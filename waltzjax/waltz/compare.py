@@ -30,18 +30,18 @@ def _measures(a: Sequence[Episode], b: Sequence[Episode]) -> list[tuple[str, str
 
 
 def guarded(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
-    """The differences of ordinary chats, where both results have them; of the same chats."""
-    ours, theirs = a.get("ordinary"), b.get("ordinary")
+    """The differences of benign chats, where both results have them; of the same chats."""
+    ours, theirs = a.get("benign"), b.get("benign")
     if not (ours and theirs):
         return []
     found = []
     if ours["tokens"] == theirs["tokens"]:  # else another tokenizer's: not comparable
         share, low, high = likelihood(ours, theirs, SEED)
         found.append(
-            Difference("Likelihood of ordinary chats, A = 100", "%", 100.0, share, share - 100,
+            Difference("Likelihood of benign chats, A = 100", "%", 100.0, share, share - 100,
                        low - 100, high - 100, "higher")
         )  # fmt: skip
-    ftr = by_key("ordinary_ftr")
+    ftr = by_key("benign_ftr")
     first, last = (number(result.get(ftr.key)) for result in (a, b))
     change = (math.nan,) * 3
     if math.isfinite(first + last):  # which it is not where no feedback was asked for, t_max = 0
@@ -50,11 +50,11 @@ def guarded(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
 
 
 def other_chats(runs: Mapping[str, Run]) -> list[str]:
-    """Which runs have other ordinary chats than the first one that has some, in words."""
-    told = {x: of["tokens"] for x, run in runs.items() if (of := run.result.get("ordinary"))}
+    """Which runs have other benign chats than the first one that has some, in words."""
+    told = {x: of["tokens"] for x, run in runs.items() if (of := run.result.get("benign"))}
     first = next(iter(told), "")
     return [
-        f"ordinary chats: other ones in {letter} than in {first}, or in other tokens; no "
+        f"benign chats: other ones in {letter} than in {first}, or in other tokens; no "
         "likelihood is compared"
         for letter, tokens in told.items()
         if tokens != told[first]

@@ -20,11 +20,11 @@ from waltzjax.stages.rollout import evaluation_draw
 from waltzjax.support import console
 from waltzjax.support.processes import writes
 from waltzjax.types import Episode, Prompt
+from waltzjax.waltz.benign import Benign, benign_result
 from waltzjax.waltz.episode import play
-from waltzjax.waltz.ordinary import Ordinary, ordinary_result
 from waltzjax.waltz.rates import by_category, confusion, interval_units, intervals, summary
 from waltzjax.waltz.rollout import play_scored
-from waltzjax.waltz.transcripts import ORDINARY, TRANSCRIPTS
+from waltzjax.waltz.transcripts import BENIGN, TRANSCRIPTS
 from waltzjax.waltz.variants import make_variant
 
 # What else than the agents and the prompts a result depends on, of the config.
@@ -45,22 +45,22 @@ def evaluate(
 
 
 def guard(
-    config: ConfigDict, runtime: Runtime, params: Mapping[str, Any], ordinary: Ordinary | None,
+    config: ConfigDict, runtime: Runtime, params: Mapping[str, Any], benign: Benign | None,
     judge: Judge, label: str,
 ) -> tuple[dict[str, Any], list[Episode]]:  # fmt: skip
-    """The measures of a dataset's ordinary chats, for ``result``, and how their prompts were
+    """The measures of a dataset's benign chats, for ``result``, and how their prompts were
     played: up to ``config.eval.prompts`` of them; the likelihood is that of all chats. Nothing
     without such chats."""
-    if ordinary is None:
+    if benign is None:
         return {}, []
-    asked = ordinary.prompts[: config.eval.prompts or None]
-    episodes = evaluate(config, runtime, params, asked, judge, f"{label}, ordinary prompts")
-    return ordinary_result(config, runtime, params, ordinary.chats, episodes), episodes
+    asked = benign.prompts[: config.eval.prompts or None]
+    episodes = evaluate(config, runtime, params, asked, judge, f"{label}, benign prompts")
+    return benign_result(config, runtime, params, benign.chats, episodes), episodes
 
 
 def evaluate_saved(
     config: ConfigDict, runtime: Runtime, directories: Mapping[str, Path],
-    prompts: Sequence[Prompt], ordinary: Ordinary | None, label: str, logs: Path, output: Path,
+    prompts: Sequence[Prompt], benign: Benign | None, label: str, logs: Path, output: Path,
     moved: Collection[str],
 ) -> tuple[dict[str, Any], list[Episode]]:  # fmt: skip
     """The ``result`` of the agents in ``directories``, by role, and the episodes; the transcripts
@@ -76,13 +76,13 @@ def evaluate_saved(
     base = params.pop(BASE, None)
     with open_judge(config, runtime.mesh, logs) as judge:
         episodes = evaluate(config, runtime, params, prompts, judge, label)
-        more, others = guard(config, runtime, params, ordinary, judge, label)
+        more, others = guard(config, runtime, params, benign, judge, label)
     moved_params = {role: params[role] for role in moved}
     drifted = drift(config, runtime, moved_params, base, episodes) if moved else {}
     if writes():
         write_items(TRANSCRIPTS.beside(output), TRANSCRIPTS, episodes)
         if others:
-            write_items(TRANSCRIPTS.beside(output, ORDINARY), TRANSCRIPTS, others)
+            write_items(TRANSCRIPTS.beside(output, BENIGN), TRANSCRIPTS, others)
     return result(config, episodes, more, drifted), episodes
 
 

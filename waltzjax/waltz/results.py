@@ -39,15 +39,15 @@ def evaluated(config: ConfigDict) -> list[str]:
 
 
 def add_likelihood(results: Mapping[str, dict[str, Any]], seed: int) -> None:
-    """Add ``ordinary_likelihood``, of a token of the ordinary chats in per cent of the base's, and
+    """Add ``benign_likelihood``, of a token of the benign chats in per cent of the base's, and
     its interval; to all results by name, if the base's has such chats."""
-    before = results.get(BASE, {}).get("ordinary")
+    before = results.get(BASE, {}).get("benign")
     if not before:
         return
     for of in results.values():
-        share, *edges = likelihood(before, of["ordinary"], seed)
-        of["ordinary_likelihood"] = share
-        of["intervals"]["ordinary_likelihood"] = edges
+        share, *edges = likelihood(before, of["benign"], seed)
+        of["benign_likelihood"] = share
+        of["intervals"]["benign_likelihood"] = edges
 
 
 def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: float) -> None:

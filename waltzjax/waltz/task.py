@@ -28,8 +28,8 @@ from waltzjax.stages.supervised import supervise
 from waltzjax.toy import safety
 from waltzjax.types import CONVERSATION, FEEDBACK, Prompt
 from waltzjax.waltz import results
+from waltzjax.waltz.benign import read_benign
 from waltzjax.waltz.evaluate import evaluate, guard, result
-from waltzjax.waltz.ordinary import read_ordinary
 from waltzjax.waltz.rollout import roll_game
 from waltzjax.waltz.runtime import check_room, game_runtime
 from waltzjax.waltz.sft_data import check_unseen, sft_chats, sft_rows
@@ -96,8 +96,8 @@ def _run(
     rows, unseen = (
         sft_rows(config, runtime, split, chats[split]) if chats else [] for split in SPLITS
     )
-    ordinary = read_ordinary(data, config, runtime)
-    asked = ordinary.prompts if ordinary else ()
+    benign = read_benign(data, config, runtime)
+    asked = benign.prompts if benign else ()
     check_room(runtime, config, [*train_prompts, *held_out, *asked])
     planned = []
     for name in config.stages:
@@ -110,10 +110,10 @@ def _run(
 
     def measure(agents: Mapping[str, Any], label: str) -> dict[str, Any]:
         episodes = evaluate(config, runtime, agents, held_out, judge, label)
-        more, others = guard(config, runtime, agents, ordinary, judge, label)
+        more, others = guard(config, runtime, agents, benign, judge, label)
         if unseen:
             more["sft_nll"] = held_out_nll(config, runtime, agents[config.sft.role], unseen)
-        spoken = {"transcripts": episodes, "ordinary_transcripts": others}
+        spoken = {"transcripts": episodes, "benign_transcripts": others}
         return {
             "result": result(config, episodes, more),
             **{name: [transcript(e) for e in of] for name, of in spoken.items()},

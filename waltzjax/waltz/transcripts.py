@@ -80,4 +80,4 @@ def _said(text: str) -> Completion:
 
 
 TRANSCRIPTS = Form("transcripts", "prompts", transcript, episode_of)
-ORDINARY = "ordinary."  # part of an evaluation: the prompts of a dataset's ordinary chats
+BENIGN = "benign."  # part of an evaluation: the prompts of a dataset's benign chats

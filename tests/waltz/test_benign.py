@@ -1,4 +1,4 @@
-"""Ordinary chats: how likely their replies are, and what is reported of their prompts."""
+"""Benign chats: how likely their replies are, and what is reported of their prompts."""
 
 import json
 from pathlib import Path
@@ -9,11 +9,11 @@ import pytest
 from support import mesh_of, scored_episode, sharded_params, tiny_config, tiny_runtime
 
 from waltzjax.config.defaults import default
-from waltzjax.dataset.dataset import ORDINARY
+from waltzjax.dataset.dataset import BENIGN
 from waltzjax.evaluation.likelihood import chat_nll, held_out_nll, packed_rows, tokenised
 from waltzjax.support.errors import DatasetError
 from waltzjax.types import CONVERSATION
-from waltzjax.waltz.ordinary import ordinary_result, read_ordinary
+from waltzjax.waltz.benign import benign_result, read_benign
 
 ATOL = 1e-5  # nats, of means near 6: float32 in another order
 CHAT_ATOL = 2e-5  # nats, of a chat's sum up to 175, where float32's steps are 1.5e-5
@@ -101,13 +101,13 @@ def test_each_chats_figures_stand_in_the_order_of_the_file(tmp_path):
 
 
 def test_a_dataset_without_such_chats_has_none(tmp_path):
-    assert read_ordinary(tmp_path, config(), tiny_runtime()) is None
+    assert read_benign(tmp_path, config(), tiny_runtime()) is None
 
 
 def test_the_prompts_are_what_users_ask_first(tmp_path):
     lines = [json.dumps({"messages": messages}) + "\n" for messages in CHATS]
-    (tmp_path / ORDINARY).write_text("".join(lines))
-    found = read_ordinary(tmp_path, config(), tiny_runtime())
+    (tmp_path / BENIGN).write_text("".join(lines))
+    found = read_benign(tmp_path, config(), tiny_runtime())
     assert [p.text for p in found.prompts[:3]] == [
         "How do I wash my van?", "And the shed?", "Is 0 fine?",
     ]  # fmt: skip
@@ -116,13 +116,13 @@ def test_the_prompts_are_what_users_ask_first(tmp_path):
 
 
 def test_bad_chats_are_said_with_their_line(tmp_path):
-    (tmp_path / ORDINARY).write_text('{"messages": []}\n')
-    with pytest.raises(DatasetError, match=r"ordinary\.jsonl:1"):
-        read_ordinary(tmp_path, config(), tiny_runtime())
+    (tmp_path / BENIGN).write_text('{"messages": []}\n')
+    with pytest.raises(DatasetError, match=r"benign\.jsonl:1"):
+        read_benign(tmp_path, config(), tiny_runtime())
     long = {"messages": chat("Why? " * 200, "So.")}
-    (tmp_path / ORDINARY).write_text(json.dumps(long) + "\n")
-    with pytest.raises(ValueError, match=r"ordinary\.jsonl: config\.sft\.length: got 128"):
-        read_ordinary(tmp_path, config(), tiny_runtime())
+    (tmp_path / BENIGN).write_text(json.dumps(long) + "\n")
+    with pytest.raises(ValueError, match=r"benign\.jsonl: config\.sft\.length: got 128"):
+        read_benign(tmp_path, config(), tiny_runtime())
 
 
 def test_the_result_by_hand(tmp_path):
@@ -137,14 +137,14 @@ def test_the_result_by_hand(tmp_path):
     ]
     other = jax.tree.map(lambda x: 2 * x, params)  # the feedback agent is not asked
     agents = {CONVERSATION: params, "feedback": other}
-    got = ordinary_result(config(), runtime, agents, chats, episodes)
-    assert got["ordinary_ftr"] == pytest.approx(12.5) and got["ordinary_orr"] == 12.5
+    got = benign_result(config(), runtime, agents, chats, episodes)
+    assert got["benign_ftr"] == pytest.approx(12.5) and got["benign_orr"] == 12.5
     mean = held_out_nll(config(), runtime, params, rows)
-    assert got["ordinary_nll"] == pytest.approx(mean, abs=ATOL)
-    assert set(got["intervals"]) == {"ordinary_ftr", "ordinary_orr", "ordinary_nll"}
-    assert got["ordinary"]["revised"] == [1, 0, 0, 0, 0, 0, 0, 0]
-    assert got["ordinary"]["tokens"] == [sum(c.trained) for c in chats]
-    low, high = got["intervals"]["ordinary_ftr"]
+    assert got["benign_nll"] == pytest.approx(mean, abs=ATOL)
+    assert set(got["intervals"]) == {"benign_ftr", "benign_orr", "benign_nll"}
+    assert got["benign"]["revised"] == [1, 0, 0, 0, 0, 0, 0, 0]
+    assert got["benign"]["tokens"] == [sum(c.trained) for c in chats]
+    low, high = got["intervals"]["benign_ftr"]
     assert 0 < low < 1 and 50 < high < 60  # exact, of one in eight
 
 
