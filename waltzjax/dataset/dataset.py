@@ -67,8 +67,8 @@ def benign_file(directory: Path) -> Path | None:
     if (directory / OLDER).exists():
         raise ValueError(
             f"{directory / OLDER}: an older version wrote this dataset; benign chats are in "
-            f"{BENIGN} now. Write the dataset again; an unfinished run of that version begins anew, "
-            "in another --workdir"
+            f"{BENIGN} now. Write the dataset again; an unfinished run of that version begins "
+            "anew, in another --workdir"
         )
     path = directory / BENIGN
     return path if path.exists() else None
