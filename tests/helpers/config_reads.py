@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.config.defaults import KEYS, default
 
-_NOT_A_READ = ("waltzjax/config/", "ml_collections/", "tests/")  # checks, copies, the tests' own
+_NOT_A_READ = ("waltzjax/config/", "ml_collections/", "tests/")  # checks, copies, tests
 
 
 def _sections() -> dict[frozenset[str], list[str]]:
@@ -35,8 +35,9 @@ def config_reads() -> Iterator[set[str]]:
 
     def spy(self: ConfigDict, key: str):
         frame = sys._getframe(1)
-        while frame.f_code.co_filename.endswith("config_dict.py"):
+        if frame.f_code.co_name == "__getattr__":
             frame = frame.f_back
+        # What reads whole groups, to copy or to print them, is ConfigDict's own code.
         if not any(part in frame.f_code.co_filename for part in _NOT_A_READ):
             reads.update(
                 path + key for path in sections.get(frozenset(self), ()) if path + key in KEYS
@@ -48,3 +49,18 @@ def config_reads() -> Iterator[set[str]]:
         yield reads
     finally:
         ConfigDict.__getitem__ = usual
+
+
+# Read by all, and refused for those who are not said to read them, as no other value than the
+# default makes sense there.
+PINNED = {
+    "prompts.conversation", "prompts.feedback", "prompts.maths",  # a chat has all prompts
+    "rl.algorithm", "rollout.group",  # WaltzRL is REINFORCE++, an episode a prompt
+    "train.validate_first",  # tables of WaltzRL begin with the base
+    "lora.dropout",  # a field of the architecture
+}  # fmt: skip
+
+
+def keys_of_others(reads: frozenset[str]) -> set[str]:
+    """The keys that none of ``reads`` is said to read, and that make a difference to none."""
+    return {path for path, key in KEYS.items() if not reads & {*key.readers}} - PINNED

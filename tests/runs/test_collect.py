@@ -11,10 +11,12 @@ from runpy import run_path
 
 import forked
 import pytest
+from config_reads import config_reads, keys_of_others
 from support import REPO, mesh_of
 from workdirs import on_base
 
 from waltzjax.collect import collect
+from waltzjax.config.key import COLLECT_READS
 from waltzjax.config.preferences import ARMS as ALL_ARMS
 from waltzjax.data.chat import PROMPTS, read_agent_prompt
 from waltzjax.data.source import drawn
@@ -63,11 +65,16 @@ def smallest():
     return c
 
 
+READ: set[str] = set()  # keys of the config that the finished run has read
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The directory of a run that was not interrupted."""
     workdir = tmp_path_factory.mktemp("runs") / "whole"
-    collect(smallest(), workdir, "trajectories")
+    with config_reads() as read:
+        collect(smallest(), workdir, "trajectories")
+    READ.update(read)
     return workdir
 
 
@@ -408,3 +415,8 @@ def test_the_packages_personas():
         assert form == "Answer: <number>" and how.startswith("with the final number alone")
         assert prompt.message.count("{problem}") == 1
     assert len({prompt.message for prompt in prompts.values()}) == len(files)
+
+
+def test_no_key_is_read_that_is_said_to_be_of_others(finished):
+    assert len(READ) > 30
+    assert READ & keys_of_others(COLLECT_READS) == set()

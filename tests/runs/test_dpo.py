@@ -9,11 +9,12 @@ from runpy import run_path
 import jax
 import numpy as np
 import pytest
+from config_reads import config_reads, keys_of_others
 from support import REPO
 from workdirs import on_base, records
 
 from waltzjax.config import defaults
-from waltzjax.config.key import EMBEDDED
+from waltzjax.config.key import EMBEDDED, readers_in
 from waltzjax.data.source import epoch_ends
 from waltzjax.model import sharding
 from waltzjax.model.hf import weights
@@ -23,6 +24,7 @@ from waltzjax.preference.batch import PairTokens, pad_pairs
 from waltzjax.preference.checks import adapter_checks, training_checks
 from waltzjax.preference.dpo import NotLearning, check_learning, dpo_outcome
 from waltzjax.preference.pairs import digest, pair_tokens, training_pairs, write_preferences
+from waltzjax.recipes import STAGES
 from waltzjax.rlvr.runtime import maths_runtime
 from waltzjax.support.errors import DatasetError
 from waltzjax.train import train
@@ -61,13 +63,19 @@ def smallest(data):
     return c
 
 
+READ: set[str] = set()  # keys of the config that the finished run has read
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """An uninterrupted run, its pairs, and its results."""
     parent = tmp_path_factory.mktemp("runs")
     write_preferences(parent / "pairs.jsonl", pairs())
     c = smallest(parent / "pairs.jsonl")
-    return parent / "whole", train(c, parent / "whole"), c
+    with config_reads() as read:
+        results = train(c, parent / "whole")
+    READ.update(read)
+    return parent / "whole", results, c
 
 
 def again(finished, workdir, **changes):
@@ -476,3 +484,8 @@ def test_checks_of_adapters(finished, tmp_path):
     (tmp_path / "cut/adapter_model.safetensors").write_bytes(b"cut off")
     assert [c.met for c in adapter_checks(tmp_path / "cut")] == [False]
     assert "no adapter_config.json" in adapter_checks(tmp_path)[0].figure
+
+
+def test_no_key_is_read_that_is_said_to_be_of_others(finished):
+    assert len(READ) > 30
+    assert READ & keys_of_others(readers_in(finished[2], STAGES)) == set()

@@ -9,10 +9,12 @@ from runpy import run_path
 import forked
 import pytest
 import workdirs
+from config_reads import config_reads, keys_of_others
 from support import REPO, slow
 from workdirs import on_base, prepared, records
 
-from waltzjax.config.key import RLVR
+from waltzjax.config.key import RLVR, readers_in
+from waltzjax.recipes import STAGES
 from waltzjax.run import workdir as run_workdir
 from waltzjax.stages import rollout
 from waltzjax.support.signals import Stopped
@@ -42,11 +44,17 @@ def smallest(name="rlvr_multisignal.py"):
     return c
 
 
+READ: set[str] = set()  # keys of the config that the finished run has read
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """An uninterrupted run, and its results."""
     workdir = tmp_path_factory.mktemp("runs") / "whole"
-    return workdir, train(smallest(), workdir)
+    with config_reads() as read:
+        results = train(smallest(), workdir)
+    READ.update(read)
+    return workdir, results
 
 
 def with_base_of(finished, c):
@@ -244,3 +252,8 @@ def test_bad_input_is_one_message(finished, tmp_path, arguments, says):
                      f"--workdir={tmp_path / 'run'}", *arguments)  # fmt: skip
     assert got.returncode == 1 and says in got.stderr and "Traceback" not in got.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_no_key_is_read_that_is_said_to_be_of_others(finished):
+    assert len(READ) > 30
+    assert READ & keys_of_others(readers_in(smallest(), STAGES)) == set()

@@ -12,13 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from config_reads import config_reads, keys_of_others
 from safetensors.numpy import load_file
 from support import FACTORISATIONS, REPO, mesh_of, sharded_params, small_data, tiny_config
 from workdirs import on_base, records
 
+from waltzjax.config.key import readers_in
 from waltzjax.core.losses import nll
 from waltzjax.data.packing import ChatTokens, pack, packed_batch
 from waltzjax.dataset.dataset import read_prompts
+from waltzjax.recipes import STAGES
 from waltzjax.run.runtime import over_mesh
 from waltzjax.stages import supervised
 from waltzjax.support.errors import DatasetError
@@ -118,12 +121,18 @@ def write_chats(directory, count=CHATS):
     return directory
 
 
+READ: set[str] = set()  # keys of the config that the finished run has read
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """An uninterrupted run, its config and its results."""
     parent = tmp_path_factory.mktemp("runs")
     c = smallest(write_chats(parent / "chats"))
-    return parent / "whole", c, train(c, parent / "whole")
+    with config_reads() as read:
+        results = train(c, parent / "whole")
+    READ.update(read)
+    return parent / "whole", c, results
 
 
 def test_a_run_learns_the_chats(finished):
@@ -334,3 +343,8 @@ def test_chats_that_are_missing_or_too_long_are_said_before_anything(finished, t
         train(c, tmp_path / "other")
     left = {path.name for path in (tmp_path / "other").iterdir()}
     assert not left & {"evaluations", "metrics.jsonl", "checkpoints", "feedback"}
+
+
+def test_no_key_is_read_that_is_said_to_be_of_others(finished):
+    assert len(READ) > 30
+    assert READ & keys_of_others(readers_in(finished[1], STAGES)) == set()

@@ -10,11 +10,13 @@ from runpy import run_path
 import forked
 import pytest
 import workdirs
+from config_reads import config_reads, keys_of_others
 from support import REPO, slow, small_data
 from workdirs import on_base, prepared, records
 
 from waltzjax.config import check
 from waltzjax.config.defaults import default
+from waltzjax.config.key import readers_in
 from waltzjax.recipes import STAGES
 from waltzjax.stages import reinforce, rollout
 from waltzjax.support.signals import Stopped
@@ -45,11 +47,17 @@ def smallest(name="stage2.py"):
     return check.only_read(c, STAGES)
 
 
+READ: set[str] = set()  # keys of the config that the finished run has read
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """An uninterrupted run, and its results."""
     workdir = tmp_path_factory.mktemp("runs") / "whole"
-    return workdir, train(smallest(), workdir)
+    with config_reads() as read:
+        results = train(smallest(), workdir)
+    READ.update(read)
+    return workdir, results
 
 
 def with_base_of(finished, c):
@@ -403,3 +411,8 @@ def test_sigterm_checkpoints_and_a_restart_goes_on(finished, tmp_path, monkeypat
     monkeypatch.setattr(rollout, "Agents", real)
     train(smallest(), workdir)
     same_end(finished[0], workdir)
+
+
+def test_no_key_is_read_that_is_said_to_be_of_others(finished):
+    assert len(READ) > 30
+    assert READ & keys_of_others(readers_in(smallest(), STAGES)) == set()

@@ -57,7 +57,7 @@ MODEL = {
     "dtype": Key("bfloat16", one_of("float32", "bfloat16"), [EVERY], "compute"),
     "param_dtype": Key("float32", one_of("float32", "bfloat16"), [EVERY], "master weights"),
     "remat": Key(
-        "full", one_of("none", "full", "dots"), [TRAIN],
+        "full", one_of("none", "full", "dots"), [EVERY],
         "what of a layer the backward pass computes anew: none | full, all of it | dots, all but "
         "the products with weights, which are kept (a sixth less work than full, more memory)",
     ),
@@ -67,7 +67,7 @@ MODEL = {
         "likelihoods, are always XLA's",
     ),
     "logit_chunk": Key(
-        1024, at_least(1), [TRAIN],
+        1024, at_least(1), [EVERY],
         "log-probs: logits of so many tokens of the vocabulary are held",
     ),
 }  # fmt: skip

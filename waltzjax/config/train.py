@@ -10,6 +10,7 @@ from waltzjax.config.key import (
     ANY,
     BELOW_1,
     CHATS,
+    COLLECT,
     GREEDY_OR_TEMPERATURE,
     MATHS,
     REINFORCE,
@@ -62,7 +63,7 @@ TRAINING = {
 }  # fmt: skip
 
 EVAL = {
-    "prompts": Key(0, at_least(0), [TRAIN], "of the validation set, stratified; 0: all"),
+    "prompts": Key(0, at_least(0), [TRAIN, COLLECT], "of the validation set, stratified; 0: all"),
     "temperature": Key(0.0, GREEDY_OR_TEMPERATURE, [TRAIN], "0: greedy"),
     "samples": Key(
         1, at_least(1), [MATHS],
