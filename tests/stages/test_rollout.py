@@ -2,6 +2,7 @@
 
 import dataclasses
 from concurrent.futures import Future
+from functools import partial
 
 import jax
 import numpy as np
@@ -10,12 +11,14 @@ from support import tiny_runtime
 
 from waltzjax.config import defaults
 from waltzjax.config.key import RLVR
+from waltzjax.engine.requests import Sampling
 from waltzjax.model.transformer import init_params
 from waltzjax.recipes import STAGES
 from waltzjax.rlvr import rollout
-from waltzjax.rlvr.attempts import Attempts
+from waltzjax.rlvr.attempts import Attempts, answer
 from waltzjax.rlvr.grading.verifier import Verification
 from waltzjax.rlvr.rollout import roll_maths
+from waltzjax.stages.rollout import Draw, evaluation_draw, roll_out, training_draw
 from waltzjax.types import CONVERSATION, FEEDBACK, POLICY, Completion, Problem, Sample
 from waltzjax.waltz.rollout import earned
 
@@ -182,3 +185,23 @@ def test_a_refill_of_the_same_problem_draws_other_answers():
 def test_the_mean_reward_is_that_of_the_rows():
     rows = {CONVERSATION: [Sample((1,), (2,), (), r) for r in (0.0, 1.0, 0.5)], FEEDBACK: []}
     assert earned(rows) == {"reward/conversation": pytest.approx(0.5)}
+
+
+def test_what_ends_is_handed_on_and_counted():
+    told, kept = [], {}
+    asked = problems("first", "all", "none")
+    draw = Draw(Sampling(4), seed=0, step=0, watch=lambda ended, stats: told.append(ended))
+    with RUNTIME.engine.session(PARAMS) as session:
+        collect = partial(answer, samples=GROUP)
+        stats = roll_out(RUNTIME.chat, session, collect, asked, draw, kept.__setitem__)
+    assert sorted(kept) == [*range(3 * GROUP)]
+    assert told == sorted(told) and (told[0], told[-1]) == (0, 3 * GROUP)
+    assert stats.tokens == sum(len(said.token_ids) for said in kept.values())
+
+
+def test_an_evaluation_draws_by_its_own_temperature_and_stream():
+    c = settings(seed=3, **{"eval.temperature": 0.25, "rollout.temperature": 0.75})
+    with evaluation_draw(c, 1, "a policy", "answer") as draw:
+        assert (draw.how.temperature, draw.seed, draw.step) == (0.25, 33, 0)
+    draw = training_draw(c, 36, 4, lambda stats: None)
+    assert (draw.how.temperature, draw.seed, draw.step) == (0.75, 36, 4)

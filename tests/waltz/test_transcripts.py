@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import pytest
 from support import completion, scored_episode
@@ -11,7 +12,7 @@ from support import completion, scored_episode
 from waltzjax.evaluation.files import read_evaluation, read_items, write_items
 from waltzjax.support.errors import DatasetError
 from waltzjax.waltz.rates import confusion, intervals, summary
-from waltzjax.waltz.transcripts import TRANSCRIPTS, transcript
+from waltzjax.waltz.transcripts import ORDINARY, TRANSCRIPTS, transcript
 
 FLAGGED, SATISFIED = (True, False), (False, False)
 
@@ -150,6 +151,12 @@ def run_directory(workdir, stages=("stage1", "stage2"), done=("base", "stage1", 
         }
         (workdir / "evaluations" / f"{name}.json").write_text(json.dumps(value))
     return workdir
+
+
+def test_what_lies_beside_a_result_has_its_name():
+    result = Path("runs/a.json")
+    assert TRANSCRIPTS.beside(result) == Path("runs/a.transcripts.jsonl")
+    assert TRANSCRIPTS.beside(result, ORDINARY) == Path("runs/a.ordinary.transcripts.jsonl")
 
 
 def read_back(path):
