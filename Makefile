@@ -20,6 +20,10 @@ REGIME_W ?= runs/regime_w
 SEED ?= 0
 
 WORKERS := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+# Rooms whole, so that a new test there is in; of what compiles, one each.
+QUICK := tests/core tests/config tests/data tests/rlvr tests/support tests/test_architecture.py \
+  tests/model/test_transformer.py tests/engine/test_scheduler.py tests/engine/test_readme.py \
+  tests/training/test_optimizer.py "tests/training/test_step.py::test_microbatches_change_nothing"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -54,6 +58,9 @@ test: $(DEV_STAMP) ## format, lint, types, tests: exactly what CI runs
 	@$(BIN)/python -m pytest $(WORKERS)
 
 check: test ## the same as test
+
+quick: $(DEV_STAMP) ## a minute or two of them, while you write: text, maths, one small model, update and engine
+	@$(BIN)/python -m pytest $(WORKERS) --ignore-glob='*/test_torch_*' $(QUICK)
 
 # Without PyTorch, which is the same there: what depends on jax is compared with numpy too.
 test-newest: ## the tests on Python 3.12 or newer, its jax and flax, in .venv-newest

@@ -7,7 +7,9 @@ slow-test`` does, for what promises numbers. What was compiled is kept in the us
 program's text and the compiler's version: a later session, of another checkout too, reads it.
 """
 
+import atexit
 import os
+import shutil
 import tempfile
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -25,15 +27,15 @@ def kept_programs() -> Path:
     directory = home / "waltzjax-tests"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-    except OSError:  # no home to write to
-        return Path(tempfile.mkdtemp(prefix="waltzjax-tests-"))
-    files = [(max(s.st_atime, s.st_mtime), s.st_size, f.path)
-             for f in os.scandir(directory) for s in [f.stat()]]  # fmt: skip
-    total = 0
-    for _, size, path in sorted(files, reverse=True):
-        total += size
-        if total > KEPT_BYTES:
-            Path(path).unlink(missing_ok=True)
+        files = [(file.stat(), file.path) for file in os.scandir(directory)]
+        total = 0
+        for stat, path in sorted(files, key=lambda f: -max(f[0].st_atime, f[0].st_mtime)):
+            total += stat.st_size
+            if total > KEPT_BYTES:
+                os.remove(path)
+    except OSError:  # no home to write to, or another session removes the same files
+        directory = Path(tempfile.mkdtemp(prefix="waltzjax-tests-"))
+        atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return directory
 
 

@@ -24,7 +24,10 @@ CFG = tiny_config()
 SUM_ATOL = 2e-6  # float32 gradients summed in another order
 HALF = tiny_config(dtype=jnp.dtype("bfloat16"))
 HALF_RTOL = 0.15  # bfloat16's 8 bits through two layers and back, where gradients nearly cancel
-MESH_RTOL = 0.03  # the same roundings, but for those of sums over tensor
+MESH_RTOL = 0.01  # the same roundings; 0.003 was measured, of kernels' gradients
+# Parts of a sum over tensor are bfloat16 before they are added, from jax 0.12 on with two devices
+# too (0.042; 0.018 with eight on 0.10): less than half of what bfloat16 changes at all, 0.104.
+TENSOR_RTOL = 0.05
 SUM_RTOL = 2e-5  # float32 metrics likewise
 LOGP_ATOL = 2e-5  # nats, of log-probs near -6, on another mesh
 WEIGHT_ATOL = 1e-6  # weights sum to 1 in float32
@@ -126,7 +129,7 @@ def test_half_precision_is_near(on_one_device, half_on_one_device):
 @pytest.mark.parametrize("shape", [slow((8, 1, 1)), (1, 8, 1), slow((1, 1, 8)), (2, 2, 2)])
 def test_half_precision_is_the_same_on_any_mesh(shape, half_on_one_device):
     other, _ = gradient(mesh_of(*shape), 2, "sequence", HALF)
-    assert apart(other, half_on_one_device) < MESH_RTOL
+    assert apart(other, half_on_one_device) < (TENSOR_RTOL if shape[2] > 1 else MESH_RTOL)
 
 
 def test_sequence_and_token_weights_differ(on_one_device):
