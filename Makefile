@@ -12,7 +12,7 @@ SEED ?= 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv dev demo rlvr regime-w-demo test check slow-test format clean
+.PHONY: help venv dev demo rlvr regime-w-demo test check slow-test mutations format clean
 
 help: ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,9 @@ check: test ## the same as test
 slow-test: $(DEV_STAMP) ## the tests marked slow; those of numbers again, compiled as users compile
 	@$(BIN)/python -m pytest -m slow
 	@TEST_OPTIMIZATION=3 $(BIN)/python -m pytest --numprocesses=2 tests/core tests/model tests/engine tests/stages tests/training
+
+mutations: $(DEV_STAMP) ## put faults into a copy of the code: tests must see each; goes on where it stopped
+	@$(BIN)/python scripts/check_mutations.py
 
 format: $(DEV_STAMP) ## rewrite the code in its one format
 	@$(BIN)/ruff format .

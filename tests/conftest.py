@@ -19,7 +19,7 @@ os.environ["XLA_FLAGS"] = (
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
-if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the cache of who started them
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers share that of who started them
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="waltzjax-tests-")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
