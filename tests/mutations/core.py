@@ -39,7 +39,7 @@ MUTATIONS = (
         "entropy-punished", LOSSES,
         "return -coefficient * jnp.sum(batch.weight_BT * batch.entropy_BT)",
         "return coefficient * jnp.sum(batch.weight_BT * batch.entropy_BT)",
-        ("tests/core/test_group_truth.py",),
+        ("tests/stages/test_recipes.py",),
         "the bonus makes the policy collapse sooner",
     ),
     Mutation(

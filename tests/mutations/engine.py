@@ -44,13 +44,6 @@ MUTATIONS = (
         "tokens beyond a page's border are written into another row's page",
     ),
     Mutation(
-        "page-short-on-entry", SCHEDULER,
-        "missing = len(cached) // size + 1 - len(shared)",
-        "missing = -(-len(cached) // size) - len(shared)",
-        (*OF_SCHEDULER, *OF_ENGINE),
-        "a text that fills its pages has none for its next token",
-    ),
-    Mutation(
         "spoilt-pages-found-again", SCHEDULER,
         "self._pages[group].discard(row.pages)",
         "self._pages[group].release(row.pages)",

@@ -110,11 +110,4 @@ MUTATIONS = (
         ("tests/model/test_hf.py", "tests/model/test_families.py"),
         "transformers 4 reads an exported model with other positions",
     ),
-    Mutation(
-        "first-window-layer", "waltzjax/model/hf/families.py",
-        "windowed = [window is not None and i >= first for i in range(layers)]",
-        "windowed = [window is not None and i > first for i in range(layers)]",
-        ("tests/model/test_families.py", "tests/model/test_hf.py"),
-        "a Qwen model with a window in some layers is taken for one without",
-    ),
 )  # fmt: skip

@@ -220,7 +220,7 @@ MUTATIONS = (
         "half-a-file", "waltzjax/support/files.py",
         "temporary.write_bytes(content)\n    os.replace(temporary, path)",
         "path.write_bytes(content)",
-        ("tests/runs/test_dpo.py",),
+        ("tests/support/test_files.py",),
         "a run killed while it writes leaves half a file under the final name",
     ),
     Mutation(

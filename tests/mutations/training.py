@@ -56,14 +56,14 @@ MUTATIONS = (
         "betas-swapped", OPTIMIZER,
         "optax.adamw(schedule, b1=b1, b2=b2, eps=eps",
         "optax.adamw(schedule, b1=b2, b2=b1, eps=eps",
-        ("tests/training/test_optimizer.py", "tests/training/test_torch_update.py"),
+        ("tests/training/test_optimizer.py",),
         "momentum is nearly endless and the second moment forgets",
     ),
     Mutation(
         "no-weight-decay", OPTIMIZER,
         "eps=eps, weight_decay=weight_decay)",
         "eps=eps, weight_decay=0.0)",
-        ("tests/training/test_optimizer.py", "tests/training/test_torch_update.py"),
+        ("tests/training/test_optimizer.py",),
         "config.optim.weight_decay does nothing",
     ),
     Mutation(
@@ -72,7 +72,7 @@ MUTATIONS = (
         "        optax.adamw(schedule, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay),",
         "optax.adamw(schedule, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay),\n"
         "        optax.clip_by_global_norm(grad_clip),",
-        ("tests/training/test_optimizer.py", "tests/training/test_torch_update.py"),
+        ("tests/training/test_optimizer.py",),
         "one exploding gradient spoils the moments for hundreds of steps",
     ),
     Mutation(
@@ -135,42 +135,42 @@ MUTATIONS = (
         "metrics-of-a-step-twice", METRICS,
         'r for r in read_metrics(self.path) if r["stage"] != stage or r["step"] <= resume_step',
         'r for r in read_metrics(self.path) if r["stage"] != stage or r["step"] <= resume_step + 1',
-        ("tests/runs/test_rlvr.py",),
+        ("tests/training/test_metrics.py",),
         "a step that is run again after a kill is recorded twice",
     ),
     Mutation(
         "other-stages-metrics-dropped", METRICS,
         'if r["stage"] != stage or r["step"] <= resume_step',
         'if r["step"] <= resume_step',
-        ("tests/runs/test_waltz.py",),
+        ("tests/training/test_metrics.py",),
         "the first step of stage 2 deletes the curves of stage 1",
     ),
     Mutation(
         "torn-metrics-line-read", METRICS,
         "return [json.loads(line) for line in lines[:-1] if line]",
         "return [json.loads(line) for line in lines if line]",
-        ("tests/runs/test_waltz.py",),
+        ("tests/training/test_metrics.py",),
         "a run killed in the middle of a line can never be resumed",
     ),
     Mutation(
         "loader-saved-before-the-batch", LOOP,
         "keep(batches.get_state())\n                stop.check(asked, saved())",
         "keep(before)\n                stop.check(asked, saved())",
-        ("tests/runs/test_waltz.py",),
+        ("tests/stages/test_loop.py",),
         "a resumed run trains on its last batch once more",
     ),
     Mutation(
         "resumed-from-the-start", LOOP,
         "batches.set_state(host[\"data\"])\n",
         "batches.set_state({**host[\"data\"], \"next_index\": 0})\n",
-        ("tests/runs/test_waltz.py",),
+        ("tests/stages/test_loop.py",),
         "a resumed run sees the first prompts again and never the last ones",
     ),
     Mutation(
         "stale-weights-speak", REINFORCE,
         "rolled = roll(joined(trainable, base, now), chosen, stream, number, watch)",
         "rolled = roll(joined(trainable, base, start), chosen, stream, number, watch)",
-        ("tests/stages/test_reinforce.py", "tests/runs/test_rlvr.py"),
+        ("tests/stages/test_reinforce.py",),
         "rollouts are of the policy that the stage began with",
     ),
     Mutation(
@@ -178,7 +178,7 @@ MUTATIONS = (
         "config, runtime, recipe, learners, agents, base, reference, rolled.rows\n",
         "config, runtime, recipe, learners, agents, base, joined(trainable, base, now),"
         " rolled.rows\n",
-        ("tests/stages/test_reinforce.py", "tests/runs/test_rlvr.py"),
+        ("tests/stages/test_reinforce.py",),
         "the KL is measured from the step before, a reference one version too new",
     ),
     Mutation(
@@ -192,7 +192,7 @@ MUTATIONS = (
         "choices-of-the-first-step", "waltzjax/run/runtime.py",
         "return np.random.default_rng([seed, step])",
         "return np.random.default_rng([seed])",
-        ("tests/run/test_runtime.py", "tests/stages/test_recipes.py"),
+        ("tests/run/test_runtime.py",),
         "episode number 7 trains the same turn at every step",
     ),
     Mutation(
