@@ -219,6 +219,7 @@ def main(argv: Sequence[str]) -> None:
         raise app.UsageError(f"--only: got {unknown}, allowed are {', '.join(known)}")
     chosen = [known[name] for name in only] or list(MUTATIONS)
     f = flags.FLAGS
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and nothing is left behind
     try:
         found = checked(chosen, ROOT, Path(f.results), f.suite, f.timeout_s)
     except ValueError as error:

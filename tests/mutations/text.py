@@ -105,11 +105,11 @@ MUTATIONS = (
         "one answer, 9^9^9, can take the machine's memory",
     ),
     Mutation(
-        "hanging-answer-tried-again", "waltzjax/rlvr/grading/verifier.py",
-        "self._known[answer, label] = verification",
-        "if not verification.timed_out:\n                self._known[answer, label] = verification",
+        "late-answer-is-unreadable", "waltzjax/rlvr/grading/verifier.py",
+        "verification = Verification(False, False, timed_out=True)",
+        "verification = Verification(False, False, timed_out=False)",
         ("tests/rlvr/test_verifier.py",),
-        "each sample of one hanging answer takes the whole limit",
+        "a time limit that is too short looks like a policy that writes nonsense",
     ),
     Mutation(
         "reply-of-any-model", "waltzjax/judge/verdict_cache.py",

@@ -7,7 +7,7 @@ LEARNER, METRICS = "waltzjax/training/learner.py", "waltzjax/training/metrics.py
 LOOP, REINFORCE = "waltzjax/stages/loop.py", "waltzjax/stages/reinforce.py"
 RECIPE, SOURCE = "waltzjax/stages/recipe.py", "waltzjax/data/source.py"
 PACKING = "waltzjax/data/packing.py"
-OF_STEP = ("tests/training/test_step.py",)
+OF_STEP, OF_UPDATE = ("tests/training/test_step.py",), ("tests/training/test_update.py",)
 
 MUTATIONS = (
     Mutation(
@@ -42,14 +42,14 @@ MUTATIONS = (
         "dropout-of-the-first-step", STEP,
         "jax.random.fold_in(jax.random.key(seed), state.step), batch_MBT.token_BT.shape[0]",
         "jax.random.key(seed), batch_MBT.token_BT.shape[0]",
-        OF_STEP,
+        OF_UPDATE,
         "the same inputs are dropped at every step",
     ),
     Mutation(
         "step-never-counts", STEP,
         "return AgentState(params, opt_state, state.step + 1, state.beta), metrics",
         "return AgentState(params, opt_state, state.step, state.beta), metrics",
-        OF_STEP,
+        OF_UPDATE,
         "a resumed agent believes that it has never learned",
     ),
     Mutation(
@@ -93,7 +93,7 @@ MUTATIONS = (
         "one-update-a-rollout", LEARNER,
         "for _ in range(self._updates):",
         "for _ in range(1):",
-        OF_STEP,
+        OF_UPDATE,
         "config.rl.updates_per_rollout does nothing",
     ),
     Mutation(
@@ -107,7 +107,7 @@ MUTATIONS = (
         "start-donated", LEARNER,
         "params = jax.tree.map(jnp.copy, params)",
         "params = jax.tree.map(lambda x: x, params)",
-        OF_STEP,
+        OF_UPDATE,
         "the first update deletes the reference's arrays",
     ),
     Mutation(
