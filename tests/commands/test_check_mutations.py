@@ -63,8 +63,8 @@ def tree(tmp_path):
     return tmp_path
 
 
-def check(tree, *mutations, timeout_s=60):
-    found = check_mutations.checked(mutations, tree, tree / "runs/m.jsonl", "named", timeout_s)
+def check(tree, *mutations, timeout_s=60, suite="named"):
+    found = check_mutations.checked(mutations, tree, tree / "runs/m.jsonl", suite, timeout_s)
     assert {name: (tree / name).read_text() for name in TREE} == TREE  # never the tree itself
     return [(outcome.outcome, outcome.by) for outcome in found]
 
@@ -72,6 +72,16 @@ def check(tree, *mutations, timeout_s=60):
 def test_a_fault_is_killed_by_a_test_that_passes_without_it(tree):
     assert check(tree, KILLED, SURVIVES, LOST) == [
         ("killed", "tests/test_sums.py::test_add"), ("survived", ""), ("error", ANY),
+    ]  # fmt: skip
+
+
+def test_all_tests_may_see_a_fault_but_not_the_one_that_reads_the_list(tree):
+    """It would kill every fault: the old text is not there."""
+    (tree / check_mutations.OF_THE_LIST).parent.mkdir()
+    (tree / check_mutations.OF_THE_LIST).write_text("def test_list():\n    assert False\n")
+    killed = ("killed", "tests/test_sums.py::test_add")
+    assert check(tree, LOST, SURVIVES, KILLED, suite="all") == [
+        ("survived", ""), ("survived", ""), killed,
     ]  # fmt: skip
 
 
