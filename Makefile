@@ -27,7 +27,7 @@ QUICK := tests/core tests/config tests/data tests/rlvr tests/support tests/test_
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv dev demo rlvr regime-w-demo test check quick test-newest slow-test \
+.PHONY: help venv dev demo rlvr regime-w-demo test check quick test-newest slow-test mutations \
   format clean
 
 help: ## show these targets
@@ -72,6 +72,9 @@ test-newest: ## the tests on Python 3.12 or newer, its jax and flax, in .venv-ne
 slow-test: $(DEV_STAMP) ## the tests marked slow; those of numbers again, compiled as users compile
 	@$(BIN)/python -m pytest -m slow
 	@TEST_OPTIMIZATION=3 $(BIN)/python -m pytest --numprocesses=2 tests/core tests/model tests/engine tests/stages tests/training
+
+mutations: $(DEV_STAMP) ## put faults into a copy of the code: tests must see each; goes on where it stopped
+	@$(BIN)/python scripts/check_mutations.py
 
 format: $(DEV_STAMP) ## rewrite the code in its one format
 	@$(BIN)/ruff format .

@@ -45,8 +45,8 @@ if level == "0" and version("jaxlib").startswith("0.10."):
     flags.append("--xla_cpu_use_fusion_emitters=false")  # half the time; newer XLA has no such flag
 os.environ["XLA_FLAGS"] = " ".join(flags)
 os.environ["JAX_PLATFORMS"] = "cpu"
-if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the cache of who started them
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers share that of who started them
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(kept_programs())
 
 if find_spec("torch") is None:  # make test-newest

@@ -106,12 +106,12 @@ def test_a_chat_longer_than_a_row_is_an_error_with_its_line():
 
 
 def test_arrays_by_hand():
-    batch = packed_batch([(chat_of(3, 5), chat_of(2, 20)), (chat_of(4, 30),)], length=6, min_rows=4)
-    assert batch.token_BT[:2].tolist() == [[5, 6, 7, 20, 21, 0], [30, 31, 32, 33, 0, 0]]
+    batch = packed_batch([(chat_of(3, 5), chat_of(2, 20)), (chat_of(5, 30),)], length=6, min_rows=4)
+    assert batch.token_BT[:2].tolist() == [[5, 6, 7, 20, 21, 0], [30, 31, 32, 33, 34, 0]]
     assert batch.start_BT[0].tolist() == [0, 0, 0, 3, 3, 0]
     assert batch.action_BT[0].tolist() == [False, True, True, False, True, False]
-    assert batch.length_B.tolist() == [5, 4, 1, 1] and not batch.action_BT[2:].any()
-    np.testing.assert_allclose(batch.weight_BT[batch.action_BT], 1 / 6, atol=WEIGHT_ATOL)
+    assert batch.length_B.tolist() == [5, 5, 1, 1] and not batch.action_BT[2:].any()
+    np.testing.assert_allclose(batch.weight_BT[batch.action_BT], 1 / 7, atol=WEIGHT_ATOL)  # 3 and 4
     assert batch.weight_BT.sum() == pytest.approx(1, abs=WEIGHT_ATOL)
 
 

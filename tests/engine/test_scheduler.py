@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from waltzjax.engine.page_pool import Pages
 from waltzjax.engine.requests import Request, Sampling
 from waltzjax.engine.scheduler import Schedule, SequenceState
 
@@ -163,3 +164,28 @@ def test_spoilt_pages_are_never_found():
     schedule.admit()
     schedule.discard(0, schedule.rows[0][0])
     assert schedule.admit().found == 0
+
+
+def test_a_row_that_is_sent_back_goes_before_those_who_wait():
+    schedule = Schedule(groups=1, slots=2, pages=6, page_size=4)
+    device, rng = Device(schedule), random.Random(0)
+    rng.random = lambda: 1.0  # nobody ends early
+    schedule.waiting.extend(rows(1, (1, 2), new=18) + rows(1, (2, 1), new=18) + rows(1, (2, 2)))
+    device.admit()
+    while not schedule.preempted:
+        device.draw("a", 4, rng)
+    assert [row.request.prompt for row in schedule.waiting] == [(2, 1), (2, 2)]
+
+
+def test_what_was_longest_unused_is_overwritten_first():
+    pages, keys = Pages(3), [b"a", b"b", b"c"]
+    taken = pages.take(3)
+    for page, key in zip(taken, keys, strict=True):
+        pages.remember(page, key)
+    for page in taken:
+        pages.release([page])
+    pages.share(taken[1])
+    pages.release([taken[1]])  # used once more: now the last
+    for lost, still_there in ((0, [None, taken[1], taken[2]]), (2, [None, taken[1], None])):
+        assert pages.take(1) == [taken[lost]]
+        assert [pages.find(key) for key in keys] == still_there

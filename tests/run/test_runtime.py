@@ -1,11 +1,11 @@
-"""A tokenizer that cannot be read is one error with its directory, whatever the libraries say."""
+"""A tokenizer that cannot be read is one error with its directory; the random choices of a step."""
 
 import json
 
 import pytest
 import transformers
 
-from waltzjax.run.runtime import load_tokenizer
+from waltzjax.run.runtime import load_tokenizer, step_rng
 from waltzjax.toy.base_model import train_tokenizer
 
 
@@ -66,3 +66,9 @@ def test_a_chat_template_is_wanted(directory):
     with pytest.raises(ValueError, match="the tokenizer has no chat template"):
         load_tokenizer(directory)
     assert load_tokenizer(directory, template=False).chat_template is None
+
+
+def test_the_choices_of_a_step_are_of_seed_and_step_alone():
+    drawn = {(s, n): step_rng(s, n).integers(2**60) for s in (3, 4) for n in (0, 1, 5)}
+    assert len({*drawn.values()}) == len(drawn)
+    assert drawn[4, 5] == step_rng(4, 5).integers(2**60)

@@ -1,5 +1,6 @@
 """The loop of a stage stops at what is not finite, before it is saved."""
 
+import contextlib
 import json
 
 import jax.numpy as jnp
@@ -42,11 +43,13 @@ def stage(change, metrics=None):
 
 
 def run(workdir, change, metrics=None):
+    return run_of(workdir, stage(change, metrics))
+
+
+def run_of(workdir, whole_stage):
     mesh = mesh_of(1, 1, 1)
     start = {POLICY: sharded_params(tiny_config(), mesh)}
-    return run_stage(
-        config(), stage(change, metrics), mesh, start, workdir, None, lambda *_: None
-    )  # fmt: skip
+    return run_stage(config(), whole_stage, mesh, start, workdir, None, lambda *_: None)
 
 
 def moved(agent, number):
@@ -118,3 +121,34 @@ def test_a_stage_whose_last_checkpoint_is_spoilt_ends_with_good_numbers(tmp_path
     params = run(tmp_path, moved)[POLICY]
     assert np.isfinite(np.asarray(params["layers"]["q"]["kernel"])).all()
     assert steps_saved(tmp_path) == {"4", "6", "unreadable-6"}
+
+
+class Killed(BaseException):
+    pass
+
+
+def seen_by(workdir, dies_at=None):
+    """(step, its batch) of a run, which is killed as a step begins."""
+    seen, made = [], stage(moved)
+
+    def step(agents, chosen, number, watch):
+        if number == dies_at:
+            raise Killed
+        seen.append((number, chosen))
+        return made.step(agents, chosen, number, watch)
+
+    batches = Batches(range(20), [*map(str, range(20))], batch_size=3, seed=1, epochs=None)
+    with contextlib.suppress(Killed):
+        run_of(workdir, made._replace(step=step, batches=batches))
+    return seen
+
+
+@pytest.mark.parametrize("dies_at", [1, SAVED, SAVED + 1, STEPS - 1])
+def test_a_killed_run_goes_on_with_the_batches_after_its_checkpoint(tmp_path, dies_at):
+    whole = seen_by(tmp_path / "whole")
+    assert len({str(batch) for _, batch in whole}) == STEPS
+    workdir = tmp_path / "killed"
+    assert seen_by(workdir, dies_at) == whole[:dies_at]
+    assert seen_by(workdir) == whole[dies_at // SAVED * SAVED :]
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [*range(1, STEPS + 1)]

@@ -139,3 +139,33 @@ def test_a_stage_samples_and_learns_at_its_temperature(name, rolls, asked, tempe
         )
         apart = np.abs(np.asarray(want - batch.sampler_logp_BT))[np.asarray(batch.action_BT)]
         assert apart.max() < GAP < 0.1 < np.abs(np.asarray(plain - want)).max()
+
+
+def test_a_rollout_is_of_the_newest_policy_and_its_kl_from_the_first():
+    """Neither is a step behind, and the reference does not follow."""
+    c, spoken = settings("rlvr", **{"optim.lr.policy": 1e-3}), []
+
+    def rolls(more):
+        def roll(params, *rest):
+            spoken.append(jax.tree.map(np.array, params[POLICY]))
+            return fixed_rows((POLICY,))(more)(params, *rest)
+
+        return roll
+
+    start = dict.fromkeys((POLICY, CONVERSATION, FEEDBACK), PARAMS)
+    stage = reinforce(c, "rlvr", RECIPES["rlvr"](c), RUNTIME, WHOLE, PARAMS, start, PROMPTS, rolls)
+    agents = {POLICY: init_state(PARAMS, stage.optimizers[POLICY], RUNTIME.mesh, stage.beta)}
+    asked = device_batch(
+        fixed_rows((POLICY,))(None)().rows[POLICY], RUNTIME.mesh, microbatches=1, multiple=64,
+        weights="sequence", max_length=256,
+    )  # fmt: skip
+    logp = make_logp(RUNTIME.cfg, temperature=c.rollout.temperature, block=512)
+    on = np.asarray(asked.action_BT)
+    for number in range(3):
+        newest = jax.tree.map(np.array, agents[POLICY].params)
+        agents, metrics = stage.step(agents, PROMPTS, number, lambda _: None)
+        jax.tree.map(np.testing.assert_array_equal, spoken[number], newest)
+        ratio = (np.asarray(logp(PARAMS, asked)) - np.asarray(logp(newest, asked)))[on]
+        kl = np.mean(np.exp(ratio) - ratio - 1)
+        assert (kl > 1e-3) == (number > 0) and kl < 1
+        assert metrics["kl/policy"] == pytest.approx(kl, rel=1e-3, abs=1e-6)

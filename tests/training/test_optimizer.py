@@ -52,3 +52,25 @@ def test_eps_holds_back_gradients_below_it(gradient):
     params = jnp.zeros(())
     update, _ = optimizer.update(jnp.float32(-gradient), optimizer.init(params), params)
     assert float(update) == pytest.approx(0.5 * gradient / (gradient + 1e-4), rel=RTOL)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_steps_are_those_of_torch(decay):
+    """Clipped gradients, their two moments, decay: over steps one of which explodes."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=5), rng.normal(size=(8, 5))
+    gradients[3] *= 1e3
+    ours, theirs = jnp.asarray(start, jnp.float32), torch.tensor(start, requires_grad=True)
+    optimizer = make_optimizer(
+        lr=0.05, warmup_steps=0, b1=0.8, b2=0.95, weight_decay=decay, grad_clip=1.5
+    )
+    adamw = torch.optim.AdamW([theirs], lr=0.05, betas=(0.8, 0.95), eps=1e-8, weight_decay=decay)
+    state = optimizer.init(ours)
+    for gradient in gradients:
+        update, state = optimizer.update(jnp.asarray(gradient, jnp.float32), state, ours)
+        ours += update
+        theirs.grad = torch.tensor(gradient)
+        torch.nn.utils.clip_grad_norm_([theirs], 1.5)
+        adamw.step()
+        np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=RTOL, atol=RTOL)

@@ -156,7 +156,7 @@ def run_directory(workdir, stages=("stage1", "stage2"), done=("base", "stage1", 
 def test_what_lies_beside_a_result_has_its_name():
     result = Path("runs/a.json")
     assert TRANSCRIPTS.beside(result) == Path("runs/a.transcripts.jsonl")
-    assert TRANSCRIPTS.beside(result, ORDINARY) == Path("runs/a.ordinary.transcripts.jsonl")
+    assert TRANSCRIPTS.beside(result, BENIGN) == Path("runs/a.benign.transcripts.jsonl")
 
 
 def read_back(path):
