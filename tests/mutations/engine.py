@@ -108,8 +108,8 @@ MUTATIONS = (
     ),
     Mutation(
         "logprobs-kept-after-the-cut", SCHEDULER,
-        "for column in (self.token_ids, self.logprobs, self.reach):",
-        "for column in (self.token_ids, self.reach):",
+        "for column in (self.token_ids, self.logprobs, self.cutoff_gap):",
+        "for column in (self.token_ids, self.cutoff_gap):",
         OF_ENGINE,
         "an answer has more log-probabilities than tokens",
     ),

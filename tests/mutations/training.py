@@ -12,15 +12,15 @@ OF_STEP, OF_UPDATE = ("tests/training/test_step.py",), ("tests/training/test_upd
 MUTATIONS = (
     Mutation(
         "token-predicts-itself", STEP,
-        "cfg, params, hidden_BTD[:, :-1], batch.token_BT[:, 1:], reach_BT,",
-        "cfg, params, hidden_BTD[:, 1:], batch.token_BT[:, 1:], reach_BT,",
+        "cfg, params, hidden_BTD[:, :-1], batch.token_BT[:, 1:], cutoff_gap_BT,",
+        "cfg, params, hidden_BTD[:, 1:], batch.token_BT[:, 1:], cutoff_gap_BT,",
         ("tests/stages/test_gap.py", *OF_STEP),
         "a token's log-probability is computed from a state that has seen it",
     ),
     Mutation(
         "cutoff-of-the-token-before", STEP,
-        "reach_BT = None if batch.reach_BT is None else batch.reach_BT[:, 1:]",
-        "reach_BT = None if batch.reach_BT is None else batch.reach_BT[:, :-1]",
+        "cutoff_gap_BT = None if batch.cutoff_gap_BT is None else batch.cutoff_gap_BT[:, 1:]",
+        "cutoff_gap_BT = None if batch.cutoff_gap_BT is None else batch.cutoff_gap_BT[:, :-1]",
         ("tests/stages/test_gap.py",),
         "the trainer truncates where the sampler did a token earlier",
     ),
@@ -168,15 +168,15 @@ MUTATIONS = (
     ),
     Mutation(
         "stale-weights-speak", REINFORCE,
-        "rolled = roll(joined(trainable, base, now), chosen, stream, number, watch)",
-        "rolled = roll(joined(trainable, base, start), chosen, stream, number, watch)",
+        "rolled = roll(merged_params(trainable, base, now), chosen, stream, number, watch)",
+        "rolled = roll(merged_params(trainable, base, start), chosen, stream, number, watch)",
         ("tests/stages/test_reinforce.py",),
         "rollouts are of the policy that the stage began with",
     ),
     Mutation(
         "reference-follows-the-policy", REINFORCE,
         "config, runtime, recipe, learners, agents, base, reference, rolled.rows\n",
-        "config, runtime, recipe, learners, agents, base, joined(trainable, base, now),"
+        "config, runtime, recipe, learners, agents, base, merged_params(trainable, base, now),"
         " rolled.rows\n",
         ("tests/stages/test_reinforce.py",),
         "the KL is measured from the step before, a reference one version too new",
@@ -232,8 +232,8 @@ MUTATIONS = (
     ),
     Mutation(
         "chats-weighed-not-tokens", PACKING,
-        'weight_B = token_weights(action.sum(axis=1), "token")',
-        'weight_B = token_weights(action.sum(axis=1), "sequence")',
+        'weight_B = token_weights(batch.action_BT.sum(axis=1), "token")',
+        'weight_B = token_weights(batch.action_BT.sum(axis=1), "sequence")',
         ("tests/data/test_packing.py",),
         "a token's weight depends on which chats it is packed with",
     ),
