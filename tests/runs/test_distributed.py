@@ -17,6 +17,8 @@ from safetensors.numpy import load_file
 from support import REPO
 from workdirs import records
 
+from waltzjax.config.check import only_read
+from waltzjax.recipes import STAGES
 from waltzjax.train import train
 
 OVERRIDES = {
@@ -40,6 +42,7 @@ def alone(tmp_path_factory):
     """The run in one process with four devices."""
     config = run_path(str(REPO / "configs/stage2.py"))["get_config"]("tiny")
     config.update_from_flattened_dict(OVERRIDES)
+    config = only_read(config, STAGES)
     workdir = tmp_path_factory.mktemp("runs") / "alone"
     train(config, workdir)
     return workdir
