@@ -28,7 +28,7 @@ from waltzjax.dataset.dataset import read_prompts
 from waltzjax.dataset.splits import of_each_category
 from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
-from waltzjax.recipes import STAGES, validate
+from waltzjax.recipes import readers, validate
 from waltzjax.report.seeds_table import MEASURES, cell, markdown, summarise, write_rows
 from waltzjax.report.trust import note, warnings
 from waltzjax.run import cli
@@ -88,7 +88,7 @@ def one_seed(config: ConfigDict, directory: Path, wanted: Sequence[str]) -> dict
     for name, of_run in made.items():
         if name in needed:
             say(f"\n== seed {config.seed}: {name}")
-            train(check.only_read(of_run, STAGES), directory / name)
+            train(check.only_read(of_run, readers(of_run)), directory / name)
     base = hf_config.resolve(made["single"].model.base)
     played = ConfigDict({**made["single"].to_dict(), "eval": config.eval.to_dict()})
     texts = [path.read_text(encoding="utf-8") for path in prompt_files(played)]

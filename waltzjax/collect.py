@@ -141,8 +141,8 @@ def show(found: Sequence[Collected]) -> None:
 
 
 def main() -> None:
-    f = flags.FLAGS
-    collect(f.config, cli.run_directory(run_workdir.new_directory), f.task)
+    f, config = flags.FLAGS, cli.chosen_config(lambda config: COLLECT_READS)
+    collect(config, cli.run_directory(run_workdir.new_directory), f.task)
 
 
 if __name__ == "__main__":

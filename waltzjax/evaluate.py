@@ -28,7 +28,7 @@ from waltzjax.dataset.splits import SPLITS, of_each_category
 from waltzjax.evaluation.files import write_items
 from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
-from waltzjax.recipes import validate
+from waltzjax.recipes import readers, validate
 from waltzjax.report.evaluation import write_evaluation
 from waltzjax.report.trust import note, warnings
 from waltzjax.rlvr import results
@@ -144,7 +144,7 @@ def _runtime(
 
 
 def main() -> None:
-    config, f = flags.FLAGS.config, flags.FLAGS
+    f, config = flags.FLAGS, cli.chosen_config(readers)
     agents = {CONVERSATION: f.conversation, FEEDBACK: f.feedback}
     if bool(f.model) == any(agents.values()) or not (f.model or all(agents.values())):
         cli.usage(

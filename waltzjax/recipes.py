@@ -23,6 +23,7 @@ from waltzjax.config.key import (
     SFT,
     VERIFIED,
     WALTZ,
+    readers_in,
 )
 from waltzjax.preference.task import dpo_job
 from waltzjax.rlvr.recipe import rlvr
@@ -71,6 +72,11 @@ STAGES = {  # in the order in which they run
         stage.PREFER, dpo_job, (MATHS, PREFERENCES), _one(POLICY), _no_turns, None
     ),
 }  # fmt: skip
+
+
+def readers(config: ConfigDict) -> frozenset[str]:
+    """Of whom the stages of ``config`` read its keys."""
+    return readers_in(config, STAGES)
 
 
 def validate(config: ConfigDict, *, training: bool = False, collecting: bool = False) -> None:

@@ -20,10 +20,9 @@ from ml_collections import ConfigDict, config_flags
 
 from waltzjax.config import check, renamed
 from waltzjax.config.judge import MAY_CHANGE
-from waltzjax.config.key import readers_in
 from waltzjax.config.text import as_text, changes
 from waltzjax.model import sharding
-from waltzjax.recipes import STAGES, validate
+from waltzjax.recipes import STAGES, readers, validate
 from waltzjax.run import cli
 from waltzjax.run import workdir as run_workdir
 from waltzjax.run.runtime import devices_line
@@ -46,7 +45,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     config, mesh, job = prepare(config, workdir)
     # The prompts of agents and judge are as much of a run as its numbers are.
     record = {**config.to_dict(), "prompt_texts": job.fingerprint}
-    unread = check.unread(config, readers_in(config, STAGES))
+    unread = check.unread(config, readers(config))
     may_change = [*MAY_CHANGE, run_workdir.KEY, *(f"config.{path}" for path in unread)]
     with writing(lambda: own_workdir(workdir, record, may_change, renamed.today)):
         wait("run directory")
@@ -80,7 +79,7 @@ def dry_run(config: ConfigDict, workdir: Path) -> None:
 
 
 def main() -> None:
-    f, config = flags.FLAGS, cli.chosen_config(STAGES)
+    f, config = flags.FLAGS, cli.chosen_config(readers)
     if f.dry_run:
         dry_run(config, Path(f.workdir or "runs"))
     else:

@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from waltzjax.config.check import only_read
-from waltzjax.recipes import STAGES
+from waltzjax.recipes import readers
 
 
 def records(workdir: Path) -> list[dict[str, Any]]:
@@ -42,4 +42,4 @@ def on_base(c: ConfigDict, base: Path) -> ConfigDict:
     """The config ``c`` on the base model there, instead of one of its own."""
     c = c.copy_and_resolve_references()
     c.model.base = str(base)
-    return only_read(c, STAGES)
+    return only_read(c, readers(c))

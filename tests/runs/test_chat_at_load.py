@@ -14,7 +14,7 @@ from waltzjax.config.key import MATHS
 from waltzjax.data.shown import Shown
 from waltzjax.evaluation.likelihood import packed_rows
 from waltzjax.preference.pairs import pair_tokens
-from waltzjax.recipes import STAGES, validate
+from waltzjax.recipes import STAGES, readers, validate
 from waltzjax.rlvr import evaluate as rlvr_evaluate
 from waltzjax.rlvr.runtime import maths_runtime
 from waltzjax.run import workdir as run_workdir
@@ -47,7 +47,7 @@ def config_of(base, *stages):
     c.sft.length, c.dpo.max_tokens, c.problems.instruction = 64, 64, ""
     if stages:
         c.stages = stages
-    return check.only_read(c, STAGES)
+    return check.only_read(c, readers(c))
 
 
 def load(base, *stages):

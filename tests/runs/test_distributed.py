@@ -18,7 +18,7 @@ from support import REPO
 from workdirs import records
 
 from waltzjax.config.check import only_read
-from waltzjax.recipes import STAGES
+from waltzjax.recipes import readers
 from waltzjax.train import train
 
 OVERRIDES = {
@@ -42,7 +42,7 @@ def alone(tmp_path_factory):
     """The run in one process with four devices."""
     config = run_path(str(REPO / "configs/stage2.py"))["get_config"]("tiny")
     config.update_from_flattened_dict(OVERRIDES)
-    config = only_read(config, STAGES)
+    config = only_read(config, readers(config))
     workdir = tmp_path_factory.mktemp("runs") / "alone"
     train(config, workdir)
     return workdir

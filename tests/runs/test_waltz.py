@@ -17,7 +17,7 @@ from workdirs import on_base, prepared, records
 from waltzjax.config import check
 from waltzjax.config.defaults import default
 from waltzjax.config.key import readers_in
-from waltzjax.recipes import STAGES
+from waltzjax.recipes import STAGES, readers
 from waltzjax.stages import reinforce, rollout
 from waltzjax.support.signals import Stopped
 from waltzjax.train import train
@@ -44,7 +44,7 @@ def smallest(name="stage2.py"):
     c.eval.prompts = 12
     c.sft.length, c.sft.batch, c.sft.microbatches = 128, 2, 1  # of the benign chats' likelihood
     c.rl.entropy_bonus = 0.05  # a random model earns nothing: without it no stage changes anything
-    return check.only_read(c, STAGES)
+    return check.only_read(c, readers(c))
 
 
 READ: set[str] = set()  # keys of the config that the finished run has read

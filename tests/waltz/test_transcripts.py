@@ -12,7 +12,7 @@ from support import completion, scored_episode
 from waltzjax.evaluation.files import read_evaluation, read_items, write_items
 from waltzjax.support.errors import DatasetError
 from waltzjax.waltz.rates import confusion, intervals, summary
-from waltzjax.waltz.transcripts import ORDINARY, TRANSCRIPTS, transcript
+from waltzjax.waltz.transcripts import BENIGN, TRANSCRIPTS, transcript
 
 FLAGGED, SATISFIED = (True, False), (False, False)
 

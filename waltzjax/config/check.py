@@ -174,11 +174,11 @@ def unread(c: ConfigDict, reads: frozenset[str]) -> list[str]:
     ]
 
 
-def only_read(c: ConfigDict, stages: Mapping[str, Spec], keep: Collection[str] = ()) -> ConfigDict:
-    """A copy of a config that was made for other stages: keys that no chosen stage reads are back
-    at their default, but for those of ``keep``, by dotted path."""
+def only_read(c: ConfigDict, reads: frozenset[str], keep: Collection[str] = ()) -> ConfigDict:
+    """A copy of a config that was made for others: keys that none of ``reads`` reads are back at
+    their default, but for those of ``keep``, by dotted path."""
     c = c.copy_and_resolve_references()
-    for path in unread(c, readers_in(c, stages)):
+    for path in unread(c, reads):
         group, _, name = path.rpartition(".")
         if path not in keep:
             value_at(c, group)[name] = KEYS[path].default

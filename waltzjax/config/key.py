@@ -121,5 +121,6 @@ def readers_of(name: str, spec: Spec, c: ConfigDict) -> frozenset[str]:
 
 
 def readers_in(c: ConfigDict, stages: Mapping[str, Spec]) -> frozenset[str]:
-    """Of whom the stages that ``c`` chooses read the keys."""
-    return frozenset().union(*(readers_of(name, stages[name], c) for name in c.stages))
+    """Of whom the stages that ``c`` chooses, as far as there are such, read the keys."""
+    chosen = [name for name in c.stages if name in stages]
+    return frozenset().union(*(readers_of(name, stages[name], c) for name in chosen))

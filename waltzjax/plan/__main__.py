@@ -22,7 +22,7 @@ from waltzjax.model.hf import config as hf_config
 from waltzjax.plan.compile import make_plan
 from waltzjax.plan.forecast import H100, PROMPTS, Device
 from waltzjax.plan.tables import show
-from waltzjax.recipes import STAGES, validate
+from waltzjax.recipes import readers, validate
 from waltzjax.run import cli
 from waltzjax.support import console
 
@@ -30,7 +30,7 @@ MOST_DEVICES = 4096  # emulated
 
 
 def main() -> None:
-    f, config = flags.FLAGS, cli.chosen_config(STAGES)
+    f, config = flags.FLAGS, cli.chosen_config(readers)
     validate(config, training=True)
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", f.devices)

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import NoReturn
@@ -19,7 +19,6 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 from waltzjax.config.check import only_read
-from waltzjax.config.key import Spec
 from waltzjax.config.renamed import RENAMED
 from waltzjax.support import console, processes
 from waltzjax.support.errors import JudgeError, VerifierError
@@ -123,14 +122,13 @@ def define_processes() -> None:
     flags.DEFINE_integer("process", -1, "The number of this process, from 0.")
 
 
-def chosen_config(stages: Mapping[str, Spec]) -> ConfigDict:
-    """--config with its overrides. Where an override decides that keys of the file are not
-    read, of other stages say, these are back at their default; keys of the command line never
-    are."""
+def chosen_config(reads: Callable[[ConfigDict], frozenset[str]]) -> ConfigDict:
+    """--config with its overrides; ``reads`` says of whom a config's keys are read. Where an
+    override decides that keys of the file are not read, of other stages say, these are back at
+    their default; keys of the command line never are."""
     config = flags.FLAGS.config
     given = config_flags.get_override_values(flags.FLAGS["config"])
-    known = given.keys() & {*DECIDE} and {*config.stages} <= {*stages}
-    return only_read(config, stages, keep=given) if known else config
+    return only_read(config, reads(config), keep=given) if given.keys() & {*DECIDE} else config
 
 
 def run_directory(new: Callable[[str], Path]) -> Path:
