@@ -163,3 +163,55 @@ def test_a_config_file_that_does_not_load_is_one_line(content, tmp_path):
     done = forked.run("-m", "waltzjax.plan", f"--config={tmp_path / 'mine.py'}")
     assert done.returncode == 2
     assert "mine.py" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_config_is_found_by_its_name_from_anywhere(tmp_path):
+    """As a package that is installed finds it: no checkout is at hand."""
+    done = subprocess.run(
+        [sys.executable, "-m", "waltzjax", "train", "--config=stage1:tiny", "--dry_run"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(REPO)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "config.train.steps.stage1 = 140\n" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_name_of_no_config_is_refused_with_those_there_are():
+    done = forked.run("-m", "waltzjax.train", "--config=stage9:tiny", "--dry_run")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "--config: no file 'stage9', and no config of that name" in done.stderr
+    assert ", single, stage1, stage2" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "says"),
+    [
+        ("--config.rl.is_cap=2.0", "--config.rl.is_cap: there is no such key; it is config.rl.tis"),
+        ("--config.rollout.group=4", "config.rollout.group: got 4, but nothing that runs reads it"),
+        ("--config.train.steps.single=4", "config.train.steps.single: got 4, but nothing that"),
+        ("--config.train.steps.singel=4", "train.steps.singel"),
+    ],
+)  # fmt: skip
+def test_a_key_that_changes_nothing_is_refused(flag, says, tmp_path):
+    done = forked.run("-m", "waltzjax.train", "--config=stage2:tiny", flag, "--dry_run")
+    assert done.returncode in (1, 2) and says in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "config", "override"),
+    [
+        ("train", "stage2:tiny", "--config.stages=('single',)"),
+        ("train", "stage2:tiny", "--config.stages=('stage1',)"),
+        ("train", "sft:lora", "--config.lora.rank=0"),
+        ("train", "stage1:lora", "--config.lora.rank=0"),
+    ],
+)
+def test_what_a_file_has_for_others_is_dropped_where_the_command_line_chooses(
+    command, config, override, tmp_path
+):
+    more = [f"--config.data.directory={small_data()}", "--config.model.base=embedded",
+            "--config.rollout.max_new_tokens=8", "--config.model.param_dtype=float32"]  # fmt: skip
+    done = forked.run("-m", f"waltzjax.{command}", f"--config={config}", override, *more,
+                      f"--config.sft.data={tmp_path}" if "sft" in config else "--config.seed=1",
+                      "--dry_run")  # fmt: skip
+    assert "reads it" not in done.stderr and "read only where" not in done.stderr, done.stderr
