@@ -227,7 +227,9 @@ def test_what_is_not_finite_names_the_stages_own_keys(finished, tmp_path):
     c, workdir = again(
         finished, tmp_path / "wild", **{"optim.lr.policy": 1e30, "optim.grad_clip": 1e30}
     )
-    with pytest.raises(FloatingPointError, match=r"lower config\.dpo\.lr or raise config\.dpo\.be"):
+    with pytest.raises(
+        FloatingPointError, match=r"lower config\.optim\.lr\.policy or raise config\.dpo\.be"
+    ):
         train(c, workdir)
     c, workdir = again(finished, tmp_path / "short", **{
         "train.resume": str(finished[0]), "dpo.epochs": 1})  # fmt: skip
@@ -237,7 +239,9 @@ def test_what_is_not_finite_names_the_stages_own_keys(finished, tmp_path):
 
 def test_a_step_too_small_stops_the_run(finished, tmp_path):
     c, workdir = again(finished, tmp_path / "still", **{"optim.lr.policy": 1e-30})
-    with pytest.raises(NotLearning, match=r"step 1: the gradient has norm .*config\.dpo\.lr = 1e"):
+    with pytest.raises(
+        NotLearning, match=r"step 1: the gradient has norm .*config\.optim\.lr\.policy = 1e"
+    ):
         train(c, workdir)
     assert not (workdir / POLICY).exists()
 
@@ -246,7 +250,7 @@ def test_a_step_too_small_stops_the_run(finished, tmp_path):
     ("metrics", "loss", "says"),
     [
         ({}, "sigmoid", None),
-        ({"change_norm": 0.0}, "sigmoid", r"config\.dpo\.lr"),
+        ({"change_norm": 0.0}, "sigmoid", r"config\.optim\.lr\.policy"),
         ({"change_norm": 0.0, "grad_norm": 0.0}, "sigmoid", "frozen target"),
         ({"grad_norm": 0.0}, "sigmoid", "frozen target"),  # a momentum moves on
         ({"change_norm": 0.0, "grad_norm": 0.0, "logps/chosen": 0.0, "logps/rejected": 0.0},

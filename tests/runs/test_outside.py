@@ -53,7 +53,7 @@ def test_an_algorithm_of_ones_own(median, tmp_path):
 def test_an_algorithm_that_nobody_added_is_refused_with_those_there_are(median):
     c = smallest()
     c.rl.algorithm = "mean_of_peers"
-    with pytest.raises(ValueError, match=r"got 'mean_of_peers', allowed is .*rloo, median"):
+    with pytest.raises(ValueError, match=r"got 'mean_of_peers', allowed are .*rloo, median"):
         recipes.validate(c, training=True)
 
 

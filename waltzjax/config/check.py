@@ -111,13 +111,13 @@ def _bad_stages(c: ConfigDict, stages: Mapping[str, Spec]) -> Iterator[str]:
 def _bad_algorithm(c: ConfigDict, algorithms: Collection[str]) -> Iterator[str]:
     if c.rl.algorithm not in algorithms:
         allowed = ", ".join(algorithms)
-        yield f"config.rl.algorithm: got {c.rl.algorithm!r}, allowed is {allowed}"
+        yield f"config.rl.algorithm: got {c.rl.algorithm!r}, allowed are {allowed}"
 
 
 def _bounds(c: ConfigDict) -> Iterator[str]:
     for path, key in KEYS.items():
         if not key.bound.holds(value := value_at(c, path)):
-            yield f"config.{path}: got {value!r}, allowed is {key.bound.words}"
+            yield f"config.{path}: got {value!r}, allowed {key.bound.words}"
 
 
 def _unread_keys(c: ConfigDict, reads: frozenset[str], stages: Mapping[str, Spec]) -> Iterator[str]:

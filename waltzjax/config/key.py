@@ -36,7 +36,7 @@ ROLES = (CONVERSATION, FEEDBACK, POLICY)
 
 
 class Bound(NamedTuple):
-    """What a key may be by itself: a test of its value, and the same in words."""
+    """What a key may be by itself: a test of its value, and the same in words, after "allowed"."""
 
     holds: Callable[[Any], bool]
     words: str
@@ -80,23 +80,23 @@ class Spec(Protocol):
     def job(self) -> Any: ...
 
 
-ANY = Bound(lambda v: True, "anything")
-FRACTION = Bound(lambda v: 0 <= v <= 1, "[0, 1]")
-BELOW_1 = Bound(lambda v: 0 <= v < 1, "[0, 1)")
-TEMPERATURE = Bound(lambda v: v >= COLDEST, f">= {COLDEST:g}")
-GREEDY_OR_TEMPERATURE = Bound(lambda v: v == 0 or v >= COLDEST, f"0 or >= {COLDEST:g}")
+ANY = Bound(lambda v: True, "is anything")
+FRACTION = Bound(lambda v: 0 <= v <= 1, "is [0, 1]")
+BELOW_1 = Bound(lambda v: 0 <= v < 1, "is [0, 1)")
+TEMPERATURE = Bound(lambda v: v >= COLDEST, f"is >= {COLDEST:g}")
+GREEDY_OR_TEMPERATURE = Bound(lambda v: v == 0 or v >= COLDEST, f"is 0 or >= {COLDEST:g}")
 
 
 def at_least(least: float) -> Bound:
-    return Bound(lambda v: v >= least, f">= {least:g}")
+    return Bound(lambda v: v >= least, f"is >= {least:g}")
 
 
 def above(limit: float) -> Bound:
-    return Bound(lambda v: v > limit, f"> {limit:g}")
+    return Bound(lambda v: v > limit, f"is > {limit:g}")
 
 
 def one_of(*names: str) -> Bound:
-    return Bound(lambda v: v in names, ", ".join(names))
+    return Bound(lambda v: v in names, f"are {', '.join(names)}")
 
 
 def flat(keys: Keys, path: str = "") -> Iterator[tuple[str, Key]]:

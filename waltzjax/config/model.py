@@ -32,7 +32,7 @@ def _is_day(text: str) -> bool:
         return False
 
 
-DAY = Bound(lambda v: v == "" or _is_day(v), "'' and a day, YYYY-MM-DD")
+DAY = Bound(lambda v: v == "" or _is_day(v), "are '' and a day, YYYY-MM-DD")
 ADAPTERS = OnlyIf(lambda c: c.lora.rank > 0, "config.lora.rank > 0")
 
 MODEL = {

@@ -51,7 +51,7 @@ RL = {
     "clip_low": Key(0.2, BELOW_1, [REINFORCE], "PPO's clip of ratios below 1 [source]"),
     "clip_high": Key(0.2, at_least(0), [REINFORCE], "and above 1 [source]"),
     "dual_clip": Key(
-        0.0, Bound(lambda v: v == 0 or v > 1, "0 (off) and > 1"), [REINFORCE],
+        0.0, Bound(lambda v: v == 0 or v > 1, "are 0 (off) and > 1"), [REINFORCE],
         "floor on negative advantages' objective; 0: off",
     ),
     "reward_clip": Key(

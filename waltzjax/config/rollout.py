@@ -42,7 +42,7 @@ ROLLOUT = {
         0, at_least(0), [EVERY], "all but the k most probable tokens are left out; 0: none [ours]"
     ),
     "top_p": Key(
-        1.0, Bound(lambda v: LEAST_MASS <= v <= 1, f"{LEAST_MASS:f} to 1"), [EVERY],
+        1.0, Bound(lambda v: LEAST_MASS <= v <= 1, f"is {LEAST_MASS:f} to 1"), [EVERY],
         "all but the most probable tokens of this mass together are left out; 1: none [ours]",
     ),
     "min_p": Key(
