@@ -64,8 +64,8 @@ MUTATIONS = (
     ),
     Mutation(
         "boxes-in-plenty", FORMAT,
-        "if not finished or len(found) != 1:",
-        "if not finished or not found:",
+        "if not finished or len(boxed) != 1:",
+        "if not finished or not boxed:",
         ("tests/rlvr/test_format.py",),
         "an answer that boxes every guess is well-formed",
     ),
