@@ -36,8 +36,8 @@ MUTATIONS = (
     ),
     Mutation(
         "one-round-too-few", EPISODE,
-        "if len(episode.answers) > t_max or said.unfinished:",
-        "if len(episode.answers) >= t_max or said.unfinished:",
+        "if len(episode.answers) > t_max or reply.unfinished:",
+        "if len(episode.answers) >= t_max or reply.unfinished:",
         ("tests/waltz/test_episode.py",),
         "with t_max = 1 feedback is never asked",
     ),
