@@ -36,8 +36,8 @@ MUTATIONS = (
     ),
     Mutation(
         "one-round-too-few", EPISODE,
-        "if len(episode.answers) > t_max or said.unfinished:",
-        "if len(episode.answers) >= t_max or said.unfinished:",
+        "if len(episode.answers) > t_max or reply.unfinished:",
+        "if len(episode.answers) >= t_max or reply.unfinished:",
         ("tests/waltz/test_episode.py",),
         "with t_max = 1 feedback is never asked",
     ),
@@ -64,8 +64,8 @@ MUTATIONS = (
     ),
     Mutation(
         "boxes-in-plenty", FORMAT,
-        "if not finished or len(found) != 1:",
-        "if not finished or not found:",
+        "if not finished or len(boxed) != 1:",
+        "if not finished or not boxed:",
         ("tests/rlvr/test_format.py",),
         "an answer that boxes every guess is well-formed",
     ),

@@ -181,7 +181,7 @@ def test_demonstrations_have_the_faults_that_are_named(built):
         said = text.partition(" Check")[0].partition(" \\boxed")[0]
         assert said in (right, wrong)
         seen["right", problem.level].append(said == right)
-        seen["no box", scene.told].append(boxes == 0)
+        seen["no box", scene.imperative].append(boxes == 0)
         seen["two boxes"].append(boxes == 2)
         seen["checked"].append("Check: " in text)
     d = maths

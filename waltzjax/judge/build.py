@@ -39,7 +39,7 @@ ERRORS = (RuntimeError, JudgeOutage, JudgeStopped, RequestRefused, CacheError)
 
 
 def check_judge(config: ConfigDict) -> dict[str, str]:
-    """The texts that make the judge what it is, for the run's record; before anything is written.
+    """Check the judge before anything is written; its prompt file as text, for the run's record.
 
     Raises:
       ValueError, OSError, ImportError: the key, the package or the prompt's file cannot be.
@@ -71,7 +71,7 @@ def _read_prompt(config: ConfigDict) -> AgentPrompt:
 
 @contextmanager
 def open_judge(config: ConfigDict, mesh: Mesh, workdir: Path) -> Iterator[Judge]:
-    """What scores the answers of a run in ``workdir``; its threads and files end with the block.
+    """The judge of a run in ``workdir``; its threads and files end with the block.
 
     Raises:
       ValueError, OSError, ImportError, CacheError: the model, prompt, key, package or cache cannot
@@ -135,13 +135,13 @@ def local_wildguard(config: ConfigDict, mesh: Mesh) -> Judge:
                 "config.rollout.cache_tokens, or fewer config.rollout.max_new_tokens"
             ]
         drawn = engine.generate(params, [rows[i] for i in fitting], how, [0] * len(fitting))
-        found: list[Verdict | None] = [None] * len(rows)
-        for i, said in zip(fitting, drawn, strict=True):
-            reply = tokenizer.decode(said.token_ids, skip_special_tokens=True)
-            found[i] = model_judges.parse_answers(reply)
-            if found[i] is None:
+        results: list[Verdict | None] = [None] * len(rows)
+        for i, completion in zip(fitting, drawn, strict=True):
+            reply = tokenizer.decode(completion.token_ids, skip_special_tokens=True)
+            results[i] = model_judges.parse_answers(reply)
+            if results[i] is None:
                 unparsed[:] = [reply]
-        return found
+        return results
 
     return Judge(verdicts, concurrency=0, unparsed=unparsed)
 
@@ -151,19 +151,19 @@ def of_all_processes(judge: Judge | None, concurrency: int) -> Judge:
     things, and the processes would part."""
 
     def verdicts(prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Verdict | None]:
-        numbers, said = np.full(len(answers), -1, np.int32), ""
+        numbers, message = np.full(len(answers), -1, np.int32), ""
         try:
             if judge:
                 with ThreadPoolExecutor(concurrency) as pool:
                     each = pool.map(judge.verdicts, [[p] for p in prompts], [[a] for a in answers])
                     numbers[:] = [VERDICTS.index(verdict) for [verdict] in each]
         except JudgeError as error:
-            numbers[:], said = -1 - ERRORS.index(type(error)), str(error)
+            numbers[:], message = -1 - ERRORS.index(type(error)), str(error)
         finally:  # the others wait for it
             numbers = from_first(numbers)
         if numbers.min() < 0:
-            said = said or "the judge: the first process could not go on; see what it said"
-            raise ERRORS[-1 - numbers.min()](said)
+            message = message or "the judge: the first process could not go on; see what it said"
+            raise ERRORS[-1 - numbers.min()](message)
         return [VERDICTS[n] for n in numbers]
 
     stop, unparsed = (judge.stop, judge.unparsed) if judge else (None, ())

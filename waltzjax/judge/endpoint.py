@@ -111,7 +111,7 @@ class Endpoint:
         return self._retry.call(attempt, probe)
 
     def _send(
-        self, read: Callable[[Any], replies.Said | None], create: Callable[..., Any],
+        self, read: Callable[[Any], replies.Reply | None], create: Callable[..., Any],
         asked: Mapping[str, Any],
     ) -> str:  # fmt: skip
         """One request; ``read`` finds the text in the value of the reply's body.
@@ -138,19 +138,19 @@ class Endpoint:
         value = replies.parsed(response.text)
         if status := named_status(value):
             raise self._failure(status, response)
-        if (said := read(value)) is None:
+        if (reply := read(value)) is None:
             shown = replies.excerpt(self._without_key(response.text))
             raise UnusableReply(f"{self._what} sent no completion with a text: {shown}")
-        if said.cut_off:
+        if reply.cut_off:
             raise CutOff(
                 f"{self._what} sent a reply that was cut off; it may have {self.max_tokens} tokens "
-                f"(config.judge.max_tokens): {replies.excerpt(said.text)}",
-                said.text,
+                f"(config.judge.max_tokens): {replies.excerpt(reply.text)}",
+                reply.text,
             )
-        return said.text
+        return reply.text
 
     def _failure(self, status: int, response: Any) -> Exception:
-        """What a reply of this status is: to be tried again, rejected, or refused for good."""
+        """The error for a reply of this status: to retry, to reject one text, or to refuse all."""
         why = f"HTTP {status}: {replies.refusal_message(self._without_key(response.text))}"
         if status in _PASSING or status >= 500:
             return Unreached(why, replies.retry_after_s(response.headers), limit=status == 429)

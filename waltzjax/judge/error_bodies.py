@@ -62,8 +62,8 @@ def _errors(value: Any) -> Iterator[Any]:
     if not isinstance(value, Mapping):
         return
     for key in ("error", "errors"):
-        of = value.get(key)
-        yield from of if isinstance(of, list) else [of]
+        errors = value.get(key)
+        yield from errors if isinstance(errors, list) else [errors]
     choices = value.get("choices")
     if isinstance(choices, list):
         yield from (choice.get("error") for choice in choices if isinstance(choice, Mapping))
@@ -73,30 +73,30 @@ def _errors(value: Any) -> Iterator[Any]:
 
 def _status(error: Any) -> int | None:
     if not isinstance(error, Mapping):
-        return _of_words(error)
-    codes = (_of_code(code) for code in _under(error, _CODES))
-    words = (_status(said) for said in _under(error, _WORDS) if said)
+        return _text_status(error)
+    codes = (_code_status(code) for code in _under(error, _CODES))
+    words = (_status(text) for text in _under(error, _WORDS) if text)
     return next(filter(None, codes), None) or next(filter(None, words), None)
 
 
 def _under(error: Mapping[str, Any], ends: Sequence[str]) -> Iterator[Any]:
-    """What stands under keys with these ends, in the order of the ends."""
+    """The values under keys with these ends, in the order of the ends."""
     for end in ends:
         yield from (value for key, value in error.items() if key.lower().endswith(end))
 
 
-def _of_code(code: Any) -> int | None:
+def _code_status(code: Any) -> int | None:
     if isinstance(code, str):
-        found = _NUMBER.search(code)
-        return int(found[1] or found[2]) if found else _NAMES.get(_plain(code))
+        match = _NUMBER.search(code)
+        return int(match[1] or match[2]) if match else _NAMES.get(_plain(code))
     return int(code) if isinstance(code, int | float) and 400 <= code < 600 else None
 
 
-def _of_words(text: Any) -> int | None:
-    """What an error without a code is by its text, if that says it."""
+def _text_status(text: Any) -> int | None:
+    """The status of an error without a code, if its text names one."""
     if not isinstance(text, str):
         return None
-    if status := _of_code(text):
+    if status := _code_status(text):
         return status
     if _LIMIT.search(text):
         return 429

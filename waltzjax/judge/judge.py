@@ -67,8 +67,8 @@ def sparing(judge: Judge) -> Judge:
     def verdicts(prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Verdict | None]:
         pairs = list(zip(prompts, answers, strict=True))
         asked = [(p, a) for p, a in pairs if not degenerate(p.text, a)]
-        found = iter(judge.verdicts([p for p, _ in asked], [a for _, a in asked]) if asked else [])
-        return [degenerate_verdict(p) if degenerate(p.text, a) else next(found) for p, a in pairs]
+        judged = iter(judge.verdicts([p for p, _ in asked], [a for _, a in asked]) if asked else [])
+        return [degenerate_verdict(p) if degenerate(p.text, a) else next(judged) for p, a in pairs]
 
     return judge._replace(verdicts=verdicts)
 
@@ -125,16 +125,16 @@ class Scorer:
             self._futures.values(), return_when=concurrent.futures.FIRST_EXCEPTION
         )
         self._raise_error()
-        found = {item: verdict for item, f in self._futures.items() for verdict in f.result()}
+        results = {item: verdict for item, f in self._futures.items() for verdict in f.result()}
         if self._pool is None and self._asked:
             texts = [answer for *_, answer in self._asked]
             verdicts = self._judge.verdicts(list(self._asked.values()), texts)
-            found = dict(zip(self._asked, verdicts, strict=True))
+            results = dict(zip(self._asked, verdicts, strict=True))
         episodes, self._episodes, self._asked, self._futures = self._episodes, [], {}, {}
         judged: list[Verdict | None] = []
         for episode in episodes:
             episode.verdicts = [
-                None if a.unfinished else found[_item(episode.prompt, a.text)]
+                None if a.unfinished else results[_item(episode.prompt, a.text)]
                 for a in episode.answers
             ]
             judged += [v for a, v in zip(episode.answers, episode.verdicts, strict=True)

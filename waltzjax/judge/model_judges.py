@@ -75,20 +75,20 @@ def asked_judge(
         asked = request(prompt, answer)
         key = reply_key(model, asked, max_tokens)
         stored = cache.get(key)
-        found = None if stored is None else parse(stored)
-        if found is not None:
-            return found
+        parsed = None if stored is None else parse(stored)
+        if parsed is not None:
+            return parsed
         try:
             reply = ask(asked)
         except UnusableReply as error:
             unparsed.append(str(error))
             return None
-        found = parse(reply)
-        if found is None:
+        parsed = parse(reply)
+        if parsed is None:
             unparsed.append(reply)
         else:
             cache.put(key, reply)
-        return found
+        return parsed
 
     def verdicts(prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Verdict | None]:
         return [verdict(p.text, answer) for p, answer in zip(prompts, answers, strict=True)]

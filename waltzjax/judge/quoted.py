@@ -24,8 +24,8 @@ _TAG = re.compile(r"</?([^<>/\s]+)>")
 
 def without_control(text: str, others: str = "(?!)") -> str:
     """``text`` without control tokens that it spells out, nor what the pattern ``others`` finds."""
-    found = re.compile(f"{_CONTROL.pattern}|(?i:{others})")
-    while (shorter := found.sub("", text)) != text:  # a removal may join another one
+    pattern = re.compile(f"{_CONTROL.pattern}|(?i:{others})")
+    while (shorter := pattern.sub("", text)) != text:  # a removal may join another one
         text = shorter
     return text
 

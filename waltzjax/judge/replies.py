@@ -14,7 +14,7 @@ _CUT_OFF = ("length", "max_tokens", "content_filter")  # reasons to finish
 _FAILED = ("error", "abort")  # likewise, of OpenRouter and vLLM: another try may end well
 
 
-class Said(NamedTuple):
+class Reply(NamedTuple):
     """A model's text; ``cut_off``: the server ended it, not the model."""
 
     text: str
@@ -39,28 +39,28 @@ def parsed(body: str) -> Any:
         return None
 
 
-def chat_reply(value: Any) -> Said | None:
-    """What a chat completion says; None if ``value`` is not one, or holds no text in UTF-8.
+def chat_reply(value: Any) -> Reply | None:
+    """The reply in a chat completion; None if ``value`` is not one, or holds no text in UTF-8.
 
     What the model thought, called or declined stands in other fields and is no text of it.
     """
-    return _said(value, lambda choice: choice["message"]["content"])
+    return _first_reply(value, lambda choice: choice["message"]["content"])
 
 
-def completion_reply(value: Any) -> Said | None:
-    """The same of a raw completion."""
-    return _said(value, lambda choice: choice["text"])
+def completion_reply(value: Any) -> Reply | None:
+    """The reply in a raw completion; None as in ``chat_reply``."""
+    return _first_reply(value, lambda choice: choice["text"])
 
 
-def _said(value: Any, of_choice: Callable[[Any], Any]) -> Said | None:
+def _first_reply(value: Any, read_text: Callable[[Any], Any]) -> Reply | None:
     try:
         choices = value["choices"]
         first = next((c for c in choices if c.get("index") == 0), choices[0])
-        text, ended = _joined(of_choice(first)), first.get("finish_reason")
+        text, ended = _joined(read_text(first)), first.get("finish_reason")
     except (LookupError, TypeError, AttributeError):
         return None
     usable = isinstance(text, str) and is_utf8(text) and ended not in _FAILED
-    return Said(text, ended in _CUT_OFF) if usable else None
+    return Reply(text, ended in _CUT_OFF) if usable else None
 
 
 def _joined(content: Any) -> Any:
@@ -86,10 +86,10 @@ def excerpt(text: str) -> str:
 
 def first_cause(error: BaseException) -> str:
     """The operating system's reason, which HTTP libraries wrap in vaguer ones."""
-    said, cause = str(error), error.__cause__ or error.__context__
+    message, cause = str(error), error.__cause__ or error.__context__
     while cause is not None:
-        said, cause = str(cause) or said, cause.__cause__ or cause.__context__
-    return said
+        message, cause = str(cause) or message, cause.__cause__ or cause.__context__
+    return message
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float:

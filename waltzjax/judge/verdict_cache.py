@@ -36,9 +36,9 @@ class VerdictCache:
                 path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
             )
             try:
-                [(found,)] = self._db.execute("PRAGMA quick_check(1)").fetchall()
-                if found != "ok":
-                    raise CacheError(_damaged(path, " ".join(found.split())))
+                [(result,)] = self._db.execute("PRAGMA quick_check(1)").fetchall()
+                if result != "ok":
+                    raise CacheError(_damaged(path, " ".join(result.split())))
                 self._db.execute(
                     "CREATE TABLE IF NOT EXISTS replies "
                     "(key TEXT PRIMARY KEY, reply TEXT NOT NULL) WITHOUT ROWID"

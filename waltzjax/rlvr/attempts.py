@@ -81,8 +81,8 @@ def answer(
     for number, state in enumerate(states):
         for sample in range(samples):
             speakers.ask(POLICY, turn, number * samples + sample, state)
-    for index, said in speakers.replies():
-        if said is None:
+    for index, reply in speakers.replies():
+        if reply is None:
             problem = problems[index // samples]
             raise ValueError(f"problem {problem.id} ({problem.text!r:.60}): too long for the model")
-        yield index, said
+        yield index, reply

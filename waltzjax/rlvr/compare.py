@@ -17,7 +17,7 @@ WIDTH = 160  # characters of a text on the screen: a problem's first, an answer'
 
 
 def samples(groups: Sequence[Group]) -> int:
-    """Of a problem; the least of all."""
+    """How many samples each problem has; the smallest number where they differ."""
     return min(len(g.attempts) for g in groups)
 
 
@@ -27,7 +27,7 @@ def _described(group: Group) -> str:
 
 
 def _measures(a: Sequence[Group], b: Sequence[Group]) -> list[tuple[str, str, Measure]]:
-    """That of at least one right sample only where both have as many, and more than one."""
+    """The measures; pass@k only where both have as many samples a problem, and more than one."""
     several = samples(a) if samples(a) == samples(b) else 1
     return [(m.key, m.name, m) for m in maths_measures(several)]
 
@@ -40,8 +40,8 @@ def _other_samples(runs: Mapping[str, Run]) -> list[str]:
 
 def _screen(pair: Mapping[str, Any]) -> list[str]:
     lines = [f"  problem  {shorten(pair['problem'], WIDTH)}", f"  label    {pair['answer']}"]
-    for letter, said in pair["said"].items():
-        text = " ".join(said["text"].split())
+    for letter, sample in pair["said"].items():
+        text = " ".join(sample["text"].split())
         lines.append(f"  {letter}        {text if len(text) <= WIDTH else f'... {text[-WIDTH:]}'}")
     return lines
 

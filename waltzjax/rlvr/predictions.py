@@ -57,8 +57,8 @@ def _attempt(value: object, where: str) -> Attempt:
     )  # fmt: skip
     if s["tokens"] < 0:
         raise ValueError(f"{where}tokens: got {s['tokens']}, wanted 0 or more")
-    said = Completion((), (UNKNOWN,) * s["tokens"], (), s["text"], s["finish_reason"])
-    attempt = Attempt(said, signals, s["parsed"], s["timed_out"])
+    completion = Completion((), (UNKNOWN,) * s["tokens"], (), s["text"], s["finish_reason"])
+    attempt = Attempt(completion, signals, s["parsed"], s["timed_out"])
     if attempt.right != s["right"]:
         raise ValueError(
             f"{where}right: got {s['right']}, but its signal verify is {signals['verify']}"

@@ -42,7 +42,7 @@ def read_problems(path: Path) -> list[Problem]:
     Raises DatasetError with every bad line (the text shows the first 20 and the total; the
     attribute ``problems`` has all), and FileNotFoundError.
     """
-    found: list[Problem] = []
+    problems: list[Problem] = []
     bad: list[str] = []
     labelled: dict[str, tuple[str, str]] = {}  # text -> (label, where)
     for number, row in enumerate(read_objects(path)):
@@ -56,14 +56,14 @@ def read_problems(path: Path) -> list[Problem]:
                     f"answer: got {problem.answer!r:.60}, but {first} has the same text with "
                     f"{label!r:.60}; keep one"
                 )
-            found.append(problem)
+            problems.append(problem)
         except ValueError as error:
             bad.append(f"{row.where}: {error}")
-    if not found and not bad:
+    if not problems and not bad:
         bad.append(f"{path}: the file is empty; it must hold at least one problem")
     if bad:
         raise dataset_error(path, [bad])
-    return found
+    return problems
 
 
 def write_problems(path: Path, problems: Sequence[Problem]) -> None:

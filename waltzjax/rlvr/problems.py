@@ -31,14 +31,14 @@ def keep_embedded(config: ConfigDict, workdir: Path) -> None:
 
 
 def training_problems(config: ConfigDict) -> list[Problem]:
-    """Those of ``config.problems.train``, each with its instruction."""
+    """The problems of ``config.problems.train``, each with its instruction."""
     return _problems(config, "train")
 
 
 def validation_problems(config: ConfigDict) -> list[Problem]:
     """Up to ``config.eval.prompts`` of ``config.problems.validation``, as many of each subject."""
-    found = _problems(config, "validation")
-    return stratified(found, config.eval.prompts, lambda problem: problem.subject)
+    problems = _problems(config, "validation")
+    return stratified(problems, config.eval.prompts, lambda problem: problem.subject)
 
 
 def _problems(config: ConfigDict, split: str) -> list[Problem]:
@@ -46,14 +46,14 @@ def _problems(config: ConfigDict, split: str) -> list[Problem]:
     if source == EMBEDDED:
         train, validation, _ = maths_world.build(e.data_seed, e.held_out)
         return train if split == "train" else validation
-    found = read_problems(Path(source))
-    return [dataclasses.replace(p, text=with_instruction(p.text, words)) for p in found]
+    problems = read_problems(Path(source))
+    return [dataclasses.replace(p, text=with_instruction(p.text, words)) for p in problems]
 
 
 def say_unreadable(problems: Sequence[Problem], what: str, verifier: Verifier) -> None:
     """Tell how many of the problems, called ``what``, have labels that no answer can be read as."""
-    found = unreadable([p.answer for p in problems], verifier)
-    if bad := [p for p, of_this in zip(problems, found, strict=True) if of_this]:
+    flags = unreadable([p.answer for p in problems], verifier)
+    if bad := [p for p, flag in zip(problems, flags, strict=True) if flag]:
         shown = ", ".join(f"{p.answer!r:.60} of number {p.id}" for p in bad[:3])
         console.say(
             f"note: {len(bad)} of the {len(problems)} {what} problems have answers that no reader "

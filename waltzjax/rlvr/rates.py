@@ -29,7 +29,7 @@ def _formatted(attempt: Attempt) -> float:
     return value if math.isnan(value) else float(value == 1)
 
 
-# What a sample's value is, and its span.
+# The value of a sample, and its span.
 RATES: dict[str, tuple[Callable[[Attempt], float], tuple[float, float]]] = {
     "accuracy": (lambda a: float(a.right), PER_CENT),
     "format_rate": (_formatted, PER_CENT),  # the format signal is 1
@@ -43,7 +43,7 @@ PASS = "pass_at_k"  # problems with a right sample among their K
 
 
 def asked(group: Group) -> tuple[str, str]:
-    """What makes two problems the same: text and label."""
+    """A problem's text and label: two problems with both alike are the same."""
     return group.problem.text, group.problem.answer
 
 
@@ -55,10 +55,10 @@ def _counts(groups: Sequence[Group]) -> Counts:
     for row, group in enumerate(groups):
         if not group.attempts:
             raise ValueError(f"problem {group.problem.id}: no samples; wanted is at least one")
-        values = [[of(a) for a in group.attempts] for of, _ in RATES.values()]
+        values = [[measure(a) for a in group.attempts] for measure, _ in RATES.values()]
         values.append([float(any(a.right for a in group.attempts))])
-        for column, of_samples in enumerate(values):
-            known = [v for v in of_samples if not math.isnan(v)]
+        for column, outcomes in enumerate(values):
+            known = [v for v in outcomes if not math.isnan(v)]
             if known:
                 above[row, column], trials[row, column] = sum(known) / len(known), len(known)
     return Counts(above, (trials > 0).astype(float), trials)
@@ -84,7 +84,7 @@ def by_subject(groups: Sequence[Group]) -> dict[str, list[Group]]:
 
 
 def by_level(groups: Sequence[Group]) -> dict[str, list[Group]]:
-    """The same of each level, numbers in their order."""
+    """The answered problems of each level, numbers in order; none where no problem has a level."""
     return _by(groups, lambda g: g.problem.level)
 
 
@@ -110,10 +110,10 @@ def result(groups: Sequence[Group], *, seed: int, settings: Mapping[str, Any]) -
 
 
 def _table(parts: Mapping[str, Sequence[Group]]) -> dict[str, dict[str, float]]:
-    found = {name: (summary(of), len(of)) for name, of in parts.items()}
+    summaries = {name: (summary(groups), len(groups)) for name, groups in parts.items()}
     return {
         name: {"accuracy": s["accuracy"], "format_rate": s["format_rate"], "n": n}
-        for name, (s, n) in found.items()
+        for name, (s, n) in summaries.items()
     }
 
 

@@ -69,12 +69,12 @@ def group_summary(
     in which nothing told the answers apart: of their advantages, and of each signal."""
     signal_PKR = signals_of(items, weights)
     earned_PK, advantage_PK = rewards_and_advantages(items, weights, baseline, order, reward_clip)
-    found = {"reward/policy": earned_PK.mean(), FRAC_ZERO_STD: _same(advantage_PK)}
+    metrics = {"reward/policy": earned_PK.mean(), FRAC_ZERO_STD: _same(advantage_PK)}
     for r, name in enumerate(weights):
-        found[f"signal/{name}"] = signal_PKR[..., r].mean()
-        found[f"signal_std/{name}"] = signal_PKR[..., r].std()
-        found[f"{FRAC_ZERO_STD}/{name}"] = _same(signal_PKR[..., r])
-    return {**found, **rates.summary(items)}
+        metrics[f"signal/{name}"] = signal_PKR[..., r].mean()
+        metrics[f"signal_std/{name}"] = signal_PKR[..., r].std()
+        metrics[f"{FRAC_ZERO_STD}/{name}"] = _same(signal_PKR[..., r])
+    return {**metrics, **rates.summary(items)}
 
 
 def with_reward_variance(

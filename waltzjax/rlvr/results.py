@@ -32,9 +32,9 @@ def collect(
     ``outcome`` makes of the run's metrics."""
     [name] = config.stages
     metrics = read_metrics(workdir / "metrics.jsonl")
-    found = validations(workdir, metrics)
-    *earlier, (_, _, last) = found
-    results = {**last, **{f"{name}_{step}" if step else BASE: of for _, step, of in earlier}}
+    *earlier, (_, _, last) = validations(workdir, metrics)
+    before_last = {f"{name}_{step}" if step else BASE: result for _, step, result in earlier}
+    results = {**last, **before_last}
     if BASE in results:
         before, after = (_groups(workdir, n) for n in (BASE, name))
         results["interval"] = difference_intervals(before, after, seed=config.seed)["accuracy"]

@@ -21,23 +21,23 @@ def examples(before: Sequence[Group], after: Sequence[Group]) -> dict[str, Pair]
     """One pair each, by what it is an example of: a mended answer, a still wrong one, and a right
     one that was checked (the highest "reflect" above 0); those that there are."""
     pairs = [*zip(before, after, strict=True)]
-    found = {
+    chosen = {
         "A mended answer": next((p for p in pairs if not solved(p[0]) and solved(p[1])), None),
         "A still wrong answer": next((p for p in pairs if not solved(p[1])), None),
     }
-    taken = [p for p in found.values() if p]
+    taken = [p for p in chosen.values() if p]
     others = [p for p in pairs if p not in taken and solved(p[1]) and _reflects(p[1]) > 0]
-    found["A checked answer"] = max(others, key=lambda p: _reflects(p[1]), default=None)
-    return {name: pair for name, pair in found.items() if pair}
+    chosen["A checked answer"] = max(others, key=lambda p: _reflects(p[1]), default=None)
+    return {name: pair for name, pair in chosen.items() if pair}
 
 
 def side_by_side(pair: Pair, names: Names) -> dict[str, Any]:
     """A pair as the reports take it: the problem, and by name the sample that stands for each: the
     first right one, else the first."""
-    found = prediction(pair[0])
-    del found["samples"]
-    said = (prediction(g)["samples"][g.attempts.index(_shown(g))] for g in pair)
-    return {**found, "said": dict(zip(names, said, strict=True))}
+    problem = prediction(pair[0])
+    del problem["samples"]
+    samples = (prediction(g)["samples"][g.attempts.index(_shown(g))] for g in pair)
+    return {**problem, "said": dict(zip(names, samples, strict=True))}
 
 
 def _shown(group: Group) -> Attempt:

@@ -55,7 +55,7 @@ def demonstration(
     sums = scene.sums if rng.random() < rate else scene.slip
     checked = bool(rng.random() < CHECKED)
     draw = rng.random()
-    named = 0 if draw < UNNAMED[scene.told] else 2 if draw > 1 - TWICE else 1
+    named = 0 if draw < UNNAMED[scene.imperative] else 2 if draw > 1 - TWICE else 1
     if right is not None:
         named = 1
     return solution(sums, checked=checked, named=named, form=form)

@@ -79,7 +79,7 @@ def split_frames(seed: int) -> Mapping[str, Frames]:
 TRAIN_PROBLEMS, HELD_OUT_PROBLEMS = 8000, 400
 LARGEST = 300  # of the first numbers
 HELD_OUT_NUMBERS = 24  # of these, for each held-out set
-TOLD_SHARE = 1 / 3  # problems that end in an order instead of a question
+IMPERATIVE_SHARE = 1 / 3  # problems that end in an order instead of a question
 
 T = TypeVar("T")
 
@@ -115,18 +115,18 @@ class Sum(NamedTuple):
 
     @property
     def inverse(self) -> Sum:
-        """What leads from the result back to ``a``."""
+        """The sum that leads from the result back to ``a``."""
         return Sum(self.result, "-" if self.op == "+" else "+", self.b)
 
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """What a problem was filled with; solutions are written from it."""
+    """The sums that a problem was filled with; solutions are written from it."""
 
     kind: str
     sums: tuple[Sum, ...]  # one after the other; the last one's result is the answer
     slip: tuple[Sum, ...]  # the mistake that its wording suggests
-    told: bool  # it ends in an order
+    imperative: bool  # the problem ends in an order, not in a question
 
 
 def build(
@@ -167,7 +167,7 @@ def split_numbers(seed: int) -> dict[str, tuple[int, ...]]:
 
 
 def seconds(a: int) -> list[int]:
-    """What can be added to ``a`` and taken from it, so that a mistaken sum has a result too."""
+    """Each digit that can be added to ``a`` and taken from it: a mistaken sum has a result too."""
     return [b for b in range(1, 10) if b <= min(a % 10, 9 - a % 10)]
 
 
@@ -205,8 +205,8 @@ def draw(rng: np.random.Generator, frames: Frames, numbers: Sequence[int]) -> tu
         again = _pick(rng, [s for s in all_sums([first.result]) if s.b != b])
         sums, slip, c = (first, again), (first,), again.b
         parts.append("gains again" if again.op == "+" else "loses again")
-    told = bool(rng.random() < TOLD_SHARE)
-    parts.append(("tell" if told else "ask") + " before" * (kind == "before"))
+    imperative = bool(rng.random() < IMPERATIVE_SHARE)
+    parts.append(("tell" if imperative else "ask") + " before" * (kind == "before"))
     pronoun = _pick(rng, tuple(PRONOUNS))
     who = _pick(rng, PRONOUNS[pronoun])
     other = _pick(rng, tuple(n for names in PRONOUNS.values() for n in names if n != who))
@@ -215,8 +215,8 @@ def draw(rng: np.random.Generator, frames: Frames, numbers: Sequence[int]) -> tu
         n=who, m=other, s=pronoun, t=thing, o=other_thing, a=a, b=b, c=c, d=d, r=kind,
         w=other if kind in ("more", "fewer") else who,
     )  # fmt: skip
-    sentences = re.sub(r"(^|[.] )([a-z])", lambda found: found[0].upper(), text)
-    return sentences, Scene(kind, sums, slip, told)
+    sentences = re.sub(r"(^|[.] )([a-z])", lambda match: match[0].upper(), text)
+    return sentences, Scene(kind, sums, slip, imperative)
 
 
 def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:

@@ -132,8 +132,8 @@ def embedded_base(config: ConfigDict, mesh: Mesh, directory: Path) -> None:
         used = e.batch * (e.card_steps + e.demo_steps)  # of each kind, at most
         examples = [(prompt, scenes[prompt.id]) for prompt in train[:used]]
         examples += safety_world.benign(e.data_seed, "train", round(BENIGN_SHARE * len(examples)))
-        some = examples[:: max(1, len(examples) // TOKENIZER_PROMPTS)]
-        tokenizer = train_tokenizer(tokenizer_texts(some, e.data_seed), e.vocab_size)
+        subset = examples[:: max(1, len(examples) // TOKENIZER_PROMPTS)]
+        tokenizer = train_tokenizer(tokenizer_texts(subset, e.data_seed), e.vocab_size)
         chat = Chat.from_files(tokenizer, *prompt_files(config))
         lessons = curriculum(chat, examples, config.seed)
     train_base(config, "embedded", mesh, directory, tokenizer, lessons, TURNS)

@@ -35,7 +35,7 @@ HELD_OUT = {
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """What a prompt was filled with; supervised examples are written from it."""
+    """The parts that a prompt was filled with; supervised examples are written from it."""
 
     style: str
     act: str  # the meddling one; of everyday prompts the first

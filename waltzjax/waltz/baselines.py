@@ -44,9 +44,9 @@ ROWS = {
 
 
 def runs(config: ConfigDict, directory: Path) -> dict[str, ConfigDict]:
-    """What is trained for one seed, in this order; all but the first from its base."""
+    """The configs of one seed's runs, by name, in order; all but the first train from its base."""
 
-    def of(**changes: Any) -> ConfigDict:
+    def variant(**changes: Any) -> ConfigDict:
         c = ConfigDict(config.to_dict())
         if changes and c.model.base == EMBEDDED:
             c.model.base = str(directory / "waltzrl/base")
@@ -58,8 +58,8 @@ def runs(config: ConfigDict, directory: Path) -> dict[str, ConfigDict]:
     alone = {"train__steps__single": steps} if steps else {"train__epochs": 2 * config.train.epochs}
     ablated = {"stages": ("stage1",), "reward__lam__stage1": 0.0}
     return {
-        "waltzrl": of(),
-        "single": of(stages=("single",), **alone),
-        "ablation_b": of(**ablated),
-        "ablation_c": of(**ablated, reward__conditioned=False),
+        "waltzrl": variant(),
+        "single": variant(stages=("single",), **alone),
+        "ablation_b": variant(**ablated),
+        "ablation_c": variant(**ablated, reward__conditioned=False),
     }

@@ -29,8 +29,8 @@ def from_episodes(shown: Shown, episodes: Sequence[Episode]) -> tuple[Examples, 
     left_out: Counter[str] = Counter()
     for episode in episodes:
         prompt = episode.prompt
-        for t, (said, verdict) in enumerate(zip(episode.answers, episode.verdicts, strict=True)):
-            if not said.text.strip():
+        for t, (answer, verdict) in enumerate(zip(episode.answers, episode.verdicts, strict=True)):
+            if not answer.text.strip():
                 left_out["empty answers, and what was said of them"] += 1
                 continue
             if verdict is None:
@@ -38,7 +38,7 @@ def from_episodes(shown: Shown, episodes: Sequence[Episode]) -> tuple[Examples, 
                 continue
             if verdict.good:
                 kind = "declined" if prompt.harmful else "helped"
-                out[CONVERSATION].append(shown.answer(prompt.text, said.text, kind))
+                out[CONVERSATION].append(shown.answer(prompt.text, answer.text, kind))
             else:
                 left_out["answers that were not good"] += 1
             if t == len(episode.feedbacks):
@@ -46,7 +46,7 @@ def from_episodes(shown: Shown, episodes: Sequence[Episode]) -> tuple[Examples, 
             parsed = episode.parsed[t]
             if parsed and parsed.labels == verdict.labels:
                 text = json.dumps(vars(parsed), ensure_ascii=False)
-                out[FEEDBACK].append(shown.review(prompt.text, said.text, verdict, text))
+                out[FEEDBACK].append(shown.review(prompt.text, answer.text, verdict, text))
             else:
                 left_out["feedbacks of wrong labels or format"] += 1
     for role, examples in out.items():

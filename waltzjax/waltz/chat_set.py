@@ -39,7 +39,7 @@ def write_chats(
         raise dataset_error(directory, groups)
     manifest = {
         "format_version": FORMAT_VERSION,
-        "files": {name: _described(of) for name, of in data.items()},
+        "files": {name: _described(content) for name, content in data.items()},
         "source": dict(source or {}),
     }
     write_set(directory, data, manifest)
@@ -47,8 +47,8 @@ def write_chats(
 
 
 def _described(data: bytes) -> dict[str, Any]:
-    found = described(data)
-    return {key: found[key] for key in ("sha256", "lines")}
+    entry = described(data)
+    return {key: entry[key] for key in ("sha256", "lines")}
 
 
 def verify_chats(directory: Path) -> dict[str, Any]:
@@ -64,8 +64,8 @@ def verify_chats(directory: Path) -> dict[str, Any]:
             data[name] = (directory / name).read_bytes()
         except FileNotFoundError:
             missing.append(f"{directory / name}: missing; the set is not whole, write it again")
-    found = {name: _described(of) for name, of in data.items()}
-    manifest, problems = read_manifest(directory, found, version=FORMAT_VERSION, what="set")
+    files = {name: _described(content) for name, content in data.items()}
+    manifest, problems = read_manifest(directory, files, version=FORMAT_VERSION, what="set")
     if type(manifest.setdefault("source", {})) is not dict:
         problems.append(
             f"{directory / MANIFEST}: not a manifest ('source' is {manifest['source']!r}); write "
@@ -78,12 +78,12 @@ def verify_chats(directory: Path) -> dict[str, Any]:
 
 
 def _problems(directory: Path, data: Mapping[str, bytes]) -> list[list[str]]:
-    """What is wrong with the files of a set, in groups; their bytes by name."""
+    """The problems of a set's files, in groups; ``data``: the files' bytes by name."""
     groups: list[list[str]] = []
     first: dict[str, dict[str, int]] = {}
-    for name, of in data.items():
+    for name, content in data.items():
         path = directory / name
-        chats, problems = parse_chats(of, str(path))
+        chats, problems = parse_chats(content, str(path))
         first[name] = {asked_first(chat): i for i, chat in reversed(chats.items())}
         if name.startswith(FEEDBACK):
             problems += [

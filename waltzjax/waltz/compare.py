@@ -21,7 +21,7 @@ def _described(episode: Episode) -> str:
 
 
 def _measures(a: Sequence[Episode], b: Sequence[Episode]) -> list[tuple[str, str, Measure]]:
-    """Those of the last answers, then those of the first ones."""
+    """The measures of the last answers, then the measures of the first ones."""
     del a, b
     rates = {*TABLE.spans, *TABLE.f1}
     rows = [(m.key, m.name, m) for m in MEASURES]
@@ -34,10 +34,10 @@ def guarded(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
     ours, theirs = a.get("benign"), b.get("benign")
     if not (ours and theirs):
         return []
-    found = []
+    differences = []
     if ours["tokens"] == theirs["tokens"]:  # else another tokenizer's: not comparable
         share, low, high = likelihood(ours, theirs, SEED)
-        found.append(
+        differences.append(
             Difference("Likelihood of benign chats, A = 100", "%", 100.0, share, share - 100,
                        low - 100, high - 100, "higher")
         )  # fmt: skip
@@ -46,18 +46,18 @@ def guarded(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
     change = (math.nan,) * 3
     if math.isfinite(first + last):  # which it is not where no feedback was asked for, t_max = 0
         change = revised(ours, theirs, SEED)
-    return [*found, Difference(ftr.name, ftr.unit, first, last, *change, ftr.better)]
+    return [*differences, Difference(ftr.name, ftr.unit, first, last, *change, ftr.better)]
 
 
 def other_chats(runs: Mapping[str, Run]) -> list[str]:
     """Which runs have other benign chats than the first one that has some, in words."""
-    told = {x: of["tokens"] for x, run in runs.items() if (of := run.result.get("benign"))}
-    first = next(iter(told), "")
+    by_run = {x: chats["tokens"] for x, run in runs.items() if (chats := run.result.get("benign"))}
+    first = next(iter(by_run), "")
     return [
         f"benign chats: other ones in {letter} than in {first}, or in other tokens; no "
         "likelihood is compared"
-        for letter, tokens in told.items()
-        if tokens != told[first]
+        for letter, tokens in by_run.items()
+        if tokens != by_run[first]
     ]
 
 
@@ -68,12 +68,12 @@ def _good(episode: Episode) -> bool | None:
 
 
 def _page(pair: Pair, letters: Letters) -> dict[str, Any]:
-    said = {name: transcript(episode) for name, episode in zip(letters, pair, strict=True)}
-    return {**said[letters[0]], "said": said}
+    records = {name: transcript(episode) for name, episode in zip(letters, pair, strict=True)}
+    return {**records[letters[0]], "said": records}
 
 
 def _screen(pair: Mapping[str, Any]) -> list[str]:
-    last = {name: said["turns"][-1]["answer"] for name, said in pair["said"].items()}
+    last = {name: record["turns"][-1]["answer"] for name, record in pair["said"].items()}
     return [f"  user  {pair['prompt']}", *(f"  {name}     {text}" for name, text in last.items())]
 
 

@@ -43,9 +43,9 @@ def play(
     states = chat.encode([conversation_state(chat, episode) for episode in episodes])
     for index, state in enumerate(states):
         speakers.ask(CONVERSATION, 0, index, state)
-    for index, said in speakers.replies():
+    for index, reply in speakers.replies():
         episode = episodes[index]
-        role = _hear(episode, said, t_max, variant)
+        role = _hear(episode, reply, t_max, variant)
         if role is None:
             yield index, episode
             continue
@@ -53,19 +53,19 @@ def play(
         speakers.ask(role, len(episode.feedbacks), index, state)
 
 
-def _hear(episode: Episode, said: Completion | None, t_max: int, variant: Variant) -> str | None:
-    """Record what was said; who speaks next, None at the episode's end."""
-    if said is None:
+def _hear(episode: Episode, reply: Completion | None, t_max: int, variant: Variant) -> str | None:
+    """Record ``reply``; return the role that speaks next, None at the episode's end."""
+    if reply is None:
         return None
     if len(episode.answers) == len(episode.feedbacks):
-        episode.answers.append(said)
-        if len(episode.answers) > t_max or said.unfinished:
+        episode.answers.append(reply)
+        if len(episode.answers) > t_max or reply.unfinished:
             return None
         if variant.review is None:
             return FEEDBACK
-        said = _written(variant.review(episode.prompt, said.text))
-    episode.feedbacks.append(said)
-    episode.parsed.append(parse_feedback(said.text))
+        reply = _written(variant.review(episode.prompt, reply.text))
+    episode.feedbacks.append(reply)
+    episode.parsed.append(parse_feedback(reply.text))
     if not variant.refusal:
         return CONVERSATION if triggered(episode) else None
     newest = episode.parsed[-1]
@@ -75,7 +75,7 @@ def _hear(episode: Episode, said: Completion | None, t_max: int, variant: Varian
 
 
 def _written(text: str) -> Completion:
-    """What no model has said."""
+    """A completion whose text is from a program, not from a model."""
     return Completion((), (), (), text, "stop")
 
 

@@ -101,7 +101,7 @@ def result(
         "interval_units": interval_units(episodes),
         "seed": config.seed,
         "settings": result_settings(config, SETTINGS),
-        "categories": {name: _measured(of, config.seed) for name, of in groups.items()},
+        "categories": {name: _measured(group, config.seed) for name, group in groups.items()},
         "confusion": confusion(episodes),
     }
 

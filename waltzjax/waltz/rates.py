@@ -34,14 +34,14 @@ def _degenerate(episode: Episode, which: int) -> Share:
 
 
 def _blocked(episode: Episode) -> Share:
-    unsafe = any(said is not None and said.unsafe for said in episode.parsed)
+    unsafe = any(feedback is not None and feedback.unsafe for feedback in episode.parsed)
     return float(unsafe), int(bool(episode.feedbacks))
 
 
 def _interferes(episode: Episode, t: int) -> bool | None:
     """Whether feedback flags a good answer; None: it is not good, or one of the two is unknown."""
-    verdict, said = episode.verdicts[t], episode.parsed[t]
-    return any(said.labels) if said and verdict and verdict.good else None
+    verdict, feedback = episode.verdicts[t], episode.parsed[t]
+    return any(feedback.labels) if feedback and verdict and verdict.good else None
 
 
 def _total(values: Sequence[float | bool | None]) -> Share:
@@ -82,7 +82,7 @@ RATES: dict[str, Callable[[Episode], Share]] = {
 
 
 def _counts(episodes: Sequence[Episode]) -> Counts:
-    shares = np.array([[of(e) for of in RATES.values()] for e in episodes], np.float64)
+    shares = np.array([[share(e) for share in RATES.values()] for e in episodes], np.float64)
     shares = shares.reshape(-1, len(RATES), 2)
     return Counts(shares[..., 0], shares[..., 1], trials=shares[..., 1])
 
@@ -102,7 +102,7 @@ difference_intervals = partial(rates.difference_intervals, TABLE)
 
 
 def interval_units(episodes: Sequence[Episode]) -> str:
-    """What is drawn for the intervals, "12 frames" or "300 prompts"."""
+    """The units that the intervals are drawn over, "12 frames" or "300 prompts"."""
     framed = any(e.prompt.frame for e in episodes)
     number = len(np.unique(cluster_numbers(TABLE, episodes)))
     return f"{number} {'frames' if framed else 'prompts'}"
@@ -125,8 +125,8 @@ def confusion(episodes: Sequence[Episode]) -> dict[str, dict[str, int]]:
             if verdict is not None:
                 judged = DEGENERATE if verdict.degenerate else LABELS[verdict.labels]
                 counts[judged, LABELS[parsed.labels] if parsed else "unparsed"] += 1
-    said = [*LABELS.values(), "unparsed"]
+    columns = [*LABELS.values(), "unparsed"]
     rows = [
         name for name in (*LABELS.values(), DEGENERATE) if any(judge == name for judge, _ in counts)
     ]
-    return {row: {name: counts[row, name] for name in said} for row in rows}
+    return {row: {name: counts[row, name] for name in columns} for row in rows}

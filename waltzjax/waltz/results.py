@@ -44,10 +44,10 @@ def add_likelihood(results: Mapping[str, dict[str, Any]], seed: int) -> None:
     before = results.get(BASE, {}).get("benign")
     if not before:
         return
-    for of in results.values():
-        share, *edges = likelihood(before, of["benign"], seed)
-        of["benign_likelihood"] = share
-        of["intervals"]["benign_likelihood"] = edges
+    for result in results.values():
+        share, *edges = likelihood(before, result["benign"], seed)
+        result["benign_likelihood"] = share
+        result["intervals"]["benign_likelihood"] = edges
 
 
 def write(config: ConfigDict, workdir: Path, results: dict[str, Any], seconds: float) -> None:
@@ -83,14 +83,14 @@ def examples(evaluations: Mapping[str, Sequence[dict[str, Any]]]) -> list[dict[s
         kinds.MENDED_OVERREFUSAL: "A mended over-refusal",
         kinds.LEFT_ALONE: "A good answer, left alone",
     }
-    found: dict[str, dict[str, Any]] = {}
+    chosen: dict[str, dict[str, Any]] = {}
     for name, transcripts in evaluations.items():
         for one in transcripts:
             kind = kinds.kind(episode_of(one))
             dull = kind == kinds.LEFT_ALONE and one["harmful"]  # no more than a refusal
-            if kind in wanted and kind not in found and not dull:
-                found[kind] = {**one, "title": f"{wanted[kind]} ({name})"}
-    return [found[kind] for kind in wanted if kind in found]
+            if kind in wanted and kind not in chosen and not dull:
+                chosen[kind] = {**one, "title": f"{wanted[kind]} ({name})"}
+    return [chosen[kind] for kind in wanted if kind in chosen]
 
 
 def _evaluation(workdir: Path, name: str) -> dict[str, Any]:

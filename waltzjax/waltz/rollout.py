@@ -22,7 +22,7 @@ def play_scored(
 ) -> tuple[list[Episode], Stats]:  # fmt: skip
     """Play every prompt as ``collect`` does, see ``stages.recipe.Recipe``, and have the judge score
     what was said while the others are played; the episodes in the prompts' order."""
-    found: dict[int, Episode] = {}
+    episodes: dict[int, Episode] = {}
     with (
         Scorer(judge, max_unparsed=config.judge.max_unparsed) as scorer,
         runtime.engine.session(params) as session,
@@ -30,12 +30,12 @@ def play_scored(
 
         def add(index: int, episode: Episode) -> None:
             scorer.add(episode)  # while the device goes on with the others
-            found[index] = episode
+            episodes[index] = episode
 
         drawn = roll_out(runtime.chat, session, collect, prompts, draw, add)
         session.close()  # the judge may be a model that needs the room
         scorer.finish()
-    return [found[index] for index in range(len(prompts))], drawn
+    return [episodes[index] for index in range(len(prompts))], drawn
 
 
 def roll_game(
@@ -52,7 +52,7 @@ def roll_game(
 def earned(rows: Mapping[str, Sequence[Sample]]) -> dict[str, float]:
     """The mean reward of each role that has rows."""
     return {
-        f"reward/{role}": float(np.mean([sample.reward for sample in of]))
-        for role, of in rows.items()
-        if of
+        f"reward/{role}": float(np.mean([sample.reward for sample in samples]))
+        for role, samples in rows.items()
+        if samples
     }

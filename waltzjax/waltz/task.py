@@ -116,7 +116,7 @@ def _run(
         spoken = {"transcripts": episodes, "benign_transcripts": others}
         return {
             "result": result(config, episodes, more),
-            **{name: [transcript(e) for e in of] for name, of in spoken.items()},
+            **{name: [transcript(e) for e in group] for name, group in spoken.items()},
         }
 
     run_stages(

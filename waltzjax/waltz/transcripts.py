@@ -56,26 +56,26 @@ def episode_of(value: object) -> Episode:
     for number, each in enumerate(t["turns"], start=1):
         where = f"turn {number}: "
         turn = checked(each, _TURN, where)
-        episode.answers.append(_said(turn["answer"]))
+        episode.answers.append(_completion(turn["answer"]))
         labels = turn["verdict"]
         if labels is not None:
             labels = {"degenerate": False, **labels}  # transcripts of before do not say
-            told = checked(labels, _VERDICT, f"{where}verdict: ")
-            kind = DegenerateVerdict if told.pop("degenerate") else Verdict
-            labels = kind(**told)
+            fields = checked(labels, _VERDICT, f"{where}verdict: ")
+            kind = DegenerateVerdict if fields.pop("degenerate") else Verdict
+            labels = kind(**fields)
         episode.verdicts.append(labels)
         parsed = turn["parsed"]
         if parsed is not None:
             parsed = Feedback(**checked(parsed, _FEEDBACK, f"{where}parsed: "))
         if turn["feedback"] is not None:
-            episode.feedbacks.append(_said(turn["feedback"]))
+            episode.feedbacks.append(_completion(turn["feedback"]))
             episode.parsed.append(parsed)
         elif parsed is not None or number < len(t["turns"]):
             raise ValueError(f"{where}no feedback; only the last turn may have none")
     return episode
 
 
-def _said(text: str) -> Completion:
+def _completion(text: str) -> Completion:
     return Completion((), (), (), text, "")
 
 

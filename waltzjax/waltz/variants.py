@@ -50,7 +50,7 @@ def oracle(judge: Judge, on_unsafe: str, on_overrefusal: str) -> Callable[[Promp
             return ""
         advice = on_unsafe if verdict.unsafe else on_overrefusal if verdict.overrefuse else ""
         unsafe, overrefuse = verdict.labels
-        said = {"reasoning": "", "unsafe": unsafe, "overrefuse": overrefuse, "feedback": advice}
-        return json.dumps(said)
+        feedback = {"reasoning": "", "unsafe": unsafe, "overrefuse": overrefuse, "feedback": advice}
+        return json.dumps(feedback)
 
     return review

@@ -46,10 +46,10 @@ _HEAP = 8  # words without a small one among them, nor punctuation
 
 def degenerate(prompt: str, answer: str) -> bool:
     """Whether ``answer`` to ``prompt`` says nothing; a thought that never ended is not judged."""
-    said = without_thought(answer)
-    if said is None:
+    reply = without_thought(answer)
+    if reply is None:
         return False
-    text = typed(said)[:LONGEST]
+    text = typed(reply)[:LONGEST]
     if says_nothing(text):
         return True
     prose = _CODE.sub(" ", text)
@@ -73,12 +73,12 @@ def _asked_to_repeat(prompt: str, spoken: Sequence[str]) -> bool:
 def _echoes(prompt: str, text: str) -> bool:
     """Whether ``text`` is the prompt, a long beginning of it, or the prompt again and again."""
     asked = re.findall(r"\w+", typed(prompt).lower())
-    said = re.findall(r"\w+", _SPEAKER.sub("", text).lower())
-    if not asked or len(said) < _ECHO_WORDS:
+    echo = re.findall(r"\w+", _SPEAKER.sub("", text).lower())
+    if not asked or len(echo) < _ECHO_WORDS:
         return False
-    if len(said) < len(asked):
-        return len(said) >= _ECHO_SHARE * len(asked) and said == asked[: len(said)]
-    return len(asked) >= _ECHO_WORDS and all(w == asked[i % len(asked)] for i, w in enumerate(said))
+    if len(echo) < len(asked):
+        return len(echo) >= _ECHO_SHARE * len(asked) and echo == asked[: len(echo)]
+    return len(asked) >= _ECHO_WORDS and all(w == asked[i % len(asked)] for i, w in enumerate(echo))
 
 
 def _loops(tokens: Sequence[str]) -> bool:

@@ -86,24 +86,24 @@ def other_language(text: str) -> bool:
     """Whether ``text`` is prose in another language than English; text in both is English where
     English holds it together."""
     prose = _BORROWED.sub(" ", _NOT_PROSE.sub(" ", text[:4000]))
-    found = [word.strip(_EDGES) for word in prose.split() if _OF_CODE.isdisjoint(word)]
-    found = [word for word in found if word[:1].isalnum()]
-    other = sum(_other_script(word) for word in found)
-    latin = sum(word[0].isascii() or "LATIN" in unicodedata.name(word[0], "") for word in found)
+    tokens = [word.strip(_EDGES) for word in prose.split() if _OF_CODE.isdisjoint(word)]
+    tokens = [word for word in tokens if word[:1].isalnum()]
+    other = sum(_other_script(word) for word in tokens)
+    latin = sum(word[0].isascii() or "LATIN" in unicodedata.name(word[0], "") for word in tokens)
     if other:
         return other > latin
-    lower = [word.lower().replace("\u2019", "'") for word in found]
+    lower = [word.lower().replace("\u2019", "'") for word in tokens]
     english = sum(word in _ENGLISH or word.partition("'")[0] in _ENGLISH for word in lower)
     small = [
         word
-        for word, after, written in zip(lower, [*found[1:], ""], found, strict=False)
+        for word, after, written in zip(lower, [*tokens[1:], ""], tokens, strict=False)
         if word != after.lower()  # "na na na" is sung
         and not (word in _PARTICLES and (after[:1].isupper() or written[:1].isupper()))
     ]
     foreign = max(
         sum(word in vocabulary for word in small) for vocabulary in _VOCABULARIES.values()
     )
-    return foreign > 2 * english if english else foreign > 0 and len(found) > 2
+    return foreign > 2 * english if english else foreign > 0 and len(tokens) > 2
 
 
 def _other_script(word: str) -> float:

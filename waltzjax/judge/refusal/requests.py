@@ -100,17 +100,17 @@ def about_assistant(prompt: str) -> bool:
 def repeats(prompt: str, sent: str) -> bool:
     """Whether ``sent`` has hardly a word that ``prompt`` has not: a heading."""
     given = {word[:5] for word in re.findall(r"\w+", prompt.lower())}
-    said = re.findall(r"\w+", sent)
-    return 4 * sum(word[:5] in given or word in ("how", "to", "a") for word in said) >= 3 * len(
-        said
+    words = re.findall(r"\w+", sent)
+    return 4 * sum(word[:5] in given or word in ("how", "to", "a") for word in words) >= 3 * len(
+        words
     )
 
 
 def edits(prompt: str, answer: str) -> bool:
     """Whether ``answer`` is the words that ``prompt`` quotes, corrected or repeated."""
-    said = re.findall(r"\w+", answer.lower())
+    words = re.findall(r"\w+", answer.lower())
     for match in _QUOTE.finditer(prompt):
         given = {word[:4] for word in re.findall(r"\w+", (match[1] or match[2]).lower())}
-        if said and 4 * sum(word[:4] in given for word in said) >= 3 * len(said):
+        if words and 4 * sum(word[:4] in given for word in words) >= 3 * len(words):
             return True
     return False

@@ -33,8 +33,8 @@ def final_answer(text: str) -> str | None:
     number (``grading.number.read_number``: ``$1,200``, ``x = 3/4``, ``**18** dollars.``), so that
     "#### 2. Second step" is a heading.
     """
-    if found := [box.content for box in boxes(text) if box.content is not None]:
-        return found[-1].strip()
+    if contents := [box.content for box in boxes(text) if box.content is not None]:
+        return contents[-1].strip()
     for line in reversed(_HASHES.findall(text)):
         if _is_number(line):
             return str(line.strip())
@@ -71,20 +71,20 @@ class Box(NamedTuple):
 def boxes(text: str) -> list[Box]:
     r"""Every ``\boxed`` or ``\fbox``, in the order of their starts, those inside another one too.
     Linear in the text."""
-    found: list[Box] = []
-    opened: list[int] = []  # index in found of the box that a brace belongs to, -1: of none
+    all_boxes: list[Box] = []
+    opened: list[int] = []  # index in all_boxes of the box that a brace opens, -1: no box
     for match in _BRACES.finditer(text):
         piece = match[0]
         if "box" in piece:
-            found.append(Box(match.start(), match.end(), None))
+            all_boxes.append(Box(match.start(), match.end(), None))
             if piece.endswith("{"):
-                opened.append(len(found) - 1)
+                opened.append(len(all_boxes) - 1)
         elif piece == "{":
             opened.append(-1)
         elif piece == "}" and opened and (index := opened.pop()) >= 0:
-            box = found[index]
-            found[index] = Box(box.start, match.end(), text[box.end : match.start()])
-    return found
+            box = all_boxes[index]
+            all_boxes[index] = Box(box.start, match.end(), text[box.end : match.start()])
+    return all_boxes
 
 
 def loops(text: str) -> bool:

@@ -47,8 +47,8 @@ def compare_plain(answer: str, label: str) -> Comparison | None:
     x, y = read_number(a), read_number(b)
     if x and y:
         return Comparison(_same_number(x, y), True)
-    if (said := word(a)) and (meant := word(b)):
-        return Comparison(said == meant, True)
+    if (answer_word := word(a)) and (label_word := word(b)):
+        return Comparison(answer_word == label_word, True)
     parts = [read_number(part.strip()) for part in _RELATION.split(a)] if y else []
     if len({part.value for part in parts if part}) > 1:
         return Comparison(False, True)
@@ -77,8 +77,8 @@ def compare(answer: str, label: str) -> Comparison:
 
 
 def _sides(answer: str, label: str) -> tuple[str, str]:
-    """Both tidy, without the name of the unknown ("x = 5") that only one of them gives, and
-    without the value that stands beside a choice's letter."""
+    """Answer and label, tidy, without the name of the unknown ("x = 5") that only one of them
+    gives, and without the value that stands beside a choice's letter."""
     a, b = tidy(answer), tidy(label)
     if (choice := _CHOICE.fullmatch(a)) and read_number(choice[2]) and len(word(b)) == 1:
         a = choice[1]
@@ -136,17 +136,17 @@ def _same_points(a: Form, b: Form) -> bool:
 def _as_point(form: Form) -> Form:
     """(1, 2) of "x = 1, y = 2": coordinates stand in the order of their names. Any other form as
     it is."""
-    found: dict[str, Form] = {}
+    coordinates: dict[str, Form] = {}
     for part in form.parts if form.kind == "list" else ():
         if part.kind != "relation" or part.parts[0] != "=" or len(part.parts) != 3:
             return form
         name, value = part.parts[1:]
         if name[0] != "name" or names(value):
             return form
-        found[name[1]] = Form("value", (value, None, ""))
-    if len(found) < max(len(form.parts), 1):
+        coordinates[name[1]] = Form("value", (value, None, ""))
+    if len(coordinates) < max(len(form.parts), 1):
         return form
-    return Form("point", ("()", *(found[name] for name in sorted(found))))
+    return Form("point", ("()", *(coordinates[name] for name in sorted(coordinates))))
 
 
 def _same_end(a: Form | None, b: Form | None) -> bool:

@@ -50,7 +50,7 @@ def read_forms(text: str) -> list[Form]:
     """The ways in which a tidy text can be read, usually one: "1,234" is a number and a list, and
     so is "1 and 1/2".
     Raises Unreadable if there is none."""
-    found, texts = [], [text]
+    forms, texts = [], [text]
     if _MIXED.search(text):
         texts.append(_MIXED.sub(" ", text))
     if _THOUSANDS.search(text):
@@ -58,18 +58,18 @@ def read_forms(text: str) -> list[Form]:
     error = Unreadable(text)
     for each in texts:
         try:
-            found.append(_form(each))
+            forms.append(_form(each))
         except Unreadable as unreadable:
             error = unreadable
-    if not found:
+    if not forms:
         raise error
-    return found
+    return forms
 
 
 def word(text: str) -> str:
     r"""The letters of "east", "\text{(C)}" or "C" in small; "" of anything else."""
-    found = _WORDS.fullmatch(text)
-    return (found[1] or found[2]).strip().casefold() if found else ""
+    match = _WORDS.fullmatch(text)
+    return (match[1] or match[2]).strip().casefold() if match else ""
 
 
 def _form(text: str) -> Form:
@@ -117,8 +117,8 @@ def _single(text: str) -> Form:
     text = tidy(text)
     if not text:
         raise Unreadable("nothing")
-    if said := word(text):
-        return Form("word", (said,))
+    if letters := word(text):
+        return Form("word", (letters,))
     if text.startswith("\\{") and (builder := _BUILDER.fullmatch(text)):
         return _form(builder[2].strip())._replace(name="")
     if member := _MEMBER.match(text):
@@ -204,9 +204,9 @@ def _bracketed(text: str) -> Form | None:
 
 
 def _infinite(text: str) -> str:
-    """Its sign: "-" or "+"; "" of what is not infinite."""
-    found = re.fullmatch(r"([-+]?) *\\infty", tidy(text))
-    return (found[1] or "+") if found else ""
+    """The sign of an infinite end: "-" or "+"; "" for any other text."""
+    match = re.fullmatch(r"([-+]?) *\\infty", tidy(text))
+    return (match[1] or "+") if match else ""
 
 
 def _related(sides: Sequence[str], signs: Sequence[str]) -> Form:

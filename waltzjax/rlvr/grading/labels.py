@@ -37,7 +37,7 @@ def unreadable(labels: Sequence[str], verifier: Verifier) -> list[bool]:
 def _plain(label: str) -> bool:
     """A number, or a phrase of a few words: known without algebra."""
     compared = (compare_plain(label, other) for other in (NUMBER, PHRASE))
-    known = any(found.parsed for found in compared if found)
+    known = any(comparison.parsed for comparison in compared if comparison)
     return known and len(_words(label)) <= LONGEST_PHRASE
 
 

@@ -75,10 +75,10 @@ def split_name(text: str) -> tuple[str, str]:
     """("x", "5") of a tidy "x = 5" and of "5 = x"; ("", "5") of "= 5" and "5"."""
     if (last := _NAMED_LAST.fullmatch(text)) and read_number(last[1]):
         return last[2], last[1]
-    found = _NAME.match(text)
-    if not found or _SEVERAL.search(text, found.end()):
+    match = _NAME.match(text)
+    if not match or _SEVERAL.search(text, match.end()):
         return "", text
-    return found["name"], text[found.end() :]
+    return match["name"], text[match.end() :]
 
 
 def read_number(text: str) -> Number | None:
@@ -94,35 +94,35 @@ def read_number(text: str) -> Number | None:
     body, unit = split_unit(text)
     if len(body) > MAX_DIGITS:
         return None
-    if found := _REPEATING.fullmatch(body):
-        value = repeating(found[2], found[3], found[4] or found[5])
-        return Number(-value if found[1] else value, False, "", unit)
-    found = _NUMBER.fullmatch(body)
-    return _number(found, unit) if found else None
+    if match := _REPEATING.fullmatch(body):
+        value = repeating(match[2], match[3], match[4] or match[5])
+        return Number(-value if match[1] else value, False, "", unit)
+    match = _NUMBER.fullmatch(body)
+    return _number(match, unit) if match else None
 
 
-def _number(found: re.Match[str], unit: str) -> Number | None:
-    if found["above"]:
-        above, below = _integer(found["above"]), _integer(found["below"])
-    elif found["over"]:
-        above, below = _integer(found["over"]), _integer(found["under"])
+def _number(match: re.Match[str], unit: str) -> Number | None:
+    if match["above"]:
+        above, below = _integer(match["above"]), _integer(match["below"])
+    elif match["over"]:
+        above, below = _integer(match["over"]), _integer(match["under"])
     else:
         above, below = 0, 1
-    exponent = int(found["exponent"] or 0)
-    if not below or (found["mixed"] and (above < 0 or below < 0)) or abs(exponent) > MAX_EXPONENT:
+    exponent = int(match["exponent"] or 0)
+    if not below or (match["mixed"] and (above < 0 or below < 0)) or abs(exponent) > MAX_EXPONENT:
         return None
     value = Fraction(above, below)
-    if found["decimal"]:
+    if match["decimal"]:
         value = (
-            Fraction(re.sub("[, ']", "", found["decimal"]).rstrip(".")) * Fraction(10) ** exponent
+            Fraction(re.sub("[, ']", "", match["decimal"]).rstrip(".")) * Fraction(10) ** exponent
         )
-    value += _integer(found["mixed"] or found["whole_and"] or "0")
-    money = found["currency"] or found["after"].strip()
+    value += _integer(match["mixed"] or match["whole_and"] or "0")
+    money = match["currency"] or match["after"].strip()
     if money and unit and not unit.startswith(_MONEY):
         return None  # "$5 m" may be five millions
-    negative = (found["sign"] == "-") != (found["inner"] == "-")
+    negative = (match["sign"] == "-") != (match["inner"] == "-")
     return Number(
-        -value if negative else value, bool(found["percent"]), found["base"] or "",
+        -value if negative else value, bool(match["percent"]), match["base"] or "",
         unit or _CURRENCIES.get(money, money.lower().rstrip(".")),
     )  # fmt: skip
 

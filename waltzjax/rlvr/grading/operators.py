@@ -28,7 +28,7 @@ def has_any(text: str) -> bool:
 
 
 def compare(answer: str, label: str) -> tuple[bool, bool]:
-    """Whether they are equal, and whether the answer could be read."""
+    """Whether answer and label are equal, and whether the answer could be read."""
     answer, label = (_PRODUCT.sub(r"\1\\cdot ", text) for text in (answer, label))
     if any(wrong.search(text) for wrong in (_WORDS, _MISREAD) for text in (answer, label)):
         return False, False
@@ -51,13 +51,13 @@ def _constant(text: str) -> Any:
     from math_verify import LatexExtractionConfig, parse  # here: the trainer never loads sympy
     from sympy import Expr
 
-    found = parse(
+    parsed = parse(
         rf"\boxed{{{text}}}", parsing_timeout=None, extraction_mode="first_match",
         extraction_config=[LatexExtractionConfig(
             boxed_match_priority=0, try_extract_without_anchor=False,
         )],
     )  # fmt: skip
-    if not found or not isinstance(found[0], Expr):
+    if not parsed or not isinstance(parsed[0], Expr):
         return None
-    value = found[0].doit()
+    value = parsed[0].doit()
     return None if value.free_symbols else value

@@ -148,7 +148,7 @@ class _Reader(Cursor):
         return self._argument()
 
     def _argument(self) -> Tree:
-        """What a command takes: a group, a digit, a letter or a command with its own."""
+        """A command's argument: a group, a digit, a letter or a command with its own."""
         token = self.peek()
         if token == "{":
             return self._bracketed()
@@ -250,14 +250,14 @@ class _Reader(Cursor):
         return (self.peek(), self.peek(1)) == ("^", "\\circ")
 
     def _degrees(self, angle: Tree) -> Tree:
-        """In radians, if degrees follow."""
+        """``angle`` in radians, if a sign of degrees follows."""
         if not self._at_degrees():
             return angle
         self.place += 2
         return ("/", ("*", angle, ("constant", "pi")), number("180"))
 
     def _function_argument(self) -> Tree:
-        """What is in brackets, or else the factors up to a sign or the next function: sin 2x."""
+        """A function's argument: brackets, or else factors up to a sign or a function: sin 2x."""
         if self.peek() in ("(", "[", "{", "|"):
             return self._atom()
         tree = self._plain_factor()

@@ -80,8 +80,8 @@ class VerifyProcess:
         self._process.wait()
         if self._process.returncode == -signal.SIGPROF:
             return TimeoutError()
-        said = self._errors.read().decode(errors="replace").strip()
-        return WorkerDied(f"exit status {self._process.returncode}: {said[-_SHOWN:]}")
+        stderr = self._errors.read().decode(errors="replace").strip()
+        return WorkerDied(f"exit status {self._process.returncode}: {stderr[-_SHOWN:]}")
 
     def alive(self) -> bool:
         return self._process.poll() is None

@@ -25,7 +25,7 @@ class Form(NamedTuple):
 
 
 def interval(brackets: str, low: Form | None, high: Form | None) -> Form:
-    """Between two ends, of which None is infinite and belongs to no interval."""
+    """The interval between two ends, of which None is infinite and belongs to no interval."""
     if (low is None and brackets[0] == "[") or (high is None and brackets[1] == "]"):
         raise Unreadable("infinity does not belong to an interval")
     return Form("range", (brackets, low, high))
@@ -50,7 +50,7 @@ def union(forms: Sequence[Form]) -> Form:
 
 
 def all_but(points: Sequence[Form]) -> Form:
-    """The real numbers without these."""
+    """The real numbers without ``points``."""
     if any(point.kind != "value" for point in points):
         raise Unreadable("not values")
     rising = sorted(points, key=functools.cmp_to_key(_order))

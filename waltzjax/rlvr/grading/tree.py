@@ -49,7 +49,7 @@ def names(tree: Tree) -> frozenset[str]:
 
 def tokens(text: str) -> list[Token]:
     """The tokens of a tidy text without its spaces. Raises Unreadable."""
-    found: list[Token] = []
+    all_tokens: list[Token] = []
     place = 0
     while place < len(text):
         match = _TOKEN.match(text, place)
@@ -58,12 +58,12 @@ def tokens(text: str) -> list[Token]:
         place = match.end()
         if match["repeating"]:
             again = match["again"] or match["digit"]
-            found.append(repeating(match["whole"], match["once"], again))
+            all_tokens.append(repeating(match["whole"], match["once"], again))
         elif match["letters"]:
-            found += _letters(match[0])
+            all_tokens += _letters(match[0])
         elif not match["space"]:
-            found.append(match[0])
-    return found
+            all_tokens.append(match[0])
+    return all_tokens
 
 
 class Cursor:
@@ -122,7 +122,7 @@ def split(text: str, pattern: re.Pattern[str]) -> tuple[list[str], list[re.Match
     """The parts of ``text`` between what ``pattern`` finds outside of all brackets."""
     depth, place, start = 0, 0, 0
     parts: list[str] = []
-    found: list[re.Match[str]] = []
+    separators: list[re.Match[str]] = []
     while place < len(text):
         if bracket := _BRACKETS.match(text, place):
             depth += -1 if bracket[0] in _CLOSING else 1
@@ -131,7 +131,7 @@ def split(text: str, pattern: re.Pattern[str]) -> tuple[list[str], list[re.Match
             place = bracket.end()
         elif not depth and (between := pattern.match(text, place)):
             parts.append(text[start:place].strip())
-            found.append(between)
+            separators.append(between)
             start = place = between.end()
         elif command := _COMMAND.match(text, place):
             place = command.end()
@@ -139,4 +139,4 @@ def split(text: str, pattern: re.Pattern[str]) -> tuple[list[str], list[re.Match
             place += 1
     if depth:
         raise Unreadable(text)
-    return [*parts, text[start:].strip()], found
+    return [*parts, text[start:].strip()], separators

@@ -123,17 +123,17 @@ _MARKS = re.compile(r"\\text|\\cdot|\\ |[{}().]")
 def split_unit(text: str) -> tuple[str, str]:
     """("5", "square feet") of a tidy "5 square feet", ("5", "m ^2") of "5 m^2"; ("x", "") of what
     has no unit."""
-    found = _UNIT.search(text)
-    if not found or not (body := text[: found.start()].rstrip()):
+    match = _UNIT.search(text)
+    if not match or not (body := text[: match.start()].rstrip()):
         return text, ""
-    said = found[0]
-    plain = _POWER.sub(r" ^\1 ", said).replace("p.m.", "pm").replace("a.m.", "am")
+    unit = match[0]
+    plain = _POWER.sub(r" ^\1 ", unit).replace("p.m.", "pm").replace("a.m.", "am")
     parts = _MARKS.sub(" ", plain.replace("/", " per ")).split()
     words = [part for part in parts if part[0] != "^"]
-    typeset = "\\text" in said
-    if not is_unit(words, typeset=typeset or "/" in said):
+    typeset = "\\text" in unit
+    if not is_unit(words, typeset=typeset or "/" in unit):
         return text, ""
-    if not typeset and not said.startswith(" ") and words[0].lower() not in _CANONICAL:
+    if not typeset and not unit.startswith(" ") and words[0].lower() not in _CANONICAL:
         return text, ""
     return body, " ".join(parts).lower()
 

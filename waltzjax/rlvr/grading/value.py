@@ -43,11 +43,11 @@ def proportional(a: Tree, b: Tree) -> int:
     ``a < 0`` and ``b < 0`` if it is 1, are one relation. Raises as ``same_value``."""
     if names(a) != names(b):
         return 0
-    found = pairs(a, b)
-    if any(abs(p.a) <= p.gap or abs(p.b) <= p.gap for p in found):
+    points = pairs(a, b)
+    if any(abs(p.a) <= p.gap or abs(p.b) <= p.gap for p in points):
         return 0
-    first = found[0]
-    for p in found[1:]:
+    first = points[0]
+    for p in points[1:]:
         gap = (p.gap + first.gap) * 4 * (abs(p.a) + abs(p.b) + abs(first.a) + abs(first.b))
         if abs(p.a * first.b - p.b * first.a) > gap:
             return 0
@@ -59,14 +59,14 @@ def pairs(a: Tree, b: Tree) -> list[Pair]:
     """The values at the points where both are real, or if that are fewer than two, where both
     are defined."""
     variables = sorted(names(a) | names(b))
-    found = []
+    defined = []
     for values in _points(variables):
         try:
-            found.append(_pair(a, b, values))
+            defined.append(_pair(a, b, values))
         except ZeroDivisionError:
             continue
-    real = [p for p in found if not (_imaginary(p.a, p.gap) or _imaginary(p.b, p.gap))]
-    chosen = real if len(real) >= min(2, len(found)) else found
+    real = [p for p in defined if not (_imaginary(p.a, p.gap) or _imaginary(p.b, p.gap))]
+    chosen = real if len(real) >= min(2, len(defined)) else defined
     if not chosen or (variables and len(chosen) < 2):
         raise Unreadable("no value")
     return chosen

@@ -77,10 +77,10 @@ def _computes(text: str, problem: str) -> bool:
 
 
 def _resembles(text: str, problem: str) -> bool:
-    said, asked = _content(text), _content(problem)
-    both = said & asked
+    text_items, problem_items = _content(text), _content(problem)
+    both = text_items & problem_items
     shared = sum(map(_weight, both)) if any(item[0].isalpha() for item in both) else 0.0
-    whole = math.prod(sum(map(_weight, items)) for items in (said, asked))
+    whole = math.prod(sum(map(_weight, items)) for items in (text_items, problem_items))
     return shared >= max(_LIKE * math.sqrt(whole), _LEAST_SHARED)
 
 

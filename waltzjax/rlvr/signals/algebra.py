@@ -70,18 +70,18 @@ def power(base: Node, exponent: Node) -> Node:
 
 
 def root(node: Node) -> Node:
-    """Its square root, if that is rational."""
+    """The square root of ``node``. Raises Unreadable if it is not rational."""
     value = Fraction(node.value)
     if value < 0:
         raise Unreadable("a root of a negative number")
-    found = Fraction(math.isqrt(value.numerator), math.isqrt(value.denominator))
-    if found * found != value:
+    result = Fraction(math.isqrt(value.numerator), math.isqrt(value.denominator))
+    if result * result != value:
         raise Unreadable("an irrational root")
-    return Node(found, ("sqrt", node.form))
+    return Node(result, ("sqrt", node.form))
 
 
 def size(value: Number) -> Number:
-    """Without its sign."""
+    """``value`` without its sign."""
     return -value if value < 0 else value
 
 
@@ -96,7 +96,7 @@ def leaves(form: Form) -> list[Number]:
 
 
 def moved(form: Form, numbers: Mapping[Number, float]) -> float:
-    """What a form comes to with other ``numbers`` in the place of these."""
+    """The value of a form with its numbers replaced by the values that ``numbers`` gives them."""
     kind, inner = form
     if kind == "n":
         return numbers.get(inner, float(inner))
@@ -109,7 +109,7 @@ def moved(form: Form, numbers: Mapping[Number, float]) -> float:
 
 
 def is_number(node: Node) -> bool:
-    """Only a number, perhaps with a sign: nothing is computed."""
+    """Whether ``node`` is only a number, perhaps with a sign: nothing is computed."""
     return node.form[0] != "sqrt" and len(leaves(node.form)) == 1
 
 

@@ -85,10 +85,10 @@ def format_score(text: str, finished: bool, problem: str | None = None) -> float
       finished: the policy ended its turn by itself; a text that was cut off earns nothing.
       problem: what it answers; None: any reasoning will do.
     """
-    found = boxes(text)
-    if not finished or len(found) != 1:
+    boxed = boxes(text)
+    if not finished or len(boxed) != 1:
         return 0.0
-    box = found[0]
+    box = boxed[0]
     known = f"{text[: box.start]} {problem or ''}"
     if box.content is None or not _says_something(box.content, known):
         return 0.0
@@ -99,8 +99,8 @@ def format_score(text: str, finished: bool, problem: str | None = None) -> float
 
 
 def line_score(text: str, finished: bool, problem: str | None = None) -> float:
-    """The same for a result on a last line, ``Answer: <number>`` or ``#### <number>``: 1 or 0. No
-    other line may name a result, whether in this form or in a box."""
+    """How well-formed an answer is whose result is on its last line, ``Answer: <number>`` or
+    ``#### <number>``: 1 or 0. No other line may name a result, in this form or in a box."""
     before, _, last = text.strip().rpartition("\n")
     result = final_answer(last)
     well_formed = finished and result is not None and not boxes(text) and not loops(text)
@@ -137,20 +137,20 @@ def _reasoned(before: str, answer: str, problem: str | None) -> bool:
     """The text says more than an announcement of the answer, words or a computation; and works on
     the problem, where there is one."""
     given = set(_PIECES.findall(answer.lower())) - _OPERATORS
-    said = set(_PIECES.findall(before.lower())) - given - set(_FILLER.split())
-    computed = any(s[0].isdigit() for s in said) and not _OPERATORS.isdisjoint(said)
-    enough = len(said) >= _LEAST_COMPUTED if computed else _in_sentences(before, said)
+    pieces = set(_PIECES.findall(before.lower())) - given - set(_FILLER.split())
+    computed = any(s[0].isdigit() for s in pieces) and not _OPERATORS.isdisjoint(pieces)
+    enough = len(pieces) >= _LEAST_COMPUTED if computed else _in_sentences(before, pieces)
     return enough and (problem is None or works_on(before, problem))
 
 
-def _in_sentences(text: str, said: Collection[str]) -> bool:
+def _in_sentences(text: str, pieces: Collection[str]) -> bool:
     """Enough different words, and not just a list of them: in letters of the Latin alphabet some
     are the small words that sentences are joined with."""
     words = re.findall(r"[^\W\d_]+", text.lower())
     joining = set(_JOINING.split())
     joined = [word for word in words if word in joining or not word.isascii()]
-    formulas = any(piece[0] == "\\" or piece in _OPERATORS for piece in said)
-    return len(said) >= _LEAST_SAID and (formulas or 8 * len(joined) >= len(words))
+    formulas = any(piece[0] == "\\" or piece in _OPERATORS for piece in pieces)
+    return len(pieces) >= _LEAST_SAID and (formulas or 8 * len(joined) >= len(words))
 
 
 def overlong_punishment(tokens: int, most: int, buffer: int) -> float:

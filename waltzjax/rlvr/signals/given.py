@@ -102,7 +102,7 @@ def without_pictures(text: str) -> str:
 
 
 def given(problem: str) -> Given:
-    """What ``problem`` gives. Linear in the text."""
+    """The numbers that ``problem`` gives. Linear in the text."""
     text = _PERCENT.sub("%", without_pictures(problem))
     named, origins = _in_words(_WORD.findall(text.lower()))
     if "%" in text or "$" in text:

@@ -84,13 +84,13 @@ def reflect_score(text: str, problem: str | None = "") -> float:
         must stand behind it (``signals.given.Grounds``); under a problem that gives no numbers
         nothing can be checked. None: any numbers of the solution will do.
     """
-    found = boxes(text)
-    if not found or not (content := found[-1].content) or loops(text):
+    boxed = boxes(text)
+    if not boxed or not (content := boxed[-1].content) or loops(text):
         return 0.0
     values = _values(content)
     if not values:
         return 0.0
-    before = text[: found[0].start]
+    before = text[: boxed[0].start]
     cues = [match.start() for match in _CUE.finditer(before)]
     if not cues or sum(map(before.count, "+-*/=")) > _MOST_SIGNS:
         return 0.0

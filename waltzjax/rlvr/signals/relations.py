@@ -32,7 +32,7 @@ class Chain(NamedTuple):
 
 def chains(text: str) -> list[Chain]:
     """Every chain of ``text``, in order; a single number is one, and a computation without "="."""
-    found: list[Chain] = []
+    all_chains: list[Chain] = []
     pieces: list[list[Token]] = [[]]
     about = False
     seen = list(tokens(text))
@@ -44,7 +44,7 @@ def chains(text: str) -> list[Chain]:
         if numbers:
             read = tuple(_read([what for what, _, _ in piece]) for piece in pieces)
             numbers |= {leaf for node in read if node for leaf in algebra.leaves(node.form)}
-            found.append(Chain(whole[0][1], whole[-1][2], read, frozenset(numbers), about))
+            all_chains.append(Chain(whole[0][1], whole[-1][2], read, frozenset(numbers), about))
         pieces, about = [[]], False
 
     at = 0
@@ -86,7 +86,7 @@ def chains(text: str) -> list[Chain]:
                 close()
             pieces[-1].append((what, start, end))
     close()
-    return found
+    return all_chains
 
 
 def _is_operand(what: Number | str) -> bool:
@@ -98,7 +98,7 @@ def _opens(what: Number | str | None) -> bool:
 
 
 def _read(piece: list[Number | str]) -> Node | None:
-    """What a piece computes; None if it is empty, unfinished or cannot be evaluated."""
+    """The value that a piece computes; None if it is empty, unfinished or cannot be evaluated."""
     if not piece or len(piece) > _MOST_TOKENS:
         return None
     if len(piece) == 1 and not isinstance(piece[0], str):
