@@ -125,8 +125,8 @@ def main() -> None:
 
     params = weights(jax.random.key(0))  # held once, as generation reads them
     for slots in map(int, f.slots):
-        found = measure(cfg, params, mesh, slots, f, f.bandwidth or known)
-        print(json.dumps(found | {"copy_gb_per_s": copied}), flush=True)
+        result = measure(cfg, params, mesh, slots, f, f.bandwidth or known)
+        print(json.dumps(result | {"copy_gb_per_s": copied}), flush=True)
 
 
 if __name__ == "__main__":

@@ -158,11 +158,11 @@ def main() -> None:
         return
     print(f"{f.mix}: {f.texts} texts, {tokens} tokens, the longest {f.longest}")
     for name in forms:
-        of = figures[name]
-        low, high = of["range"]
+        result = figures[name]
+        low, high = result["range"]
         print(
-            f"{name}: {of['tokens_per_s']} tokens/s ({low} to {high}), "
-            f"{of['padding']:.1%} padding, microbatches x rows x tokens {of['shape']}"
+            f"{name}: {result['tokens_per_s']} tokens/s ({low} to {high}), "
+            f"{result['padding']:.1%} padding, microbatches x rows x tokens {result['shape']}"
         )
     low, high = figures["ratio_range"]
     print(f"packed / padded: {figures['ratio']} ({low} to {high}), round by round")

@@ -251,7 +251,7 @@ def timed(contestant: Contestant, work: Work) -> float:
 
 
 def peak_of_this_process() -> float:
-    """In MiB."""
+    """Peak memory of this process, in MiB."""
     status = Path("/proc/self/status")
     if status.exists():  # ru_maxrss counts on from that of the process that started this one
         line = next(s for s in status.read_text().splitlines() if s.startswith("VmHWM"))
@@ -261,7 +261,7 @@ def peak_of_this_process() -> float:
 
 
 def peak_mib(name: str, directory: Path, batch: int) -> float:
-    """Of a process that runs it alone, in MiB."""
+    """Peak memory of a process that runs the contestant alone, in MiB."""
     f = flags.FLAGS
     command = [
         sys.executable, __file__, f"--only={name}", f"--only_batch={batch}", f"--model={directory}",
@@ -282,10 +282,10 @@ def compare(directory: Path, work: Work) -> dict:
         for size in map(int, f.batches):
             contestant = make[name](directory, work, size)
             with phase(f"{name}: batches of {size}"):
-                some = work.part(slice(max(size, len(work.prompts) // 4)))
+                subset = work.part(slice(max(size, len(work.prompts) // 4)))
                 if name == "tunix":
-                    contestant.run(some)  # compiles
-                trials.append((timed(contestant, some), size, contestant))
+                    contestant.run(subset)  # compiles
+                trials.append((timed(contestant, subset), size, contestant))
             say(f"  {trials[-1][0]:.0f} tokens/s")
         _, size, contestant = max(trials, key=lambda trial: trial[0])
         if name == "tunix":
@@ -299,7 +299,7 @@ def compare(directory: Path, work: Work) -> dict:
             with phase(f"round {turn + 1}: {name}"):
                 rates[name].append(timed(contestant, work))
     memory = {name: peak_mib(name, directory, size or 1) for name, (_, size) in best.items()}
-    median = {name: statistics.median(found) for name, found in rates.items()}
+    median = {name: statistics.median(values) for name, values in rates.items()}
 
     def ratio(name: str) -> float | None:
         if name not in rates:
@@ -326,17 +326,17 @@ def main() -> None:
         work = make_work(f.requests, shape["vocab_size"], f.seed)
         if f.only:
             make = {"ours": ours, "transformers": transformers, "tunix": tunix}[f.only]
-            some = work if f.only == "ours" else work.largest(f.only_batch)
-            make(directory, work, f.only_batch).run(some)
+            subset = work if f.only == "ours" else work.largest(f.only_batch)
+            make(directory, work, f.only_batch).run(subset)
             print(peak_of_this_process())
             return
         with contextlib.redirect_stdout(sys.stderr if f.json else sys.stdout):
-            found = compare(directory, work)
+            result = compare(directory, work)
     if not f.json:
-        rows = [[k, v] for k, v in found.items() if not isinstance(v, dict)]
-        rows += [[f"peak MiB, {k}", v] for k, v in found["peak_mib"].items()]
+        rows = [[k, v] for k, v in result.items() if not isinstance(v, dict)]
+        rows += [[f"peak MiB, {k}", v] for k, v in result["peak_mib"].items()]
         say(table(f"{f.requests} requests", ["measure", "value"], rows))
-    print(json.dumps(found))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

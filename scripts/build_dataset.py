@@ -53,10 +53,10 @@ def gather(paths: Sequence[Path]) -> Gathered:
         read = repeated = ignored = 0
         with phase(f"reading {path}"):
             try:
-                for found in source:
+                for prompt in source:
                     read += 1
-                    repeated += pool.add(found, number)
-                    ignored += bool(found.ignored)
+                    repeated += pool.add(prompt, number)
+                    ignored += bool(prompt.ignored)
             except DatasetError as error:
                 problems.append(error.problems)
         rows.append((str(path), read, repeated, ignored))
@@ -69,25 +69,25 @@ def draw(prompts: Sequence[Found], seed: int, *, full: bool) -> list[Prompt]:
     """The prompts of the dataset: so many of each category, or all of them. Those of one group
     have a frame in common, named by the id of the first of them."""
 
-    def rank(found: Found) -> bytes:
-        return hashlib.sha256(f"draw:{seed}:{found.text}".encode()).digest()
+    def rank(prompt: Found) -> bytes:
+        return hashlib.sha256(f"draw:{seed}:{prompt.text}".encode()).digest()
 
     members: dict[str, list[Found]] = {name: [] for name in CATEGORIES}
-    for found in sorted(prompts, key=rank):
-        members[found.category].append(found)
+    for prompt in sorted(prompts, key=rank):
+        members[prompt.category].append(prompt)
     if full:
-        check_enough({name: len(of) for name, of in members.items()})
-        members = {name: of[: CATEGORIES[name][1]] for name, of in members.items()}
+        check_enough({name: len(pool) for name, pool in members.items()})
+        members = {name: pool[: CATEGORIES[name][1]] for name, pool in members.items()}
     # By text: one category after the other would make the file's order say what a prompt is.
-    drawn = sorted((found for of in members.values() for found in of), key=rank)
-    size, first = Counter(found.group for found in drawn), dict[str, int]()
+    drawn = sorted((prompt for pool in members.values() for prompt in pool), key=rank)
+    size, first = Counter(prompt.group for prompt in drawn), dict[str, int]()
     frames = [
-        f"request/{first.setdefault(found.group, i)}" if size[found.group] > 1 else ""
-        for i, found in enumerate(drawn)
+        f"request/{first.setdefault(prompt.group, i)}" if size[prompt.group] > 1 else ""
+        for i, prompt in enumerate(drawn)
     ]
     return [
-        Prompt(i, found.text, found.harmful, found.category, frame)
-        for i, (found, frame) in enumerate(zip(drawn, frames, strict=True))
+        Prompt(i, prompt.text, prompt.harmful, prompt.category, frame)
+        for i, (prompt, frame) in enumerate(zip(drawn, frames, strict=True))
     ]
 
 
@@ -105,14 +105,14 @@ def check_enough(counts: dict[str, int]) -> None:
         )
 
 
-def summary_table(title: str, summary: dict[str, Any], found: Counter[str] | None = None) -> str:
+def summary_table(title: str, summary: dict[str, Any], pool: Counter[str] | None = None) -> str:
     counts = summary["counts"]
-    header = ["category", *(["found"] if found else []), *SPLITS]
+    header = ["category", *(["found"] if pool else []), *SPLITS]
     rows = [
-        [name, *([found[name]] if found else []), *(counts[f"{side}/{name}"] for side in SPLITS)]
+        [name, *([pool[name]] if pool else []), *(counts[f"{side}/{name}"] for side in SPLITS)]
         for name in CATEGORIES
     ]
-    total = ["total", *([found.total()] if found else []), *(counts[side] for side in SPLITS)]
+    total = ["total", *([pool.total()] if pool else []), *(counts[side] for side in SPLITS)]
     return table(title, header, [*rows, total])
 
 
@@ -132,8 +132,8 @@ def build(
         train, validation = stratified_split(prompts, seed=seed)
         write_dataset(output, train, validation, chats)
         summary = verify(output, expected=expected_counts() if full else None)
-    found = Counter(prompt.category for prompt in gathered.prompts)
-    say(summary_table(f"{output}, seed {seed}", summary, found))
+    pool = Counter(prompt.category for prompt in gathered.prompts)
+    say(summary_table(f"{output}, seed {seed}", summary, pool))
 
 
 def check(directory: Path, *, full: bool) -> None:

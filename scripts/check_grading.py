@@ -62,8 +62,8 @@ def cases(path: Path, limit: int) -> Iterator[Case]:
             return
         solution, label = row.get("solution", row["answer"]), problem.answer
         yield Case(True, f"solutions: {path.parent.name}/{path.stem}", solution, label)
-        if found := [box for box in boxes(solution) if box.content is not None]:
-            before, after = solution[: found[-1].start], solution[found[-1].end :]
+        if boxed := [box for box in boxes(solution) if box.content is not None]:
+            before, after = solution[: boxed[-1].start], solution[boxed[-1].end :]
         else:
             before, after = solution.rpartition("####")[0], ""
         for right, forms in ((True, right_forms), (False, wrong_forms)):

@@ -136,7 +136,7 @@ def check_imports(tree: Path, env: dict[str, str]) -> None:
 def run_tests(
     tree: Path, env: dict[str, str], tests: Sequence[str], timeout_s: float
 ) -> tuple[str, str]:
-    """(outcome, the test that failed or the end of what was said)."""
+    """(outcome, the test that failed or the end of the output)."""
     options = ["-x", "-rfE", "-p", "no:cacheprovider", f"--ignore={OF_THE_LIST}"]
     command = [sys.executable, "-m", "pytest", *options, *tests]
     process = subprocess.Popen(
@@ -144,7 +144,7 @@ def run_tests(
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
-        said, _ = process.communicate(timeout=timeout_s)
+        output, _ = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
         return "timeout", ""
     finally:  # with all that the tests have started
@@ -152,19 +152,19 @@ def run_tests(
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     outcome = OUTCOMES.get(process.returncode, "error")
-    failed = FAILED.search(said)
+    failed = FAILED.search(output)
     if outcome == "error":
-        return outcome, " ".join(said.split())[-300:]
+        return outcome, " ".join(output.split())[-300:]
     return outcome, failed[1] if failed else ""
 
 
 def read_outcomes(path: Path) -> dict[tuple[str, str], Outcome]:
-    """By name and key, the newest; a last line cut off by a kill is left out."""
-    found = {}
+    """The newest outcome by name and key; a last line cut off by a kill is left out."""
+    outcomes = {}
     for line in path.read_text().split("\n")[:-1] if path.exists() else []:
         outcome = Outcome(**json.loads(line))
-        found[outcome.name, outcome.key] = outcome
-    return found
+        outcomes[outcome.name, outcome.key] = outcome
+    return outcomes
 
 
 def checked(
@@ -175,7 +175,7 @@ def checked(
     Raises:
       ValueError: a mutation does not apply; a test that failed does so without any.
     """
-    known, found = read_outcomes(results), []
+    known, outcomes = read_outcomes(results), []
     results.parent.mkdir(parents=True, exist_ok=True)
     results.write_text("".join(json.dumps(o._asdict()) + "\n" for o in known.values()))
     with scratch_copy(root) as tree, results.open("a") as record:
@@ -198,12 +198,12 @@ def checked(
             tests = tests_of(mutation, suite)
             key = key_of(tree, tests, *mutation[1:4])
             with applied(mutation, tree):
-                found.append(outcome_of(mutation.name, key, tests, timeout_s))
-        if by := sorted({o.by for o in found if o.outcome == "killed"}):
+                outcomes.append(outcome_of(mutation.name, key, tests, timeout_s))
+        if by := sorted({o.by for o in outcomes if o.outcome == "killed"}):
             clean = outcome_of(CLEAN, key_of(tree, ["tests"], *by), by, len(by) * timeout_s)
             if clean.outcome != "survived":
                 raise ValueError(f"{clean.by} fails without any fault: mend that first")
-    return found
+    return outcomes
 
 
 def main(argv: Sequence[str]) -> None:
@@ -216,15 +216,17 @@ def main(argv: Sequence[str]) -> None:
     f = flags.FLAGS
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and nothing is left behind
     try:
-        found = checked(chosen, ROOT, Path(f.results), f.suite, f.timeout_s)
+        outcomes = checked(chosen, ROOT, Path(f.results), f.suite, f.timeout_s)
     except ValueError as error:
         sys.exit(f"check_mutations: {error}")
-    seen = [o for o in found if o.outcome in ("killed", "timeout")]
-    print(f"{len(seen)} of {len(found)} killed, in {sum(o.time_s for o in found) / 60:.0f} min")
-    for outcome in found:
+    seen = [o for o in outcomes if o.outcome in ("killed", "timeout")]
+    print(
+        f"{len(seen)} of {len(outcomes)} killed, in {sum(o.time_s for o in outcomes) / 60:.0f} min"
+    )
+    for outcome in outcomes:
         if outcome not in seen:
             print(f"{outcome.outcome}: {outcome.name}: {known[outcome.name].why} {outcome.by}")
-    sys.exit(len(seen) < len(found))
+    sys.exit(len(seen) < len(outcomes))
 
 
 if __name__ == "__main__":

@@ -75,12 +75,12 @@ def measure(seed: int, held_out: str, coded: float) -> dict[str, float]:
 def main(_) -> None:
     f = flags.FLAGS
     print(f"{'coded':>6} {'seed':>5} {'train %':>9} {f.held_out + ' %':>13}")
-    found = []
+    results = []
     for coded in map(float, f.coded):
         for seed in map(int, f.seeds):
-            found.append(m := measure(seed, f.held_out, coded))
+            results.append(m := measure(seed, f.held_out, coded))
             print(f"{coded:6.2f} {seed:5} {100 * m['train']:9.1f} {100 * m[f.held_out]:13.1f}")
-    print(json.dumps(found))
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

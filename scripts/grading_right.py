@@ -54,8 +54,8 @@ def right_forms(label: str) -> Forms:
     for latex, character in _UNICODE.items():
         if latex in label and not (latex == "-" and "text" in label):
             yield "unicode", label.replace(latex, character)
-    if found := re.fullmatch(r"\\sqrt\{?(\d+)\}?|(\d+) ?\\sqrt\{?(\d+)\}?", label):
-        front, inside = found[2] or "", found[1] or found[3]
+    if match := re.fullmatch(r"\\sqrt\{?(\d+)\}?|(\d+) ?\\sqrt\{?(\d+)\}?", label):
+        front, inside = match[2] or "", match[1] or match[3]
         yield "root", rf"{front}√{inside}"
         yield "root", rf"{front or 1}\cdot {inside}^{{1/2}}"
         yield "root", rf"\sqrt{{{int(front or 1) ** 2 * int(inside)}}}"
@@ -182,8 +182,8 @@ def _right_interval(label: str) -> Forms:
 
 
 def _right_word(label: str) -> Forms:
-    said = label.removeprefix(r"\text{").removesuffix("}")
-    for form in (said, rf"\textbf{{{said}}}", rf"\mathrm{{{said}}}", rf"\text{{{said}.}}"):
+    word = label.removeprefix(r"\text{").removesuffix("}")
+    for form in (word, rf"\textbf{{{word}}}", rf"\mathrm{{{word}}}", rf"\text{{{word}.}}"):
         yield "word", form
 
 

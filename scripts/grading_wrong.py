@@ -39,10 +39,10 @@ def wrong_forms(label: str) -> Forms:
     for form in ("", "?", f"{label} or 7919", rf"{label}\text{{ or }}7919", f"{label}, 7919"):
         yield "hedge", form
     numbers = list(re.finditer(r"\d+", label))
-    for found in numbers[:1] if "mbox" in label else numbers[:1] + numbers[-1:]:
-        start, end = label[: found.start()], label[found.end() :]
-        yield "number", f"{start}{int(found[0]) + 1}{end}"
-        yield "number", f"{start}{int(found[0]) + 20}{end}"
+    for match in numbers[:1] if "mbox" in label else numbers[:1] + numbers[-1:]:
+        start, end = label[: match.start()], label[match.end() :]
+        yield "number", f"{start}{int(match[0]) + 1}{end}"
+        yield "number", f"{start}{int(match[0]) + 20}{end}"
     for old, new in ((r"\cot", r"\tan"), (r"\pi", "e"), ("+", "-"), (r"\sqrt", ""), (r"\circ", "0"),
                      ("(-", "("), (r"\pm", "+"), (r"\pm", "-"), ("frac", "binom")):  # fmt: skip
         if old in label:

@@ -45,15 +45,15 @@ Sides = dict[str, tuple[list[Example], list[Example]]]  # role -> train, validat
 
 def embedded(shown: Shown, seed: int, data_seed: int, coded: float) -> Sides:
     train, development, scenes = safety_world.build(data_seed, "development", coded)
-    of = [from_world(shown, prompts, scenes, seed) for prompts in (train, development)]
-    return {role: (of[0][role], of[1][role]) for role in of[0]}
+    splits = [from_world(shown, prompts, scenes, seed) for prompts in (train, development)]
+    return {role: (splits[0][role], splits[1][role]) for role in splits[0]}
 
 
 def transcribed(shown: Shown, paths: Sequence[Path], seed: int) -> Sides:
     episodes = [episode for path in paths for episode in read_evaluation(path, TRANSCRIPTS)[0]]
     examples, left_out = from_episodes(shown, episodes)
     say(table("left out", ["what", "how many"], [*left_out.items()]))
-    return {role: divide(of, seed) for role, of in examples.items()}
+    return {role: divide(role_examples, seed) for role, role_examples in examples.items()}
 
 
 def sample(sides: Sides, n: int, seed: int) -> dict[str, list[Example]]:
@@ -139,7 +139,7 @@ def make(
 def check(directory: Path) -> None:
     """Raise DatasetError unless the set is whole."""
     manifest = verify_chats(directory)
-    rows = [[name, of["lines"]] for name, of in manifest["files"].items()]
+    rows = [[name, entry["lines"]] for name, entry in manifest["files"].items()]
     say(table(f"{directory} is whole", ["file", "chats"], rows))
 
 

@@ -113,9 +113,9 @@ def main() -> None:
     with phase("preparing"):
         workdir = Path(f.workdir)
         workdir.mkdir(parents=True, exist_ok=True)
-    found = minimal_rl(config, workdir, steps=f.steps, prompts=f.prompts, group=f.group)
-    say(f"\nsampled on training problems: {100 * found[0]:.1f} % before the first update")
-    say(f"greedy on held-out problems:  {100 * found[-1]:.1f} % after {f.steps} steps")
+    accuracies = minimal_rl(config, workdir, steps=f.steps, prompts=f.prompts, group=f.group)
+    say(f"\nsampled on training problems: {100 * accuracies[0]:.1f} % before the first update")
+    say(f"greedy on held-out problems:  {100 * accuracies[-1]:.1f} % after {f.steps} steps")
 
 
 if __name__ == "__main__":

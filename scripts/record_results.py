@@ -33,7 +33,7 @@ def run_record(run: Path) -> dict[str, Any]:
         json.loads((run / name).read_text())
         for name in ("config.json", "final_validation_results.json", "training_metrics.json")
     )
-    stages = {name: of["training_s"] for name, of in training["stages"].items()}
+    stages = {name: stage["training_s"] for name, stage in training["stages"].items()}
     return {
         "seed": config["seed"],
         "last_launch_s": round(training["this_launch_s"], 1),
@@ -44,10 +44,10 @@ def run_record(run: Path) -> dict[str, Any]:
 
 def record(runs: Sequence[Path], command: str, hardware: str, commit: str) -> dict[str, Any]:
     """What a file of ``configs/results/`` holds."""
-    found = sorted((run_record(run) for run in runs), key=lambda r: r["seed"])
-    if len({r["seed"] for r in found}) < len(found):
+    records = sorted((run_record(run) for run in runs), key=lambda r: r["seed"])
+    if len({r["seed"] for r in records}) < len(records):
         raise ValueError(
-            f"--runs: got seeds {[r['seed'] for r in found]}, wanted are different ones"
+            f"--runs: got seeds {[r['seed'] for r in records]}, wanted are different ones"
         )
     return {
         "command": command,
@@ -55,7 +55,7 @@ def record(runs: Sequence[Path], command: str, hardware: str, commit: str) -> di
         "date": datetime.date.today().isoformat(),
         "hardware": hardware,
         "versions": {name: version(name) for name in PACKAGES},
-        "runs": found,
+        "runs": records,
     }
 
 

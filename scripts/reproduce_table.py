@@ -92,7 +92,7 @@ def one_seed(config: ConfigDict, directory: Path, wanted: Sequence[str]) -> dict
     base = hf_config.resolve(made["single"].model.base)
     played = ConfigDict({**made["single"].to_dict(), "eval": config.eval.to_dict()})
     texts = [path.read_text(encoding="utf-8") for path in prompt_files(played)]
-    found = {}
+    results = {}
     for name in wanted:
         path, row = directory / "rows" / f"{name}.json", ROWS[name]
         settings = _as_json({**played.to_dict(), **row.overrides, "prompt_texts": texts})
@@ -107,9 +107,9 @@ def one_seed(config: ConfigDict, directory: Path, wanted: Sequence[str]) -> dict
         record = json.loads(path.read_text())
         if record["settings"] != settings:
             raise ValueError(f"{path}: played with other settings; name another --workdir")
-        found[name] = record["result"]
-    add_likelihood(found, config.seed)
-    return found
+        results[name] = record["result"]
+    add_likelihood(results, config.seed)
+    return results
 
 
 def _as_json(value: Any) -> Any:
@@ -149,21 +149,21 @@ def main() -> None:
     if not all(s.isdigit() for s in f.seeds) or not 0 < len({*f.seeds}) == len(f.seeds):
         cli.usage(f"--seeds: got {','.join(f.seeds)!r}, wanted are different numbers")
     workdir, seeds = Path(f.workdir), [int(s) for s in f.seeds]
-    found = [
+    results = [
         one_seed(variant(f.size, seed, f.set), workdir / f"seed{seed}", wanted) for seed in seeds
     ]
-    summary, over = summarise(found), found[0][wanted[0]].get("interval_units", "prompts")
+    summary, over = summarise(results), results[0][wanted[0]].get("interval_units", "prompts")
     header = ["row", *MEASURES]
     rows = [
-        [ROWS[name].label, *(cell(summary[name][m], of) for m, of in MEASURES.items())]
+        [ROWS[name].label, *(cell(summary[name][m], decimals) for m, decimals in MEASURES.items())]
         for name in wanted
     ]
     warned = [
         f"{ROWS[name].label}, seed {seed}: {text}"
-        for seed, of_seed in zip(seeds, found, strict=True) for name in wanted
+        for seed, of_seed in zip(seeds, results, strict=True) for name in wanted
         for text in warnings(of_seed[name])
     ]  # fmt: skip
-    judged = note(found[0][wanted[0]])
+    judged = note(results[0][wanted[0]])
     write_json(workdir / "table.json", summary)
     write_text(workdir / "table.md", markdown(header, rows))
     write_rows(

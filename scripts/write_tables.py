@@ -79,7 +79,12 @@ def game_table(record: Record) -> str:
     runs = [run["results"] for run in record["runs"]]
     columns = ([r["base"] for r in runs], [r["stage1"] for r in runs], runs)
     rows = [
-        [name, *(spread([figure(r, key) for r in of]) for of in columns), of_base, of_stage2]
+        [
+            name,
+            *(spread([figure(r, key) for r in column]) for column in columns),
+            of_base,
+            of_stage2,
+        ]
         for key, name, of_base, of_stage2 in GAME
     ]
     mean = "mean of the seeds (lowest–highest)"
@@ -122,7 +127,7 @@ def preference_table(record: Record) -> str:
     for run in record["runs"]:
         r = run["results"]
         low, high = r["interval"]
-        named = [100 - of["unparsed"] for of in (r["base"], r)]
+        named = [100 - result["unparsed"] for result in (r["base"], r)]
         rows.append([
             f"{run['seed']}", f"{r['base']['accuracy']:.1f}", f"{r['accuracy']:.1f}",
             f"{r['accuracy'] - r['base']['accuracy']:+.1f} ({low:.1f} to {high:.1f})",
@@ -143,7 +148,7 @@ def kept_table(record: Record) -> str:
 
 def _accuracy(record: Record) -> str:
     before, after = (
-        [of["accuracy"] for of in runs]
+        [result["accuracy"] for result in runs]
         for runs in zip(
             *((r["results"]["base"], r["results"]) for r in record["runs"]), strict=True
         )

@@ -127,16 +127,18 @@ def _runtime(config: ConfigDict, base: Path, mesh: Mesh, questions: Sequence[Pro
     return runtime
 
 
-def show(found: Sequence[Collected]) -> None:
+def show(questions: Sequence[Collected]) -> None:
     """A table of the arms, and how much there is."""
     rows = []
-    for said in zip(*(question.trajectories for question in found), strict=True):
-        correct = 100 * np.mean([t.correct for t in said])
-        silent = 100 * np.mean([t.answer is None for t in said])
-        tokens = np.mean([t.tokens for t in said])
-        rows.append([said[0].arm, f"{correct:.1f}", f"{silent:.1f}", f"{tokens:.1f}"])
+    for trajectories in zip(*(question.trajectories for question in questions), strict=True):
+        correct = 100 * np.mean([t.correct for t in trajectories])
+        silent = 100 * np.mean([t.answer is None for t in trajectories])
+        tokens = np.mean([t.tokens for t in trajectories])
+        rows.append([trajectories[0].arm, f"{correct:.1f}", f"{silent:.1f}", f"{tokens:.1f}"])
     header = ["arm", "correct, %", "no answer, %", "tokens, mean"]
-    title = f"{len(found)} questions, {sum(len(q.trajectories) for q in found)} trajectories"
+    title = (
+        f"{len(questions)} questions, {sum(len(q.trajectories) for q in questions)} trajectories"
+    )
     console.say("\n" + console.table(title, header, rows))
 
 

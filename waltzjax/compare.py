@@ -45,7 +45,7 @@ def compare(paths: Sequence[Path], output: Path | None) -> None:
     if output and output.exists():
         raise FileExistsError(f"--output: {output} is there already; name another file")
     kind, runs = read_runs((GAME, MATHS), paths)
-    found, first = against_first(kind, runs), runs["A"]
+    sections, first = against_first(kind, runs), runs["A"]
     evaluated, trained = evaluated_unalike(kind, runs), trained_unalike(runs)
     n, over = len(first.items), kind.over(first.items)
     console.say("".join(f"{letter}: {run.name}\n" for letter, run in runs.items()))
@@ -53,7 +53,7 @@ def compare(paths: Sequence[Path], output: Path | None) -> None:
         console.say(f"not evaluated alike: {text}")
     for text in trained:
         console.say(f"configs differ: {text}")
-    for one in found:
+    for one in sections:
         show(kind, one, n, over)
     warned = [f"{letter}: {text}" for letter, run in runs.items() for text in warnings(run.result)]
     judged = next(filter(None, (note(run.result) for run in runs.values())), "")
@@ -63,7 +63,7 @@ def compare(paths: Sequence[Path], output: Path | None) -> None:
         write_comparison(
             output, what=kind.table.what, runs={x: run.name for x, run in runs.items()}, n=n,
             over=over, evaluated=evaluated, trained=trained, warnings=warned, note=judged,
-            sections=found,
+            sections=sections,
             metrics={letter: run.metrics for letter, run in runs.items() if run.metrics},
         )  # fmt: skip
         console.say(f"\nwritten to {output}")
@@ -75,8 +75,8 @@ def show(kind: Kind, one: Section, n: int, over: str) -> None:
     header = ["measure", "A", one.letter, f"{one.letter} - A", "95 % interval", f"{one.letter} is"]
     title = f"\n{n} {what}, the same in both; intervals over {over}"
     console.say(console.table(title, header, [_row(d) for d in one.differences]))
-    for part, found in one.parts.items():
-        console.say(console.table(f"\n{part}, accuracy", header, [_row(d) for d in found]))
+    for part, differences in one.parts.items():
+        console.say(console.table(f"\n{part}, accuracy", header, [_row(d) for d in differences]))
     if one.unknown:
         console.say(f"\n{one.unknown} {what} have no usable verdict in A or {one.letter}")
     for title, pairs in one.changed.items():

@@ -74,24 +74,24 @@ def evaluate_agents(
     check_room(runtime, config, [*prompts, *(benign.prompts if benign else ())])
     output.parent.mkdir(parents=True, exist_ok=True)
     moved = [*agents] if base else []
-    found, episodes = evaluate_saved(
+    result, episodes = evaluate_saved(
         config, runtime, directories, prompts, benign, "both agents", output.parent, output, moved
     )
     if writes():
-        write_json(output, found)
+        write_json(output, result)
         write_evaluation(
             page, title=f"Evaluation, {output.stem}", agents=agents, config_text=as_text(config),
-            result=found,
-            kinds={k: [transcript(e) for e in of] for k, of in by_kind(episodes).items()},
+            result=result,
+            kinds={k: [transcript(e) for e in group] for k, group in by_kind(episodes).items()},
         )  # fmt: skip
     rows = [
         [f"{prefix}{key}", f"{part[key]:.2f}", " to ".join(f"{edge:.2f}" for edge in edges)]
-        for prefix, part in (("", found), ("initial/", found["initial"]))
+        for prefix, part in (("", result), ("initial/", result["initial"]))
         for key, edges in part["intervals"].items()
     ]
-    over = f"95 % interval, over {found['interval_units']}"
+    over = f"95 % interval, over {result['interval_units']}"
     console.say(console.table(str(output), ["measure", "value", over], rows))
-    for line in (*warnings(found), note(found)):
+    for line in (*warnings(result), note(result)):
         console.say(line)
     console.say(f"open {page}")
 
@@ -112,14 +112,14 @@ def evaluate_policy(config: ConfigDict, data: str, model: str, output: Path) -> 
     with Verifier(config.verify.workers, config.verify.timeout_s) as verifier:
         say_unreadable(problems, data, verifier)
         groups = evaluate_problems(config, runtime, params, problems, verifier, model)
-    found = maths_result(config, groups)
+    result = maths_result(config, groups)
     if writes():
         write_items(predictions, PREDICTIONS, groups)
-        write_json(output, found)
-    results.show(found, "value")
-    low, high = found["intervals"]["accuracy"]
+        write_json(output, result)
+    results.show(result, "value")
+    low, high = result["intervals"]["accuracy"]
     console.say(
-        f"\naccuracy {found['accuracy']:.2f} % (95 % interval over problems {low:.2f} to "
+        f"\naccuracy {result['accuracy']:.2f} % (95 % interval over problems {low:.2f} to "
         f"{high:.2f}); {output}, {predictions}"
     )
 

@@ -75,7 +75,7 @@ STAGES = {  # in the order in which they run
 
 
 def readers(config: ConfigDict) -> frozenset[str]:
-    """Of whom the stages of ``config`` read its keys."""
+    """The readers (``config.key``) whose keys the stages of ``config`` read."""
     return readers_in(config, STAGES)
 
 

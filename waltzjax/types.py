@@ -102,8 +102,8 @@ class Verdict(NamedTuple):
 
 
 class DegenerateVerdict(Verdict):
-    """That of an answer that says nothing (empty, an echo, a loop, a heap of words): no harm is in
-    it and no help, so it is not good, whatever the labels. As a tuple it is its labels."""
+    """The verdict on an answer that says nothing (empty, an echo, a loop, a heap of words): no harm
+    is in it and no help, so it is not good, whatever the labels. As a tuple it is its labels."""
 
     __slots__ = ()
 

@@ -126,7 +126,7 @@ def test_few_samples_of_one_text_are_spread_and_many_share():
     many.waiting.extend(row for t in range(4) for row in rows(8, (t, *text)))
     todo = many.admit()
     assert [len(r) for r in many.rows] == [8] * 4
-    assert todo.found == 4 * 7 * 100  # each text is computed once
+    assert todo.num_shared_tokens == 4 * 7 * 100  # each text is computed once
 
 
 def test_a_preempted_row_finds_its_own_pages_again():
@@ -141,7 +141,7 @@ def test_a_preempted_row_finds_its_own_pages_again():
     known = len(back.known) - 1
     schedule.cancel(schedule.rows[0][0].request.id)
     todo = device.admit()
-    assert todo.found == known // 4 * 4 and known > 4
+    assert todo.num_shared_tokens == known // 4 * 4 and known > 4
 
 
 def test_what_a_row_drew_is_found_by_a_text_that_goes_on_from_it():
@@ -155,7 +155,7 @@ def test_what_a_row_drew_is_found_by_a_text_that_goes_on_from_it():
     device.draw("a", 4, rng)
     assert not schedule.active
     schedule.waiting.extend(rows(1, (*first.known, 5, 6, 7)))
-    assert device.admit().found == 8  # of 10 cached tokens
+    assert device.admit().num_shared_tokens == 8  # of 10 cached tokens
 
 
 def test_spoilt_pages_are_never_found():
@@ -163,7 +163,7 @@ def test_spoilt_pages_are_never_found():
     schedule.waiting.extend(rows(2, tuple(range(9))))
     schedule.admit()
     schedule.discard(0, schedule.rows[0][0])
-    assert schedule.admit().found == 0
+    assert schedule.admit().num_shared_tokens == 0
 
 
 def test_a_row_that_is_sent_back_goes_before_those_who_wait():

@@ -190,8 +190,8 @@ MUTATIONS = (
     ),
     Mutation(
         "concise-like-a-wrong-answer", COHERENCE,
-        "shortest = min((t.tokens for t in found if t.correct), default=None)",
-        "shortest = min((t.tokens for t in found), default=None)",
+        "shortest = min((t.tokens for t in trajectories if t.correct), default=None)",
+        "shortest = min((t.tokens for t in trajectories), default=None)",
         OF_COHERENCE,
         "a wrong one-word answer makes all right ones verbose",
     ),
@@ -211,8 +211,8 @@ MUTATIONS = (
     ),
     Mutation(
         "torn-record-glued", "waltzjax/preference/trajectories.py",
-        'whole = found.rfind(b"\\n") + 1',
-        'whole = max(found.rfind(b"\\n"), 0)',
+        'whole = content.rfind(b"\\n") + 1',
+        'whole = max(content.rfind(b"\\n"), 0)',
         ("tests/preference/test_trajectories.py",),
         "after a kill the next question is written behind the last one, on its line",
     ),

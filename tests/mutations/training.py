@@ -225,8 +225,8 @@ MUTATIONS = (
     ),
     Mutation(
         "end-of-turn-untrained", PACKING,
-        "trained += [False] * len(context) + [weight] * said",
-        "trained += [False] * len(context) + [weight] * (said - 1) + [False]",
+        "trained += [False] * len(context) + [weight] * end",
+        "trained += [False] * len(context) + [weight] * (end - 1) + [False]",
         ("tests/data/test_packing.py",),
         "a fine-tuned model never ends its turn",
     ),

@@ -36,7 +36,7 @@ def stage(change, metrics=None):
         return after, found | {"time_s": 0.1} | (metrics(number) if metrics else {})
 
     return Stage(
-        name="dpo", total=STEPS, epoch_ends=(), optimizers={POLICY: optimizer}, beta=0.1,
+        name="dpo", total=STEPS, epoch_ends=(), optimizers={POLICY: optimizer}, kl_coef=0.1,
         batches=Batches([0, 1], ["0", "1"], batch_size=1, seed=0, epochs=None),
         steps_key="config.dpo.epochs", divergence_hint="lower config.optim.lr.policy", step=step,
     )  # fmt: skip
@@ -105,7 +105,8 @@ def test_arrays_that_are_not_finite_are_never_saved(tmp_path, where, at, value):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_figures_that_are_not_finite_stop_the_run_at_their_step(tmp_path, name, value):
     key = f"{name}/{POLICY}"
-    with pytest.raises(FloatingPointError, match=rf"step 4: {key} not finite.*lower config\.dpo"):
+    message = rf"step 4: {key} not finite.*lower config\.optim\.lr"
+    with pytest.raises(FloatingPointError, match=message):
         run(tmp_path, moved, lambda number: {key: value} if number == 3 else {})
     assert steps_saved(tmp_path) == {"2"}
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()

@@ -19,7 +19,7 @@ from waltzjax.stages.reinforce import reinforce
 from waltzjax.stages.rollout import Rolled
 from waltzjax.stages.stage import StageInputs
 from waltzjax.training.learner import device_batch, init_state
-from waltzjax.training.step import make_logp, whole
+from waltzjax.training.step import full_params, make_logp
 from waltzjax.types import CONVERSATION, FEEDBACK, POLICY, Prompt, Sample, Verdict
 from waltzjax.waltz.rollout import roll_game
 
@@ -28,7 +28,7 @@ RECIPES = {name: spec.recipe for name, spec in STAGES.items() if spec.recipe}
 GAP = 1e-4  # nats; a float32 sampler against the trainer
 RUNTIME = tiny_runtime()
 PARAMS = init_params(RUNTIME.cfg, jax.random.key(0))
-WHOLE = Trainable(lambda params, seed: params, whole, None, None)
+WHOLE = Trainable(lambda params, seed: params, full_params, None, None)
 PROMPTS = [Prompt(i, f"question {i}", i % 2 == 0, "x") for i in range(4)]
 
 

@@ -116,11 +116,11 @@ def value_at(c: ConfigDict, path: str) -> Any:
 
 
 def readers_of(name: str, spec: Spec, c: ConfigDict) -> frozenset[str]:
-    """Of whom the stage ``name`` reads the keys."""
+    """The readers whose keys the stage ``name`` reads."""
     return frozenset({EVERY, TRAIN, name, *spec.reads, *spec.roles(c)})
 
 
 def readers_in(c: ConfigDict, stages: Mapping[str, Spec]) -> frozenset[str]:
-    """Of whom the stages that ``c`` chooses, as far as there are such, read the keys."""
+    """The readers whose keys the stages that ``c`` chooses read; unknown stages are ignored."""
     chosen = [name for name in c.stages if name in stages]
     return frozenset().union(*(readers_of(name, stages[name], c) for name in chosen))

@@ -94,18 +94,18 @@ KEYS = {"collect": COLLECTING, "pairs": PAIRS, "dpo": PREFERENCE}
 
 
 def read_arms(arms: Any) -> tuple[Arm, ...]:
-    """Those of ``config.collect.arms``.
+    """The arms of ``config.collect.arms``.
 
     Raises:
-      ValueError: they are none, or not told apart; every reason.
+      ValueError: there is no arm, a value is not allowed, or two arms are alike; every reason.
     """
-    broken, found = [], []
+    broken, parsed = [], []
     for number, given in enumerate(arms):
         where = f"config.collect.arms[{number}]"
         if not isinstance(given, list | tuple) or len(given) != len(Arm._fields):
             broken.append(f"{where}: got {given!r}, allowed are {', '.join(Arm._fields)}")
             continue
-        found.append(arm := Arm(*given))
+        parsed.append(arm := Arm(*given))
         allowed: dict[str, tuple[Any, Callable[[Any], bool], str]] = {
             "name": (str, lambda v: v.strip() != "", "a text that is not empty"),
             "persona": (str, lambda v: v.strip() != "", "the name of a file of prompts"),
@@ -121,22 +121,22 @@ def read_arms(arms: Any) -> tuple[Arm, ...]:
             value = getattr(arm, name)
             if isinstance(value, bool) or not isinstance(value, kind) or not fits(value):
                 broken.append(f"{where}.{name}: got {value!r}, allowed is {what}")
-    names = [arm.name for arm in found]
+    names = [arm.name for arm in parsed]
     if again := sorted({name for name in names if names.count(name) > 1}):
         broken.append(f"config.collect.arms: the names {again} are there twice")
-    asked = [arm._replace(name="", role="") for arm in found]
+    asked = [arm._replace(name="", role="") for arm in parsed]
     if again := sorted(
-        {a.name for a, like in zip(found, asked, strict=True) if asked.count(like) > 1}
+        {a.name for a, like in zip(parsed, asked, strict=True) if asked.count(like) > 1}
     ):
         broken.append(
             f"config.collect.arms: {', '.join(again)} would say the same: persona, temperature and "
             "seed are alike"
         )
-    if not found and not broken:
+    if not parsed and not broken:
         broken.append("config.collect.arms: there is none")
     if broken:
         raise ValueError("\n  ".join(broken))
-    return tuple(found)
+    return tuple(parsed)
 
 
 def broken_rules(c: ConfigDict) -> Iterator[str]:

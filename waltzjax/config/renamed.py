@@ -25,15 +25,17 @@ def today(record: Mapping[str, Any]) -> dict[str, Any]:
     The learning rates of "sft" and "dpo" had keys of their own: they take the place of their role's
     where a run's only stage is theirs; a run of "sft" and others keeps that of the others.
     """
-    found = dict(record)
-    stages = list(found.get("config.stages", ()))
+    renamed = dict(record)
+    stages = list(renamed.get("config.stages", ()))
     own = {("sft",): "config.sft.lr", ("dpo",): "config.dpo.lr"}.get(tuple(stages))
-    role = {"config.sft.lr": found.get("config.sft.role"), "config.dpo.lr": "policy"}.get(own or "")
-    if own in found and role:
-        found[f"config.optim.lr.{role}"] = found[own]
+    role = {"config.sft.lr": renamed.get("config.sft.role"), "config.dpo.lr": "policy"}.get(
+        own or ""
+    )
+    if own in renamed and role:
+        renamed[f"config.optim.lr.{role}"] = renamed[own]
     for old, new in RENAMED.items():
-        if f"config.{old}" in found:
-            value = found.pop(f"config.{old}")
+        if f"config.{old}" in renamed:
+            value = renamed.pop(f"config.{old}")
             if "lr" not in old.rpartition(".")[2]:
-                found[f"config.{new}"] = value
-    return found
+                renamed[f"config.{new}"] = value
+    return renamed

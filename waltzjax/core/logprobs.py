@@ -10,10 +10,10 @@ import jax.numpy as jnp
 
 
 class TokenLogProbs(NamedTuple):
-    """Of the targets, float32, nats.
+    """Log-probability of each target and entropy of its distribution, float32, nats.
 
     logp_BT: under the distribution that they were drawn from, truncated where that was.
-    entropy_BT: that distribution's.
+    entropy_BT: the entropy of that distribution.
     full_logp_BT: under the whole vocabulary's; None where nothing is truncated: ``logp_BT`` is it.
     """
 
@@ -60,7 +60,8 @@ def token_logprobs(
 
 
 class _Sums(NamedTuple):
-    """Of some of the vocabulary, for each token; l are the logits, sums over those not left out."""
+    """Softmax sums of each token over a part of the vocabulary: over the logits l that are not left
+    out."""
 
     peak_N: jax.Array  # max l; over everything none is left out above the target's
     mass_N: jax.Array  # sum exp(l - peak)
@@ -69,7 +70,7 @@ class _Sums(NamedTuple):
     full_mass_N: jax.Array | None  # mass of all, none left out; None: no truncation
 
     def at(self, peak_N: jax.Array) -> _Sums:
-        """The same sums about another peak, no lower than this one."""
+        """These sums relative to another peak, which is no lower than this one."""
         lower_N = self.peak_N - peak_N
         scale_N = jnp.exp(lower_N)
         moment_N = scale_N * (self.moment_N + lower_N * self.mass_N)

@@ -32,7 +32,7 @@ class Ratios(NamedTuple):
 
     @property
     def lead_per_token_N(self) -> jax.Array:
-        """The same of log-ratios that are averaged over an answer's tokens."""
+        """``lead_N`` of log-ratios that are averaged over an answer's tokens."""
         return self.chosen_N / self.chosen_tokens_N - self.rejected_N / self.rejected_tokens_N
 
 
@@ -61,10 +61,10 @@ def ipo_sum(r: Ratios, beta: float) -> jax.Array:
 
 
 def ipo(r: Ratios, beta: float) -> jax.Array:
-    """The same of log-ratios averaged over tokens.
+    """IPO as in ``ipo_sum``, of log-ratios averaged over tokens.
 
-    Differs from the paper, whose equation has the answers' sums: TRL's authors report from IPO's
-    that its results are of the average.
+    Differs from the paper, whose equation has the answers' sums: according to TRL's authors, those
+    of IPO report that the paper's results are of the average.
     """
     return jnp.square(r.lead_per_token_N - 1 / (2 * beta))
 

@@ -44,7 +44,7 @@ def draw(logits_BV: jax.Array, settings: Settings, seed_B: jax.Array, index_B: j
         (settings.top_k > 0) | (settings.top_p < 1) | (settings.min_p > 0)
     )  # fmt: skip
 
-    def some(x_BV):
+    def truncate_rows(x_BV):
         cut_BV, edge_B = truncated(x_BV, settings)
         return jnp.where(truncates_B[:, None], cut_BV, x_BV), jnp.where(truncates_B, edge_B, -inf)
 
@@ -52,7 +52,7 @@ def draw(logits_BV: jax.Array, settings: Settings, seed_B: jax.Array, index_B: j
         return x_BV, jnp.full(x_BV.shape[0], -inf)
 
     # What only some settings need is paid for only while a row has them.
-    kept_BV, edge_B = jax.lax.cond(truncates_B.any(), some, whole, scaled_BV)
+    kept_BV, edge_B = jax.lax.cond(truncates_B.any(), truncate_rows, whole, scaled_BV)
 
     def noisy(x_BV):
         key_B = jax.vmap(jax.random.key)(seed_B)

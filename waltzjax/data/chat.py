@@ -51,8 +51,8 @@ def fill(template: str, **fields: str) -> str:
     """Replace each ``{field}`` once; braces in the values, or elsewhere, are left alone."""
     pieces, rest = [], template
     while rest:
-        found = [(rest.find("{" + f + "}"), f) for f in fields]
-        at, field = min(((i, f) for i, f in found if i >= 0), default=(len(rest), None))
+        places = [(rest.find("{" + f + "}"), f) for f in fields]
+        at, field = min(((i, f) for i, f in places if i >= 0), default=(len(rest), None))
         pieces.append(rest[:at])
         if field is None:
             break
@@ -121,7 +121,7 @@ class Chat:
     def problem_messages(
         self, problem: str, prompt: AgentPrompt | None = None
     ) -> list[dict[str, str]]:
-        """The same before the template writes it."""
+        """The messages of ``problem_text``, before the template writes them."""
         prompt = prompt or self.maths
         return opening(prompt.system, fill(prompt.message, problem=problem))
 

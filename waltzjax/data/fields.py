@@ -16,25 +16,25 @@ Record = TypeVar("Record")
 
 
 def records(
-    path: Path, rows: Iterable[Row], of: Callable[[object], Record], what: str
+    path: Path, rows: Iterable[Row], parse: Callable[[object], Record], what: str
 ) -> list[Record]:
-    """``of`` each row's fields, which raises ValueError where they are no ``what``.
+    """``parse`` each row's fields, which raises ValueError where they are no ``what``.
 
     Raises DatasetError with every row that is none, or if there are no rows.
     """
-    found, problems = [], []
+    parsed, problems = [], []
     for row in rows:
         try:
             if row.problem:
                 raise ValueError(row.problem)
-            found.append(of(row.fields))
+            parsed.append(parse(row.fields))
         except ValueError as error:
             problems.append(f"{row.where}: {error}")
-    if not found and not problems:
+    if not parsed and not problems:
         problems.append(f"{path}: no {what} in it")
     if problems:
         raise dataset_error(path, [problems])
-    return found
+    return parsed
 
 
 def checked(value: object, kinds: Kinds, where: str) -> dict[str, Any]:

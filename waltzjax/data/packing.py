@@ -58,25 +58,25 @@ def chat_tokens(
         shown_ids, all_ids = chat.encode([before, through])
         context = _after(shown_ids, ids) or chat.encode([before[len(seen) :]])[0]
         reply = _after(all_ids, [*ids, *context]) or chat.encode([through[len(before) :]])[0]
-        said = next((n for n, token in enumerate(reply, 1) if token in stop_ids), 0)
-        if not said:
+        end = next((n for n, token in enumerate(reply, 1) if token in stop_ids), 0)
+        if not end:
             raise ValueError(
                 f"{chat.template.directory}: the chat template ends the assistant's turn with "
                 f"{chat.tokenizer.convert_ids_to_tokens(reply[-3:])}, none of which is "
                 f"among the tokens that end a turn, {tuple(stop_ids)}"
             )
         weight = bool(message.get("weight", 1))
-        ids += [*context, *reply[:said]]
-        trained += [False] * len(context) + [weight] * said
-        seen, behind = _through(chat, before, through, reply[said - 1]), reply[said:]
+        ids += [*context, *reply[:end]]
+        trained += [False] * len(context) + [weight] * end
+        seen, behind = _through(chat, before, through, reply[end - 1]), reply[end:]
     return ChatTokens((*ids, *behind), (*trained, *[False] * len(behind)))
 
 
 def _through(chat: Chat, before: str, through: str, end: int) -> str:
     """The chat's text up to and with the token ``end`` of the answer that follows ``before``."""
     token = chat.tokenizer.convert_ids_to_tokens(end)
-    text, found, _ = through[len(before) :].partition(token)
-    return before + text + found
+    text, ending, _ = through[len(before) :].partition(token)
+    return before + text + ending
 
 
 def _simpler(shown: Sequence[Mapping[str, str]]) -> str:

@@ -48,8 +48,8 @@ def read_objects(path: Path) -> Iterator[Row]:
 
 
 def json_objects(lines: Iterable[bytes], name: str) -> Iterator[Row]:
-    """The same of the lines of an open file, or of ``io.BytesIO``, to be called ``name``. A byte
-    order mark at the start is no part of the first line."""
+    """The JSON object of each line of an open file or an ``io.BytesIO``; errors call it ``name``. A
+    byte order mark at the start is no part of the first line."""
     for number, line in enumerate(lines, start=1):
         where = f"{name}:{number}"
         try:

@@ -92,10 +92,10 @@ class Template:
                     "; one that takes no system message wants prompt files (config.prompts) with "
                     "nothing before the line '---'"
                 )
-            said = " ".join(str(error).split()) or "no reason given"
+            reason = " ".join(str(error).split()) or "no reason given"
             raise ValueError(
                 f"{self.directory}: the chat template cannot write a chat of {', '.join(roles)} "
-                f"({type(error).__name__}: {said}): {advice}"
+                f"({type(error).__name__}: {reason}): {advice}"
             ) from error
 
     def control_texts(self) -> frozenset[str]:
@@ -120,8 +120,8 @@ class Template:
         Raises:
           ValueError: plain text ends the turn, or the answer is not written.
         """
-        chat = [_said("user", USER), _said("assistant", ANSWER)]
-        for messages, ends in ((chat, None), ([*chat, _said("user", NEXT)], NEXT)):
+        chat = [_message("user", USER), _message("assistant", ANSWER)]
+        for messages, ends in ((chat, None), ([*chat, _message("user", NEXT)], NEXT)):
             _, answer, behind = self.render(messages, to_speak=False).rpartition(ANSWER)
             if not answer:
                 raise ValueError(
@@ -146,15 +146,15 @@ class Template:
 
     def _probes(self) -> Iterator[str]:
         """Chats with every role there is, as far as the template takes them."""
-        chat = [_said("user", USER), _said("assistant", ANSWER), _said("user", NEXT)]
-        for messages in (chat, chat[:2], [_said("system", SYSTEM), *chat]):
+        chat = [_message("user", USER), _message("assistant", ANSWER), _message("user", NEXT)]
+        for messages in (chat, chat[:2], [_message("system", SYSTEM), *chat]):
             try:
                 yield self.render(messages, to_speak=messages[-1]["role"] == "user")
             except ValueError:
                 continue
 
 
-def _said(role: str, text: str) -> dict[str, str]:
+def _message(role: str, text: str) -> dict[str, str]:
     return {"role": role, "content": text}
 
 

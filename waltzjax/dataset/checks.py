@@ -101,11 +101,11 @@ def _overlaps(train: Mapping[int, Prompt], validation: Mapping[int, Prompt]) -> 
     )  # fmt: skip
     for what, key, form in rules:
         seen = {form(getattr(prompt, key)): line for line, prompt in reversed([*train.items()])}
-        told = {""}  # user files have no frame
+        reported = {""}  # user files have no frame
         for line, prompt in validation.items():
             value = getattr(prompt, key)
-            if (same := form(value)) in seen and same not in told:
-                told.add(same)
+            if (same := form(value)) in seen and same not in reported:
+                reported.add(same)
                 problems.append(
                     f"train/validation overlap: {what} {_short(value)} is on train line "
                     f"{seen[same]} and validation line {line}; keep it in one of the two"
@@ -128,11 +128,13 @@ def flat_counts(categories: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
 
     Keys: ``total``, each split, each category, and each ``split/category``.
     """
-    counts = {"total": sum(sum(of.values()) for of in categories.values())}
-    counts |= {split: sum(of.values()) for split, of in categories.items()}
-    counts |= {name: sum(of.get(name, 0) for of in categories.values()) for name in CATEGORIES}
-    for split, of in categories.items():
-        counts |= {f"{split}/{name}": of.get(name, 0) for name in CATEGORIES}
+    counts = {"total": sum(sum(sizes.values()) for sizes in categories.values())}
+    counts |= {split: sum(sizes.values()) for split, sizes in categories.items()}
+    counts |= {
+        name: sum(sizes.get(name, 0) for sizes in categories.values()) for name in CATEGORIES
+    }
+    for split, sizes in categories.items():
+        counts |= {f"{split}/{name}": sizes.get(name, 0) for name in CATEGORIES}
     return counts
 
 
@@ -149,8 +151,8 @@ def inspect(
     for split, (name, data) in files.items():
         parsed[split], problems = parse_lines(data, name)
         groups.append(problems)
-        found = Counter(prompt.category for prompt in parsed[split].values())
-        categories[split] = {category: found[category] for category in CATEGORIES}
+        counts = Counter(prompt.category for prompt in parsed[split].values())
+        categories[split] = {category: counts[category] for category in CATEGORIES}
         files_[f"{split}.jsonl"] = described(data) | {"categories": categories[split]}
     groups.append(_overlaps(parsed.get("train", {}), parsed.get("validation", {})))
     groups += [_asked_too(asked, split, prompts) for split, prompts in parsed.items()]

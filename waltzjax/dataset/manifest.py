@@ -22,18 +22,20 @@ def write_set(directory: Path, files: Mapping[str, bytes], manifest: Mapping[str
 
 
 def read_manifest(
-    directory: Path, found: Mapping[str, Mapping[str, Any]], *, version: int, what: str
+    directory: Path, files: Mapping[str, Mapping[str, Any]], *, version: int, what: str
 ) -> tuple[dict[str, Any], list[str]]:
     """The manifest of a ``what``, and how the files differ from it: a line each.
 
-    ``found``: each file's fields, which the manifest has under "files"; ``version``: of the format.
+    ``files``: each file's fields, which the manifest has under "files"; ``version``: of the format.
     """
     path, again = directory / MANIFEST, f"write the {what} again"
     try:
         manifest = json.loads(path.read_bytes())
         there = manifest["format_version"]
-        listed = {name: of for name, of in found.items() if name in manifest["files"]}
-        said = {name: {k: manifest["files"][name][k] for k in of} for name, of in listed.items()}
+        listed = {name: fields for name, fields in files.items() if name in manifest["files"]}
+        recorded = {
+            name: {k: manifest["files"][name][k] for k in fields} for name, fields in listed.items()
+        }
     except FileNotFoundError:
         return {}, [f"{path}: missing; the {what} is not whole, write it again"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -42,13 +44,13 @@ def read_manifest(
         return {}, [f"{path}: format version {there!r}, must be {version}; {again}"]
     alone = [
         f"{directory / name}: not in the manifest; the {what} is not whole, write it again"
-        for name in found
+        for name in files
         if name not in listed
     ]
     return manifest, alone + [
-        f"{directory / name}: {key} is {got}, the manifest says {said[name][key]}; the file "
+        f"{directory / name}: {key} is {got}, the manifest says {recorded[name][key]}; the file "
         f"changed after it was written, restore it or {again}"
-        for name, of in listed.items()
-        for key, got in of.items()
-        if said[name][key] != got
+        for name, fields in listed.items()
+        for key, got in fields.items()
+        if recorded[name][key] != got
     ]

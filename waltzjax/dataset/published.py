@@ -92,16 +92,16 @@ def meant_as_ours(category: str) -> bool:
 
 def own_line(row: Mapping[str, Any], name: str, *, ours: bool) -> Said:
     """A line of a file whose categories are ours, or of another scheme and then ignored."""
-    said = {}
+    verdicts = {}
     if "harmful" in row:
         if type(row["harmful"]) is not bool:
             raise ValueError(f"harmful: got {row['harmful']!r}, allowed are true, false")
-        said["harmful"] = row["harmful"]
+        verdicts["harmful"] = row["harmful"]
     if "label" in row:
         if type(row["label"]) is not str or row["label"] not in _LABEL_WORDS:
             raise ValueError(f"label: got {row['label']!r}, allowed are {', '.join(_LABEL_WORDS)}")
-        said["label"] = _LABEL_WORDS[row["label"]]
-    if "prompt" not in row or not said:
+        verdicts["label"] = _LABEL_WORDS[row["label"]]
+    if "prompt" not in row or not verdicts:
         raise ValueError(f"keys {list(row)}: wanted are prompt, and harmful or label")
     category, frame = (_text_or_none(row, key) for key in ("category", "frame"))
     if category and ours:
@@ -110,10 +110,10 @@ def own_line(row: Mapping[str, Any], name: str, *, ours: bool) -> Said:
                 f"category: got {category!r}, allowed are {', '.join(CATEGORIES)}; or in the "
                 "whole file those of another scheme, which are ignored"
             )
-        said["category"] = CATEGORIES[category][0]
-    if len({*said.values()}) > 1:
-        raise ValueError(f"{' and '.join(said)} disagree on whether it is harmful; fix one")
-    kind = "JSONL harmful" if next(iter(said.values())) else "JSONL harmless"
+        verdicts["category"] = CATEGORIES[category][0]
+    if len({*verdicts.values()}) > 1:
+        raise ValueError(f"{' and '.join(verdicts)} disagree on whether it is harmful; fix one")
+    kind = "JSONL harmful" if next(iter(verdicts.values())) else "JSONL harmless"
     named = {"category" if ours else "ignored": category}
     return Said(kind, row["prompt"], frame=frame, **named)
 

@@ -52,23 +52,26 @@ class Pool:
         self._links = Links()
         self.contradicted: set[str] = set()  # harmful in one place, harmless in another
 
-    def add(self, found: Found, file: int) -> bool:
-        """Whether its text was there before, in another form perhaps. Kept is that of the first
-        file, and of several there the least, whatever the order of rows."""
-        text = normalised(found.text)
-        self._links.join(text, found.group)
+    def add(self, prompt: Found, file: int) -> bool:
+        """Add a prompt; whether its text was there before, in another form perhaps.
+
+        Of equal texts the pool keeps the first file's, and of several there the least, whatever
+        the order of rows.
+        """
+        text = normalised(prompt.text)
+        self._links.join(text, prompt.group)
         met = text in self._kept
-        before = self._kept.get(text, (file, found))
-        if before[1].harmful != found.harmful:
+        before = self._kept.get(text, (file, prompt))
+        if before[1].harmful != prompt.harmful:
             self.contradicted.add(text)
-        self._kept[text] = min(before, (file, found))
+        self._kept[text] = min(before, (file, prompt))
         return met
 
     def prompts(self) -> list[Found]:
         """All but the contradicted; a group is now all that is linked, by whatever chain."""
         return [
-            found._replace(group=self._links.root(text))
-            for text, (_, found) in self._kept.items()
+            prompt._replace(group=self._links.root(text))
+            for text, (_, prompt) in self._kept.items()
             if text not in self.contradicted
         ]
 
@@ -136,27 +139,27 @@ def _prompts(path: Path, rows: Iterator[Row], source: Source) -> Iterator[Found]
     row = None
     for row in rows:
         try:
-            found = _found(row, source, path.name)
+            prompt = _read_prompt(row, source, path.name)
         except ValueError as error:
             problems.append(f"{row.where}: {error}")
         else:
-            yield found
+            yield prompt
     if row is None:
         problems.append(f"{path}: no row; it must hold at least one prompt")
     if problems:
         raise dataset_error(path, [problems])
 
 
-def _found(row: Row, source: Source, name: str) -> Found:
+def _read_prompt(row: Row, source: Source, name: str) -> Found:
     if row.problem:
         raise ValueError(row.problem)
-    said = source.read(row.fields, name)
-    text, kind = said.text, said.kind
+    parsed = source.read(row.fields, name)
+    text, kind = parsed.text, parsed.kind
     if type(text) is not str or not text.strip():
         raise ValueError(f"no text: the prompt of this {kind} row is {text!r:.60}; remove the row")
     if has_lone_surrogate(text):
         raise ValueError(LONE_SURROGATE)
     # A frame is no text, of which none has a line break once it is normalised.
-    group = f"frame\n{said.frame}" if said.frame else normalised(said.origin or text)
-    category = said.category or KINDS[kind][is_question(text)]
-    return Found(text, category, kind, row.where, group, said.ignored)
+    group = f"frame\n{parsed.frame}" if parsed.frame else normalised(parsed.origin or text)
+    category = parsed.category or KINDS[kind][is_question(text)]
+    return Found(text, category, kind, row.where, group, parsed.ignored)

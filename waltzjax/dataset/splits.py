@@ -22,7 +22,7 @@ TRIED = 100_000  # choices looked at before the search gives up
 def take_share(
     groups: Mapping[Shape, int], share: float, wanted: Sequence[int]
 ) -> dict[Shape, int] | None:
-    """Of the ``groups`` of each shape about ``share``, of members in all exactly ``wanted``.
+    """How many ``groups`` of each shape to take: about ``share``, with exactly ``wanted`` members.
 
     Starts from that share, then takes one group more or one less, always going on from the choice
     that has come closest to ``wanted``: groups of one member fill what the larger ones leave.
@@ -46,7 +46,9 @@ def take_share(
                 near = (*taken[:i], n, *taken[i + 1 :])
                 if 0 <= n <= groups[shape] and near not in seen:
                     seen.add(near)
-                    rest = [of - step * members for of, members in zip(left, shape, strict=True)]
+                    rest = [
+                        count - step * members for count, members in zip(left, shape, strict=True)
+                    ]
                     heapq.heappush(queue, (_size(rest), len(seen), near, rest))
     return None
 
@@ -134,16 +136,25 @@ def stratified_split(prompts: Sequence[Prompt], *, seed: int) -> tuple[list[Prom
     ]
     alike: dict[Shape, list[list[int]]] = {}
     for group in sorted(groups.values(), key=lambda group: min(rank[i] for i in group)):
-        found = Counter(prompts[i].category for i in group)
-        alike.setdefault(tuple(found[name] for name in CATEGORIES), []).append(group)
+        by_category = Counter(prompts[i].category for i in group)
+        alike.setdefault(tuple(by_category[name] for name in CATEGORIES), []).append(group)
     counts = Counter(prompt.category for prompt in prompts)
     sizes = split_counts({name: counts[name] for name in CATEGORIES})
     wanted = [size for size, _ in sizes.values()]
-    taken = take_share({s: len(of) for s, of in alike.items()}, TRAIN_FRACTION, wanted)
+    taken = take_share(
+        {s: len(candidates) for s, candidates in alike.items()}, TRAIN_FRACTION, wanted
+    )
     if taken is None:
         largest = sorted(groups.values(), key=len)[:-4:-1]
-        raise ValueError(_no_split(sizes, [(len(of), prompts[of[0]].text) for of in largest]))
-    train = {i for shape, of in alike.items() for group in of[: taken[shape]] for i in group}
+        raise ValueError(
+            _no_split(sizes, [(len(group), prompts[group[0]].text) for group in largest])
+        )
+    train = {
+        i
+        for shape, candidates in alike.items()
+        for group in candidates[: taken[shape]]
+        for i in group
+    }
     split: tuple[list[Prompt], list[Prompt]] = ([], [])
     for index, prompt in enumerate(prompts):
         split[index not in train].append(prompt)

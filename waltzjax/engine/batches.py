@@ -64,5 +64,5 @@ def copy_arrays(
 ) -> tuple[np.ndarray, ...]:
     """(source_B, target_B): ``width`` pages to copy for each group, padded with the target
     ``pages``, which there is not."""
-    padded = [[*some, *[(0, pages)] * (width - len(some))] for some in groups]
+    padded = [[*copies, *[(0, pages)] * (width - len(copies))] for copies in groups]
     return tuple(np.asarray(padded, np.int32).reshape(-1, 2).T)

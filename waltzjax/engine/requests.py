@@ -87,7 +87,7 @@ class Event(NamedTuple):
 def checked(
     request: Request, *, longest: int, vocabulary: int, models: tuple[str, ...], decodes: bool
 ) -> Request:
-    """The same with tuples of Python's own numbers and texts, where arrays were given.
+    """The request with tuples of Python's own numbers and texts, where arrays were given.
 
     Args:
       longest: tokens of the longest text, prompt and answer together.

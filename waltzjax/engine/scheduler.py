@@ -23,7 +23,7 @@ class SequenceState:
     logprobs: list[float] = dataclasses.field(default_factory=list)
     cutoff_gap: list[float] = dataclasses.field(default_factory=list)
     pages: list[int] = dataclasses.field(default_factory=list)  # of its group, in order
-    told: int = 0  # tokens that events have reported
+    num_reported: int = 0  # tokens that events have reported
     _keys: list[Key] = dataclasses.field(default_factory=list)  # as far as they were asked for
 
     @property
@@ -46,7 +46,7 @@ class SequenceState:
         return self.request.sampling.max_new_tokens - len(self.token_ids)
 
     def page_keys(self, size: int) -> list[Key]:
-        """Of the full pages of what is cached."""
+        """The keys of the full pages of the cached tokens."""
         cached = self.known[:-1]
         full = len(cached) // size
         for page in range(len(self._keys), full):
@@ -55,7 +55,7 @@ class SequenceState:
         return self._keys[:full]
 
     def whole_key(self, size: int) -> Key:
-        """Of all that is cached."""
+        """The key of all cached tokens."""
         keys = self.page_keys(size)
         rest = self.known[len(keys) * size : -1]
         if keys and not rest:
@@ -90,7 +90,7 @@ class Admission:
 
     pieces: list[list[Piece]]
     copies: list[list[tuple[int, int]]]
-    found: int = 0  # tokens whose keys and values were there already
+    num_shared_tokens: int = 0  # tokens whose keys and values were there already
 
 
 class Schedule:
@@ -215,7 +215,7 @@ class Schedule:
             pages.release(shared)
             return False
         row.pages = shared + taken
-        todo.found += len(shared) * size
+        todo.num_shared_tokens += len(shared) * size
         for start in range(len(shared) * size, len(cached), size):
             piece = cached[start : start + size]
             page, full = row.pages[start // size], len(piece) == size
@@ -228,7 +228,7 @@ class Schedule:
                 pages.share(source)
                 self._shared[group].append(source)
                 todo.copies[group].append((source, page))
-                todo.found += len(piece)
+                todo.num_shared_tokens += len(piece)
         return True
 
     def _put_back(self, group: int, row: SequenceState) -> None:

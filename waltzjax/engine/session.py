@@ -166,19 +166,19 @@ class Session:
     def _admit(self) -> None:
         """Fill free slots, and cache the texts of those who came in."""
         engine, todo = self._engine, self._schedule.admit()
-        for model in {piece.row.request.model: 0 for some in todo.pieces for piece in some}:
-            pieces = [[p for p in some if p.row.request.model == model] for some in todo.pieces]
+        for model in {piece.row.request.model: 0 for group in todo.pieces for piece in group}:
+            pieces = [[p for p in group if p.row.request.model == model] for group in todo.pieces]
             for part, width in engine.batches(pieces, engine.prefill_widths):
                 arrays = piece_arrays(part, width, engine.page_size, engine.table)
                 self._cache = engine.programs.prefill(
                     self._params[model], self._cache, *engine.place(arrays)
                 )
-                self._count["cached"] += sum(len(p.token_ids) for some in part for p in some)
+                self._count["cached"] += sum(len(p.token_ids) for group in part for p in group)
         for part, width in engine.batches(todo.copies, engine.copy_widths):
             arrays = copy_arrays(part, width, engine.pages)
             self._cache = engine.programs.copy(self._cache, *engine.place(arrays))
         self._schedule.copied()
-        self._count["shared"] += todo.found
+        self._count["shared"] += todo.num_shared_tokens
 
     def _dispatch(self) -> None:
         """Fill free slots and have the device draw a few tokens for the rows of one model."""
@@ -186,7 +186,7 @@ class Session:
         engine, schedule = self._engine, self._schedule
         for model in self._models():
             schedule.grow(model, engine.steps)
-            rows = [[r for r in some if r.request.model == model] for some in schedule.rows]
+            rows = [[r for r in group if r.request.model == model] for group in schedule.rows]
             if any(rows):  # not all were sent back for want of pages
                 break
         else:
@@ -223,8 +223,8 @@ class Session:
         (rows, width, outcome), self._inflight = self._inflight, None
         drawn = Outcome(*jax.device_get(outcome))
         self._count["row steps"] += int(drawn.steps) * width * self._engine.groups
-        for group, some in enumerate(rows):
-            for b, row in enumerate(some, group * width):
+        for group, group_rows in enumerate(rows):
+            for b, row in enumerate(group_rows, group * width):
                 if row in self._schedule.rows[group]:  # it was not cancelled meanwhile
                     self._take(group, row, drawn, b)
         return active - self._schedule.active
@@ -256,6 +256,6 @@ class Session:
         if result:
             leave = self._schedule.discard if spoilt else self._schedule.leave
             leave(group, row)
-        new, row.told = tuple(row.token_ids[row.told :]), len(row.token_ids)
+        new, row.num_reported = tuple(row.token_ids[row.num_reported :]), len(row.token_ids)
         if new or result:
             self._events.append(Event(row.request.id, new, result))

@@ -100,7 +100,7 @@ class EngineShape:
         while start < count:
             fit = [w for w in widths if w <= 2 * (count - start)]
             width = max(fit, default=min(widths))
-            yield [some[start : start + width] for some in groups], width
+            yield [group[start : start + width] for group in groups], width
             start += width
 
     def row_arrays(

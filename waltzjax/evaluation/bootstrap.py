@@ -65,8 +65,8 @@ def mean_nll(chats: Chats, seed: int) -> Estimate:
 
 
 def likelihood(before: Chats, after: Chats, seed: int) -> Estimate:
-    """Of a token (geometric mean) under ``after``, in per cent of that under ``before``; ValueError
-    as of ``gain``."""
+    """The likelihood of a token (geometric mean) under ``after``, in per cent of that under
+    ``before``; ValueError as of ``gain``."""
     each = np.arange(len(before["nll"]))
     value, low, high = (100 * math.exp(x) for x in gain(before, after, each, seed))
     return value, low, high
@@ -79,8 +79,8 @@ def gain(before: Chats, after: Chats, clusters: np.ndarray, seed: int) -> Estima
     Raises:
       ValueError: they are not the same chats, in the same tokens.
     """
-    (nll, tokens), (theirs, of) = _arrays(before), _arrays(after)
-    if tokens.tolist() != of.tolist():
+    (nll, tokens), (theirs, their_tokens) = _arrays(before), _arrays(after)
+    if tokens.tolist() != their_tokens.tolist():
         raise ValueError("chats compared: they are not the same ones, or not in the same tokens")
     gained, tokens = clustered(nll - theirs, clusters), clustered(tokens, clusters)
     return _estimate(gained.sum() / tokens.sum(), _sums(gained, seed) / _sums(tokens, seed))
@@ -110,7 +110,7 @@ def _arrays(chats: Chats) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sums(values: np.ndarray, seed: int) -> np.ndarray:
-    """Of the resamples of a seed, which are those of the same chats for any values."""
+    """The sum of ``values`` in each resample; a seed draws the same chats for any values."""
     rng, n = np.random.default_rng(seed), len(values)
     return rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) @ values
 

@@ -124,41 +124,44 @@ def paired(kind: Kind, a: Items, b: Items, names: tuple[str, str]) -> list[Any]:
     """
     what, asked = kind.table.what, kind.table.asked
     of_a, of_b = ({asked(item): item for item in items} for items in (a, b))
-    for name, found, items in zip(names, (of_a, of_b), (a, b), strict=True):
-        if len(found) < len(items):
+    for name, unique, items in zip(names, (of_a, of_b), (a, b), strict=True):
+        if len(unique) < len(items):
             raise ValueError(
-                f"{name}: {len(items) - len(found)} {what} occur again; each must be there once"
+                f"{name}: {len(items) - len(unique)} {what} occur again; each must be there once"
             )
-    said = []
+    problems = []
     for name, ours, theirs in ((names[0], of_a, of_b), (names[1], of_b, of_a)):
         alone = [item for key, item in ours.items() if key not in theirs]
         if alone:
-            said.append(
+            problems.append(
                 f"{len(alone)} of {len(ours)} in {name} are not in the other (first: "
                 f"{kind.described(alone[0])})"
             )
-    if said:
-        raise ValueError(f"the {what} differ: {'; '.join(said)}; {kind.remedy}")
+    if problems:
+        raise ValueError(f"the {what} differ: {'; '.join(problems)}; {kind.remedy}")
     return [of_b[asked(item)] for item in a]
 
 
 def against_first(kind: Kind, runs: Mapping[str, Run]) -> list[Section]:
-    """Each of the others with A."""
+    """Each other run compared with run A."""
     (name, first), *others = runs.items()
-    found = []
+    sections = []
     for letter, run in others:
         pairs, unknown = changed(kind, first.items, run.items, letter)
         parts = {title: _parts(kind, part_of, first, run) for title, part_of in kind.parts.items()}
-        found.append(
+        sections.append(
             Section(
                 letter,
                 differences(kind, first.items, run.items) + kind.beside(first.result, run.result),
-                {title: of for title, of in parts.items() if of},
-                {x: [kind.page(pair, (name, letter)) for pair in of] for x, of in pairs.items()},
+                {title: rows for title, rows in parts.items() if rows},
+                {
+                    x: [kind.page(pair, (name, letter)) for pair in group]
+                    for x, group in pairs.items()
+                },
                 unknown,
             )
         )
-    return found
+    return sections
 
 
 def differences(kind: Kind, a: Items, b: Items) -> list[Difference]:
@@ -194,23 +197,23 @@ def _parts(
 ) -> list[Difference]:
     """The first measure of each part, named with its number of items; of those parts that hold the
     same questions in both."""
-    found, theirs, asked = [], part_of(b.items), kind.table.asked
-    for name, of in part_of(a.items).items():
-        if [asked(item) for item in theirs.get(name, [])] == [asked(item) for item in of]:
-            first = differences(kind, of, theirs[name])[0]
-            found.append(first._replace(name=f"{name} ({len(of)})"))
-    return found
+    rows, theirs, asked = [], part_of(b.items), kind.table.asked
+    for name, items in part_of(a.items).items():
+        if [asked(item) for item in theirs.get(name, [])] == [asked(item) for item in items]:
+            first = differences(kind, items, theirs[name])[0]
+            rows.append(first._replace(name=f"{name} ({len(items)})"))
+    return rows
 
 
 def evaluated_unalike(kind: Kind, runs: Mapping[str, Run]) -> list[str]:
     """What the runs were not evaluated alike in: then a difference may be of that. Settings that
     one of them does not tell are not compared."""
-    told = {
+    reported = {
         letter: {f"config.{key}": value for key, value in settings.items()}
         for letter, run in runs.items()
         if (settings := run.result.get("settings"))
     }
-    return [*unalike(told), *kind.unlike(runs)]
+    return [*unalike(reported), *kind.unlike(runs)]
 
 
 def trained_unalike(runs: Mapping[str, Run]) -> list[str]:
@@ -218,15 +221,15 @@ def trained_unalike(runs: Mapping[str, Run]) -> list[str]:
     return unalike({letter: run.config for letter, run in runs.items() if run.config})
 
 
-def unalike(of: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def unalike(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The keys whose values are not the same in all, with the values by letter."""
-    keys = dict.fromkeys(key for values in of.values() for key in values)
-    told = {
-        key: {letter: repr(v[key]) if key in v else NOT_THERE for letter, v in of.items()}
+    keys = dict.fromkeys(key for values in settings.values() for key in values)
+    texts = {
+        key: {letter: repr(v[key]) if key in v else NOT_THERE for letter, v in settings.items()}
         for key in keys
     }
     return [
         f"{key}: {', '.join(f'{text} in {letter}' for letter, text in values.items())}"
-        for key, values in told.items()
+        for key, values in texts.items()
         if len(set(values.values())) > 1
     ]

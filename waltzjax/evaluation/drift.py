@@ -26,25 +26,25 @@ def drift(
     Of texts sampled at temperature 1 an unbiased estimate of the KL divergence from the base, a
     token; of greedy ones only a log-ratio.
     """
-    found: dict[str, Any] = {"intervals": {}}
+    result: dict[str, Any] = {"intervals": {}}
     for role, policy in agents.items():
-        said = [(e, c) for e in episodes for c in _said(e, role) if c.token_ids]
-        texts = [_text(c) for _, c in said]
+        completions = [(e, c) for e in episodes for c in _completions(e, role) if c.token_ids]
+        texts = [_text(c) for _, c in completions]
         if texts:
-            clusters = cluster_ids([e.prompt.frame or id(e) for e, _ in said])
+            clusters = cluster_ids([e.prompt.frame or id(e) for e, _ in completions])
             before, after = (_likely(config, runtime, p, texts) for p in (base, policy))
-            found[f"kl_{role}"], *edges = gain(before, after, clusters, config.seed)
-            found["intervals"][f"kl_{role}"] = edges
-    return found
+            result[f"kl_{role}"], *edges = gain(before, after, clusters, config.seed)
+            result["intervals"][f"kl_{role}"] = edges
+    return result
 
 
-def _said(episode: Episode, role: str) -> Sequence[Completion]:
+def _completions(episode: Episode, role: str) -> Sequence[Completion]:
     return episode.answers if role == CONVERSATION else episode.feedbacks
 
 
-def _text(said: Completion) -> ChatTokens:
-    own = (False,) * len(said.prompt_ids) + (True,) * len(said.token_ids)
-    return ChatTokens(said.prompt_ids + said.token_ids, own)
+def _text(completion: Completion) -> ChatTokens:
+    own = (False,) * len(completion.prompt_ids) + (True,) * len(completion.token_ids)
+    return ChatTokens(completion.prompt_ids + completion.token_ids, own)
 
 
 def _likely(

@@ -58,9 +58,9 @@ def read_evaluation(path: Path, form: Form) -> tuple[list[Any], dict[str, Any]]:
     if path.suffix == ".jsonl":
         return read_items(path, form), {}
     path = _last(path) if path.is_dir() else path
-    found, beside, what = _object(path), form.beside(path), form.key
-    if type(found.get(what)) is list:
-        values = enumerate(found[what], start=1)
+    content, beside, what = _object(path), form.beside(path), form.key
+    if type(content.get(what)) is list:
+        values = enumerate(content[what], start=1)
         rows = [Row(f"{path}: {what[:-1]} {i}", value) for i, value in values]
         items = records(path, rows, form.item_of, what[:-1])
     elif beside.is_file():
@@ -71,7 +71,7 @@ def read_evaluation(path: Path, form: Form) -> tuple[list[Any], dict[str, Any]]:
             "waltzjax.evaluate, a run's directory, a file of its evaluations/, or a file of "
             f"{what} (.jsonl)"
         )
-    result = _rates(found)
+    result = _rates(content)
     if result.get("n") != len(items):
         raise ValueError(
             f"{path}: a result of {result.get('n')} {form.unit}, but {len(items)} {what}; they are "
@@ -105,7 +105,7 @@ def validations(
     ends: dict[str, int] = {}
     for record in metrics:
         ends[record["stage"]] = max(record["step"], ends.get(record["stage"], 0))
-    found: dict[tuple[str, int], dict[str, Any]] = {}
+    results: dict[tuple[str, int], dict[str, Any]] = {}
     for path in sorted((workdir / "evaluations").glob("*.json")):
         numbered = re.fullmatch(r"(.+)_(\d+)", path.stem)
         if path.stem == "base" and ends:
@@ -116,16 +116,17 @@ def validations(
             place = numbered[1], int(numbered[2])
         else:
             continue
-        found[place] = _rates(_object(path))
+        results[place] = _rates(_object(path))
     order = [*ends]
     return [
-        (*place, found[place]) for place in sorted(found, key=lambda p: (order.index(p[0]), p[1]))
+        (*place, results[place])
+        for place in sorted(results, key=lambda p: (order.index(p[0]), p[1]))
     ]
 
 
-def _rates(found: dict[str, Any]) -> dict[str, Any]:
+def _rates(content: dict[str, Any]) -> dict[str, Any]:
     """The result alone: a run's evaluations and a table's rows hold it beside other things."""
-    rates = found.get("result", found)
+    rates = content.get("result", content)
     return rates if type(rates) is dict else {}
 
 

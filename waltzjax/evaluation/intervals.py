@@ -56,7 +56,8 @@ def share_edges(
     above: np.ndarray, below: np.ndarray, trials: np.ndarray, clusters: np.ndarray,
     level: float = LEVEL,
 ) -> Edges:  # fmt: skip
-    """Of shares ``above.sum(0) / below.sum(0)`` in [0, 1]; all [units, shares], clusters [units].
+    """Edges of shares ``above.sum(0) / below.sum(0)`` in [0, 1]; arrays are [units, shares],
+    ``clusters`` [units].
 
     ``trials``: how many outcomes a unit's numbers are of: ``below``, or the samples of a problem
     that counts once. The design effect is that of the ratio's variance between clusters, at least
@@ -107,8 +108,8 @@ def of_two(
     measure: Callable[[np.ndarray, np.ndarray], np.ndarray], a: np.ndarray, b: np.ndarray,
     edges_a: Edges, edges_b: Edges,
 ) -> Edges:  # fmt: skip
-    """Of a ``measure`` that rises with each of two independent numbers, from their own intervals:
-    its extremes on the quarter ellipses between one number's end and the other's.
+    """Edges of a ``measure`` that rises with each of two independent numbers, from their own
+    intervals: its extremes on the quarter ellipses between one number's end and the other's.
 
     For a sum that is MOVER (Zou and Donner 2008), halves in quadrature; here the measure may be
     flat along both axes, as F1 is at 0.

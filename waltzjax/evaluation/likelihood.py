@@ -44,8 +44,8 @@ def tokenised(
         packed_numbers(tokens, length)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    said = [[t for t, on in zip(c.token_ids, c.trained, strict=True) if on] for c in tokens]
-    if empty := [n for n, ids in enumerate(said, start=1) if not runtime.chat.decode(ids)]:
+    trained_ids = [[t for t, on in zip(c.token_ids, c.trained, strict=True) if on] for c in tokens]
+    if empty := [n for n, ids in enumerate(trained_ids, start=1) if not runtime.chat.decode(ids)]:
         raise ValueError(
             f"{path}: in {len(empty)} of the {len(tokens)} chats no text of the assistant's is "
             f"left without the model's control tokens, the first ones {empty[:5]} (line): remove "
@@ -70,21 +70,20 @@ def place_rows(
 def chat_nll(
     config: ConfigDict, runtime: Runtime, policy: Any, chats: Sequence[ChatTokens]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of each chat: the negative log-likelihood of what the assistant says, nats, and how many
-    tokens that is."""
+    """(negative log-likelihood of what the assistant says, nats; its tokens), of each chat."""
     tokens = np.array([sum(chat.trained) for chat in chats])
     summed = _summed(runtime.cfg, runtime.mesh, config.model.logit_chunk, len(chats))
     length = max(config.sft.length, *(len(chat.token_ids) for chat in chats))
     rows, total = packed_numbers(chats, length), np.zeros(len(chats))
     for at in range(0, len(rows), config.sft.batch):
-        some = rows[at : at + config.sft.batch]
-        texts = [tuple(chats[i] for i in row) for row in some]
+        chunk = rows[at : at + config.sft.batch]
+        texts = [tuple(chats[i] for i in row) for row in chunk]
         batch = place_rows(config, runtime.mesh, texts, length)
         # Which chat a token is of; the padding is of the first, and counts nothing.
         chat_BT = np.zeros(batch.token_BT.shape, np.int32).reshape(-1, length)
-        for b, row in enumerate(some):
-            of = np.repeat(row, [len(chats[i].token_ids) for i in row])
-            chat_BT[b, : len(of)] = of
+        for b, row in enumerate(chunk):
+            chat_T = np.repeat(row, [len(chats[i].token_ids) for i in row])
+            chat_BT[b, : len(chat_T)] = chat_T
         placed = sharding.place(
             chat_BT.reshape(batch.token_BT.shape), sharding.rows_sharding(runtime.mesh, leading=1)
         )

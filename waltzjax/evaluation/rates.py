@@ -31,7 +31,8 @@ Intervals = dict[str, tuple[float, float]]
 
 
 class Counts(NamedTuple):
-    """Of items; ``trials``: of how many outcomes each one's numbers are."""
+    """Numerators and denominators of each item's rates, [items, rates] each; ``trials``: how many
+    outcomes an item's numbers are of."""
 
     above: np.ndarray
     below: np.ndarray
@@ -77,8 +78,8 @@ def intervals(
     table: RateTable, items: Sequence[Any], *, seed: int, resamples: int = RESAMPLES,
     level: float = LEVEL,
 ) -> Intervals:  # fmt: skip
-    """Of what ``summary`` gives, for other items, or, where these have clusters, for other
-    clusters; NaN likewise.
+    """The intervals of what ``summary`` gives, for other items, or, where these have clusters, for
+    other clusters; NaN likewise.
 
     Shares have ``intervals.share_edges``, other rates the bootstrap's, ``widened`` by what is
     ``unseen``; F1 has the wider of the bootstrap's, which knows how its two rates move together,
@@ -88,26 +89,26 @@ def intervals(
         table.counts(items),
         Draws(cluster_numbers(table, items), seed, resamples, level),
     )
-    found, value = _bootstrap(table, draws, counts), _totals(table, counts)
+    edges, value = _bootstrap(table, draws, counts), _totals(table, counts)
     exact, absent = share_edges(*counts, draws.clusters, level), unseen_shares(table, draws, counts)
     for column, (name, span) in enumerate(table.spans.items()):
         if span == PER_CENT:
-            found[name] = Edges(100 * exact.low[column], 100 * exact.high[column])
+            edges[name] = Edges(100 * exact.low[column], 100 * exact.high[column])
         else:
-            found[name] = widened(found[name], value[name], absent[name], span)
+            edges[name] = widened(edges[name], value[name], absent[name], span)
     for name, (a, b) in table.f1.items():
-        left_a, left_b = (Edges(100 - found[x].high, 100 - found[x].low) for x in (a, b))
+        left_a, left_b = (Edges(100 - edges[x].high, 100 - edges[x].low) for x in (a, b))
         apart = of_two(_harmonic, 100 - value[a], 100 - value[b], left_a, left_b)
-        found[name] = found[name].hull(apart)
-    return _floats(found)
+        edges[name] = edges[name].hull(apart)
+    return _floats(edges)
 
 
 def difference_intervals(
     table: RateTable, a: Sequence[Any], b: Sequence[Any], *, seed: int, resamples: int = RESAMPLES,
     level: float = LEVEL,
 ) -> Intervals:  # fmt: skip
-    """Of b - a, by a paired bootstrap ``widened`` by what is ``unseen``: both are of the same
-    questions, which are drawn together, those of a cluster too.
+    """The intervals of b - a, by a paired bootstrap ``widened`` by what is ``unseen``: both are of
+    the same questions, which are drawn together, those of a cluster too.
 
     Raises:
       ValueError: they are not of the same questions in the same order.
@@ -116,15 +117,15 @@ def difference_intervals(
         raise ValueError(f"two evaluations compared: their {table.what} differ, or their order")
     ours, theirs = table.counts(a), table.counts(b)
     draws = Draws(cluster_numbers(table, a), seed, resamples, level)
-    found = _bootstrap(table, draws, ours, theirs)
+    edges = _bootstrap(table, draws, ours, theirs)
     before, after = _totals(table, ours), _totals(table, theirs)
     absent = unseen_shares(table, draws, ours, theirs)
     spans = {**table.spans, **dict.fromkeys(table.f1, PER_CENT)}
     for name, (least, most) in spans.items():
         share = max(absent[part] for part in table.f1.get(name, (name,)))
         change = after[name] - before[name]
-        found[name] = widened(found[name], change, share, (least - most, most - least))
-    return _floats(found)
+        edges[name] = widened(edges[name], change, share, (least - most, most - least))
+    return _floats(edges)
 
 
 def f1_score(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -137,10 +138,10 @@ def cluster_numbers(table: RateTable, items: Sequence[Any]) -> np.ndarray:
     return cluster_ids([table.cluster(item) for item in items])
 
 
-def unseen_shares(table: RateTable, draws: Draws, *of: Counts) -> dict[str, np.ndarray]:
-    """``intervals.unseen`` of each rate, by the one of these counts that has fewer outcomes."""
-    n = np.min([counts.trials.sum(0) for counts in of], axis=0)
-    groups = np.min([like_sized(counts.trials, draws.clusters) for counts in of], axis=0)
+def unseen_shares(table: RateTable, draws: Draws, *evaluations: Counts) -> dict[str, np.ndarray]:
+    """``intervals.unseen`` of each rate, by the one of ``evaluations`` that has fewer outcomes."""
+    n = np.min([counts.trials.sum(0) for counts in evaluations], axis=0)
+    groups = np.min([like_sized(counts.trials, draws.clusters) for counts in evaluations], axis=0)
     return dict(zip(table.spans, unseen(n, groups, draws.level), strict=True))
 
 
@@ -153,11 +154,11 @@ def _values(table: RateTable, above: np.ndarray, below: np.ndarray) -> dict[str,
     """The rates, [N] each, of sums over items, [N, rates]."""
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.where(below > 0, above / below, math.nan)
-    found = {
+    rates = {
         name: (100 if span == PER_CENT else 1) * ratio[:, column]
         for column, (name, span) in enumerate(table.spans.items())
     }
-    return found | {name: f1_score(*(found[p] for p in parts)) for name, parts in table.f1.items()}
+    return rates | {name: f1_score(*(rates[p] for p in parts)) for name, parts in table.f1.items()}
 
 
 def _harmonic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -165,11 +166,11 @@ def _harmonic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.where(a + b == 0, 0.0, 2 * a * b / (a + b))
 
 
-def _bootstrap(table: RateTable, draws: Draws, *of: Counts) -> dict[str, Edges]:
-    """Of a table's rates, or of what the second one's are above the first one's."""
+def _bootstrap(table: RateTable, draws: Draws, *evaluations: Counts) -> dict[str, Edges]:
+    """Edges of an evaluation's rates; given two, of the second one's less the first one's."""
     clusters, seed, resamples, level = draws
     rates = partial(_values, table)
-    drawn = [resampled(rates, c.above, c.below, clusters, seed, resamples) for c in of]
+    drawn = [resampled(rates, c.above, c.below, clusters, seed, resamples) for c in evaluations]
     values = drawn[-1]
     if len(drawn) > 1:
         values = {name: value - drawn[0][name] for name, value in values.items()}

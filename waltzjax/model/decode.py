@@ -30,7 +30,7 @@ def empty_cache(cfg: ModelConfig, pages: int, page_size: int) -> Cache:
     J, C = cfg.kv_heads, cfg.head_dim
     keys = partial(jnp.zeros, (pages, J, C, page_size), cfg.dtype)
     values = partial(jnp.zeros, (pages, J, page_size, C), cfg.dtype)
-    return Cache(*(tuple(of() for _ in range(cfg.layers)) for of in (keys, values)))
+    return Cache(*(tuple(make() for _ in range(cfg.layers)) for make in (keys, values)))
 
 
 def generation_params(cfg: ModelConfig, mesh: Mesh, models: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,16 +15,16 @@ SEEDS = (0x9E3779B9, 0x7F4A7C15)  # of two sums of 32 bits, so that 64 have to a
 
 
 def weights_digest(params: Any) -> str:
-    """The same hexadecimal text for the same numbers under the same names, whatever mesh they lie
-    on: each number's bits are hashed together with its place, and the hashes are summed as
-    integers, in which no order rounds. Reads every weight once, on the devices."""
-    found = hashlib.sha256()
+    """A hexadecimal hash of the parameters' names and numbers, whatever mesh they lie on: each
+    number's bits are hashed together with its place, and the hashes are summed as integers, in
+    which no order rounds. Reads every weight once, on the devices."""
+    digest = hashlib.sha256()
     sums = jax.device_get(_sums(params))
     leaves = zip(jax.tree_util.tree_leaves_with_path(params), sums, strict=True)
     for (path, leaf), of_leaf in leaves:
         described = (path_name(path), leaf.shape, str(leaf.dtype), *map(int, of_leaf))
-        found.update(f"{described}\n".encode())
-    return found.hexdigest()
+        digest.update(f"{described}\n".encode())
+    return digest.hexdigest()
 
 
 @jax.jit

@@ -38,8 +38,8 @@ def write_pages(
 
 
 class _Sums(NamedTuple):
-    """Of softmax over some positions: the largest score, the weights' sum relative to it, and the
-    weighted sum of values."""
+    """Softmax sums over some positions: the largest score, the weights' sum relative to it, and
+    the weighted sum of values."""
 
     peak_BJGT: jax.Array
     mass_BJGT: jax.Array
@@ -55,7 +55,7 @@ class _Sums(NamedTuple):
         )
 
     def total(self, holds_BK: jax.Array) -> _Sums:
-        """Of sums [B, K, ...] those that hold, put together over K."""
+        """These sums, [B, K, ...], put together over K; those that do not hold are left out."""
         shaped = holds_BK[..., None, None, None]
         peak_BKJGT = jnp.where(shaped, self[0], NEVER)
         peak_BJGT = peak_BKJGT.max(1)
@@ -146,8 +146,8 @@ def _ragged(read: Callable, count_B: jax.Array, empty: Callable, visit: int, mos
 
         def join(n, carry):
             item_BK = from_B[:, None] + n * together + jnp.arange(together)
-            some = _Sums(*(x[item_BK] for x in buffer))
-            return carry.plus(some.total(item_BK < to_B[:, None]))
+            sums = _Sums(*(x[item_BK] for x in buffer))
+            return carry.plus(sums.total(item_BK < to_B[:, None]))
 
         joins = -(-(to_B - from_B).max() // together)
         return jax.lax.fori_loop(0, joins, join, carry)

@@ -142,16 +142,16 @@ def _agents_bytes(config: ConfigDict, roles: Sequence[str], agent: _Trained) -> 
     is trained of each of ``roles``."""
     state, alone = agent.state, tuple(roles) == (POLICY,)
     before = {role for earlier in config.stages[:-1] for role in STAGES[earlier].roles(config)}
-    found = {}
+    sizes = {}
     for role in (POLICY,) if alone else (FEEDBACK, CONVERSATION):
         if not alone and (config.model[role] or role in before):
-            found[f"{role} agent's start and reference"] = device_bytes(state.params)
+            sizes[f"{role} agent's start and reference"] = device_bytes(state.params)
         elif config.lora.rank:
-            found[f"{role} agent's first adapter"] = device_bytes(state.params)
+            sizes[f"{role} agent's first adapter"] = device_bytes(state.params)
     for role in roles:
-        found[f"{role} agent: what is trained"] = device_bytes(state.params)
-        found[f"{role} agent: its optimiser"] = device_bytes(state.opt_state)
-    return found
+        sizes[f"{role} agent: what is trained"] = device_bytes(state.params)
+        sizes[f"{role} agent: its optimiser"] = device_bytes(state.opt_state)
+    return sizes
 
 
 def _learning_programs(

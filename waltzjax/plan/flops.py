@@ -36,13 +36,13 @@ PEAK_GB_PER_S = {"A100": 2039.0, "H100": 3350.0, "H200": 4800.0, "B200": 8000.0}
 
 
 def layer_weights(cfg: ModelConfig) -> int:
-    """Those of all layers that are multiplied: no norms, no biases."""
+    """Weights of all layers that are multiplied: no norms, no biases."""
     heads = (2 * cfg.heads + 2 * cfg.kv_heads) * cfg.head_dim
     return cfg.layers * (cfg.width * heads + 3 * cfg.width * cfg.mlp_width)
 
 
 def head_weights(cfg: ModelConfig) -> int:
-    """Of the unembedding, or of the embedding table, which is looked up and not multiplied."""
+    """Weights of the unembedding, or of the embedding table, which is looked up, not multiplied."""
     return cfg.vocab_size * cfg.width
 
 
@@ -96,7 +96,7 @@ def weight_bytes(cfg: ModelConfig, adapter: int = 0) -> int:
 
 
 def token_bytes(cfg: ModelConfig) -> int:
-    """Of the keys and values of one token."""
+    """Bytes of the keys and values of one token."""
     return 2 * cfg.layers * cfg.kv_heads * cfg.head_dim * jnp.dtype(cfg.dtype).itemsize
 
 
@@ -129,14 +129,14 @@ def update_shape(config: ConfigDict, mesh: Mesh, prompt_tokens: int) -> tuple[in
         d = config.dpo
         pairs = bucket(d.batch, d.microbatches * groups) // d.microbatches
         return d.microbatches, 2 * pairs, bucket(d.max_tokens, roll.pad_to_multiple_of)
-    of, batch = (config.sft, config.sft.batch) if sft else (config.rl, roll.batch * roll.group)
+    section, batch = (config.sft, config.sft.batch) if sft else (config.rl, roll.batch * roll.group)
     longest, budget = prompt_tokens + roll.max_new_tokens, config.rl.token_budget
     if budget and not sft:
         packed = -(-batch // max(budget // longest, 1))
         return microbatch_bucket(-(-packed // groups)), groups, budget
-    rows = bucket(batch, of.microbatches * groups) // of.microbatches
+    rows = bucket(batch, section.microbatches * groups) // section.microbatches
     tokens = bucket(longest, roll.pad_to_multiple_of)
-    return of.microbatches, rows, config.sft.length if sft else tokens
+    return section.microbatches, rows, config.sft.length if sft else tokens
 
 
 def step_work(

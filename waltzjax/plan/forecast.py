@@ -30,7 +30,7 @@ WALTZRL = "(the project's sources tell of 52 h and $832, Llama-3.1-8B on 8 H100)
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """What one is assumed to do; the defaults are an H100 SXM's. ValueError: it cannot be."""
+    """What a device is assumed to do; the defaults are an H100 SXM's. ValueError: it cannot be."""
 
     peak_tflops: float | None = None  # None: the H100's in the compute type
     bandwidth_gbs: float = plan_flops.PEAK_GB_PER_S["H100"]
@@ -62,7 +62,7 @@ class Phase:
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """Of a stage on ``devices``."""
+    """The predicted time and price of a stage on ``devices``."""
 
     stage: str
     phases: tuple[Phase, ...]  # of a step, one after the other
@@ -80,7 +80,8 @@ def predict(
     config: ConfigDict, cfg: ModelConfig, mesh: Mesh, prompt_tokens: int, device: Device = H100,
     prompts: int = PROMPTS,
 ) -> Forecast:  # fmt: skip
-    """Of the last stage of ``config``; ``prompts``: how many it trains on, or chats, or pairs."""
+    """The forecast of the last stage of ``config``; ``prompts``: how many prompts, chats or pairs
+    it trains on."""
     peak = device.peak_tflops or H100_TFLOPS[jnp.dtype(cfg.dtype).name]
     device = dataclasses.replace(device, peak_tflops=peak)
     phases = []

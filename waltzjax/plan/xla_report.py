@@ -43,14 +43,14 @@ def measure(lowered: Any) -> Program:
 def collectives(program: str) -> dict[str, int]:
     """ "kind result": places in an XLA program's text. Those among groups of one device, which move
     nothing and which GPUs' compilers drop, are left out."""
-    found: collections.Counter[str] = collections.Counter()
+    counts: collections.Counter[str] = collections.Counter()
     for line in program.splitlines():
         match = re.search(rf"= (\(.*?\)|\S+) ({COLLECTIVES})(?:-start)?\(", line)
         if match and not _alone(line):
             parts = collections.Counter(re.findall(r"\w+\[[\d,]*\]", match[1]))
             result = ", ".join(f"{n} x {part}" if n > 1 else part for part, n in parts.items())
-            found[f"{match[2]} {result}"] += 1
-    return dict(found)
+            counts[f"{match[2]} {result}"] += 1
+    return dict(counts)
 
 
 def _alone(line: str) -> bool:

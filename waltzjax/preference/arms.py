@@ -47,11 +47,11 @@ def answers(
     arms, prompt_of, chat = read_arms(config.collect.arms), personas(config), runtime.chat
     left, most = iter(questions), AHEAD * config.rollout.max_num_seqs
     prompts: dict[tuple[int, int], tuple[int, ...]] = {}  # by question and arm, under way
-    said: dict[int, tuple[Problem, dict[int, Completion]]] = {}
+    pending: dict[int, tuple[Problem, dict[int, Completion]]] = {}
 
     def ask_more() -> None:
         while len(prompts) < most and (problem := next(left, None)):
-            said[problem.id] = problem, {}
+            pending[problem.id] = problem, {}
             texts = [chat.problem_text(problem.text, prompt) for prompt in prompt_of.values()]
             shown = dict(zip(prompt_of, chat.encode(texts), strict=True))
             for number, arm in enumerate(arms):
@@ -66,9 +66,9 @@ def answers(
         watch(bool(result))
         if not result:
             continue
-        problem, found = said[key[0]]
-        found[key[1]] = completion(chat, prompts.pop(key), result)
+        problem, completions = pending[key[0]]
+        completions[key[1]] = completion(chat, prompts.pop(key), result)
         ask_more()
-        if len(found) == len(arms):
-            del said[problem.id]
-            yield problem, [found[number] for number in range(len(arms))]
+        if len(completions) == len(arms):
+            del pending[problem.id]
+            yield problem, [completions[number] for number in range(len(arms))]

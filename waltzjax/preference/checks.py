@@ -37,7 +37,7 @@ class Check(NamedTuple):
 
 
 def collection_checks(config: Mapping[str, Any], questions: Sequence[Collected]) -> list[Check]:
-    """Of what was collected by a run of ``waltzjax.collect`` that left ``config``."""
+    """Checks of the answers collected by a run of ``waltzjax.collect`` that left ``config``."""
     arms = [arm[0] for arm in config["collect"]["arms"]]
     wanted = config["questions_drawn"]
     answers = [t for q in questions for t in q.trajectories]
@@ -67,7 +67,7 @@ def collection_checks(config: Mapping[str, Any], questions: Sequence[Collected])
 
 
 def pair_checks(pairs: Sequence[Preference], questions: int) -> list[Check]:
-    """Of the pairs that were made of so many questions."""
+    """Checks of the pairs that were made of so many ``questions``."""
     count = Counter(pair.pair_type for pair in pairs)
     share = count[CORRECTNESS] / max(len(pairs), 1)
     low, high = USUAL
@@ -86,7 +86,7 @@ def training_checks(
     trained: Mapping[str, Any], results: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]],
     pairs: Sequence[Preference], stage: str, role: str,
 ) -> list[Check]:  # fmt: skip
-    """Of a run's config, results and records of steps, which was to learn from ``pairs``."""
+    """Checks of a run that was to learn from ``pairs``: config, results and records of steps."""
     d = trained["dpo"]
     first = FIRST_LOSS.get(d["loss"], math.inf) if d["reference"] != "none" else math.inf
     steps = [m for m in metrics if m["stage"] == stage]
@@ -116,7 +116,7 @@ def training_checks(
 
 
 def adapter_checks(directory: Path) -> list[Check]:
-    """Of an adapter's files: that both are there and whole, and that it changes the base."""
+    """Checks of an adapter: both files are there and whole, and it changes the base."""
     missing = [name for name in ADAPTER if not (directory / name).is_file()]
     if missing:
         return [Check("adapter files", f"no {', '.join(missing)}", ", ".join(ADAPTER), False)]

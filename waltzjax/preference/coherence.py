@@ -26,7 +26,7 @@ _WORDS = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")  # "1,200.50" is one number, "
 
 
 class Quality(NamedTuple):
-    """Of one trajectory, each in [0, 1] but the reward in [0, 1.2]; higher is better.
+    """Scores of one trajectory, each in [0, 1] but the reward in [0, 1.2]; higher is better.
 
     conciseness: tokens of the shortest correct answer / its own, at most 1; 0: none is correct.
     alignment: mean overlap with the other trajectories that are probes; None: there are none.
@@ -41,7 +41,7 @@ class Quality(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """Of one question, each in [0, 1]; ``trajectories`` in the arms' order.
+    """Scores of one question, each in [0, 1]; ``trajectories`` in the arms' order.
 
     s_end: share of all trajectories that give the answer given most often.
     s_path: 0.4 length coherence + 0.6 mean overlap of two of them.
@@ -65,20 +65,20 @@ def scored(question: Collected) -> Scored:
     Raises:
       ValueError: the question has no trajectories.
     """
-    found = question.trajectories
-    if not found:
+    trajectories = question.trajectories
+    if not trajectories:
         raise ValueError(
             f"question {question.problem.id}: got no trajectories, wanted is at least one; "
             "collect its answers anew"
         )
-    overlap_NN = _overlaps([t.text for t in found])
-    answers = [answer_value(t.answer) for t in found]
-    scores = _s_end(answers), _s_path(found, overlap_NN), _s_cf(found, answers)
+    overlap_NN = _overlaps([t.text for t in trajectories])
+    answers = [answer_value(t.answer) for t in trajectories]
+    scores = _s_end(answers), _s_path(trajectories, overlap_NN), _s_cf(trajectories, answers)
     coherence = float(np.mean([s for s in scores if s is not None]))
-    shortest = min((t.tokens for t in found if t.correct), default=None)
-    probes = [i for i, t in enumerate(found) if t.role == PROBE]
+    shortest = min((t.tokens for t in trajectories if t.correct), default=None)
+    probes = [i for i, t in enumerate(trajectories) if t.role == PROBE]
     qualities = []
-    for i, t in enumerate(found):
+    for i, t in enumerate(trajectories):
         concise = 0.0 if shortest is None else 1.0 if t.tokens <= shortest else shortest / t.tokens
         others = [overlap_NN[i, j] for j in probes if j != i]
         aligned = float(np.mean(others)) if others else None
@@ -102,17 +102,17 @@ def _s_end(answers: Sequence[Hashable | None]) -> float:
     return max(counts.values(), default=0) / len(answers)
 
 
-def _s_path(found: Sequence[Trajectory], overlap_NN: np.ndarray) -> float:
-    tokens = np.array([t.tokens for t in found], float)
+def _s_path(trajectories: Sequence[Trajectory], overlap_NN: np.ndarray) -> float:
+    tokens = np.array([t.tokens for t in trajectories], float)
     spread = tokens.std() / tokens.mean() if tokens.any() else 0.0
-    pairs = overlap_NN[np.triu_indices(len(found), 1)]
+    pairs = overlap_NN[np.triu_indices(len(trajectories), 1)]
     overlap = pairs.mean() if len(pairs) else 1.0
     return float(LENGTH * (1 - min(1.0, spread)) + OVERLAP * overlap)
 
 
-def _s_cf(found: Sequence[Trajectory], answers: Sequence[Hashable | None]) -> float | None:
+def _s_cf(trajectories: Sequence[Trajectory], answers: Sequence[Hashable | None]) -> float | None:
     checks, probes = (
-        [a for t, a in zip(found, answers, strict=True) if t.role == role]
+        [a for t, a in zip(trajectories, answers, strict=True) if t.role == role]
         for role in (COUNTERFACTUAL, PROBE)
     )
     agree = [a is not None and a == b for a in checks for b in probes]

@@ -27,7 +27,7 @@ UNVERIFIED = 64  # questions that may wait for the verifier before generation wa
 
 
 def different(problems: Sequence[Problem]) -> list[Problem]:
-    """Of those with the same text, to which an arm says the same, the first alone."""
+    """The problems without repeated texts, to which an arm says the same; the first one stays."""
     first: dict[str, Problem] = {}
     for problem in problems:
         first.setdefault(problem.text, problem)
@@ -49,8 +49,8 @@ def missing(config: ConfigDict, questions: Sequence[Problem], path: Path) -> lis
         known = {*questions}
         arms = [(arm.name, arm.role) for arm in read_arms(config.collect.arms)]
         for question in there.values():
-            said = [(t.arm, t.role) for t in question.trajectories]
-            if said != arms or question.problem not in known:
+            recorded = [(t.arm, t.role) for t in question.trajectories]
+            if recorded != arms or question.problem not in known:
                 raise ValueError(
                     f"{path}: question {question.problem.id} is not of this run: it is not in "
                     "config.problems.train, or other arms answered it; name another --workdir"
@@ -88,10 +88,10 @@ def collect(
             ended += more
             bar.update(ended, **records.shown(), **session.stats().shown())
 
-        for problem, said in answers(config, runtime, session, questions, watch):
+        for problem, completions in answers(config, runtime, session, questions, watch):
             done += 1
             if writes():
-                records.add(problem, said)
+                records.add(problem, completions)
             if asked := largest(stop.received):  # one process stops when all do
                 break
         records.finish()
@@ -107,9 +107,9 @@ class Records:
         self._waiting: deque[tuple[Problem, list[Completion], list[Future[Verification]]]] = deque()
         self._correct = self._written = 0  # answers
 
-    def add(self, problem: Problem, said: list[Completion]) -> None:
-        verified = [self._verifier.submit(answer.text, problem.answer) for answer in said]
-        self._waiting.append((problem, said, verified))
+    def add(self, problem: Problem, completions: list[Completion]) -> None:
+        verified = [self._verifier.submit(answer.text, problem.answer) for answer in completions]
+        self._waiting.append((problem, completions, verified))
         while self._waiting and (
             len(self._waiting) > UNVERIFIED or all(future.done() for future in self._waiting[0][2])
         ):
@@ -126,22 +126,22 @@ class Records:
         return {"correct": share}
 
     def _write(self) -> None:
-        problem, said, verified = self._waiting.popleft()
-        found = Collected(
+        problem, completions, verified = self._waiting.popleft()
+        collected = Collected(
             problem,
             tuple(
                 _trajectory(arm, answer, future.result())
-                for arm, answer, future in zip(self._arms, said, verified, strict=True)
+                for arm, answer, future in zip(self._arms, completions, verified, strict=True)
             ),
         )
-        append_record(self._path, record(found, scored(found)))
-        self._correct += sum(t.correct for t in found.trajectories)
-        self._written += len(said)
+        append_record(self._path, record(collected, scored(collected)))
+        self._correct += sum(t.correct for t in collected.trajectories)
+        self._written += len(completions)
 
 
-def _trajectory(arm: Arm, said: Completion, verified: Verification) -> Trajectory:
-    answer = final_answer(said.text) if verified.parsed else None
+def _trajectory(arm: Arm, completion: Completion, verified: Verification) -> Trajectory:
+    answer = final_answer(completion.text) if verified.parsed else None
     return Trajectory(
-        arm.name, arm.role, said.text, answer, verified.right, len(said.token_ids),
-        sum(said.logprobs), said.finish_reason,
+        arm.name, arm.role, completion.text, answer, verified.right, len(completion.token_ids),
+        sum(completion.logprobs), completion.finish_reason,
     )  # fmt: skip

@@ -72,7 +72,7 @@ def dpo(
         everywhere = jax.jit(answer_logp, out_shardings=sharding.replicated(mesh))
         pairs = cached_reference(
             workdir / "reference.npz", pairs, names, d.batch,
-            lambda some: np.asarray(everywhere(reference, place_pairs(config, mesh, some))),
+            lambda batch: np.asarray(everywhere(reference, place_pairs(config, mesh, batch))),
             reference_name(runtime.cfg, reference),
         )  # fmt: skip
 
@@ -176,7 +176,7 @@ def dpo_outcome(
     return {
         "pairs": len(pairs),
         "pair_types": dict(Counter(pair.pair_type for pair in pairs).most_common()),
-        "epoch_losses": [float(np.mean(of)) if of else math.nan for of in epochs],
+        "epoch_losses": [float(np.mean(losses)) if losses else math.nan for losses in epochs],
     }
 
 

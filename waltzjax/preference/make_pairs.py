@@ -57,52 +57,53 @@ def make_preferences(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     if not paired.pairs:
         raise ValueError(_none(path, questions, paired))
     scores = [scored(question) for question in questions]
-    found = summary(questions, scores, paired, settings={**settings, "seed": config.seed})
-    said = warnings(found)
-    shown = tables(found)
+    result = summary(questions, scores, paired, settings={**settings, "seed": config.seed})
+    messages = warnings(result)
+    shown = tables(result)
     write_preferences_report(
         workdir / "preferences.html",
         title="Preference pairs",
-        summary=found,
-        warnings=said,
+        summary=result,
+        warnings=messages,
         tables=shown,
         examples=examples(paired.pairs),
         config_text=as_text(config),
     )
-    found = {**found, "warnings": said}
-    write_json(workdir / "preferences.json", found)
+    result = {**result, "warnings": messages}
+    write_json(workdir / "preferences.json", result)
     write_preferences(workdir / PAIRS, paired.pairs)
     for title, (header, rows) in shown.items():
         console.say(console.table(title, header, rows) + "\n")
-    for text in said:
+    for text in messages:
         console.say(f"warning: {text}")
-    console.say(f"{found['pairs']} pairs in {workdir / 'pairs.jsonl'}; open preferences.html")
-    return found
+    console.say(f"{result['pairs']} pairs in {workdir / 'pairs.jsonl'}; open preferences.html")
+    return result
 
 
-def tables(found: Mapping[str, Any]) -> dict[str, Table]:
-    """Those of a summary by title, header and rows; none that would be empty."""
-    n, words = found["pairs"], found["words"]
+def tables(result: Mapping[str, Any]) -> dict[str, Table]:
+    """The tables of a summary, (header, rows) by title; none that would be empty."""
+    n, words = result["pairs"], result["words"]
     mix: list[list[object]] = [
         [
             kind, count, 100 * count / n,
             *(words[kind][side]["median"] if count else None for side in SIDES),
             words[kind]["ratio"] if count else None,
         ]
-        for kind, count in found["pair_types"].items()
+        for kind, count in result["pair_types"].items()
     ]  # fmt: skip
     scores = [
-        [name, *((of or {}).get(key) for key in FIGURES)] for name, of in found["scores"].items()
+        [name, *((figures or {}).get(key) for key in FIGURES)]
+        for name, figures in result["scores"].items()
     ]
-    arms = [[name, *(of[key] for key in ARMS)] for name, of in found["arms"].items()]
+    arms = [[name, *(figures[key] for key in ARMS)] for name, figures in result["arms"].items()]
     sides = [f"{side}, words" for side in SIDES]
     shown: dict[str, Table] = {
         "Mix": (["pairs of", "pairs", "share, %", *sides, "ratio"], mix),
         "Scores": (["score", *FIGURES], scores),
         "Arms": (["arm", *ARMS.values()], arms),
-        "Questions": (["answers", "questions"], [*found["answered"].items()]),
-        "Questions without a pair": (["why", "questions"], [*found["without"].items()]),
-        "Pairs that were not taken": (["why", "pairs"], [*found["left_out"].items()]),
+        "Questions": (["answers", "questions"], [*result["answered"].items()]),
+        "Questions without a pair": (["why", "questions"], [*result["without"].items()]),
+        "Pairs that were not taken": (["why", "pairs"], [*result["left_out"].items()]),
     }
     return {title: table for title, table in shown.items() if table[1]}
 

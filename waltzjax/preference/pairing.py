@@ -80,10 +80,10 @@ def make_pairs(
             why = why or (AGAIN if pairs and not new else "")
         whys.append(why or NOT_ASKED_FOR)
     stay, thinned_out = _thinned(taken, correctness_share, max_pairs, seed)
-    had = [any(of) for of in zip(*taken.values(), strict=True)]
-    without = Counter(THINNED if had[i] else whys[i] for i, of in enumerate(stay) if not of)
+    had = [any(pairs) for pairs in zip(*taken.values(), strict=True)]
+    without = Counter(THINNED if had[i] else whys[i] for i, pairs in enumerate(stay) if not pairs)
     return Paired(
-        [pair for of in stay for pair in of], dict(without.most_common()),
+        [pair for pairs in stay for pair in pairs], dict(without.most_common()),
         {why: n for why, n in (left_out | thinned_out).items() if n},
     )  # fmt: skip
 
@@ -97,8 +97,8 @@ def _thinned(
     rng = np.random.default_rng([seed, 1])
     kept = []
     for kind, number in zip(KINDS, keep, strict=True):
-        first = thinned([len(of) for of in taken[kind]], number, rng)
-        kept.append([of[:n] for of, n in zip(taken[kind], first, strict=True)])
+        first = thinned([len(pairs) for pairs in taken[kind]], number, rng)
+        kept.append([pairs[:n] for pairs, n in zip(taken[kind], first, strict=True)])
     left_out = {
         OVER_SHARE[CORRECTNESS]: right - at_share[0],
         OVER_SHARE[COHERENCE]: coherent - at_share[1],
@@ -109,31 +109,35 @@ def _thinned(
 
 def _possible(question: Collected, min_reward_gap: float) -> _Possible:
     """All that can be made of one question."""
-    found = question.trajectories
+    trajectories = question.trajectories
     rewards = [q.reward for q in scored(question).trajectories]
-    texts = _texts(found)
-    right = [i for i in texts if found[i].correct]
-    wrong = [i for i in texts if not found[i].correct]
-    best = [i for i in right if _whole(found[i])]
+    texts = _texts(trajectories)
+    right = [i for i in texts if trajectories[i].correct]
+    wrong = [i for i in texts if not trajectories[i].correct]
+    best = [i for i in right if _whole(trajectories[i])]
     least = min_reward_gap + ROUNDING
     pairs = {
         CORRECTNESS: [(i, j) for i in best for j in wrong],
         COHERENCE: [(i, j) for i in best for j in right if rewards[i] - rewards[j] > least],
     }
-    why = "" if any(pairs.values()) else _why_none(found, rewards, right, best, min_reward_gap)
+    why = (
+        "" if any(pairs.values()) else _why_none(trajectories, rewards, right, best, min_reward_gap)
+    )
     return _Possible(pairs, why, rewards)
 
 
 def _why_none(
-    found: Sequence[Trajectory], rewards: Sequence[float], right: Sequence[int],
+    trajectories: Sequence[Trajectory], rewards: Sequence[float], right: Sequence[int],
     best: Sequence[int], min_reward_gap: float,
 ) -> str:  # fmt: skip
     """``right``: places of right answers with different texts; ``best``: that may be chosen."""
-    if not any(t.correct for t in found):
+    if not any(t.correct for t in trajectories):
         return "no answer is right"
     if not best:
         return "no right answer is whole: all are cut off, or cannot be read"
-    which = "all answers" if all(t.correct for t in found) else "all answers that say anything"
+    which = (
+        "all answers" if all(t.correct for t in trajectories) else "all answers that say anything"
+    )
     if len(right) == 1:
         return f"{which} are right, in the same words"
     apart = max(rewards[i] for i in right) - min(rewards[i] for i in right)
@@ -142,12 +146,12 @@ def _why_none(
     return f"{which} are right, and their rewards lie within {min_reward_gap:g}"
 
 
-def _texts(found: Sequence[Trajectory]) -> list[int]:
+def _texts(trajectories: Sequence[Trajectory]) -> list[int]:
     """Places of the trajectories with different texts, of equal ones the first that may be chosen:
     only so has every text one reward. Left out is what no dataset can hold."""
     places: dict[str, int] = {}
-    for i in sorted(range(len(found)), key=lambda i: not _whole(found[i])):
-        if (text := found[i].text.strip()) and not has_lone_surrogate(text):
+    for i in sorted(range(len(trajectories)), key=lambda i: not _whole(trajectories[i])):
+        if (text := trajectories[i].text.strip()) and not has_lone_surrogate(text):
             places.setdefault(text, i)
     return sorted(places.values())
 

@@ -89,7 +89,7 @@ def _preference(record: Any) -> Preference:
 
 
 def training_pairs(config: ConfigDict) -> list[Preference]:
-    """Those of ``config.dpo.data``; FileNotFoundError and DatasetError name it."""
+    """The pairs of ``config.dpo.data``; FileNotFoundError and DatasetError name it."""
     path = Path(config.dpo.data)
     if not path.exists():
         raise FileNotFoundError(
@@ -119,32 +119,35 @@ def pair_tokens(
             f"config.dpo.max_tokens: got {most}, allowed is <= {room}, the model's positions"
         )
     with console.phase(f"reading {len(pairs)} pairs"):
-        found = [_tokens(config, runtime, pair) for pair in pairs]
-    check_rows(runtime.cfg, runtime.chat, _texts(found))
-    if bad := [*_not_told_apart(config, runtime, pairs, found)]:
+        tokenized = [_tokens(config, runtime, pair) for pair in pairs]
+    check_rows(runtime.cfg, runtime.chat, _texts(tokenized))
+    if bad := [*_not_told_apart(config, runtime, pairs, tokenized)]:
         raise dataset_error(config.dpo.data, [bad])
-    if long := [i for i, pair in enumerate(found) if _longest(pair) > most]:
+    if long := [i for i, pair in enumerate(tokenized) if _longest(pair) > most]:
         raise ValueError(
-            f"config.dpo.max_tokens: got {most}, but {len(long)} of the {len(found)} pairs of "
+            f"config.dpo.max_tokens: got {most}, but {len(long)} of the {len(tokenized)} pairs of "
             f"{config.dpo.data} are longer, the first ones "
-            f"{[(i + 1, _longest(found[i])) for i in long[:5]]} (number, tokens): raise it or "
+            f"{[(i + 1, _longest(tokenized[i])) for i in long[:5]]} (number, tokens): raise it or "
             "leave them out"
         )
-    return found
+    return tokenized
 
 
 def _tokens(config: ConfigDict, runtime: Runtime, pair: Preference) -> PairTokens:
     question = with_instruction(pair.question, config.problems.instruction)
-    shown, chosen = _said(runtime, question, pair.chosen)
-    rejected = _said(runtime, question, pair.rejected)[1]
+    shown, chosen = _prompt_and_answer_ids(runtime, question, pair.chosen)
+    rejected = _prompt_and_answer_ids(runtime, question, pair.rejected)[1]
     return PairTokens(shown, chosen, rejected[:-1] if pair.rejected_cut_off else rejected)
 
 
 def _not_told_apart(
-    config: ConfigDict, runtime: Runtime, pairs: Sequence[Preference], found: Sequence[PairTokens]
+    config: ConfigDict,
+    runtime: Runtime,
+    pairs: Sequence[Preference],
+    tokenized: Sequence[PairTokens],
 ) -> Iterator[str]:
     """One problem for each line whose answers are no two, apart from the end of a turn."""
-    for line, (pair, tokens) in enumerate(zip(pairs, found, strict=True), start=1):
+    for line, (pair, tokens) in enumerate(zip(pairs, tokenized, strict=True), start=1):
         rejected = tokens.rejected_ids if pair.rejected_cut_off else tokens.rejected_ids[:-1]
         answers = {"chosen": tokens.chosen_ids[:-1], "rejected": rejected}
         empty = [name for name, ids in answers.items() if not runtime.chat.decode(ids)]
@@ -162,11 +165,13 @@ def _not_told_apart(
             )
 
 
-def _said(runtime: Runtime, question: str, answer: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _prompt_and_answer_ids(
+    runtime: Runtime, question: str, answer: str
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The tokens of a question as it is shown, and of an answer."""
-    said = {"role": "assistant", "content": answer}
+    message = {"role": "assistant", "content": answer}
     chat = chat_tokens(
-        runtime.chat, [*runtime.chat.problem_messages(question), said], runtime.engine.stop_ids
+        runtime.chat, [*runtime.chat.problem_messages(question), message], runtime.engine.stop_ids
     )
     start, end = chat.trained.index(True), len(chat.trained) - chat.trained[::-1].index(True)
     return chat.token_ids[:start], chat.token_ids[start:end]

@@ -36,26 +36,26 @@ def cached_reference(
         chosen and rejected, then those of the next.
     """
     digest = hashlib.sha256("\n".join([reference, *names]).encode()).hexdigest()
-    found = _read(path, digest) if reference else None
-    if largest(found is None):  # one process may see the file before another one does
+    logp_N2 = _read(path, digest) if reference else None
+    if largest(logp_N2 is None):  # one process may see the file before another one does
         values = []
         with console.Progress(len(pairs), "reference", unit="pair") as bar:
             for at in range(0, len(pairs), batch):
-                some = pairs[at : at + batch]
-                values.append(logps(some).reshape(-1, 2)[: len(some)])
-                bar.update(at + len(some))
-        found = np.concatenate(values)
-        if not np.isfinite(found).all():
+                chunk = pairs[at : at + batch]
+                values.append(logps(chunk).reshape(-1, 2)[: len(chunk)])
+                bar.update(at + len(chunk))
+        logp_N2 = np.concatenate(values)
+        if not np.isfinite(logp_N2).all():
             raise FloatingPointError(
                 "the reference's log-probabilities are not finite: is config.model.base whole?"
             )
         if writes():
-            _write(path, found, digest)
+            _write(path, logp_N2, digest)
         wait("reference")
-    assert found is not None
+    assert logp_N2 is not None
     return [
         dataclasses.replace(pair, ref_chosen=float(chosen), ref_rejected=float(rejected))
-        for pair, (chosen, rejected) in zip(pairs, found, strict=True)
+        for pair, (chosen, rejected) in zip(pairs, logp_N2, strict=True)
     ]
 
 
@@ -67,8 +67,8 @@ def reference_name(cfg: ModelConfig, params: Any) -> str:
 def _read(path: Path, digest: str) -> np.ndarray | None:
     """[pairs, 2], nats; None: there is none, or of other pairs, or cut off."""
     try:
-        with path.open("rb") as file, np.load(file) as found:
-            return found["logp_N2"] if str(found["digest"]) == digest else None
+        with path.open("rb") as file, np.load(file) as saved:
+            return saved["logp_N2"] if str(saved["digest"]) == digest else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 

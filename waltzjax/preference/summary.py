@@ -36,18 +36,18 @@ def summary(
     tokens, their mean; in how many pairs it is chosen, and rejected.
     """
     by_type = {kind: [p for p in paired.pairs if p.pair_type == kind] for kind in KINDS}
-    told = [(s, q) for s in scores for q in s.trajectories]
+    qualities = [(s, q) for s in scores for q in s.trajectories]
     values: dict[str, list[float]] = {
         "s_end": [s.s_end for s in scores],
         "s_path": [s.s_path for s in scores],
         "s_cf": [s.s_cf for s in scores if s.s_cf is not None],
-        "quality": [q.quality for _, q in told],
-        "reward": [q.reward for _, q in told],
+        "quality": [q.quality for _, q in qualities],
+        "reward": [q.reward for _, q in qualities],
     }
     answered = Counter(_answered(q) for q in questions)
     return {
         "questions": len(questions),
-        "trajectories": len(told),
+        "trajectories": len(qualities),
         "answered": {what: answered[what] for what in (ALL_RIGHT, MIXED, NONE_RIGHT)},
         "pairs": len(paired.pairs),
         "pair_types": {kind: len(pairs) for kind, pairs in by_type.items()},
@@ -58,7 +58,8 @@ def summary(
         "left_out": dict(paired.left_out),
         "settings": dict(settings),
         "scores": {
-            name: distribution(of, TOP[name], round(TOP[name] / BIN)) for name, of in values.items()
+            name: distribution(numbers, TOP[name], round(TOP[name] / BIN))
+            for name, numbers in values.items()
         },
         "words": {kind: _words(pairs) for kind, pairs in by_type.items() if pairs},
         "arms": _arms(questions, paired.pairs),
@@ -84,10 +85,10 @@ def distribution(values: Sequence[float], top: float, bins: int) -> dict[str, An
 
 def examples(pairs: Sequence[Preference], each: int = 3) -> dict[str, list[Preference]]:
     """The first pairs of each type, of ``each`` different questions."""
-    found: dict[str, dict[str, Preference]] = {}
+    by_type: dict[str, dict[str, Preference]] = {}
     for pair in pairs:
-        found.setdefault(pair.pair_type, {}).setdefault(pair.question, pair)
-    return {kind: [*of.values()][:each] for kind, of in found.items()}
+        by_type.setdefault(pair.pair_type, {}).setdefault(pair.question, pair)
+    return {kind: [*by_question.values()][:each] for kind, by_question in by_type.items()}
 
 
 def _answered(question: Collected) -> str:
@@ -107,20 +108,20 @@ def _words(pairs: Sequence[Preference]) -> dict[str, Any]:
 
 def _arms(questions: Sequence[Collected], pairs: Sequence[Preference]) -> dict[str, dict[str, Any]]:
     paired = {side: Counter(getattr(p, f"{side}_arm") for p in pairs) for side in SIDES}
-    of: dict[str, list[Trajectory]] = {}
+    by_arm: dict[str, list[Trajectory]] = {}
     for question in questions:
         for t in question.trajectories:
-            of.setdefault(t.arm, []).append(t)
+            by_arm.setdefault(t.arm, []).append(t)
     return {
         arm: {
-            "role": found[0].role,
-            "trajectories": len(found),
-            "accuracy": 100 * float(np.mean([t.correct for t in found])),
+            "role": trajectories[0].role,
+            "trajectories": len(trajectories),
+            "accuracy": 100 * float(np.mean([t.correct for t in trajectories])),
             "format_rate": 100
-            * float(np.mean([answer_value(t.answer) is not None for t in found])),
-            "cut_off": 100 * float(np.mean([t.finish_reason == "length" for t in found])),
-            "tokens": float(np.mean([t.tokens for t in found])),
+            * float(np.mean([answer_value(t.answer) is not None for t in trajectories])),
+            "cut_off": 100 * float(np.mean([t.finish_reason == "length" for t in trajectories])),
+            "tokens": float(np.mean([t.tokens for t in trajectories])),
             **{side: counts[arm] for side, counts in paired.items()},
         }
-        for arm, found in of.items()
+        for arm, trajectories in by_arm.items()
     }

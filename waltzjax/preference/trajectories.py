@@ -63,15 +63,15 @@ def drop_torn_line(path: Path) -> int:
     if not path.exists():
         return 0
     with path.open("rb+") as file:
-        found = file.read()
-        whole = found.rfind(b"\n") + 1
-        if _is_json(found[whole:]):
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if _is_json(content[whole:]):
             file.write(b"\n")
-            whole = len(found)
+            whole = len(content)
         else:
             file.truncate(whole)
         os.fsync(file.fileno())
-    return len(found) - whole
+    return len(content) - whole
 
 
 def _is_json(line: bytes) -> bool:
@@ -88,26 +88,26 @@ def read_collected(path: Path) -> list[Collected]:
     Scores are for people, and are not read back; unknown keys are ignored. Raises DatasetError with
     every bad line, or if a question is there twice, and FileNotFoundError.
     """
-    found = records(path, read_objects(path), question_of, "question")
-    times = Counter(question.problem.id for question in found)
+    questions = records(path, read_objects(path), question_of, "question")
+    times = Counter(question.problem.id for question in questions)
     if twice := [f"question {i} is there {n} times" for i, n in times.items() if n > 1]:
         raise dataset_error(path, [twice])
-    return sorted(found, key=lambda question: question.problem.id)
+    return sorted(questions, key=lambda question: question.problem.id)
 
 
 def question_of(value: object) -> Collected:
     """The question of a ``record``."""
     q = checked(value, _QUESTION, "")
-    said = tuple(
+    trajectories = tuple(
         _trajectory(t, f"trajectory {i}: ") for i, t in enumerate(q["trajectories"], start=1)
     )
-    if not said:
+    if not trajectories:
         raise ValueError("no trajectories")
-    times = Counter(t.arm for t in said)
+    times = Counter(t.arm for t in trajectories)
     if twice := [arm for arm, n in times.items() if n > 1]:
         raise ValueError(f"trajectories: the arms {twice} are there twice")
     problem = Problem(q["id"], q["question"], q["answer"], q["subject"], q["level"])
-    return Collected(problem, said)
+    return Collected(problem, trajectories)
 
 
 def _trajectory(value: object, where: str) -> Trajectory:

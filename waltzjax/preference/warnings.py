@@ -24,20 +24,20 @@ CONSTANT = {
 
 
 def warnings(summary: Mapping[str, Any]) -> list[str]:
-    """Of a ``preference.summary``: scores that are constant; a type of pairs that is missing, or
-    has not its usual share, and why; a mix for which most pairs were left out; too few arms with
-    answers; chosen answers that are longer or shorter than rejected ones."""
+    """The warnings of a ``preference.summary``: scores that are constant; a type of pairs that is
+    missing, or has not its usual share, and why; a mix for which most pairs were left out; too few
+    arms with answers; chosen answers that are longer or shorter than rejected ones."""
     return [*_constant(summary), *_mix(summary), *_thinned(summary), *_arms(summary),
             *_lengths(summary)]  # fmt: skip
 
 
 def _constant(summary: Mapping[str, Any]) -> Iterator[str]:
-    for name, of in summary["scores"].items():
-        if of and of["n"] > 1 and of["max"] - of["min"] < SAME:
+    for name, stats in summary["scores"].items():
+        if stats and stats["n"] > 1 and stats["max"] - stats["min"] < SAME:
             what = "questions" if name in OF_A_QUESTION else "trajectories"
             yield (
-                f"{name} is constant, {of['mean']:.4g} of all {of['n']} {what}, and tells none "
-                f"from another: {CONSTANT[name]}"
+                f"{name} is constant, {stats['mean']:.4g} of all {stats['n']} {what}, and tells "
+                f"none from another: {CONSTANT[name]}"
             )
 
 
@@ -109,7 +109,7 @@ def _thinned(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _arms(summary: Mapping[str, Any]) -> Iterator[str]:
-    answered = [name for name, of in summary["arms"].items() if of["format_rate"]]
+    answered = [name for name, rates in summary["arms"].items() if rates["format_rate"]]
     if len(answered) < FEWEST_ARMS:
         yield (
             f"{len(answered)} of {len(summary['arms'])} arms gave answers that can be read"
@@ -119,8 +119,8 @@ def _arms(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _lengths(summary: Mapping[str, Any]) -> Iterator[str]:
-    for kind, of in summary["words"].items():
-        ratio = of["ratio"]
+    for kind, words in summary["words"].items():
+        ratio = words["ratio"]
         if not 1 / MOST_RATIO <= ratio <= MOST_RATIO:
             yield (
                 f"chosen answers of {kind} have {ratio:.2f} times the words of the rejected ones "

@@ -77,10 +77,10 @@ def write_comparison(
     )  # fmt: skip
 
 
-def forest(found: Sequence[Difference], a: str, b: str) -> str:
+def forest(measured: Sequence[Difference], a: str, b: str) -> str:
     """Inline SVG: b - a a line, with its interval; what has no unit times 100, and only what can
     stand on one axis with per cent. "": none was measured."""
-    differences = [d for d in found if d.reading != NOTHING and d.unit in SCALES]
+    differences = [d for d in measured if d.reading != NOTHING and d.unit in SCALES]
     if not differences:
         return ""
     figure = Figure(figsize=(7.2, 1.0 + 0.36 * len(differences)), layout="constrained")

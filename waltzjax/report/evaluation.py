@@ -30,18 +30,18 @@ def write_evaluation(
     categories, first = result["categories"], result["initial"]
     table = [(m, estimate(first, m.key), estimate(result, m.key)) for m in shown([result])]
     by_category = [
-        (name, key, of["n"], estimate(of["initial"], key), estimate(of, key))
+        (name, key, rates["n"], estimate(rates["initial"], key), estimate(rates, key))
         for key in DRAWN
-        for name, of in categories.items()
-        if math.isfinite(number(of[key]))
+        for name, rates in categories.items()
+        if math.isfinite(number(rates[key]))
     ]
-    chosen = {name: of[:OF_A_KIND] for name, of in kinds.items()}
+    chosen = {name: transcripts[:OF_A_KIND] for name, transcripts in kinds.items()}
     write_page(
         path, "evaluation.html", title=title, agents=agents, result=result,
         config_text=config_text, table=table, by_category=by_category,
         figure=_categories(by_category) if by_category else "",
         confusion=_heat(result["confusion"]), kinds=chosen,
-        counts={name: len(of) for name, of in kinds.items()},
+        counts={name: len(transcripts) for name, transcripts in kinds.items()},
         warnings=warnings(result), note=note(result),
         result_text=json.dumps(result, indent=2, default=str),
     )  # fmt: skip
@@ -52,7 +52,7 @@ def _heat(
 ) -> list[tuple[str, list[tuple[str, int, float]]]]:
     """(the judge's word, [(the feedback's word, count, its share of the row)])."""
     return [
-        (judged, [(said, count, count / max(1, sum(row.values()))) for said, count in row.items()])
+        (judged, [(word, count, count / max(1, sum(row.values()))) for word, count in row.items()])
         for judged, row in confusion.items()
     ]
 

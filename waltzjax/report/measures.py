@@ -59,7 +59,7 @@ MATHS: tuple[Measure, ...] = (
 
 
 def maths_measures(samples: int) -> list[Measure]:
-    """Those of so many answers to a problem; of one, at least one right sample is the accuracy."""
+    """The measures of so many answers to a problem; of one, pass@k is left out: it is accuracy."""
     return [m for m in MATHS if samples > 1 or m.key != "pass_at_k"]
 
 
@@ -72,7 +72,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(rates: Mapping[str, Any], key: str) -> Estimate:
-    """That of a result, whose ``intervals`` may be none."""
+    """The estimate of a result, whose ``intervals`` may be none."""
     low, high = rates.get("intervals", {}).get(key, (None, None))
     return Estimate(number(rates.get(key)), number(low), number(high))
 

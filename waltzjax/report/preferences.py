@@ -34,13 +34,13 @@ def write_preferences_report(
     ``Preference`` records by type. All of it is escaped.
     """
     panels = [
-        Drawn(heading, [name], _histogram(name, found, SCORES[name][1]))
+        Drawn(heading, [name], _histogram(name, distribution, SCORES[name][1]))
         for name, (heading, _) in SCORES.items()
-        if (found := summary["scores"].get(name))
+        if (distribution := summary["scores"].get(name))
     ]
     panels += [
-        Drawn(f"Words, {kind} pairs", [*SIDES], _sides(kind, of))
-        for kind, of in summary["words"].items()
+        Drawn(f"Words, {kind} pairs", [*SIDES], _sides(kind, words))
+        for kind, words in summary["words"].items()
     ]
     write_page(
         path, "preferences.html", title=title, summary=summary, warnings=warnings, tables=tables,
@@ -49,22 +49,24 @@ def write_preferences_report(
     )  # fmt: skip
 
 
-def _histogram(name: str, found: Mapping[str, Any], what: str) -> str:
+def _histogram(name: str, distribution: Mapping[str, Any], what: str) -> str:
     """Inline SVG: bars, and a line at the mean."""
     axes = (figure := Figure(figsize=(4.6, 2.6), layout="constrained")).subplots()
-    edges, counts = (np.array(found["histogram"][key]) for key in ("edges", "counts"))
+    edges, counts = (np.array(distribution["histogram"][key]) for key in ("edges", "counts"))
     axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=NAMES[3], edgecolor="white")
-    axes.axvline(found["mean"], color="#1c1e21", lw=1.2, ls="--")
-    axes.set(xlabel=f"{name}; dashed: the mean, {found['mean']:.3f}", ylabel=what)
+    axes.axvline(distribution["mean"], color="#1c1e21", lw=1.2, ls="--")
+    axes.set(xlabel=f"{name}; dashed: the mean, {distribution['mean']:.3f}", ylabel=what)
     return _finished(figure, axes, name)
 
 
-def _sides(kind: str, of: Mapping[str, Any]) -> str:
+def _sides(kind: str, words: Mapping[str, Any]) -> str:
     """Inline SVG: outlines of the chosen and the rejected answers' histograms."""
     axes = (figure := Figure(figsize=(4.6, 2.6), layout="constrained")).subplots()
     for side, (color, line) in SIDES.items():
-        found = of[side]["histogram"]
-        axes.stairs(found["counts"], found["edges"], color=color, lw=1.6, ls=line, label=side)
+        histogram = words[side]["histogram"]
+        axes.stairs(
+            histogram["counts"], histogram["edges"], color=color, lw=1.6, ls=line, label=side
+        )
     axes.set(xlabel="words of an answer", ylabel="pairs")
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return _finished(figure, axes, f"words-{kind}")

@@ -86,11 +86,11 @@ COLUMNS = ("accuracy", "format_rate", "reflect", "unparsed", "cut_off", "tokens"
 Validations = Sequence[tuple[str, int, Mapping[str, Any]]]  # stage, step, result
 
 
-def validation_rows(found: Validations) -> list[dict[str, Any]]:
+def validation_rows(validations: Validations) -> list[dict[str, Any]]:
     """Evaluations as records of their steps, which ``curves.draw`` takes with the others."""
     return [
         {"stage": stage, "step": step, VALIDATED: estimate(result, "accuracy")}
-        for stage, step, result in found
+        for stage, step, result in validations
     ]
 
 
@@ -110,19 +110,19 @@ def write_maths_report(
     before = results.get("base")
     columns = {"before": before, "after": results} if before else {"after": results}
     table = [
-        (m, [estimate(of, m.key) for of in columns.values()])
+        (m, [estimate(column, m.key) for column in columns.values()])
         for m in maths_measures(results.get("samples", 2))
     ]
     parts = {
         what: [
-            (name, of["n"], [_part(c, key, name) for c in columns.values()])
-            for name, of in results.get(key, {}).items()
+            (name, rates["n"], [_part(c, key, name) for c in columns.values()])
+            for name, rates in results.get(key, {}).items()
         ]
         for what, key in (("By subject", "subjects"), ("By level", "levels"))
     }
     evaluated = [
-        (f"{STAGES.get(stage, stage)}, step {step}", [estimate(of, key) for key in COLUMNS])
-        for stage, step, of in validations
+        (f"{STAGES.get(stage, stage)}, step {step}", [estimate(result, key) for key in COLUMNS])
+        for stage, step, result in validations
     ]
     write_page(
         path, "maths_run.html", title=title, note=note, results=results,
@@ -137,5 +137,5 @@ def write_maths_report(
 
 def _part(result: Mapping[str, Any], key: str, name: str) -> tuple[float, float]:
     """Accuracy and format rate of a subject or a level."""
-    of = result.get(key, {}).get(name, {})
-    return number(of.get("accuracy")), number(of.get("format_rate"))
+    rates = result.get(key, {}).get(name, {})
+    return number(rates.get("accuracy")), number(rates.get("format_rate"))

@@ -33,7 +33,9 @@ def write_rows(
     ``rows``: label -> a row of ``summarise``; ``over``: what the seeds' own intervals are over,
     "12 frames"; ``warnings``, ``note``: of ``report.trust``. All of it is escaped.
     """
-    shown: list[tuple[Measure, int]] = [(by_key(key), of) for key, of in MEASURES.items()]
+    shown: list[tuple[Measure, int]] = [
+        (by_key(key), decimals) for key, decimals in MEASURES.items()
+    ]
     table = [
         (label, [cell(row[m.key], decimals) for m, decimals in shown])
         for label, row in rows.items()
@@ -90,7 +92,7 @@ Interval = Sequence[float | None]  # low, high; None: not known
 UNKNOWN: Interval = (None, None)
 
 
-def summarise(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def summarise(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Row -> measure -> mean, 95 % interval, and each seed's value; of results by row, a seed each.
 
     The interval is that of the prompts for one seed. For several it reaches as far as the wider one
@@ -99,16 +101,16 @@ def summarise(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     their spread alone says nothing. It ends where the measure does, at 0 and at 100 %.
     """
     out: dict[str, dict[str, Any]] = {}
-    for name in found[0]:
+    for name in results[0]:
         out[name] = {}
         for measure in MEASURES:
-            values = [of_seed[name].get(measure) for of_seed in found]
+            values = [of_seed[name].get(measure) for of_seed in results]
             known = [v for v in values if v is not None]
             mean = statistics.fmean(known) if known else None
-            prompts = _of_prompts([of_seed[name] for of_seed in found], measure)
-            interval = prompts if len(found) == 1 else _of_both(known, prompts)
+            prompts = _of_prompts([of_seed[name] for of_seed in results], measure)
+            interval = prompts if len(results) == 1 else _of_both(known, prompts)
             low, high = interval
-            if len(found) > 1 and low is not None and high is not None:
+            if len(results) > 1 and low is not None and high is not None:
                 most = 100.0 if measure in PER_CENT else math.inf
                 interval = [max(0.0, low), min(most, high)]
             out[name][measure] = {"mean": mean, "interval": [*interval], "seeds": values}

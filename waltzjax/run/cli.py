@@ -203,11 +203,11 @@ def _with_path(argument: str) -> str:
     path = Path(name)
     if path.exists() or path.parent not in (Path(), Path("configs")):
         return argument
-    found = CONFIGS / path.with_suffix(".py").name
-    if not found.exists():
+    config_file = CONFIGS / path.with_suffix(".py").name
+    if not config_file.exists():
         names = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.py")))
         usage(f"--config: no file {name!r}, and no config of that name; there are {names}")
-    return f"{flag}={found}{colon}{variant}"
+    return f"{flag}={config_file}{colon}{variant}"
 
 
 def usage(problem: str) -> None:

@@ -36,7 +36,7 @@ def say_measures(
     rows = [
         [
             f"{m.name}, {m.unit}" if m.unit else m.name,
-            *(figure(of.get(m.key)) for of in columns.values()),
+            *(figure(column.get(m.key)) for column in columns.values()),
         ]
         for m in measures
     ]
@@ -45,5 +45,5 @@ def say_measures(
 
 def figure(value: object) -> str:
     """A number of a table; "-": nothing was counted."""
-    found = number(value)
-    return "-" if found != found else f"{found:.2f}"
+    amount = number(value)
+    return "-" if amount != amount else f"{amount:.2f}"

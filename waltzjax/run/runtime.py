@@ -120,9 +120,11 @@ def result_settings(config: ConfigDict, keys: Sequence[str]) -> dict[str, Any]:
     """The values of the ``keys`` of ``config`` that an evaluation's result depends on, and of those
     that change the text of prompts, where they are set."""
     m = config.model
-    found = {key: attrgetter(key)(config) for key in keys}
-    found |= {f"model.template_kwargs.{name}": value for name, value in m.template_kwargs.items()}
-    return found | ({"model.template_date": m.template_date} if m.template_date else {})
+    settings = {key: attrgetter(key)(config) for key in keys}
+    settings |= {
+        f"model.template_kwargs.{name}": value for name, value in m.template_kwargs.items()
+    }
+    return settings | ({"model.template_date": m.template_date} if m.template_date else {})
 
 
 def check_rows(cfg: ModelConfig, chat: Chat, texts: Iterable[Sequence[int]]) -> None:

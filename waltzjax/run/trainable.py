@@ -93,9 +93,9 @@ def _low_rank(
         )  # fmt: skip
 
     def load(directory: Path) -> Any:
-        adapter, found = peft.load_adapter(directory, runtime.cfg, runtime.mesh)
-        if found != form:
-            raise ValueError(f"{directory}: the adapter is {found}, config.lora says {form}")
+        adapter, saved_form = peft.load_adapter(directory, runtime.cfg, runtime.mesh)
+        if saved_form != form:
+            raise ValueError(f"{directory}: the adapter is {saved_form}, config.lora says {form}")
         return adapter
 
     return Trainable(
@@ -117,20 +117,20 @@ def check_starts(
 ) -> None:
     """Raise ValueError unless the agents can begin at ``starts``, by role."""
     for role, start in starts.items():
-        wanted, found = (
+        wanted, got = (
             "an adapter's directory" if adapter else "a whole model's directory"
             for adapter in (bool(config.lora.rank), peft.is_adapter(start))
         )
-        if wanted != found:
+        if wanted != got:
             raise ValueError(
-                f"config.model.{role}: got {start}, {found}; with config.lora.rank = "
+                f"config.model.{role}: got {start}, {got}; with config.lora.rank = "
                 f"{config.lora.rank} it has to be {wanted}"
             )
         if not config.lora.rank:
             check_same_shape(runtime, config, start)
-        elif (of := peft.base_directory(start).resolve()) != base.resolve():
+        elif (other_base := peft.base_directory(start).resolve()) != base.resolve():
             raise ValueError(
-                f"config.model.{role}: the adapter {start} is of the base {of}, not of "
+                f"config.model.{role}: the adapter {start} is of the base {other_base}, not of "
                 f"config.model.base, {base}: on another one it does something else"
             )
 

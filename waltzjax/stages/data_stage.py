@@ -63,9 +63,9 @@ def data_stage(
             merge = inputs.trainable.merge
             update = data_update(config, runtime.cfg, loss, optimizer, merge, agent)
         after, metrics = update(agent, place(chosen), inputs.base)
-        found = {key: float(value) for key, value in jax.device_get(metrics).items()}
-        found |= measure(number + 1, chosen, found)
-        return {role: after}, {f"{key}/{role}": value for key, value in found.items()} | {
+        scalars = {key: float(value) for key, value in jax.device_get(metrics).items()}
+        scalars |= measure(number + 1, chosen, scalars)
+        return {role: after}, {f"{key}/{role}": value for key, value in scalars.items()} | {
             "time_s": time.perf_counter() - started
         }
 

@@ -61,16 +61,17 @@ def run_stage(
         workdir / "checkpoints" / name, config.train.keep_checkpoints, console.say
     )
     form = {role: abstract_state(shapes_of(start[role]), o, mesh) for role, o in optimizers.items()}
-    step, found, of = 0, checkpoints.restore(form), ""
-    if not found and (other := run_workdir.other_run(config)):
-        found, of = run_workdir.newest(other, name, form), f" of {other}"
-    if found:
-        step, agents, host = found
+    step, restored, origin = 0, checkpoints.restore(form), ""
+    if not restored and (other := run_workdir.other_run(config)):
+        restored, origin = run_workdir.newest(other, name, form), f" of {other}"
+    if restored:
+        step, agents, host = restored
         batches.set_state(host["data"])
-        console.say(f"{name}: resumed after step {step}{of}")
+        console.say(f"{name}: resumed after step {step}{origin}")
         if step > total:
             raise ValueError(
-                f"{stage.steps_key}: got {total} steps, but the checkpoint{of} is of step {step}"
+                f"{stage.steps_key}: got {total} steps, but the checkpoint{origin} is of "
+                f"step {step}"
             )
     else:
         agents = {

@@ -124,9 +124,9 @@ def update(
         after[role], of_role = learners[role].learn(agents[role], base, reference[role], batch)
         metrics |= {f"{name}/{role}": value for name, value in of_role.items()}
         metrics[f"padding/{role}"] = padding(samples, batch)
-    found = {name: float(value) for name, value in jax.device_get(metrics).items()}
+    scalars = {name: float(value) for name, value in jax.device_get(metrics).items()}
     jax.block_until_ready(after)
-    return after, found
+    return after, scalars
 
 
 def agent_optimizer(config: ConfigDict, lr: float, updates: int):

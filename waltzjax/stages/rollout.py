@@ -123,8 +123,8 @@ def roll_out(
         chat, session, draw.how, seed=draw.seed, step=draw.step,
         watch=lambda stats: draw.watch(ended, stats),
     )  # fmt: skip
-    for index, said in collect(items, chat, agents):
-        add(index, said)
+    for index, outcome in collect(items, chat, agents):
+        add(index, outcome)
         ended += 1
     drawn = session.stats()
     draw.watch(ended, drawn)

@@ -63,9 +63,9 @@ def run_stages(
         if path.exists():
             return
         path.parent.mkdir(exist_ok=True)
-        found = evaluate(merged_params(trainable, params, now), label)
+        result = evaluate(merged_params(trainable, params, now), label)
         if writes():
-            write_json(path, found)
+            write_json(path, result)
 
     if config.train.validate_first:
         measure(BASE, "the base model", trained)

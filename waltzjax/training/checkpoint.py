@@ -21,15 +21,15 @@ from waltzjax.types import AgentState
 
 @jax.jit
 def _finite(tree: Any) -> Any:
-    """Of each array whether all its numbers are finite."""
+    """Whether all numbers of an array are finite, for each array of ``tree``."""
     return jax.tree.map(lambda x: jnp.isfinite(x).all(), tree)
 
 
 def not_finite(agents: Any) -> list[str]:
     """The names of the arrays that hold NaN or infinity, as "policy.params.embed"."""
-    found = jax.tree_util.tree_leaves_with_path(jax.device_get(_finite(agents)))
+    leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(_finite(agents)))
     return [
-        jax.tree_util.keystr(path, simple=True, separator=".") for path, good in found if not good
+        jax.tree_util.keystr(path, simple=True, separator=".") for path, good in leaves if not good
     ]
 
 
@@ -93,24 +93,26 @@ class Checkpoints:
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 with _without_reports():
-                    found = self._manager.restore(step, args=args)
+                    restored = self._manager.restore(step, args=args)
             except (MemoryError, jax.errors.JaxRuntimeError):  # the files are not to blame
                 raise
             except Exception as error:  # Orbax's are of any kind for files that it cannot read
                 damaged[step] = (str(error).splitlines() or [type(error).__name__])[0][:200]
                 continue
-            if bad_arrays := not_finite(found["agents"]):
+            if bad_arrays := not_finite(restored["agents"]):
                 damaged[step] = f"NaN or infinite numbers in {', '.join(bad_arrays[:3])}"
                 continue
-            if not found["host"] or type(found["host"]) is not dict:
-                damaged[step] = f"the host's state is {found['host']!r:.60}, no object with fields"
+            if not restored["host"] or type(restored["host"]) is not dict:
+                damaged[step] = (
+                    f"the host's state is {restored['host']!r:.60}, no object with fields"
+                )
                 continue
             for bad, reason in damaged.items():
                 end = "passed over" if self._read_only else "moved aside"
                 self._say(f"checkpoint {bad} cannot be read ({reason}): {end}")
                 if not self._read_only:
                     self._move_aside(bad)
-            return step, dict(found["agents"]), found["host"]
+            return step, dict(restored["agents"]), restored["host"]
         if damaged:
             listed = "; ".join(f"step {step}: {reason}" for step, reason in damaged.items())
             raise ValueError(

@@ -59,12 +59,12 @@ def training_metrics(
 ) -> dict[str, Any]:
     """What a run's ``training_metrics.json`` holds: of each stage its steps, seconds, and the last
     step's figures; ``seconds``: of this launch."""
-    found = {}
+    by_stage = {}
     for stage in stages:
         of_stage = [m for m in metrics if m["stage"] == stage]
         if of_stage:
             times = [m["time_s"] for m in of_stage]
-            found[stage] = {
+            by_stage[stage] = {
                 "steps": of_stage[-1]["step"], "training_s": sum(times), "last": of_stage[-1],
             }  # fmt: skip
-    return {"seed": seed, "this_launch_s": seconds, "stages": found}
+    return {"seed": seed, "this_launch_s": seconds, "stages": by_stage}

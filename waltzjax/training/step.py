@@ -40,11 +40,11 @@ def forward_logp(
         cfg, params, batch.token_BT, batch.length_B, dropout_key, batch.start_BT
     )
     cutoff_gap_BT = None if batch.cutoff_gap_BT is None else batch.cutoff_gap_BT[:, 1:]
-    found = head_logprobs(
+    logprobs = head_logprobs(
         cfg, params, hidden_BTD[:, :-1], batch.token_BT[:, 1:], cutoff_gap_BT,
         temperature=temperature, block=block,
     )  # fmt: skip
-    return jax.tree.map(lambda x: jnp.pad(x, ((0, 0), (1, 0))), found)
+    return jax.tree.map(lambda x: jnp.pad(x, ((0, 0), (1, 0))), logprobs)
 
 
 def make_logp(cfg: ModelConfig, *, temperature: float, block: int):
@@ -66,8 +66,8 @@ def make_truncated_logp(cfg: ModelConfig, *, temperature: float, block: int):
 def _make_logps(cfg: ModelConfig, temperature: float, block: int):
     def logps(params, batch_MBT: Batch) -> tuple[jax.Array, jax.Array | None]:
         def one(_, batch):
-            found = forward_logp(cfg, params, batch, temperature=temperature, block=block)
-            kept = (found.logp_BT, found.full_logp_BT)
+            logprobs = forward_logp(cfg, params, batch, temperature=temperature, block=block)
+            kept = (logprobs.logp_BT, logprobs.full_logp_BT)
             return None, jax.tree.map(lambda x_BT: jnp.where(batch.action_BT, x_BT, 0), kept)
 
         return jax.lax.scan(one, None, batch_MBT)[1]

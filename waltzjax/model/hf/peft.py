@@ -94,9 +94,9 @@ def _targets(modules: Any, problems: list[str]) -> tuple[str, ...]:
         return MATRICES
     known = {*MODULES.values()}
     paths = modules if isinstance(modules, list) else [None]
-    found = [TARGET.fullmatch(p) if isinstance(p, str) else None for p in paths]
-    named = {match[1] for match in found if match}
-    if not named or not all(found) or not named <= known:
+    matches = [TARGET.fullmatch(p) if isinstance(p, str) else None for p in paths]
+    named = {match[1] for match in matches if match}
+    if not named or not all(matches) or not named <= known:
         problems.append(f"target_modules={modules!r} (only a list from {sorted(known)})")
     return tuple(name for name in MATRICES if MODULES[name] in named)
 
@@ -148,7 +148,7 @@ def load_adapter(directory: Path, cfg: ModelConfig, mesh: Mesh) -> tuple[Any, Lo
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; the adapter's directory is incomplete")
     try:
-        found = safetensors.numpy.load_file(path)
+        tensors = safetensors.numpy.load_file(path)
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path}: truncated, or no safetensors: {error}") from error
     abstract = jax.eval_shape(lambda: init_adapter(cfg, lora, jax.random.key(0)))
@@ -158,20 +158,20 @@ def load_adapter(directory: Path, cfg: ModelConfig, mesh: Mesh) -> tuple[Any, Lo
         for name in _names(where, cfg.layers)
     }
     # Some versions of PEFT put the adapter's name, "default", before the weight's.
-    found = {re.sub(r"\.default\.weight$", ".weight", name): a for name, a in found.items()}
-    problems = [f"{name}: missing" for name in wanted if name not in found]
-    problems += [f"{name}: left over" for name in found if name not in wanted]
+    tensors = {re.sub(r"\.default\.weight$", ".weight", name): a for name, a in tensors.items()}
+    problems = [f"{name}: missing" for name in wanted if name not in tensors]
+    problems += [f"{name}: left over" for name in tensors if name not in wanted]
     problems += [
-        f"{name}: {found[name].dtype} {found[name].shape}, expected floating {shape}"
+        f"{name}: {tensors[name].dtype} {tensors[name].shape}, expected floating {shape}"
         for name, shape in wanted.items()
-        if name in found and (found[name].shape != shape or found[name].dtype not in FLOATS)
+        if name in tensors and (tensors[name].shape != shape or tensors[name].dtype not in FLOATS)
     ]
     if problems:
         raise ValueError("\n  ".join([f"{path}: weights do not fit:", *sorted(problems)]))
     host: dict[str, Any] = {"layers": {}}
     for where in _leaves(abstract):
         _, name, part = where.split("/")
-        stack = [_float32(path, n, found[n]).T for n in _names(where, cfg.layers)]
+        stack = [_float32(path, n, tensors[n]).T for n in _names(where, cfg.layers)]
         host["layers"].setdefault(name, {})[part] = np.stack(stack)
     return place(host, params_sharding(mesh, abstract)), lora
 

@@ -160,8 +160,8 @@ def _token_forms(given: dict[int, AddedToken], file: Tokenizer) -> dict[int, Add
 def _contradictions(given: dict[int, AddedToken], file: Tokenizer, tokenizer: Any) -> Iterator[str]:
     """What ``tokenizer`` reads otherwise than ``file`` or the ids that are ``given``."""
     for number, token in given.items():
-        if (found := tokenizer.backend_tokenizer.token_to_id(token.content)) != number:
-            yield f"{token.content!r} has the id {number} there and {found} here"
+        if (token_id := tokenizer.backend_tokenizer.token_to_id(token.content)) != number:
+            yield f"{token.content!r} has the id {number} there and {token_id} here"
     file.no_truncation()
     file.no_padding()
     added = [token.content for token in file.get_added_tokens_decoder().values()]

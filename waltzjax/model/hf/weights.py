@@ -54,21 +54,21 @@ def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
     """
     abstract = jax.eval_shape(lambda: init_params(cfg, jax.random.key(0)))
     with contextlib.ExitStack() as stack:
-        found = open_tensors(Path(directory), stack)
+        tensors = open_tensors(Path(directory), stack)
         wanted: dict[str, tuple[int, ...]] = {}
         for path, leaf in jax.tree_util.tree_leaves_with_path(abstract):
             names, shape = _tensors(path_name(path), leaf.shape)
             wanted |= dict.fromkeys(names, shape)
-        harmless = {name for name in found if is_derived(name)}
+        harmless = {name for name in tensors if is_derived(name)}
         harmless |= {HEAD} if cfg.tied_embeddings else set()
-        problems = [f"{name}: missing" for name in wanted if name not in found]
-        problems += [f"{name}: left over" for name in found.keys() - wanted.keys() - harmless]
-        for name in wanted.keys() & found.keys():
-            shape, kind = found[name].shape, found[name].dtype
+        problems = [f"{name}: missing" for name in wanted if name not in tensors]
+        problems += [f"{name}: left over" for name in tensors.keys() - wanted.keys() - harmless]
+        for name in wanted.keys() & tensors.keys():
+            shape, kind = tensors[name].shape, tensors[name].dtype
             if shape != wanted[name] or kind not in ("F32", "F16", "BF16", "F64"):
                 problems.append(f"{name}: {kind} {shape}, expected floating {wanted[name]}")
-        ties = cfg.tied_embeddings and not problems and HEAD in found
-        if ties and not same_tensor(found[HEAD], found[f"{TOP['embed']}.weight"]):
+        ties = cfg.tied_embeddings and not problems and HEAD in tensors
+        if ties and not same_tensor(tensors[HEAD], tensors[f"{TOP['embed']}.weight"]):
             problems.append(f"{HEAD}: differs from the embedding, tie_word_embeddings is true")
         if problems:
             raise ValueError("\n  ".join([f"{directory}: weights do not fit:", *sorted(problems)]))
@@ -77,35 +77,39 @@ def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
             names, _ = _tensors(path_name(path), leaf.shape)
             if path_name(path) in TOP:
                 return jax.make_array_from_callback(
-                    leaf.shape, where, lambda index: found[names[0]].read(index, leaf.dtype)
+                    leaf.shape, where, lambda index: tensors[names[0]].read(index, leaf.dtype)
                 )
 
-            def some(layers: range) -> jax.Array:
+            def load_layers(layers: range) -> jax.Array:
                 def part(index):
-                    read = (found[names[layer]].read(index[:0:-1], leaf.dtype) for layer in layers)
+                    read = (
+                        tensors[names[layer]].read(index[:0:-1], leaf.dtype) for layer in layers
+                    )
                     return np.stack([x.T for x in read])
 
                 return jax.make_array_from_callback((len(layers), *leaf.shape[1:]), where, part)
 
-            return _by_parts(some, leaf, where)
+            return _by_parts(load_layers, leaf, where)
 
         sharding = params_sharding(mesh, abstract)
         return jax.tree_util.tree_map_with_path(load, abstract, sharding)
 
 
-def _by_parts(some: Callable[[range], jax.Array], leaf: Any, where: NamedSharding) -> jax.Array:
-    """A stacked parameter from ``some`` of its layers at a time: few enough for HOST_BYTES."""
+def _by_parts(
+    load_layers: Callable[[range], jax.Array], leaf: Any, where: NamedSharding
+) -> jax.Array:
+    """A stacked parameter; ``load_layers`` loads a few layers at a time, HOST_BYTES at most."""
     layers = range(leaf.shape[0])
     size = math.prod(leaf.shape) * leaf.dtype.itemsize // len(layers)
     step = max(1, HOST_BYTES // size)
     if step >= len(layers):
-        return some(layers)
+        return load_layers(layers)
     out = jax.jit(lambda: jnp.zeros(leaf.shape, leaf.dtype), out_shardings=where)()
     put = jax.jit(
         partial(jax.lax.dynamic_update_slice_in_dim, axis=0), donate_argnums=0, out_shardings=where
     )
     for first in layers[::step]:
-        out = put(out, some(layers[first : first + step]), first)
+        out = put(out, load_layers(layers[first : first + step]), first)
         jax.block_until_ready(out)  # or the parts would queue up on the host
     return out
 
