@@ -14,6 +14,8 @@ sources'; the personas' wording is ours. Commands:
 Data: GSM8K's files (arXiv 2110.14168; JSON Lines of `question` and `answer`) in data/gsm8k.
 Hardware the full size is meant for: 8 x H100 80 GB; measured there: not yet. Expected by the
 sources: 5,500 answers and 3,000 to 5,000 pairs, 70 to 80 % of them of correctness.
+Results: size | commit | hardware | time | seeds | metric (interval)
+  full | - | 8 x H100 80 GB | - | - | not measured
 """
 
 from waltzjax.config.presets import regime_w

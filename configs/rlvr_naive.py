@@ -6,7 +6,8 @@ The same as rlvr_multisignal.py but for the reward, verify only, and 180 steps. 
   laptop      python -m waltzjax.train --config=configs/rlvr_naive.py:tiny --workdir=runs/naive
   the two     python scripts/compare_runs.py runs/naive runs/rlvr --output=compare.html
 Hardware the full size is meant for: 8 x H100 80 GB; measured there: not yet.
-Measured, tiny: README's section on maths.
+Results: size | commit | hardware | time | seeds | metric (interval)
+  full | - | 8 x H100 80 GB | - | - | not measured
 """
 
 from waltzjax.config.presets import maths

@@ -9,6 +9,8 @@ Paper: none; the sources give 2,000 to 5,000 examples an agent. Commands:
   adapters    the same with --config=configs/sft.py:lora
   laptop      the same with --config=configs/sft.py:tiny (builds its base model first)
 Hardware the full size is meant for: 8 x H100 80 GB; measured there: not yet.
+Results: size | commit | hardware | time | seeds | metric (interval)
+  full | - | 8 x H100 80 GB | - | - | not measured
 """
 
 from waltzjax.config.presets import waltz

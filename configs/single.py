@@ -6,6 +6,8 @@ Commands:
   adapters    the same with --config=configs/single.py:lora
   laptop      the same with --config=configs/single.py:tiny (builds its base model first)
 Hardware the full size is meant for: 8 x H100 80 GB; measured there: not yet.
+Results: size | commit | hardware | time | seeds | metric (interval)
+  full | - | 8 x H100 80 GB | - | - | not measured
 """
 
 from waltzjax.config.presets import waltz

@@ -8,7 +8,8 @@ Hardware the full size is meant for: 8 x H100 80 GB; measured there: not yet.
 Judge: take WildGuard or an endpoint at full size (--config.judge.name=wildguard
   --config.judge.model=allenai/wildguard, or name=openai with model and url). The default "label" is
   rules, whose floor is ASR 3.0 on Llama 2 answers where people say 0.0: as large as the target.
-Measured, tiny: the column "stage 1" of README's table.
+Results: size | commit | hardware | time | seeds | metric (interval)
+  full | - | 8 x H100 80 GB | - | - | not measured
 """
 
 from waltzjax.config.presets import waltz

@@ -8,7 +8,9 @@ Paper: arXiv 2510.08240. Commands:
               (builds its base model, then runs stage 1, stage 2 and the evaluation)
 Hardware the full size is meant for: 8 x H100 80 GB; measured there: not yet.
 Judge: take WildGuard or an endpoint at full size; see stage1.py.
-Measured, tiny: the column "stage 2" of README's table.
+Results: size | commit | hardware | time | seeds | metric (interval)
+  tiny | aaad82b | 2 CPU cores | 13 min 37 s | 0, 1, 2 | ASR 33.6 → 0.3, ORR 44.4 → 0.3 (0.0–0.7) %
+  full | - | 8 x H100 80 GB | - | - | not measured
 """
 
 from waltzjax.config.presets import waltz

@@ -160,7 +160,7 @@ def _rates(record: Record) -> str:
     runs = [run["results"] for run in record["runs"]]
     pairs = (
         f"{name} {np.mean([r['base'][key] for r in runs]):.1f} → "
-        f"{spread([r[key] for r in runs], 1)} %"
+        f"{np.mean([r[key] for r in runs]):.1f} %"
         for key, name in (("asr", "ASR"), ("orr", "ORR"))
     )
     return ", ".join(pairs)
@@ -182,6 +182,13 @@ LINES: dict[str, dict[str, tuple[str, Callable[[Record], str]]]] = {
 }
 
 
+# Config -> where its table is.
+DETAILS = {
+    "stage2": "configs/README.md", "rlvr_multisignal": "waltzjax/rlvr/README.md",
+    "regime_w_dpo": "waltzjax/preference/README.md",
+}  # fmt: skip
+
+
 def read(name: str) -> Record:
     return json.loads((RESULTS / name).read_text(encoding="utf-8"))
 
@@ -189,6 +196,8 @@ def read(name: str) -> Record:
 def measured(file: str, say_it: Callable[[Record], str]) -> list[str]:
     """Commit, hardware, time, seeds and figures of a file, for a line."""
     r = read(file)
+    if "rows" in r:
+        return r["overview"][1:]
     return [r["commit"], r["hardware"], minutes(r), seeds(r), say_it(r)]
 
 
@@ -203,11 +212,17 @@ def results_block(config: str) -> str:
 def overview() -> str:
     """The one table of README: a row a measured size, and those kept as they were printed."""
     rows = [
-        [f"`{config}.py:{size}`", *measured(*where)]
+        [f"[`{config}.py:{size}`]({DETAILS[config]})", *measured(*where)]
         for config, sizes in LINES.items() for size, where in sizes.items()
     ]  # fmt: skip
-    rows += [read(file)["overview"] for file, how in TABLES.values() if how is kept_table]
+    rows += [read(file)["overview"] for file, make in TABLES.values() if make is kept_table]
     return markdown(["config", "commit", "hardware", "time", "seeds", "result"], rows)
+
+
+def table_of(file: str, make: Callable[[Record], str]) -> str:
+    """A file's table: made of its runs, or kept as it was printed."""
+    record = read(file)
+    return (kept_table if "rows" in record else make)(record)
 
 
 def rewritten(path: Path) -> str:
@@ -220,7 +235,7 @@ def rewritten(path: Path) -> str:
 
     def table(match: re.Match) -> str:
         name = match[1]
-        body = overview() if name == "overview" else TABLES[name][1](read(TABLES[name][0]))
+        body = overview() if name == "overview" else table_of(*TABLES[name])
         return f"<!-- table {name} -->\n{body}\n<!-- end -->"
 
     return re.sub(r"<!-- table (\S+) -->\n.*?<!-- end -->", table, text, flags=re.DOTALL)

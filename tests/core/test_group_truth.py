@@ -62,11 +62,11 @@ def test_token_advantages_of_one_text_a_row_are_the_older_reference(seed, normal
 
 
 def test_token_advantages_of_two_texts():
-    # beta .5: 1 - .5 * (2 + 4), 1 - .5 * 4 | clip(-30) - .5 * 8; the prompt's 100 is nobody's
+    # beta .5: 1 - .5 * (2 + 4), 1 - .5 * 4 | -30 - .5 * 8; the prompt's 100 is nobody's
     got_BT = truth.token_advantages(
         [[1, 1, 1, -30, -30]], [[100, 2, 4, 100, 8]], [[0, 1, 1, 0, 1]], [[0, 0, 0, 3, 3]], beta=0.5
     )
-    assert got_BT.tolist() == [[0.0, -2.0, -1.0, 0.0, -14.0]]
+    assert got_BT.tolist() == [[0.0, -2.0, -1.0, 0.0, -34.0]]
 
 
 def test_constant_weights():

@@ -141,10 +141,10 @@ def test_texts_without_a_prompt_or_without_a_trained_end_by_hand():
     np.testing.assert_allclose(got_BT, [[0.5, 1.0, -3.0, 0.0, 0.0]], rtol=0, atol=HAND_ATOL)
 
 
-def test_rewards_are_clipped_text_by_text_and_penalties_are_not():
-    # +-100 become +-3, 2 stays; -3 - 1 * 5 = -8 goes past the limit
+def test_a_text_is_charged_its_own_penalty():
+    # Three texts in a row: -3 - 1 * 5 = -8, and nothing of it in the others
     ones = np.ones((1, 3))
-    got_BT = run(ones * [100, -100, 2], ones * [0, 5, 0], ones > 0, [[0, 1, 2]], 1.0, 3.0)
+    got_BT = run(ones * [3, -3, 2], ones * [0, 5, 0], ones > 0, [[0, 1, 2]], 1.0)
     np.testing.assert_array_equal(got_BT, [[3.0, -8.0, 2.0]])
 
 

@@ -239,8 +239,8 @@ def test_swapping_turns_the_metrics_round(kind):
     (_, there), (_, back) = run(*drawn, kind, **options), run(*swap(*drawn), kind, **options)
     assert there["rewards/margins"] == pytest.approx(-back["rewards/margins"], rel=RTOL)
     assert there["rewards/accuracies"] == pytest.approx(1 - back["rewards/accuracies"], abs=ATOL)
-    for name in ("reward", "logp"):
-        assert there[f"{name}_chosen"] == back[f"{name}_rejected"]
+    for name in ("rewards", "logps"):
+        assert there[f"{name}/chosen"] == back[f"{name}/rejected"]
 
 
 def test_the_sft_term_is_the_mean_over_chosen_tokens():

@@ -38,8 +38,9 @@ def prepared(finished: Path, workdir: Path) -> Path:
     return workdir
 
 
-def on_base(c: ConfigDict, base: Path) -> ConfigDict:
-    """The config ``c`` on the base model there, instead of one of its own."""
+def on_base(c: ConfigDict, base: Path, reads: frozenset[str] = frozenset()) -> ConfigDict:
+    """The config ``c`` on the base model there, instead of one of its own. ``reads``: of whom its
+    keys are read, if not of its stages."""
     c = c.copy_and_resolve_references()
     c.model.base = str(base)
-    return only_read(c, readers(c))
+    return only_read(c, reads or readers(c))

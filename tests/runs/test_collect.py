@@ -82,7 +82,7 @@ def finished(tmp_path_factory):
 def config(finished):
     """The same on the finished run's base, instead of one of its own."""
     c = smallest()
-    c = on_base(c, finished / "base")
+    c = on_base(c, finished / "base", COLLECT_READS)
     return c
 
 
@@ -308,7 +308,7 @@ def test_another_config_is_refused_but_for_pairs(finished):
     c = smallest()
     c.pairs.max_pairs = 7
     collect(c, finished, "trajectories")
-    assert json.loads((finished / "config.json").read_text())["pairs"]["most"] == 7
+    assert json.loads((finished / "config.json").read_text())["pairs"]["max_pairs"] == 7
     assert (finished / FILE).read_bytes() == before
 
 

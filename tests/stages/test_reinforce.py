@@ -153,8 +153,10 @@ def test_a_rollout_is_of_the_newest_policy_and_its_kl_from_the_first():
         return roll
 
     start = dict.fromkeys((POLICY, CONVERSATION, FEEDBACK), PARAMS)
-    stage = reinforce(c, "rlvr", RECIPES["rlvr"](c), RUNTIME, WHOLE, PARAMS, start, PROMPTS, rolls)
-    agents = {POLICY: init_state(PARAMS, stage.optimizers[POLICY], RUNTIME.mesh, stage.beta)}
+    stage = reinforce(
+        c, "rlvr", RECIPES["rlvr"](c), RUNTIME, StageInputs(WHOLE, PARAMS, start), PROMPTS, rolls
+    )
+    agents = {POLICY: init_state(PARAMS, stage.optimizers[POLICY], RUNTIME.mesh, stage.kl_coef)}
     asked = device_batch(
         fixed_rows((POLICY,))(None)().rows[POLICY], RUNTIME.mesh, microbatches=1, multiple=64,
         weights="sequence", max_length=256,

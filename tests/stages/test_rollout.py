@@ -183,7 +183,10 @@ def test_a_refill_of_the_same_problem_draws_other_answers():
 
 
 def test_the_mean_reward_is_that_of_the_rows():
-    rows = {CONVERSATION: [Sample((1,), (2,), (), r) for r in (0.0, 1.0, 0.5)], FEEDBACK: []}
+    rows = {
+        CONVERSATION: [Sample((1,), (2,), (), 9.0, reward=r) for r in (0.0, 1.0, 0.5)],
+        FEEDBACK: [],
+    }
     assert earned(rows) == {"reward/conversation": pytest.approx(0.5)}
 
 

@@ -23,7 +23,7 @@ UNTAUGHT = np.log(300)  # nats a token: more, where the letters of 512 tokens ar
 def small():
     c = defaults.default()
     c.model.dtype, c.model.remat, c.model.base = "float32", "none", EMBEDDED
-    c.rollout.max_new_tokens = 44
+    c.rollout.max_new_tokens, c.problems.max_tokens = 44, 52
     e = c.embedded_maths
     e.width, e.mlp_width, e.layers, e.batch = 32, 64, 1, 16
     e.card_steps, e.demo_steps, e.card_lr = 150, 10, 3e-3
@@ -45,7 +45,7 @@ def nats(c, mesh, directory: Path) -> float:
 
 def test_the_base_is_taught_once_and_kept(tmp_path):
     c, mesh, base = small(), sharding.make_mesh((1, 1, 1)), tmp_path / "base"
-    validate(c, training=False)
+    validate(c, collecting=True)
     embedded_maths_base(c, mesh, base)
     files = {p: p.read_bytes() for p in base.iterdir()}
     assert nats(c, mesh, base) < UNTAUGHT / 2

@@ -15,7 +15,7 @@ from waltzjax.types import Sample
 
 SPAN, BUDGET, LIMIT = 26, 64, 14
 RTOL = 5e-5  # float32 figures summed in another order, through two layers
-ATOL = 2e-6  # the same of those near zero, and of parameters and moments of order 1
+ATOL = 5e-6  # the same of those near zero, and of parameters and moments of order 1
 CREDIT = dict(kl_in="reward", estimator="k1", normalise=True, tis_cap=2.0)
 LOSS = dict(clip_low=0.2, clip_high=0.2, dual_clip=3.0, estimator="k3")
 

@@ -57,11 +57,11 @@ def batch(mesh, microbatches=1, weights="sequence", rows=None):
     )  # fmt: skip
 
 
-def learner(mesh, updates=1, adapt=None):
+def learner(mesh, updates=1, next_kl_coef=None):
     return Learner(
         over_mesh(CFG, mesh), optimizer(), partial(policy_loss, **LOSS),
         partial(compute_advantages, **CREDIT), temperature=1.0, block=64, updates=updates,
-        adapt=adapt,
+        next_kl_coef=next_kl_coef,
     )  # fmt: skip
 
 
@@ -230,7 +230,7 @@ def test_rewarded_text_becomes_likelier_and_the_reference_stays():
 def test_equal_rewards_change_no_parameter(shape, reward):
     mesh = mesh_of(*shape)
     params = sharded_params(CFG, mesh)
-    rows = [dataclasses.replace(row, reward=reward) for row in samples()]
+    rows = [dataclasses.replace(row, advantage=reward) for row in samples()]
     state, metrics = learner(mesh).learn(
         init_state(params, optimizer(), mesh), None, params, batch(mesh, 2, rows=rows)
     )
@@ -274,7 +274,7 @@ def test_the_coefficient_follows_the_kl_and_penalises():
     mesh = mesh_of(1, 1, 1)
     params = sharded_params(CFG, mesh)
     b = batch(mesh)
-    one = learner(mesh, adapt=partial(adaptive_coefficient, target=1e-6, gain=0.5))
+    one = learner(mesh, next_kl_coef=partial(adaptive_coefficient, target=1e-6, gain=0.5))
     state, first = one.learn(init_state(params, optimizer(), mesh, 0.2), None, params, b)
     _, second = one.learn(state, None, params, b)
     # No KL at first: 20 % below the target. Then far above it.
