@@ -152,9 +152,11 @@ if __name__ == "__main__":
         "config", None, "A file of configs/, with :tiny or overrides (keys: waltzjax/config/)."
     )
     flags.DEFINE_string(
-        "workdir", "", "Directory of the run; the same one again goes on. Default: a new one, "
-        "runs/CONFIG-TIME-RANDOM."
-    )  # fmt: skip
+        "workdir",
+        "",
+        "Directory of the run; the same one again goes on. Default: a new one, "
+        "runs/CONFIG-TIME-RANDOM.",
+    )
     flags.DEFINE_enum("task", ALL, TASKS, "What is made: answers, preferences of them, or both.")
     flags.mark_flags_as_required(["config"])
     cli.define_processes()

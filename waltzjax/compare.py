@@ -61,11 +61,18 @@ def compare(paths: Sequence[Path], output: Path | None) -> None:
         console.say(line)
     if output:
         write_comparison(
-            output, what=kind.table.what, runs={x: run.name for x, run in runs.items()}, n=n,
-            over=over, evaluated=evaluated, trained=trained, warnings=warned, note=judged,
+            output,
+            what=kind.table.what,
+            runs={x: run.name for x, run in runs.items()},
+            n=n,
+            over=over,
+            evaluated=evaluated,
+            trained=trained,
+            warnings=warned,
+            note=judged,
             sections=sections,
             metrics={letter: run.metrics for letter, run in runs.items() if run.metrics},
-        )  # fmt: skip
+        )
         console.say(f"\nwritten to {output}")
 
 
@@ -90,9 +97,13 @@ def _row(d: Difference) -> list[str]:
         return "-" if value != value else format(value, f"{sign}z.{2 if d.unit else 3}f")
 
     return [
-        f"{d.name}, {d.unit}" if d.unit else d.name, text(d.a), text(d.b), text(d.difference, "+"),
-        f"{text(d.low, '+')} to {text(d.high, '+')}", d.reading,
-    ]  # fmt: skip
+        f"{d.name}, {d.unit}" if d.unit else d.name,
+        text(d.a),
+        text(d.b),
+        text(d.difference, "+"),
+        f"{text(d.low, '+')} to {text(d.high, '+')}",
+        d.reading,
+    ]
 
 
 def main() -> None:

@@ -80,10 +80,13 @@ def evaluate_agents(
     if writes():
         write_json(output, result)
         write_evaluation(
-            page, title=f"Evaluation, {output.stem}", agents=agents, config_text=as_text(config),
+            page,
+            title=f"Evaluation, {output.stem}",
+            agents=agents,
+            config_text=as_text(config),
             result=result,
             kinds={k: [transcript(e) for e in group] for k, group in by_kind(episodes).items()},
-        )  # fmt: skip
+        )
     rows = [
         [f"{prefix}{key}", f"{part[key]:.2f}", " to ".join(f"{edge:.2f}" for edge in edges)]
         for prefix, part in (("", result), ("initial/", result["initial"]))
@@ -131,9 +134,11 @@ def _check_new(*paths: Path) -> None:
 
 
 def _runtime(
-    config: ConfigDict, mesh: Mesh, directories: Mapping[str, Path],
+    config: ConfigDict,
+    mesh: Mesh,
+    directories: Mapping[str, Path],
     make: Callable[[ConfigDict, Path, Mesh], Runtime],
-) -> tuple[ConfigDict, Runtime]:  # fmt: skip
+) -> tuple[ConfigDict, Runtime]:
     """The config with its date, and what all models need that can stand beside the first one."""
     first, *others = (model_directory(directory) for directory in directories.values())
     config = workdir.dated(config, base=first)
@@ -163,9 +168,11 @@ def main() -> None:
 if __name__ == "__main__":
     config_flags.DEFINE_config_file("config", None, "A file of configs/, with :tiny or overrides.")
     flags.DEFINE_string(
-        "data", None, "Of agents: directory that holds validation.jsonl, train.jsonl. Of a policy: "
-        'JSON Lines of problems, or "embedded".'
-    )  # fmt: skip
+        "data",
+        None,
+        "Of agents: directory that holds validation.jsonl, train.jsonl. Of a policy: "
+        'JSON Lines of problems, or "embedded".',
+    )
     flags.DEFINE_enum("split", "validation", SPLITS, "Which of the two agents play.")
     flags.DEFINE_string("conversation", "", "Hugging Face directory of the conversation agent.")
     flags.DEFINE_string("feedback", "", "Hugging Face directory of the feedback agent.")

@@ -88,17 +88,23 @@ def main() -> None:
 
 if __name__ == "__main__":
     config_flags.DEFINE_config_file(
-        "config", None, "A file of configs/; add :tiny for a self-contained run on a laptop, and "
-        "--config.KEY=VALUE for overrides (keys: waltzjax/config/)."
-    )  # fmt: skip
+        "config",
+        None,
+        "A file of configs/; add :tiny for a self-contained run on a laptop, and "
+        "--config.KEY=VALUE for overrides (keys: waltzjax/config/).",
+    )
     flags.DEFINE_string(
-        "workdir", "", "Directory of the run; the same one again resumes it. Default: a new one, "
-        "runs/CONFIG-TIME-RANDOM."
-    )  # fmt: skip
+        "workdir",
+        "",
+        "Directory of the run; the same one again resumes it. Default: a new one, "
+        "runs/CONFIG-TIME-RANDOM.",
+    )
     flags.DEFINE_bool(
-        "dry_run", False, "Check all that can be checked before any work, print the config and "
-        "what in it is not the default, and end."
-    )  # fmt: skip
+        "dry_run",
+        False,
+        "Check all that can be checked before any work, print the config and "
+        "what in it is not the default, and end.",
+    )
     flags.mark_flags_as_required(["config"])
     cli.define_processes()
     flags.adopt_module_key_flags(cli)  # --help shows them

@@ -162,8 +162,8 @@ MUTATIONS = (
     ),
     Mutation(
         "cut-off-flag-of-the-chosen", PAIRING,
-        'rejected.arm, rejected.finish_reason == "length",',
-        'rejected.arm, chosen.finish_reason == "length",',
+        'rejected.finish_reason == "length",',
+        'chosen.finish_reason == "length",',
         ("tests/preference/test_pairing.py",),
         "no pair tells that its rejected answer was cut off, and that is trained as an end",
     ),

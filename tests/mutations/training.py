@@ -12,8 +12,8 @@ OF_STEP, OF_UPDATE = ("tests/training/test_step.py",), ("tests/training/test_upd
 MUTATIONS = (
     Mutation(
         "token-predicts-itself", STEP,
-        "cfg, params, hidden_BTD[:, :-1], batch.token_BT[:, 1:], cutoff_gap_BT,",
-        "cfg, params, hidden_BTD[:, 1:], batch.token_BT[:, 1:], cutoff_gap_BT,",
+        "        hidden_BTD[:, :-1],\n",
+        "        hidden_BTD[:, 1:],\n",
         ("tests/stages/test_gap.py", *OF_STEP),
         "a token's log-probability is computed from a state that has seen it",
     ),

@@ -30,9 +30,13 @@ BY_STAGE = ("config.train.steps", "config.rl.beta")  # groups with a key for eac
 
 
 def validate(
-    c: ConfigDict, stages: Mapping[str, Spec], algorithms: Collection[str], *, training: bool,
+    c: ConfigDict,
+    stages: Mapping[str, Spec],
+    algorithms: Collection[str],
+    *,
+    training: bool,
     collecting: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Check every rule; all that is broken is in one error.
 
     Args:
@@ -48,10 +52,12 @@ def validate(
     if not problems:
         reads = COLLECT_READS if collecting else readers_in(c, stages)
         problems = [
-            *_bounds(c), *_unread_keys(c, reads, stages), *_relations(c, reads),
+            *_bounds(c),
+            *_unread_keys(c, reads, stages),
+            *_relations(c, reads),
             *_bad_algorithm(c, algorithms),
             *(_training_relations(c, reads) if training else ()),
-        ]  # fmt: skip
+        ]
     if problems:
         raise ValueError("the config does not hold:\n  " + "\n  ".join(problems))
 

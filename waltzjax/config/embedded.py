@@ -56,21 +56,25 @@ def _base_model(
         "demo_steps": key(demo_steps, at_least(1), "updates on demonstrations"),
         "batch": key(64, at_least(1), "rows an update"),
         "card_lr": key(
-            1e-3, above(0),
+            1e-3,
+            above(0),
             "learning rate of cards, constant; at 2e-3 one seed of three stays on a plateau",
         ),
         "lr": key(2e-3, above(0), "of demonstrations, decays linearly to 5 %"),
-    }  # fmt: skip
+    }
 
 
 def _world(reader: str, world: OnlyIf, frames: str) -> dict[str, Key]:
     return {
         "data_seed": Key(0, at_least(0), [reader], "what the world is drawn with", world),
         "held_out": Key(
-            "validation", one_of("validation", "development"), [reader],
-            f"what is evaluated on; development: other {frames}, to choose settings on", world,
+            "validation",
+            one_of("validation", "development"),
+            [reader],
+            f"what is evaluated on; development: other {frames}, to choose settings on",
+            world,
         ),
-    }  # fmt: skip
+    }
 
 
 KEYS = {

@@ -154,9 +154,13 @@ def group_advantage(reward_PK: jax.Array, kind: str) -> jax.Array:
 
 
 def combine(
-    signal_PKR: jax.Array, weight_R: Sequence[float], kind: str, order: str, *,
+    signal_PKR: jax.Array,
+    weight_R: Sequence[float],
+    kind: str,
+    order: str,
+    *,
     reward_clip: float = math.inf,
-) -> jax.Array:  # fmt: skip
+) -> jax.Array:
     """The advantages [P, K] of several reward signals.
 
     order "sum": of their weighted sum. order "normalise": the weighted sum of each signal's own,

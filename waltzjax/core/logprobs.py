@@ -52,9 +52,14 @@ def token_logprobs(
     size = min(block, unembed_VD.shape[0])
     cutoff_gap_N = None if cutoff_gap_BT is None else cutoff_gap_BT.reshape(-1)
     logp_N, entropy_N, full_logp_N = _log_probs(
-        size, temperature, vocab_axis, hidden_BTD.reshape(-1, D), unembed_VD,
-        target_BT.reshape(-1), cutoff_gap_N,
-    )  # fmt: skip
+        size,
+        temperature,
+        vocab_axis,
+        hidden_BTD.reshape(-1, D),
+        unembed_VD,
+        target_BT.reshape(-1),
+        cutoff_gap_N,
+    )
     found_N = TokenLogProbs(logp_N, entropy_N, full_logp_N)
     return jax.tree.map(lambda x_N: x_N.reshape(B, T), found_N)
 
@@ -85,9 +90,8 @@ class _Sums(NamedTuple):
 
 def _block_logits(hidden_ND, block_vD, temperature):
     logits_Nv = jnp.einsum(
-        "ND,vD->Nv", hidden_ND, block_vD.astype(hidden_ND.dtype),
-        preferred_element_type=jnp.float32,
-    )  # fmt: skip
+        "ND,vD->Nv", hidden_ND, block_vD.astype(hidden_ND.dtype), preferred_element_type=jnp.float32
+    )
     return logits_Nv / temperature
 
 

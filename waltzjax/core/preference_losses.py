@@ -112,9 +112,15 @@ SQUARED = ("ipo", "ipo_sum")  # whose slope where answers are not told apart is 
 
 
 def preference_loss(
-    logp_BT: jax.Array, batch, *, kind: str, beta: float, label_smoothing: float = 0.0,
-    margin: float = 0.0, sft_weight: float = 0.0,
-) -> tuple[jax.Array, dict[str, jax.Array]]:  # fmt: skip
+    logp_BT: jax.Array,
+    batch,
+    *,
+    kind: str,
+    beta: float,
+    label_smoothing: float = 0.0,
+    margin: float = 0.0,
+    sft_weight: float = 0.0,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The loss ``kind`` of PAIR_LOSSES, and ``sft_weight`` times the chosen answers' negative
     log-likelihood, nats a token.
 

@@ -40,9 +40,7 @@ def draw(logits_BV: jax.Array, settings: Settings, seed_B: jax.Array, index_B: j
     greedy_B = settings.temperature == 0
     scaled_BV = logits_BV.astype(jnp.float32)
     scaled_BV /= jnp.where(greedy_B, 1.0, settings.temperature)[:, None]
-    truncates_B = ~greedy_B & (
-        (settings.top_k > 0) | (settings.top_p < 1) | (settings.min_p > 0)
-    )  # fmt: skip
+    truncates_B = ~greedy_B & ((settings.top_k > 0) | (settings.top_p < 1) | (settings.min_p > 0))
 
     def truncate_rows(x_BV):
         cut_BV, edge_B = truncated(x_BV, settings)

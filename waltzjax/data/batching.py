@@ -80,21 +80,30 @@ def blank_batch(shape: tuple[int, int], *, truncated: bool = False) -> PolicyBat
     trainer fills in is one array of zeros."""
     rows, zero = shape[0], np.zeros(shape, np.float32)
     return PolicyBatch(
-        token_BT=np.zeros(shape, np.int32), length_B=np.ones(rows, np.int32),
-        action_BT=np.zeros(shape, bool), weight_BT=np.zeros(shape, np.float32),
+        token_BT=np.zeros(shape, np.int32),
+        length_B=np.ones(rows, np.int32),
+        action_BT=np.zeros(shape, bool),
+        weight_BT=np.zeros(shape, np.float32),
         text_advantage_BT=np.zeros(shape, np.float32),
         sampler_logp_BT=np.zeros(shape, np.float32),
-        old_logp_BT=zero, ref_logp_BT=zero, advantage_BT=zero,
-        is_weight_BT=np.ones(shape, np.float32), beta_B=np.zeros(rows, np.float32),
+        old_logp_BT=zero,
+        ref_logp_BT=zero,
+        advantage_BT=zero,
+        is_weight_BT=np.ones(shape, np.float32),
+        beta_B=np.zeros(rows, np.float32),
         cutoff_gap_BT=np.full(shape, np.inf, np.float32) if truncated else None,
         start_BT=np.zeros(shape, np.int32),
-    )  # fmt: skip
+    )
 
 
 def fill_rows(
-    samples: Sequence[Sample], rows: Sequence[Sequence[int]], weight_N: np.ndarray,
-    shape: tuple[int, int], *, truncated: bool,
-) -> PolicyBatch:  # fmt: skip
+    samples: Sequence[Sample],
+    rows: Sequence[Sequence[int]],
+    weight_N: np.ndarray,
+    shape: tuple[int, int],
+    *,
+    truncated: bool,
+) -> PolicyBatch:
     """Arrays [B, T] of ``shape`` whose row b holds the samples numbered ``rows[b]``, one after the
     other; rows beyond those are empty. ``weight_N``: of each sample's trained tokens."""
     batch = blank_batch(shape, truncated=truncated)

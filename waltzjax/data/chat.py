@@ -66,9 +66,14 @@ class Chat:
     with a template; ``template`` is that one, with what else it reads."""
 
     def __init__(
-        self, tokenizer: Any, conversation: AgentPrompt, feedback: AgentPrompt,
-        maths: AgentPrompt = PLAIN, *, template: Template | None = None,
-    ):  # fmt: skip
+        self,
+        tokenizer: Any,
+        conversation: AgentPrompt,
+        feedback: AgentPrompt,
+        maths: AgentPrompt = PLAIN,
+        *,
+        template: Template | None = None,
+    ):
         self.tokenizer = tokenizer
         self.conversation = conversation
         self.feedback = feedback
@@ -86,9 +91,14 @@ class Chat:
 
     @classmethod
     def from_files(
-        cls, tokenizer: Any, conversation: Path, feedback: Path,
-        maths: Path = PROMPTS / "maths.txt", *, template: Template | None = None,
-    ) -> Chat:  # fmt: skip
+        cls,
+        tokenizer: Any,
+        conversation: Path,
+        feedback: Path,
+        maths: Path = PROMPTS / "maths.txt",
+        *,
+        template: Template | None = None,
+    ) -> Chat:
         return cls(
             tokenizer,
             read_agent_prompt(conversation, ["feedback"]),

@@ -35,9 +35,14 @@ class Batches(Iterator[list[Any]]):
     or process behind it. See ``prompt_batches``."""
 
     def __init__(
-        self, items: Sequence[Any], names: Sequence[str], *, batch_size: int, seed: int,
+        self,
+        items: Sequence[Any],
+        names: Sequence[str],
+        *,
+        batch_size: int,
+        seed: int,
         epochs: int | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._items = items
         digest = hashlib.sha256("\n".join(names).encode())
         # What, besides the position, decides the batches to come. Not epochs: a longer run

@@ -44,9 +44,11 @@ class Template:
     """
 
     def __init__(
-        self, tokenizer: Any, kwargs: Mapping[str, Any] = NO_KWARGS,
+        self,
+        tokenizer: Any,
+        kwargs: Mapping[str, Any] = NO_KWARGS,
         date: datetime.date | None = None,
-    ):  # fmt: skip
+    ):
         """Raises ValueError where the tokenizer has no template, or this one reads no such
         ``kwargs``."""
         self._tokenizer, self._kwargs = tokenizer, dict(kwargs)
@@ -81,9 +83,12 @@ class Template:
         """
         try:
             return self._tokenizer.apply_chat_template(
-                [*messages], tokenize=False, add_generation_prompt=to_speak,
-                chat_template=self._dated, **self._kwargs,
-            )  # fmt: skip
+                [*messages],
+                tokenize=False,
+                add_generation_prompt=to_speak,
+                chat_template=self._dated,
+                **self._kwargs,
+            )
         except RAISES as error:
             roles = [message["role"] for message in messages]
             advice = "mend the template there"

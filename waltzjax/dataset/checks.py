@@ -97,8 +97,10 @@ def _overlaps(train: Mapping[int, Prompt], validation: Mapping[int, Prompt]) -> 
     """One problem for each id, text or frame of validation that train has too."""
     problems = []
     rules: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
-        ("id", "id", int), ("prompt text", "text", normalised), ("frame", "frame", str),
-    )  # fmt: skip
+        ("id", "id", int),
+        ("prompt text", "text", normalised),
+        ("frame", "frame", str),
+    )
     for what, key, form in rules:
         seen = {form(getattr(prompt, key)): line for line, prompt in reversed([*train.items()])}
         reported = {""}  # user files have no frame

@@ -39,9 +39,11 @@ def _encode(prompts: Sequence[Prompt]) -> bytes:
 
 
 def write_dataset(
-    directory: Path, train: Sequence[Prompt], validation: Sequence[Prompt],
+    directory: Path,
+    train: Sequence[Prompt],
+    validation: Sequence[Prompt],
     benign: Sequence[Messages] = (),
-) -> None:  # fmt: skip
+) -> None:
     """Writes a new dataset: ``directory`` appears complete, or not at all.
 
     Everything is checked as ``verify`` does, written to a sibling directory (hidden, named

@@ -13,9 +13,13 @@ from waltzjax.engine.scheduler import Piece, SequenceState
 
 
 def row_arrays(
-    groups: Sequence[Sequence[SequenceState]], width: int, table: int, pages: int, page_size: int,
+    groups: Sequence[Sequence[SequenceState]],
+    width: int,
+    table: int,
+    pages: int,
+    page_size: int,
     stop_ids: Sequence[int],
-) -> Rows:  # fmt: skip
+) -> Rows:
     """``width`` rows for each group, padded with rows that draw nothing."""
     B = len(groups) * width
 
@@ -25,9 +29,16 @@ def row_arrays(
     i32, f32 = np.int32, np.float32
     settings = Settings(zeros(f32), zeros(i32), np.ones(B, f32), zeros(f32))
     out = Rows(
-        zeros(i32, table), np.full(B, pages, i32), zeros(i32), zeros(i32), zeros(i32), zeros(i32),
-        zeros(np.uint32), np.full((B, MAX_STOP_IDS), -1, i32), settings,
-    )  # fmt: skip
+        zeros(i32, table),
+        np.full(B, pages, i32),
+        zeros(i32),
+        zeros(i32),
+        zeros(i32),
+        zeros(i32),
+        zeros(np.uint32),
+        np.full((B, MAX_STOP_IDS), -1, i32),
+        settings,
+    )
     for g, rows in enumerate(groups):
         for b, row in enumerate(rows, g * width):
             s = row.request.sampling

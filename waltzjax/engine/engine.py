@@ -28,9 +28,12 @@ class Engine(EngineShape):
         return Session(self, models)
 
     def generate(
-        self, params: Any, prompts: Sequence[Sequence[int]], sampling: Sampling,
+        self,
+        params: Any,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
         seeds: Sequence[int],
-    ) -> list[Tokens]:  # fmt: skip
+    ) -> list[Tokens]:
         """One result a prompt, in order.
 
         Raises:

@@ -15,7 +15,7 @@ def extended(before: Key, token_ids: Sequence[int]) -> Key:
     """The key of a beginning that goes on with ``token_ids``."""
     return hashlib.blake2b(
         before + np.asarray(token_ids, np.int32).tobytes(), digest_size=16
-    ).digest()  # fmt: skip
+    ).digest()
 
 
 class Pages:

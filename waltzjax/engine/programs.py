@@ -67,9 +67,7 @@ class Programs:
         readable = sharding.replicated(mesh)  # in every process
         rows, whole = P(sharding.ROWS), P()
         # Manual over groups: a group's rows read its own pages.
-        local = partial(
-            jax.shard_map, mesh=mesh, axis_names={*sharding.ROWS}, check_vma=False
-        )  # fmt: skip
+        local = partial(jax.shard_map, mesh=mesh, axis_names={*sharding.ROWS}, check_vma=False)
         self.decode = jax.jit(
             local(
                 partial(_decode, cfg, most_steps),
@@ -94,9 +92,7 @@ class Programs:
             out_shardings=paged,
         )
         count = pages * sharding.row_groups(mesh)
-        self.new_cache = jax.jit(
-            partial(empty_cache, cfg, count, page_size), out_shardings=paged
-        )  # fmt: skip
+        self.new_cache = jax.jit(partial(empty_cache, cfg, count, page_size), out_shardings=paged)
 
 
 def _decode(cfg, most_steps, params, cache: Cache, rows: Rows, most, leave_at):
@@ -119,9 +115,11 @@ def _decode(cfg, most_steps, params, cache: Cache, rows: Rows, most, leave_at):
         view = PageView(rows.table_BM, position_B[:, None], live_B)
         hidden_BTD, cache = cached_hidden_states(cfg, params, token_B[:, None], cache, view)
         logits_BV = jnp.einsum(
-            "BD,VD->BV", hidden_BTD[:, 0], unembed_VD.astype(hidden_BTD.dtype),
+            "BD,VD->BV",
+            hidden_BTD[:, 0],
+            unembed_VD.astype(hidden_BTD.dtype),
             preferred_element_type=jnp.float32,
-        )  # fmt: skip
+        )
         drawn = draw(logits_BV, rows.settings, rows.seed_B, rows.drawn_B + count_B)
         fine_B = live_B & drawn.finite_B
         count_B += fine_B

@@ -102,43 +102,62 @@ def checked(
     _check(
         (fits(value), name, repr(value), what)
         for name, value, (what, fits) in (
-            ("prompt", request.prompt, TOKENS), ("seed", request.seed, WHOLE),
-            ("max_new_tokens", s.max_new_tokens, WHOLE), ("temperature", s.temperature, REAL),
-            ("top_k", s.top_k, WHOLE), ("top_p", s.top_p, REAL), ("min_p", s.min_p, REAL),
+            ("prompt", request.prompt, TOKENS),
+            ("seed", request.seed, WHOLE),
+            ("max_new_tokens", s.max_new_tokens, WHOLE),
+            ("temperature", s.temperature, REAL),
+            ("top_k", s.top_k, WHOLE),
+            ("top_p", s.top_p, REAL),
+            ("min_p", s.min_p, REAL),
             ("stop_ids", () if s.stop_ids is None else s.stop_ids, TOKENS),
             ("stop_strings", s.stop_strings, TEXTS),
         )
-    )  # fmt: skip
+    )
     prompt, texts = tuple(map(int, request.prompt)), tuple(map(str, s.stop_strings))
     stops = None if s.stop_ids is None else tuple(map(int, s.stop_ids))
     room = longest - s.max_new_tokens
     unknown = [t for t in (*prompt, *(stops or ())) if not 0 <= t < vocabulary]
-    _check((
-        (request.model in models, "model", request.model, f"one of {', '.join(models)}"),
+    _check(
         (
-            1 <= s.max_new_tokens < longest, "max_new_tokens", s.max_new_tokens,
-            f"1 to {longest - 1}: there are {longest} positions",
-        ),
-        (
-            room < 1 or 1 <= len(prompt) <= room, "prompt tokens", len(prompt),
-            f"1 to {room} ({longest} positions less {s.max_new_tokens} new tokens)",
-        ),
-        (not unknown, "token ids", unknown[:1], f"0 to {vocabulary - 1}"),
-        (
-            s.temperature == 0 or COLDEST <= s.temperature < math.inf, "temperature",
-            s.temperature, f"0 or >= {COLDEST}",
-        ),
-        (0 <= s.top_k < 2**31, "top_k", s.top_k, "0 to 2^31 - 1"),
-        (LEAST_MASS <= s.top_p <= 1, "top_p", s.top_p, f"{LEAST_MASS} to 1"),
-        (0 <= s.min_p <= 1, "min_p", s.min_p, "[0, 1]"),
-        (len(stops or ()) <= MAX_STOP_IDS, "stop_ids", len(stops or ()), f"at most {MAX_STOP_IDS}"),
-        (all(texts), "stop_strings", texts, "no empty one"),
-        (
-            decodes or not texts, "stop_strings", texts,
-            "none: this engine was given no tokenizer",
-        ),
-        (0 <= request.seed < 2**32, "seed", request.seed, "[0, 2^32)"),
-    ))  # fmt: skip
+            (request.model in models, "model", request.model, f"one of {', '.join(models)}"),
+            (
+                1 <= s.max_new_tokens < longest,
+                "max_new_tokens",
+                s.max_new_tokens,
+                f"1 to {longest - 1}: there are {longest} positions",
+            ),
+            (
+                room < 1 or 1 <= len(prompt) <= room,
+                "prompt tokens",
+                len(prompt),
+                f"1 to {room} ({longest} positions less {s.max_new_tokens} new tokens)",
+            ),
+            (not unknown, "token ids", unknown[:1], f"0 to {vocabulary - 1}"),
+            (
+                s.temperature == 0 or COLDEST <= s.temperature < math.inf,
+                "temperature",
+                s.temperature,
+                f"0 or >= {COLDEST}",
+            ),
+            (0 <= s.top_k < 2**31, "top_k", s.top_k, "0 to 2^31 - 1"),
+            (LEAST_MASS <= s.top_p <= 1, "top_p", s.top_p, f"{LEAST_MASS} to 1"),
+            (0 <= s.min_p <= 1, "min_p", s.min_p, "[0, 1]"),
+            (
+                len(stops or ()) <= MAX_STOP_IDS,
+                "stop_ids",
+                len(stops or ()),
+                f"at most {MAX_STOP_IDS}",
+            ),
+            (all(texts), "stop_strings", texts, "no empty one"),
+            (
+                decodes or not texts,
+                "stop_strings",
+                texts,
+                "none: this engine was given no tokenizer",
+            ),
+            (0 <= request.seed < 2**32, "seed", request.seed, "[0, 2^32)"),
+        )
+    )
     s = s._replace(stop_ids=stops, stop_strings=texts)
     return dataclasses.replace(request, prompt=prompt, sampling=s)
 

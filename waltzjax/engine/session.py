@@ -61,9 +61,8 @@ class Session:
         self._params = generation_params(engine.cfg, engine.mesh, models)
         self._cache = engine.programs.new_cache()
         self._schedule = Schedule(
-            groups=engine.groups, slots=engine.slots, pages=engine.pages,
-            page_size=engine.page_size,
-        )  # fmt: skip
+            groups=engine.groups, slots=engine.slots, pages=engine.pages, page_size=engine.page_size
+        )
         self._known: set[Any] = set()
         self._events: list[Event] = []
         self._inflight: InflightBatch | None = None
@@ -141,10 +140,16 @@ class Session:
         seconds = time.monotonic() - self._began if self._began else 0.0
         count = self._count
         return Stats(
-            seconds, count["tokens"], count["tokens"] / max(seconds, 1e-9), self._schedule.active,
-            len(self._schedule.waiting), count["tokens"] / max(count["row steps"], 1),
-            count["cached"], count["shared"], self._schedule.preempted,
-        )  # fmt: skip
+            seconds,
+            count["tokens"],
+            count["tokens"] / max(seconds, 1e-9),
+            self._schedule.active,
+            len(self._schedule.waiting),
+            count["tokens"] / max(count["row steps"], 1),
+            count["cached"],
+            count["shared"],
+            self._schedule.preempted,
+        )
 
     def compile(self) -> None:
         """Run every program once, on padding."""
@@ -201,8 +206,8 @@ class Session:
         leave_at = max(0, min(max([some_free, *narrower[:1]]), active - 1))
         batch = engine.place(engine.row_arrays(rows, width, engine.stop_ids))
         self._cache, outcome = engine.programs.decode(
-            self._params[model], self._cache, batch, np.int32(engine.steps), np.int32(leave_at),
-        )  # fmt: skip
+            self._params[model], self._cache, batch, np.int32(engine.steps), np.int32(leave_at)
+        )
         self._inflight = InflightBatch(rows, width, outcome)
 
     def _models(self) -> list[str]:

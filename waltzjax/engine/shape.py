@@ -37,10 +37,17 @@ class EngineShape:
     """
 
     def __init__(
-        self, cfg: ModelConfig, mesh: Mesh, stop_ids: Sequence[int], *, max_num_seqs: int,
-        cache_tokens: int, decode: Callable[[Sequence[int]], str] | None = None,
-        steps: int = STEPS, page_size: int = PAGE_SIZE,
-    ):  # fmt: skip
+        self,
+        cfg: ModelConfig,
+        mesh: Mesh,
+        stop_ids: Sequence[int],
+        *,
+        max_num_seqs: int,
+        cache_tokens: int,
+        decode: Callable[[Sequence[int]], str] | None = None,
+        steps: int = STEPS,
+        page_size: int = PAGE_SIZE,
+    ):
         if max_num_seqs < 1 or not 1 <= steps <= page_size or len(stop_ids) > MAX_STOP_IDS:
             raise ValueError(
                 f"max_num_seqs, steps and stop_ids: got {max_num_seqs}, {steps} and "
@@ -58,17 +65,18 @@ class EngineShape:
                 f"a page of {page_size} for each of {self.groups} groups of devices"
             )
         self.table = -(-self.longest // page_size)
-        self.programs = Programs(
-            cfg, mesh, pages=self.pages, page_size=page_size, most_steps=steps
-        )  # fmt: skip
+        self.programs = Programs(cfg, mesh, pages=self.pages, page_size=page_size, most_steps=steps)
 
     def checked(self, request: Request, models: Iterable[str]) -> Request:
         """A request to one of these models in Python's own types; ValueError says why it cannot be
         served."""
         return checked(
-            request, longest=self.longest, vocabulary=self.cfg.vocab_size, models=tuple(models),
+            request,
+            longest=self.longest,
+            vocabulary=self.cfg.vocab_size,
+            models=tuple(models),
             decodes=self.decode is not None,
-        )  # fmt: skip
+        )
 
     @property
     def decode_widths(self) -> list[int]:

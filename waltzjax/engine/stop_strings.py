@@ -13,9 +13,11 @@ class UnreadableTokens(ValueError):
 
 
 def stopped_by_text(
-    token_ids: Sequence[int], new: int, strings: Sequence[str],
+    token_ids: Sequence[int],
+    new: int,
+    strings: Sequence[str],
     decode: Callable[[Sequence[int]], str],
-) -> int:  # fmt: skip
+) -> int:
     """With how many tokens the text first holds one of ``strings``, one of the newest ``new``
     being part of it; 0: it does not.
 

@@ -26,9 +26,13 @@ Rates = Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
 
 
 def resampled(
-    rates: Rates, above: np.ndarray, below: np.ndarray, clusters: np.ndarray, seed: int,
+    rates: Rates,
+    above: np.ndarray,
+    below: np.ndarray,
+    clusters: np.ndarray,
+    seed: int,
     resamples: int = RESAMPLES,
-) -> dict[str, np.ndarray]:  # fmt: skip
+) -> dict[str, np.ndarray]:
     """Each rate's values, [resamples], of ``above`` and ``below``, [units, shares], whose
     ``clusters``, [units], are drawn.
 

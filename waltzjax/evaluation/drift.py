@@ -16,9 +16,12 @@ from waltzjax.types import CONVERSATION, Completion, Episode
 
 
 def drift(
-    config: ConfigDict, runtime: Runtime, agents: Mapping[str, Any], base: Any,
+    config: ConfigDict,
+    runtime: Runtime,
+    agents: Mapping[str, Any],
+    base: Any,
     episodes: Sequence[Episode],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """``kl_ROLE`` of each of ``agents`` that said anything, and ``intervals``: the mean over its
     tokens of log p_agent - log p_base, nats, both at temperature 1, with a 95 % bootstrap interval
     over the prompts, or their frames where they have some.

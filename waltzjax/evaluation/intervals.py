@@ -53,9 +53,12 @@ def like_sized(trials: np.ndarray, clusters: np.ndarray) -> np.ndarray:
 
 
 def share_edges(
-    above: np.ndarray, below: np.ndarray, trials: np.ndarray, clusters: np.ndarray,
+    above: np.ndarray,
+    below: np.ndarray,
+    trials: np.ndarray,
+    clusters: np.ndarray,
     level: float = LEVEL,
-) -> Edges:  # fmt: skip
+) -> Edges:
     """Edges of shares ``above.sum(0) / below.sum(0)`` in [0, 1]; arrays are [units, shares],
     ``clusters`` [units].
 
@@ -105,9 +108,12 @@ def widened(edges: Edges, value: np.ndarray, share: np.ndarray, span: tuple[floa
 
 
 def of_two(
-    measure: Callable[[np.ndarray, np.ndarray], np.ndarray], a: np.ndarray, b: np.ndarray,
-    edges_a: Edges, edges_b: Edges,
-) -> Edges:  # fmt: skip
+    measure: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    a: np.ndarray,
+    b: np.ndarray,
+    edges_a: Edges,
+    edges_b: Edges,
+) -> Edges:
     """Edges of a ``measure`` that rises with each of two independent numbers, from their own
     intervals: its extremes on the quarter ellipses between one number's end and the other's.
 

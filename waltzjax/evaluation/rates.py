@@ -75,9 +75,13 @@ def summary(table: RateTable, items: Sequence[Any]) -> dict[str, float]:
 
 
 def intervals(
-    table: RateTable, items: Sequence[Any], *, seed: int, resamples: int = RESAMPLES,
+    table: RateTable,
+    items: Sequence[Any],
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
     level: float = LEVEL,
-) -> Intervals:  # fmt: skip
+) -> Intervals:
     """The intervals of what ``summary`` gives, for other items, or, where these have clusters, for
     other clusters; NaN likewise.
 
@@ -104,9 +108,14 @@ def intervals(
 
 
 def difference_intervals(
-    table: RateTable, a: Sequence[Any], b: Sequence[Any], *, seed: int, resamples: int = RESAMPLES,
+    table: RateTable,
+    a: Sequence[Any],
+    b: Sequence[Any],
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
     level: float = LEVEL,
-) -> Intervals:  # fmt: skip
+) -> Intervals:
     """The intervals of b - a, by a paired bootstrap ``widened`` by what is ``unseen``: both are of
     the same questions, which are drawn together, those of a cluster too.
 

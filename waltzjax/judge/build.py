@@ -96,19 +96,27 @@ def _behind_endpoint(config: ConfigDict, workdir: Path, stack: ExitStack) -> Jud
     prompt = None if j.name == "wildguard" else _read_prompt(config)
     endpoint = stack.enter_context(
         Endpoint(
-            j.url, j.model, max_tokens=j.max_tokens if prompt else model_judges.MAX_TOKENS,
-            key_env=j.key_env, timeout_s=j.timeout_s, retry_s=j.retry_s, say=console.say,
+            j.url,
+            j.model,
+            max_tokens=j.max_tokens if prompt else model_judges.MAX_TOKENS,
+            key_env=j.key_env,
+            timeout_s=j.timeout_s,
+            retry_s=j.retry_s,
+            say=console.say,
             stop=threading.Event(),
         )
-    )  # fmt: skip
+    )
     path = Path(j.cache) if j.cache else workdir / "verdicts.sqlite"
     cache = stack.enter_context(closing(VerdictCache(path)))
     if prompt is None:
         return model_judges.wildguard_judge(endpoint, cache=cache, concurrency=j.concurrency)
     return chat_judge(
-        endpoint, prompt.system, lambda p, a: fill(prompt.message, prompt=p, answer=a),
-        cache=cache, concurrency=j.concurrency,
-    )  # fmt: skip
+        endpoint,
+        prompt.system,
+        lambda p, a: fill(prompt.message, prompt=p, answer=a),
+        cache=cache,
+        concurrency=j.concurrency,
+    )
 
 
 def local_wildguard(config: ConfigDict, mesh: Mesh) -> Judge:

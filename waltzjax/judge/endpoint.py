@@ -41,23 +41,35 @@ class Endpoint:
     tries, retry_s, say, stop, clock, wait: see ``Retry``.
     """
 
-    def __init__(self, base_url: str, model: str, *, max_tokens: int, key_env: str = "",
-                 timeout_s: float = 120.0, tries: int = 5, retry_s: float = 3600.0,
-                 say: Callable[[str], None], stop: threading.Event,
-                 clock: Callable[[], float] = time.monotonic,
-                 wait: Callable[[float], bool] | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        max_tokens: int,
+        key_env: str = "",
+        timeout_s: float = 120.0,
+        tries: int = 5,
+        retry_s: float = 3600.0,
+        say: Callable[[str], None],
+        stop: threading.Event,
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], bool] | None = None,
+    ) -> None:
         self.model, self.max_tokens, self.stop = model, max_tokens, stop
         self._timeout_s, self._key_env, self._key = timeout_s, key_env, read_key(key_env)
         self._what = f"the judge {model} at {base_url}"
         self._retry = Retry(
-            self._what, tries=tries, retry_s=retry_s, say=say, stop=stop, clock=clock,
-            wait=wait,
-        )  # fmt: skip
+            self._what, tries=tries, retry_s=retry_s, say=say, stop=stop, clock=clock, wait=wait
+        )
         self._openai = import_openai()
         self._client = self._openai.AsyncOpenAI(
             # The package wants some key, and would retry by itself, deaf to ``stop``.
-            base_url=base_url, api_key=self._key or "none", timeout=timeout_s, max_retries=0,
-        )  # fmt: skip
+            base_url=base_url,
+            api_key=self._key or "none",
+            timeout=timeout_s,
+            max_retries=0,
+        )
         # A request on an event loop can be cancelled; a thread that reads a socket cannot.
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -86,9 +98,11 @@ class Endpoint:
         return self._ask(send, {"prompt": prompt, **form}, {"prompt": _PLAIN, **form})
 
     def _ask(
-        self, send: Callable[[Mapping[str, Any]], str], asked: Mapping[str, Any],
+        self,
+        send: Callable[[Mapping[str, Any]], str],
+        asked: Mapping[str, Any],
         plain: Mapping[str, Any],
-    ) -> str:  # fmt: skip
+    ) -> str:
         """The reply to ``asked``; ``plain`` finds out whether a failure is about ``asked`` alone:
         earlier answers do not tell, a key may be revoked at any time."""
 
@@ -111,9 +125,11 @@ class Endpoint:
         return self._retry.call(attempt, probe)
 
     def _send(
-        self, read: Callable[[Any], replies.Reply | None], create: Callable[..., Any],
+        self,
+        read: Callable[[Any], replies.Reply | None],
+        create: Callable[..., Any],
         asked: Mapping[str, Any],
-    ) -> str:  # fmt: skip
+    ) -> str:
         """One request; ``read`` finds the text in the value of the reply's body.
 
         An error that comes with a 200 is treated as the status that it names.

@@ -137,8 +137,11 @@ class Scorer:
                 None if a.unfinished else results[_item(episode.prompt, a.text)]
                 for a in episode.answers
             ]
-            judged += [v for a, v in zip(episode.answers, episode.verdicts, strict=True)
-                       if not a.unfinished]  # fmt: skip
+            judged += [
+                v
+                for a, v in zip(episode.answers, episode.verdicts, strict=True)
+                if not a.unfinished
+            ]
         self._check_parsed(judged)
 
     def _check_parsed(self, verdicts: Sequence[Verdict | None]) -> None:

@@ -31,9 +31,13 @@ Asked = TypeVar("Asked", str, Sequence[Mapping[str, str]])  # a raw prompt, or c
 
 
 def chat_judge(
-    endpoint: Endpoint, system: str, message: Callable[[str, str], str], *, cache: VerdictCache,
+    endpoint: Endpoint,
+    system: str,
+    message: Callable[[str, str], str],
+    *,
+    cache: VerdictCache,
     concurrency: int,
-) -> Judge:  # fmt: skip
+) -> Judge:
     """A chat model, told by ``system`` ("": nothing) what to judge and shown ``message(prompt,
     answer)``, both of them ``quoted``."""
     frame = message("", "")
@@ -52,16 +56,28 @@ def chat_judge(
             return cut.text
 
     return asked_judge(
-        ask, request, parse_labels, model=endpoint.model, max_tokens=endpoint.max_tokens,
-        stop=endpoint.stop, cache=cache, concurrency=concurrency,
-    )  # fmt: skip
+        ask,
+        request,
+        parse_labels,
+        model=endpoint.model,
+        max_tokens=endpoint.max_tokens,
+        stop=endpoint.stop,
+        cache=cache,
+        concurrency=concurrency,
+    )
 
 
 def asked_judge(
-    ask: Callable[[Asked], str], request: Callable[[str, str], Asked],
-    parse: Callable[[str], Verdict | None], *, model: str, max_tokens: int, stop: threading.Event,
-    cache: VerdictCache, concurrency: int,
-) -> Judge:  # fmt: skip
+    ask: Callable[[Asked], str],
+    request: Callable[[str, str], Asked],
+    parse: Callable[[str], Verdict | None],
+    *,
+    model: str,
+    max_tokens: int,
+    stop: threading.Event,
+    cache: VerdictCache,
+    concurrency: int,
+) -> Judge:
     """The judge ``parse(ask(request(prompt, answer)))``; ``model`` and ``max_tokens`` are ask's.
 
     A reply is stored once it is known to be usable, so others are asked for again the next time.
@@ -173,9 +189,15 @@ _REPLY = re.compile(
 def wildguard_judge(endpoint: Endpoint, *, cache: VerdictCache, concurrency: int) -> Judge:
     """WildGuard served by vLLM or the like, asked through raw completions."""
     return asked_judge(
-        endpoint.complete, instruction, parse_answers, model=endpoint.model,
-        max_tokens=endpoint.max_tokens, stop=endpoint.stop, cache=cache, concurrency=concurrency,
-    )  # fmt: skip
+        endpoint.complete,
+        instruction,
+        parse_answers,
+        model=endpoint.model,
+        max_tokens=endpoint.max_tokens,
+        stop=endpoint.stop,
+        cache=cache,
+        concurrency=concurrency,
+    )
 
 
 def instruction(prompt: str, answer: str) -> str:

@@ -58,9 +58,17 @@ class Retry:
     clock, wait: the time in seconds; sleeps so long and returns whether ``stop`` is set.
     """
 
-    def __init__(self, what: str, *, tries: int, retry_s: float, say: Callable[[str], None],
-                 stop: threading.Event, clock: Callable[[], float] = time.monotonic,
-                 wait: Callable[[float], bool] | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        what: str,
+        *,
+        tries: int,
+        retry_s: float,
+        say: Callable[[str], None],
+        stop: threading.Event,
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], bool] | None = None,
+    ) -> None:
         self.what, self.tries, self.retry_s, self.stop = what, tries, retry_s, stop
         self._say, self._clock, self._wait = say, clock, wait or stop.wait
         self._lock = threading.Lock()

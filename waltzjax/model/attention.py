@@ -51,10 +51,17 @@ def choose_visit(platform: str) -> int:
 
 
 def attend(
-    q_BTHC: jax.Array, k_BTJC: jax.Array, v_BTJC: jax.Array, length_B: jax.Array,
+    q_BTHC: jax.Array,
+    k_BTJC: jax.Array,
+    v_BTJC: jax.Array,
+    length_B: jax.Array,
     start_BT: jax.Array | None = None,
-    *, window: int, kernel: Kernel, span: int = 0, block: int = 128,
-) -> jax.Array:  # fmt: skip
+    *,
+    window: int,
+    kernel: Kernel,
+    span: int = 0,
+    block: int = 128,
+) -> jax.Array:
     """Causal attention within right-padded rows, softmax in float32. What stands in padding is
     arbitrary, but finite: weight gradients multiply it with zero.
 
@@ -66,13 +73,16 @@ def attend(
             q_BTHC, k_BTJC, v_BTJC, start_BT, window=window, span=span, block=block
         )
     return jax.nn.dot_product_attention(
-        q_BTHC, k_BTJC, v_BTJC, is_causal=True,
+        q_BTHC,
+        k_BTJC,
+        v_BTJC,
+        is_causal=True,
         # cuDNN masks by both lengths or by none.
         query_seq_lengths=length_B if kernel == "cudnn" else None,
         key_value_seq_lengths=length_B,
         local_window_size=(window - 1, 0) if window else None,
         implementation=kernel,
-    )  # fmt: skip
+    )
 
 
 def choose_queries(platform: str) -> int:
@@ -82,9 +92,15 @@ def choose_queries(platform: str) -> int:
 
 
 def attend_packed(
-    q_BTHC: jax.Array, k_BTJC: jax.Array, v_BTJC: jax.Array, start_BT: jax.Array,
-    *, window: int, span: int, block: int,
-) -> jax.Array:  # fmt: skip
+    q_BTHC: jax.Array,
+    k_BTJC: jax.Array,
+    v_BTJC: jax.Array,
+    start_BT: jax.Array,
+    *,
+    window: int,
+    span: int,
+    block: int,
+) -> jax.Array:
     """Causal attention [B, T, H, C] in which a token sees none before the start of its text.
 
     A block of queries is scored against the keys that its tokens can see and no more: from ``span``

@@ -15,9 +15,15 @@ from waltzjax.model.transformer import unembedding
 
 
 def head_logprobs(
-    cfg: ModelConfig, params, hidden_BTD: jax.Array, target_BT: jax.Array,
-    cutoff_gap_BT: jax.Array | None = None, *, temperature: float, block: int,
-) -> TokenLogProbs:  # fmt: skip
+    cfg: ModelConfig,
+    params,
+    hidden_BTD: jax.Array,
+    target_BT: jax.Array,
+    cutoff_gap_BT: jax.Array | None = None,
+    *,
+    temperature: float,
+    block: int,
+) -> TokenLogProbs:
     """``core.logprobs.token_logprobs`` of each device's rows.
 
     Over a mesh each device gathers the matrix once over fsdp, for its own rows (ZeRO-3, arXiv
@@ -27,18 +33,26 @@ def head_logprobs(
     unembed_VD = unembedding(params)
     if cfg.mesh is None:
         return token_logprobs(
-            hidden_BTD, unembed_VD, target_BT, temperature=temperature, block=block,
+            hidden_BTD,
+            unembed_VD,
+            target_BT,
+            temperature=temperature,
+            block=block,
             cutoff_gap_BT=cutoff_gap_BT,
-        )  # fmt: skip
+        )
     spec = even_spec(cfg.mesh, "unembed", unembed_VD.shape)
     vocab_axis, width_axis = (a if a and cfg.mesh.shape[a] > 1 else None for a in spec)
 
     def on_device(hidden_BTD, unembed_VD, target_BT, cutoff_gap_BT):
         return token_logprobs(
-            hidden_BTD, _gathered(cfg.dtype, width_axis, unembed_VD), target_BT,
-            temperature=temperature, block=block, cutoff_gap_BT=cutoff_gap_BT,
+            hidden_BTD,
+            _gathered(cfg.dtype, width_axis, unembed_VD),
+            target_BT,
+            temperature=temperature,
+            block=block,
+            cutoff_gap_BT=cutoff_gap_BT,
             vocab_axis=vocab_axis,
-        )  # fmt: skip
+        )
 
     mapped = jax.shard_map(
         on_device,

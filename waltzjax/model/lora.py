@@ -32,10 +32,14 @@ def init_adapter(cfg: ModelConfig, lora: Lora, key: jax.Array) -> dict[str, Any]
     """A fresh adapter, float32: A uniform in ±1/sqrt(in), as PEFT draws it, B zero: no change."""
     attention, kv = cfg.heads * cfg.head_dim, cfg.kv_heads * cfg.head_dim
     sizes = {
-        "q": (cfg.width, attention), "k": (cfg.width, kv), "v": (cfg.width, kv),
-        "o": (attention, cfg.width), "gate": (cfg.width, cfg.mlp_width),
-        "up": (cfg.width, cfg.mlp_width), "down": (cfg.mlp_width, cfg.width),
-    }  # fmt: skip
+        "q": (cfg.width, attention),
+        "k": (cfg.width, kv),
+        "v": (cfg.width, kv),
+        "o": (attention, cfg.width),
+        "gate": (cfg.width, cfg.mlp_width),
+        "up": (cfg.width, cfg.mlp_width),
+        "down": (cfg.mlp_width, cfg.width),
+    }
     layers = {}
     for index, name in enumerate(MATRICES):
         if name in lora.targets:

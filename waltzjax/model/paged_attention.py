@@ -76,9 +76,14 @@ def _sums(q_BJGTC, k_BJCP, v_BJPC, seen_BTP) -> _Sums:
 
 
 def attend_pages(
-    q_BTHC: jax.Array, k_NJCP: jax.Array, v_NJPC: jax.Array, view: PageView,
-    *, window: int, visit: int,
-) -> jax.Array:  # fmt: skip
+    q_BTHC: jax.Array,
+    k_NJCP: jax.Array,
+    v_NJPC: jax.Array,
+    view: PageView,
+    *,
+    window: int,
+    visit: int,
+) -> jax.Array:
     """Attention of new tokens over the cached positions up to their own, softmax in float32, page
     by page as in flash attention (arXiv 2205.14135, algorithm 1). What stands in a row's last page
     behind its newest token is multiplied with zero: it must be finite.

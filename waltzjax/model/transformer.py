@@ -97,9 +97,16 @@ class Block(nn.Module):
                 keep_heads(cfg.mesh, x, cfg.kv_heads) for x in (q_BTHC, k_BTJC, v_BTJC)
             )
             out_BTHC = attend(
-                q_BTHC, k_BTJC, v_BTJC, length_B, start_BT, window=cfg.window,
-                kernel=cfg.attention, span=cfg.longest_text, block=cfg.query_block,
-            )  # fmt: skip
+                q_BTHC,
+                k_BTJC,
+                v_BTJC,
+                length_B,
+                start_BT,
+                window=cfg.window,
+                kernel=cfg.attention,
+                span=cfg.longest_text,
+                block=cfg.query_block,
+            )
         else:
             kv = write_pages(kv[0], kv[1], k_BTJC, v_BTJC, view)
             out_BTHC = attend_pages(

@@ -46,24 +46,31 @@ def main() -> None:
 if __name__ == "__main__":
     config_flags.DEFINE_config_file("config", None, "A file of configs/, with overrides.")
     flags.DEFINE_string(
-        "model", "", "Directory with the model's config.json; weights are not needed. Default: "
-        "config.model.base."
-    )  # fmt: skip
+        "model",
+        "",
+        "Directory with the model's config.json; weights are not needed. Default: "
+        "config.model.base.",
+    )
     flags.DEFINE_integer("devices", 8, "How many devices to compile for.", 1, MOST_DEVICES)
     flags.DEFINE_integer(
-        "prompt_tokens", 1024, "Tokens of the longest prompt an agent reads; the feedback agent's "
-        "holds the user's and an answer, a revision's the feedback too."
-    )  # fmt: skip
+        "prompt_tokens",
+        1024,
+        "Tokens of the longest prompt an agent reads; the feedback agent's "
+        "holds the user's and an answer, a revision's the feedback too.",
+    )
     flags.DEFINE_integer("prompts", PROMPTS, "What the stage trains on; chats, or pairs.", 1)
     flags.DEFINE_float(
-        "peak_tflops", H100.peak_tflops, "TFLOP/s of one device in config.model.dtype, dense. "
-        "Default: an H100's."
-    )  # fmt: skip
+        "peak_tflops",
+        H100.peak_tflops,
+        "TFLOP/s of one device in config.model.dtype, dense. Default: an H100's.",
+    )
     flags.DEFINE_float("bandwidth_gbs", H100.bandwidth_gbs, "GB/s of one device's memory.")
     flags.DEFINE_float(
-        "mfu", H100.mfu, "Share of the peak that is reached, of all FLOPs that are executed: "
-        "config.model.remat's too."
-    )  # fmt: skip
+        "mfu",
+        H100.mfu,
+        "Share of the peak that is reached, of all FLOPs that are executed: "
+        "config.model.remat's too.",
+    )
     flags.DEFINE_float("bandwidth_share", H100.bandwidth_share, "Share of the bandwidth.")
     flags.DEFINE_float("price", H100.price, "Dollars an hour and device.")
     flags.DEFINE_bool("json", False, "Also print the plan as one line of JSON, in bytes.")

@@ -63,9 +63,13 @@ class _Trained(NamedTuple):
 
 
 def make_plan(
-    config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: int, device: Device = H100,
+    config: ConfigDict,
+    directory: Path,
+    mesh: Mesh,
+    prompt_tokens: int,
+    device: Device = H100,
     prompts: int = PROMPTS,
-) -> Plan:  # fmt: skip
+) -> Plan:
     """The last stage of ``config`` for the architecture in ``directory``; no weights are read.
     ``device``, ``prompts``: see ``plan.forecast.predict``."""
     plain, roles = _generator_config(config, directory), STAGES[config.stages[-1]].roles(config)
@@ -81,9 +85,10 @@ def make_plan(
 
     # One agent of the form ``agent.params``, and of the other one what it does not share.
     models = (
-        ("the policy's", agent.params) if roles == (POLICY,)
+        ("the policy's", agent.params)
+        if roles == (POLICY,)
         else ("both agents'", agent.params, agent.state.params)
-    )  # fmt: skip
+    )
     generating = _generation_bytes(engine_of(plain), *models)
     drawing = engine_of(_in_float32(plain)).lower(agent.params)
     session = dict.fromkeys(drawing, sum(generating.values()))
@@ -181,9 +186,10 @@ def _learning_programs(
 def _generator_config(config: ConfigDict, directory: Path) -> ModelConfig:
     longest = longest_text(config) if MATHS in STAGES[config.stages[-1]].reads else 0
     return dataclasses.replace(
-        read_model_config(config, directory, longest), page_visit=choose_visit("gpu"),
+        read_model_config(config, directory, longest),
+        page_visit=choose_visit("gpu"),
         query_block=choose_queries("gpu"),
-    )  # fmt: skip
+    )
 
 
 def _in_float32(cfg: ModelConfig) -> ModelConfig:

@@ -77,9 +77,13 @@ class Forecast:
 
 
 def predict(
-    config: ConfigDict, cfg: ModelConfig, mesh: Mesh, prompt_tokens: int, device: Device = H100,
+    config: ConfigDict,
+    cfg: ModelConfig,
+    mesh: Mesh,
+    prompt_tokens: int,
+    device: Device = H100,
     prompts: int = PROMPTS,
-) -> Forecast:  # fmt: skip
+) -> Forecast:
     """The forecast of the last stage of ``config``; ``prompts``: how many prompts, chats or pairs
     it trains on."""
     peak = device.peak_tflops or H100_TFLOPS[jnp.dtype(cfg.dtype).name]
@@ -103,9 +107,17 @@ def predict(
     if stage.kind == PREFER:
         worst_case = f"all config.dpo.max_tokens = {config.dpo.max_tokens} in every row"
     return Forecast(
-        config.stages[-1], tuple(phases), step_s, steps, hours, hours * mesh.size * device.price,
-        mesh.size, device, worst_case, WALTZRL if CONVERSATION in stage.turns(config) else "",
-    )  # fmt: skip
+        config.stages[-1],
+        tuple(phases),
+        step_s,
+        steps,
+        hours,
+        hours * mesh.size * device.price,
+        mesh.size,
+        device,
+        worst_case,
+        WALTZRL if CONVERSATION in stage.turns(config) else "",
+    )
 
 
 def _steps(config: ConfigDict, prompts: int) -> int:

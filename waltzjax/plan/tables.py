@@ -38,9 +38,10 @@ class Plan:
 def show(plan: Plan) -> None:
     """The plan as tables, in GiB a device."""
     for title, sizes in (
-        ("stays on each device", plan.resident), ("beside it during a rollout", plan.generating),
+        ("stays on each device", plan.resident),
+        ("beside it during a rollout", plan.generating),
         ("beside it while the judge answers", plan.judging),
-    ):  # fmt: skip
+    ):
         rows = [[name, size / GIB] for name, size in sizes.items()]
         if rows:
             console.say(console.table(title, ["what", "GiB"], rows) + "\n")

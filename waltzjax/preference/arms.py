@@ -39,9 +39,12 @@ def request_seed(seed: int, question: str) -> int:
 
 
 def answers(
-    config: ConfigDict, runtime: Runtime, session: Session, questions: Iterable[Problem],
+    config: ConfigDict,
+    runtime: Runtime,
+    session: Session,
+    questions: Iterable[Problem],
     watch: Callable[[int], None],
-) -> Iterator[tuple[Problem, list[Completion]]]:  # fmt: skip
+) -> Iterator[tuple[Problem, list[Completion]]]:
     """Each question with its answers in the arms' order, as the last of them ends. ``watch`` is
     told, as generation goes on, how many more answers have ended: 0 or 1."""
     arms, prompt_of, chat = read_arms(config.collect.arms), personas(config), runtime.chat

@@ -65,23 +65,34 @@ def pad_pairs(
     pair[: len(rows)] = 1 / len(pairs)
     ref_logp[: len(rows)] = [v for p in pairs for v in (p.ref_chosen, p.ref_rejected)]
     return PairBatch(
-        token_BT=filled.token_BT, length_B=filled.length_B, action_BT=filled.action_BT,
-        weight_BT=filled.weight_BT, pair_B=pair, ref_logp_B=ref_logp,
-    )  # fmt: skip
+        token_BT=filled.token_BT,
+        length_B=filled.length_B,
+        action_BT=filled.action_BT,
+        weight_BT=filled.weight_BT,
+        pair_B=pair,
+        ref_logp_B=ref_logp,
+    )
 
 
 def device_pairs(
-    pairs: Sequence[PairTokens], mesh: Mesh, *, microbatches: int, multiple: int, max_length: int,
+    pairs: Sequence[PairTokens],
+    mesh: Mesh,
+    *,
+    microbatches: int,
+    multiple: int,
+    max_length: int,
     min_pairs: int = 1,
-) -> PairBatch:  # fmt: skip
+) -> PairBatch:
     """At least ``min_pairs`` pairs as sharded arrays [M, B, ...], M = ``microbatches``; B is split
     over the mesh's data and fsdp axes, the rows of a pair always together: there are as many pairs
     on each device and in each microbatch. See ``preference.batch.pad_pairs``."""
     parts = microbatches * sharding.row_groups(mesh)
     batch = pad_pairs(
-        pairs, multiple=multiple, max_length=max_length,
+        pairs,
+        multiple=multiple,
+        max_length=max_length,
         min_pairs=bucket(max(min_pairs, len(pairs)), parts),
-    )  # fmt: skip
+    )
     return place_batch(batch, mesh, microbatches)
 
 

@@ -46,13 +46,25 @@ def collection_checks(config: Mapping[str, Any], questions: Sequence[Collected])
     scores = [scored(q) for q in questions]
     checks = [
         Check("questions", f"{len(questions):,}", f"{wanted:,}", len(questions) == wanted > 0),
-        Check("trajectories", f"{len(answers):,}", f"{len(arms)} a question",
-              len(answers) == len(arms) * len(questions) > 0),
-        Check("arms", f"{whole:,} questions with all {len(arms)}, in order",
-              f"{len(questions):,}", whole == len(questions) > 0),
-        Check("format rate", f"{100 * named:.1f} % name a final answer",
-              f">= {100 * LEAST_FORMAT:g} %", named >= LEAST_FORMAT),
-    ]  # fmt: skip
+        Check(
+            "trajectories",
+            f"{len(answers):,}",
+            f"{len(arms)} a question",
+            len(answers) == len(arms) * len(questions) > 0,
+        ),
+        Check(
+            "arms",
+            f"{whole:,} questions with all {len(arms)}, in order",
+            f"{len(questions):,}",
+            whole == len(questions) > 0,
+        ),
+        Check(
+            "format rate",
+            f"{100 * named:.1f} % name a final answer",
+            f">= {100 * LEAST_FORMAT:g} %",
+            named >= LEAST_FORMAT,
+        ),
+    ]
     for name in ("s_cf", "s_path"):
         values = [v for v in (getattr(s, name) for s in scores) if v is not None]
         variance = float(np.var(values)) if values else math.nan
@@ -74,18 +86,30 @@ def pair_checks(pairs: Sequence[Preference], questions: int) -> list[Check]:
     equal = sum(pair.chosen.strip() == pair.rejected.strip() for pair in pairs)
     mix = ", ".join(f"{n:,} {name}" for name, n in count.most_common())
     return [
-        Check("pairs", f"{len(pairs):,} ({mix or 'none'})", f">= {PAIRS:g} a question",
-              len(pairs) >= PAIRS * questions > 0),
-        Check("pair mix", f"{100 * share:.1f} % correctness", f"{100 * low:g} to {100 * high:g} %",
-              low <= share <= high),
+        Check(
+            "pairs",
+            f"{len(pairs):,} ({mix or 'none'})",
+            f">= {PAIRS:g} a question",
+            len(pairs) >= PAIRS * questions > 0,
+        ),
+        Check(
+            "pair mix",
+            f"{100 * share:.1f} % correctness",
+            f"{100 * low:g} to {100 * high:g} %",
+            low <= share <= high,
+        ),
         Check("pairs of equal texts", f"{equal}", "0", equal == 0),
-    ]  # fmt: skip
+    ]
 
 
 def training_checks(
-    trained: Mapping[str, Any], results: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]],
-    pairs: Sequence[Preference], stage: str, role: str,
-) -> list[Check]:  # fmt: skip
+    trained: Mapping[str, Any],
+    results: Mapping[str, Any],
+    metrics: Sequence[Mapping[str, Any]],
+    pairs: Sequence[Preference],
+    stage: str,
+    role: str,
+) -> list[Check]:
     """Checks of a run that was to learn from ``pairs``: config, results and records of steps."""
     d = trained["dpo"]
     first = FIRST_LOSS.get(d["loss"], math.inf) if d["reference"] != "none" else math.inf
@@ -103,16 +127,27 @@ def training_checks(
     after, before = (math.nan if x is None else x for x in (after, before))
     low, high = results.get("interval", (math.nan, math.nan))
     return [
-        Check("pairs trained on", f"{results.get('pairs', 0):,}, {'these' if same else 'others'}",
-              "these", same),
-        Check("loss by epoch", ", ".join(f"{loss:.3f}" for loss in losses) or "none",
-              "falls" if first == math.inf else f"falls, from at most {first:g}",
-              bool(losses) and falls and losses[0] <= first),
+        Check(
+            "pairs trained on",
+            f"{results.get('pairs', 0):,}, {'these' if same else 'others'}",
+            "these",
+            same,
+        ),
+        Check(
+            "loss by epoch",
+            ", ".join(f"{loss:.3f}" for loss in losses) or "none",
+            "falls" if first == math.inf else f"falls, from at most {first:g}",
+            bool(losses) and falls and losses[0] <= first,
+        ),
         Check("least gradient norm", f"{gradient:.3g}", f"{sign} 0", gradient >= least),
         Check("least change of a step", f"{change:.3g}", f"{sign} 0", change >= least),
-        Check("accuracy", f"{before:.2f} to {after:.2f} %, {after - before:+.2f} "
-              f"({low:.2f} to {high:.2f})", "higher, the interval above 0", low > 0),
-    ]  # fmt: skip
+        Check(
+            "accuracy",
+            f"{before:.2f} to {after:.2f} %, {after - before:+.2f} ({low:.2f} to {high:.2f})",
+            "higher, the interval above 0",
+            low > 0,
+        ),
+    ]
 
 
 def adapter_checks(directory: Path) -> list[Check]:

@@ -60,9 +60,15 @@ def missing(config: ConfigDict, questions: Sequence[Problem], path: Path) -> lis
 
 
 def collect(
-    config: ConfigDict, runtime: Runtime, params: Any, verifier: Verifier,
-    questions: Sequence[Problem], path: Path, *, total: int,
-) -> None:  # fmt: skip
+    config: ConfigDict,
+    runtime: Runtime,
+    params: Any,
+    verifier: Verifier,
+    questions: Sequence[Problem],
+    path: Path,
+    *,
+    total: int,
+) -> None:
     """Have every arm of ``config.collect.arms`` answer each of ``questions``, and append a record
     of each to ``path`` once its last answer is verified.
 
@@ -142,6 +148,12 @@ class Records:
 def _trajectory(arm: Arm, completion: Completion, verified: Verification) -> Trajectory:
     answer = final_answer(completion.text) if verified.parsed else None
     return Trajectory(
-        arm.name, arm.role, completion.text, answer, verified.right, len(completion.token_ids),
-        sum(completion.logprobs), completion.finish_reason,
-    )  # fmt: skip
+        arm.name,
+        arm.role,
+        completion.text,
+        answer,
+        verified.right,
+        len(completion.token_ids),
+        sum(completion.logprobs),
+        completion.finish_reason,
+    )

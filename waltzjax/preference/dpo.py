@@ -44,24 +44,35 @@ def place_pairs(config: ConfigDict, mesh: Mesh, pairs: Sequence[PairTokens]) -> 
     """At most ``config.dpo.batch`` pairs as one batch on the devices."""
     d, multiple = config.dpo, config.rollout.pad_to_multiple_of
     return device_pairs(
-        pairs, mesh, microbatches=d.microbatches, multiple=multiple, max_length=d.max_tokens,
+        pairs,
+        mesh,
+        microbatches=d.microbatches,
+        multiple=multiple,
+        max_length=d.max_tokens,
         min_pairs=d.batch,
-    )  # fmt: skip
+    )
 
 
 def dpo_loss(config: ConfigDict) -> LossFn:
     """The loss that ``config.dpo`` names, with its coefficients."""
     d = config.dpo
     return partial(
-        preference_loss, kind=d.loss, beta=d.beta, label_smoothing=d.label_smoothing,
-        margin=d.margin, sft_weight=d.sft_weight,
-    )  # fmt: skip
+        preference_loss,
+        kind=d.loss,
+        beta=d.beta,
+        label_smoothing=d.label_smoothing,
+        margin=d.margin,
+        sft_weight=d.sft_weight,
+    )
 
 
 def dpo(
-    config: ConfigDict, runtime: Runtime, inputs: StageInputs, pairs: Sequence[PairTokens],
+    config: ConfigDict,
+    runtime: Runtime,
+    inputs: StageInputs,
+    pairs: Sequence[PairTokens],
     workdir: Path,
-) -> Stage:  # fmt: skip
+) -> Stage:
     """The stage "dpo". The policy as it is at the beginning is the reference: with adapters, these
     turned off."""
     d, mesh = config.dpo, runtime.mesh
@@ -71,10 +82,13 @@ def dpo(
     if d.reference == "cached":
         everywhere = jax.jit(answer_logp, out_shardings=sharding.replicated(mesh))
         pairs = cached_reference(
-            workdir / "reference.npz", pairs, names, d.batch,
+            workdir / "reference.npz",
+            pairs,
+            names,
+            d.batch,
             lambda batch: np.asarray(everywhere(reference, place_pairs(config, mesh, batch))),
             reference_name(runtime.cfg, reference),
-        )  # fmt: skip
+        )
 
     def place(chosen: Sequence[PairTokens]) -> PairBatch:
         batch = place_pairs(config, mesh, chosen)
@@ -90,10 +104,19 @@ def dpo(
         return tokens
 
     return data_stage(
-        config, runtime, inputs, name=DPO, role=POLICY, items=pairs, names=names, stream=STREAM,
-        loss=dpo_loss(config), place=place, measure=measure,
+        config,
+        runtime,
+        inputs,
+        name=DPO,
+        role=POLICY,
+        items=pairs,
+        names=names,
+        stream=STREAM,
+        loss=dpo_loss(config),
+        place=place,
+        measure=measure,
         divergence_hint="lower config.optim.lr.policy or raise config.dpo.beta",
-    )  # fmt: skip
+    )
 
 
 def dpo_steps(config: ConfigDict, pairs: int) -> int:

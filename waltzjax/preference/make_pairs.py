@@ -85,12 +85,14 @@ def tables(result: Mapping[str, Any]) -> dict[str, Table]:
     n, words = result["pairs"], result["words"]
     mix: list[list[object]] = [
         [
-            kind, count, 100 * count / n,
+            kind,
+            count,
+            100 * count / n,
             *(words[kind][side]["median"] if count else None for side in SIDES),
             words[kind]["ratio"] if count else None,
         ]
         for kind, count in result["pair_types"].items()
-    ]  # fmt: skip
+    ]
     scores = [
         [name, *((figures or {}).get(key) for key in FIGURES)]
         for name, figures in result["scores"].items()

@@ -46,9 +46,15 @@ class _Possible(NamedTuple):
 
 
 def make_pairs(
-    questions: Sequence[Collected], *, correctness_per_question: int, coherence_per_question: int,
-    min_reward_gap: float, correctness_share: float, max_pairs: int, seed: int,
-) -> Paired:  # fmt: skip
+    questions: Sequence[Collected],
+    *,
+    correctness_per_question: int,
+    coherence_per_question: int,
+    min_reward_gap: float,
+    correctness_share: float,
+    max_pairs: int,
+    seed: int,
+) -> Paired:
     """The pairs of all questions; the same for the same ``seed``, in which they are drawn.
 
     Chosen are only right answers that ended by themselves and can be read, never one of two equal
@@ -83,9 +89,10 @@ def make_pairs(
     had = [any(pairs) for pairs in zip(*taken.values(), strict=True)]
     without = Counter(THINNED if had[i] else whys[i] for i, pairs in enumerate(stay) if not pairs)
     return Paired(
-        [pair for pairs in stay for pair in pairs], dict(without.most_common()),
+        [pair for pairs in stay for pair in pairs],
+        dict(without.most_common()),
         {why: n for why, n in (left_out | thinned_out).items() if n},
-    )  # fmt: skip
+    )
 
 
 def _thinned(
@@ -127,9 +134,12 @@ def _possible(question: Collected, min_reward_gap: float) -> _Possible:
 
 
 def _why_none(
-    trajectories: Sequence[Trajectory], rewards: Sequence[float], right: Sequence[int],
-    best: Sequence[int], min_reward_gap: float,
-) -> str:  # fmt: skip
+    trajectories: Sequence[Trajectory],
+    rewards: Sequence[float],
+    right: Sequence[int],
+    best: Sequence[int],
+    min_reward_gap: float,
+) -> str:
     """``right``: places of right answers with different texts; ``best``: that may be chosen."""
     if not any(t.correct for t in trajectories):
         return "no answer is right"
@@ -168,6 +178,13 @@ def _same(question: Collected, pair: Pair) -> tuple[str, frozenset[str]]:
 def _preference(question: Collected, pair: Pair, kind: str, rewards: Sequence[float]) -> Preference:
     chosen, rejected = (question.trajectories[i] for i in pair)
     return Preference(
-        question.problem.text, chosen.text, rejected.text, kind, rewards[pair[0]],
-        rewards[pair[1]], chosen.arm, rejected.arm, rejected.finish_reason == "length",
-    )  # fmt: skip
+        question.problem.text,
+        chosen.text,
+        rejected.text,
+        kind,
+        rewards[pair[0]],
+        rewards[pair[1]],
+        chosen.arm,
+        rejected.arm,
+        rejected.finish_reason == "length",
+    )

@@ -21,9 +21,13 @@ from waltzjax.support.processes import largest, wait, writes
 
 
 def cached_reference(
-    path: Path, pairs: Sequence[PairTokens], names: Sequence[str], batch: int,
-    logps: Callable[[Sequence[PairTokens]], np.ndarray], reference: str = "",
-) -> list[PairTokens]:  # fmt: skip
+    path: Path,
+    pairs: Sequence[PairTokens],
+    names: Sequence[str],
+    batch: int,
+    logps: Callable[[Sequence[PairTokens]], np.ndarray],
+    reference: str = "",
+) -> list[PairTokens]:
     """The pairs with what the reference gives their answers, read from ``path`` if that is of these
     pairs and of this reference, else computed, ``batch`` of them at a time, and written there,
     whole or not at all.

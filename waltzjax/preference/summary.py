@@ -21,9 +21,12 @@ ALL_RIGHT, MIXED, NONE_RIGHT = "all right", "right and wrong", "none right"
 
 
 def summary(
-    questions: Sequence[Collected], scores: Sequence[Scored], paired: Paired, *,
+    questions: Sequence[Collected],
+    scores: Sequence[Scored],
+    paired: Paired,
+    *,
     settings: Mapping[str, Any],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The figures as plain JSON values; null: nothing was counted.
 
     questions, trajectories, pairs, pair_types: numbers of them. correctness_share: in [0, 1].

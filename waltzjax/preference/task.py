@@ -33,7 +33,9 @@ def dpo_job(config: ConfigDict, workdir: Path, mesh: Mesh, stages: Mapping[str, 
         return dpo(config, runtime, inputs, tokens, workdir)
 
     return maths_job(
-        config, workdir, mesh,
+        config,
+        workdir,
+        mesh,
         TrainingData(
             questions=[pair.question for pair in pairs],
             graded=(),
@@ -44,4 +46,4 @@ def dpo_job(config: ConfigDict, workdir: Path, mesh: Mesh, stages: Mapping[str, 
             note=outcome_text,
             method=f"DPO, {config.dpo.loss}",
         ),
-    )  # fmt: skip
+    )

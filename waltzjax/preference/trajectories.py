@@ -35,17 +35,27 @@ def record(question: Collected, scored: Scored) -> dict[str, Any]:
     """A question and all that was said to it as plain JSON values, with their scores."""
     p = question.problem
     return {
-        "id": p.id, "question": p.text, "answer": p.answer, "subject": p.subject, "level": p.level,
+        "id": p.id,
+        "question": p.text,
+        "answer": p.answer,
+        "subject": p.subject,
+        "level": p.level,
         "scores": {"s_end": scored.s_end, "s_path": scored.s_path, "s_cf": scored.s_cf},
         "trajectories": [
             {
-                "arm_name": t.arm, "role": t.role, "text": t.text, "answer": t.answer,
-                "correct": t.correct, "tokens": t.tokens, "logprob": t.logprob,
-                "finish_reason": t.finish_reason, "scores": quality._asdict(),
+                "arm_name": t.arm,
+                "role": t.role,
+                "text": t.text,
+                "answer": t.answer,
+                "correct": t.correct,
+                "tokens": t.tokens,
+                "logprob": t.logprob,
+                "finish_reason": t.finish_reason,
+                "scores": quality._asdict(),
             }
             for t, quality in zip(question.trajectories, scored.trajectories, strict=True)
         ],
-    }  # fmt: skip
+    }
 
 
 def append_record(path: Path, value: Mapping[str, Any]) -> None:
@@ -122,6 +132,12 @@ def _trajectory(value: object, where: str) -> Trajectory:
     if t["correct"] and t["answer"] is None:
         raise ValueError(f"{where}correct: got True, but its answer is null")
     return Trajectory(
-        t["arm_name"], t["role"], t["text"], t["answer"], t["correct"], t["tokens"],
-        float(t["logprob"]), t["finish_reason"],
-    )  # fmt: skip
+        t["arm_name"],
+        t["role"],
+        t["text"],
+        t["answer"],
+        t["correct"],
+        t["tokens"],
+        float(t["logprob"]),
+        t["finish_reason"],
+    )

@@ -27,8 +27,13 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
     """The warnings of a ``preference.summary``: scores that are constant; a type of pairs that is
     missing, or has not its usual share, and why; a mix for which most pairs were left out; too few
     arms with answers; chosen answers that are longer or shorter than rejected ones."""
-    return [*_constant(summary), *_mix(summary), *_thinned(summary), *_arms(summary),
-            *_lengths(summary)]  # fmt: skip
+    return [
+        *_constant(summary),
+        *_mix(summary),
+        *_thinned(summary),
+        *_arms(summary),
+        *_lengths(summary),
+    ]
 
 
 def _constant(summary: Mapping[str, Any]) -> Iterator[str]:

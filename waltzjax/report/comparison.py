@@ -58,10 +58,19 @@ class Section(NamedTuple):
 
 
 def write_comparison(
-    path: Path, *, what: str, runs: Mapping[str, str], n: int, sections: Sequence[Section],
-    over: str, metrics: Mapping[str, Sequence[Mapping[str, Any]]], evaluated: Sequence[str] = (),
-    trained: Sequence[str] = (), warnings: Sequence[str] = (), note: str = "",
-) -> None:  # fmt: skip
+    path: Path,
+    *,
+    what: str,
+    runs: Mapping[str, str],
+    n: int,
+    sections: Sequence[Section],
+    over: str,
+    metrics: Mapping[str, Sequence[Mapping[str, Any]]],
+    evaluated: Sequence[str] = (),
+    trained: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+    note: str = "",
+) -> None:
     """Write the report to ``path``, whole or not at all.
 
     ``what``: is compared, ``n`` "prompts" or "problems"; ``runs``: names by letter, "A" the first;
@@ -70,11 +79,22 @@ def write_comparison(
     ``warnings``, ``note``: of ``report.trust``. All of it is escaped.
     """
     write_page(
-        path, "comparison.html", title="Evaluations compared", what=what, runs=runs, n=n, over=over,
-        evaluated=evaluated, trained=trained, warnings=warnings, note=note, sections=sections,
-        panels=overlay(metrics), shown=SHOWN,
+        path,
+        "comparison.html",
+        title="Evaluations compared",
+        what=what,
+        runs=runs,
+        n=n,
+        over=over,
+        evaluated=evaluated,
+        trained=trained,
+        warnings=warnings,
+        note=note,
+        sections=sections,
+        panels=overlay(metrics),
+        shown=SHOWN,
         figures={s.letter: forest(s.differences, "A", s.letter) for s in sections},
-    )  # fmt: skip
+    )
 
 
 def forest(measured: Sequence[Difference], a: str, b: str) -> str:
@@ -89,10 +109,16 @@ def forest(measured: Sequence[Difference], a: str, b: str) -> str:
         scale = SCALES[d.unit]
         below, above = max(0.0, d.difference - d.low), max(0.0, d.high - d.difference)
         axes.errorbar(
-            scale * d.difference, y, xerr=[[scale * below], [scale * above]], fmt="o", ms=6,
-            capsize=3, lw=1.4, color=COLORS[d.reading],
+            scale * d.difference,
+            y,
+            xerr=[[scale * below], [scale * above]],
+            fmt="o",
+            ms=6,
+            capsize=3,
+            lw=1.4,
+            color=COLORS[d.reading],
             mfc="white" if d.reading == NEITHER else COLORS[d.reading],
-        )  # fmt: skip
+        )
     axes.axvline(0, color="#888888", lw=0.9)
     names = [f"{d.name}{ARROWS[d.better]}" for d in differences]
     names = [n if d.unit else f"{n} × 100" for n, d in zip(names, differences, strict=True)]

@@ -129,8 +129,15 @@ def _panel(
     for stage, x, end in zip(starts, ends, ends[1:], strict=False):
         narrow = end - x < ends[-1] / 6  # level, the label would run into the next one
         axes.axvline(x, color="#bbbbbb", lw=0.8, zorder=0)
-        axes.text(x, 1.01, f" {STAGES.get(stage, stage)}", va="top" if narrow else "bottom",
-                  rotation=90 * narrow, size=8, transform=axes.get_xaxis_transform())  # fmt: skip
+        axes.text(
+            x,
+            1.01,
+            f" {STAGES.get(stage, stage)}",
+            va="top" if narrow else "bottom",
+            rotation=90 * narrow,
+            size=8,
+            transform=axes.get_xaxis_transform(),
+        )
     axes.set(xlabel="step", ylabel=panel.y)
     axes.spines[["top", "right"]].set_visible(False)
     if len(keys) > 1:
@@ -139,9 +146,15 @@ def _panel(
 
 
 def _line(
-    axes: Any, here: Sequence[Mapping[str, Any]], key: str, log: bool, *, color: str, dash: str,
+    axes: Any,
+    here: Sequence[Mapping[str, Any]],
+    key: str,
+    log: bool,
+    *,
+    color: str,
+    dash: str,
     label: str,
-) -> None:  # fmt: skip
+) -> None:
     """One metric of one stage: its values, their trailing mean, and the bars of estimates."""
     x, raw = [row["x"] for row in here], np.array([_value(row[key]) for row in here])
     raw[raw <= 0] *= math.nan if log else 1  # a log scale has no place for it
@@ -156,7 +169,15 @@ def _line(
     bars = [(row["x"], row[key]) for row in here if isinstance(row[key], Estimate)]
     if bars:
         axes.errorbar(
-            [x for x, _ in bars], [e.value for _, e in bars], fmt="o", ms=4, capsize=3, lw=1.2,
-            color=color, yerr=[[max(0.0, e.value - e.low) for _, e in bars],
-                               [max(0.0, e.high - e.value) for _, e in bars]],
-        )  # fmt: skip
+            [x for x, _ in bars],
+            [e.value for _, e in bars],
+            fmt="o",
+            ms=4,
+            capsize=3,
+            lw=1.2,
+            color=color,
+            yerr=[
+                [max(0.0, e.value - e.low) for _, e in bars],
+                [max(0.0, e.high - e.value) for _, e in bars],
+            ],
+        )

@@ -19,9 +19,14 @@ DRAWN = {"asr": ("ASR", "#6A3D9A", "o"), "orr": ("ORR", "#1B7F5C", "s")}  # colo
 
 
 def write_evaluation(
-    path: Path, *, title: str, agents: Mapping[str, str], config_text: str,
-    result: Mapping[str, Any], kinds: Mapping[str, Sequence[Mapping[str, Any]]],
-) -> None:  # fmt: skip
+    path: Path,
+    *,
+    title: str,
+    agents: Mapping[str, str],
+    config_text: str,
+    result: Mapping[str, Any],
+    kinds: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> None:
     """Write the report to ``path``, whole or not at all.
 
     ``agents``: what was evaluated, by role; ``result``: as ``waltzjax.evaluate.result`` gives it;
@@ -37,14 +42,22 @@ def write_evaluation(
     ]
     chosen = {name: transcripts[:OF_A_KIND] for name, transcripts in kinds.items()}
     write_page(
-        path, "evaluation.html", title=title, agents=agents, result=result,
-        config_text=config_text, table=table, by_category=by_category,
+        path,
+        "evaluation.html",
+        title=title,
+        agents=agents,
+        result=result,
+        config_text=config_text,
+        table=table,
+        by_category=by_category,
         figure=_categories(by_category) if by_category else "",
-        confusion=_heat(result["confusion"]), kinds=chosen,
+        confusion=_heat(result["confusion"]),
+        kinds=chosen,
         counts={name: len(transcripts) for name, transcripts in kinds.items()},
-        warnings=warnings(result), note=note(result),
+        warnings=warnings(result),
+        note=note(result),
         result_text=json.dumps(result, indent=2, default=str),
-    )  # fmt: skip
+    )
 
 
 def _heat(
@@ -70,9 +83,17 @@ def _categories(rows: Sequence[tuple[str, str, int, Estimate, Estimate]]) -> str
             if math.isfinite(e.value):
                 below, above = max(0.0, e.value - e.low), max(0.0, e.high - e.value)
                 axes.errorbar(
-                    e.value, y + offset, xerr=[[below], [above]], fmt=shape, ms=6, capsize=3,
-                    lw=1.2, color=color, mfc=face, label=f"{text} {when}" if label else "_",
-                )  # fmt: skip
+                    e.value,
+                    y + offset,
+                    xerr=[[below], [above]],
+                    fmt=shape,
+                    ms=6,
+                    capsize=3,
+                    lw=1.2,
+                    color=color,
+                    mfc=face,
+                    label=f"{text} {when}" if label else "_",
+                )
     axes.set_yticks(range(len(rows)), [row[0] for row in rows], parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(left=-1)  # whole markers at 0

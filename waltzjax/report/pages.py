@@ -16,9 +16,8 @@ from matplotlib.figure import Figure
 def write_page(path: Path, template: str, **values: object) -> None:
     """Write ``template`` with ``values``, all of them escaped, to ``path``: whole or not at all."""
     pages = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_source), autoescape=True, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
+        loader=jinja2.FunctionLoader(_source), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     html = pages.get_template(template).render(values)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -25,9 +25,15 @@ SIDES = {"chosen": (NAMES[1], "-"), "rejected": (NAMES[2], "--")}  # colour, lin
 
 
 def write_preferences_report(
-    path: Path, *, title: str, summary: Mapping[str, Any], warnings: Sequence[str],
-    tables: Mapping[str, Table], examples: Mapping[str, Sequence[Any]], config_text: str,
-) -> None:  # fmt: skip
+    path: Path,
+    *,
+    title: str,
+    summary: Mapping[str, Any],
+    warnings: Sequence[str],
+    tables: Mapping[str, Table],
+    examples: Mapping[str, Sequence[Any]],
+    config_text: str,
+) -> None:
     """Write the report to ``path``, whole or not at all.
 
     ``summary``: as ``preference.summary`` gives it; ``tables``: by title; ``examples``: some
@@ -43,10 +49,17 @@ def write_preferences_report(
         for kind, words in summary["words"].items()
     ]
     write_page(
-        path, "preferences.html", title=title, summary=summary, warnings=warnings, tables=tables,
-        panels=panels, examples=examples, config_text=config_text,
+        path,
+        "preferences.html",
+        title=title,
+        summary=summary,
+        warnings=warnings,
+        tables=tables,
+        panels=panels,
+        examples=examples,
+        config_text=config_text,
         summary_text=json.dumps(summary, indent=2),
-    )  # fmt: skip
+    )
 
 
 def _histogram(name: str, distribution: Mapping[str, Any], what: str) -> str:

@@ -34,8 +34,15 @@ def _cell(figures: dict, measure: Measure) -> dict[str, object]:
     return {"value": value, "first": first, "meets": measure.met(value), "warned": warned}
 
 
-def write_report(path: Path, *, title: str, config_text: str, metrics: list[dict], results: dict,
-                 transcripts: list[dict]) -> None:  # fmt: skip
+def write_report(
+    path: Path,
+    *,
+    title: str,
+    config_text: str,
+    metrics: list[dict],
+    results: dict,
+    transcripts: list[dict],
+) -> None:
     """Write the report to `path`, whole or not at all.
 
     `metrics`: "stage", "step" and the step's figures (rates in per cent, "time_s" seconds; NaN is a
@@ -53,13 +60,21 @@ def write_report(path: Path, *, title: str, config_text: str, metrics: list[dict
         for measure in shown(columns.values())
     ]
     write_page(
-        path, "report.html",
-        title=title, config_text=config_text, transcripts=transcripts, steps=count,
-        left_out=left_out, panels=panels,
-        table=table, columns=[*columns], results=results,
+        path,
+        "report.html",
+        title=title,
+        config_text=config_text,
+        transcripts=transcripts,
+        steps=count,
+        left_out=left_out,
+        panels=panels,
+        table=table,
+        columns=[*columns],
+        results=results,
         warnings=[f"{name}: {text}" for name, c in columns.items() for text in warnings(c)],
-        note=note(results), results_text=json.dumps(results, indent=2, default=str),
-    )  # fmt: skip
+        note=note(results),
+        results_text=json.dumps(results, indent=2, default=str),
+    )
 
 
 MATHS_PANELS: tuple[Panel, ...] = (
@@ -95,10 +110,16 @@ def validation_rows(validations: Validations) -> list[dict[str, Any]]:
 
 
 def write_maths_report(
-    path: Path, *, title: str, config_text: str, metrics: Sequence[Mapping[str, Any]],
-    results: Mapping[str, Any], validations: Validations, examples: Mapping[str, Mapping[str, Any]],
+    path: Path,
+    *,
+    title: str,
+    config_text: str,
+    metrics: Sequence[Mapping[str, Any]],
+    results: Mapping[str, Any],
+    validations: Validations,
+    examples: Mapping[str, Mapping[str, Any]],
     note: str = "",
-) -> None:  # fmt: skip
+) -> None:
     """Write the report to ``path``, whole or not at all.
 
     ``metrics``: "stage", "step" and the step's figures; ``results``: the last evaluation's result,
@@ -125,14 +146,23 @@ def write_maths_report(
         for stage, step, result in validations
     ]
     write_page(
-        path, "maths_run.html", title=title, note=note, results=results,
-        columns=[*columns], table=table,
-        parts_of={what: rows for what, rows in parts.items() if rows}, evaluated=evaluated,
-        measures=[m for key in COLUMNS for m in MATHS if m.key == key], panels=panels,
-        left_out=left_out, steps=len({(m["stage"], m["step"]) for m in metrics}),
-        examples=examples, config_text=config_text,
+        path,
+        "maths_run.html",
+        title=title,
+        note=note,
+        results=results,
+        columns=[*columns],
+        table=table,
+        parts_of={what: rows for what, rows in parts.items() if rows},
+        evaluated=evaluated,
+        measures=[m for key in COLUMNS for m in MATHS if m.key == key],
+        panels=panels,
+        left_out=left_out,
+        steps=len({(m["stage"], m["step"]) for m in metrics}),
+        examples=examples,
+        config_text=config_text,
         results_text=json.dumps(results, indent=2, default=str),
-    )  # fmt: skip
+    )
 
 
 def _part(result: Mapping[str, Any], key: str, name: str) -> tuple[float, float]:

@@ -25,9 +25,15 @@ DRAWN: tuple[dict[str, tuple[str, str, str]], ...] = (
 
 
 def write_rows(
-    path: Path, *, title: str, seeds: Sequence[int], rows: Mapping[str, Mapping[str, Any]],
-    over: str = "prompts", warnings: Sequence[str] = (), note: str = "",
-) -> None:  # fmt: skip
+    path: Path,
+    *,
+    title: str,
+    seeds: Sequence[int],
+    rows: Mapping[str, Mapping[str, Any]],
+    over: str = "prompts",
+    warnings: Sequence[str] = (),
+    note: str = "",
+) -> None:
     """Write the page to ``path``, whole or not at all.
 
     ``rows``: label -> a row of ``summarise``; ``over``: what the seeds' own intervals are over,
@@ -41,9 +47,17 @@ def write_rows(
         for label, row in rows.items()
     ]
     write_page(
-        path, "rows.html", title=title, seeds=seeds, over=over, measures=[m for m, _ in shown],
-        table=table, figure=_forest(rows), warnings=warnings, note=note,
-    )  # fmt: skip
+        path,
+        "rows.html",
+        title=title,
+        seeds=seeds,
+        over=over,
+        measures=[m for m, _ in shown],
+        table=table,
+        figure=_forest(rows),
+        warnings=warnings,
+        note=note,
+    )
 
 
 def _forest(rows: Mapping[str, Mapping[str, Any]]) -> str:
@@ -75,9 +89,16 @@ def _draw(
     mean, (low, high) = number(figure["mean"]), map(number, figure["interval"])
     below, above = (max(0.0, d) if d == d else 0.0 for d in (mean - low, high - mean))
     axes.errorbar(
-        mean, y, xerr=[[below], [above]], fmt=marker, ms=6, capsize=3, lw=1.2, color=color,
+        mean,
+        y,
+        xerr=[[below], [above]],
+        fmt=marker,
+        ms=6,
+        capsize=3,
+        lw=1.2,
+        color=color,
         label=label,
-    )  # fmt: skip
+    )
     seeds = [number(v) for v in figure["seeds"]]
     axes.scatter(seeds, [y] * len(seeds), s=5, color="black", zorder=3, linewidths=0)
 

@@ -23,9 +23,13 @@ SETTINGS = (
 
 
 def evaluate_problems(
-    config: ConfigDict, runtime: Runtime, params: Any, problems: Sequence[Problem],
-    verifier: Verifier, label: str,
-) -> list[Group]:  # fmt: skip
+    config: ConfigDict,
+    runtime: Runtime,
+    params: Any,
+    problems: Sequence[Problem],
+    verifier: Verifier,
+    label: str,
+) -> list[Group]:
     """``config.eval.samples`` answers to every problem, verified."""
     samples = config.eval.samples
     attempts = Attempts(config, verifier, problems, samples)

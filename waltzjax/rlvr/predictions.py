@@ -24,17 +24,25 @@ def prediction(group: Group) -> dict[str, Any]:
     """An answered problem as plain JSON values; of tokens their number, thoughts for people."""
     p = group.problem
     return {
-        "id": p.id, "problem": p.text, "answer": p.answer, "subject": p.subject, "level": p.level,
+        "id": p.id,
+        "problem": p.text,
+        "answer": p.answer,
+        "subject": p.subject,
+        "level": p.level,
         "samples": [
             {
-                "text": a.completion.text, "finish_reason": a.completion.finish_reason,
-                "tokens": len(a.completion.token_ids), "right": a.right, "parsed": a.parsed,
-                "timed_out": a.timed_out, "signals": dict(a.signals),
+                "text": a.completion.text,
+                "finish_reason": a.completion.finish_reason,
+                "tokens": len(a.completion.token_ids),
+                "right": a.right,
+                "parsed": a.parsed,
+                "timed_out": a.timed_out,
+                "signals": dict(a.signals),
                 **({"thought": a.completion.thought} if a.completion.thought else {}),
             }
             for a in group.attempts
         ],
-    }  # fmt: skip
+    }
 
 
 def group_of(value: object) -> Group:
@@ -52,9 +60,10 @@ def group_of(value: object) -> Group:
 def _attempt(value: object, where: str) -> Attempt:
     s = checked(value, _SAMPLE, where)
     signals = checked(
-        s["signals"], {"verify": (int, float), **dict.fromkeys(s["signals"], (int, float))},
+        s["signals"],
+        {"verify": (int, float), **dict.fromkeys(s["signals"], (int, float))},
         f"{where}signals: ",
-    )  # fmt: skip
+    )
     if s["tokens"] < 0:
         raise ValueError(f"{where}tokens: got {s['tokens']}, wanted 0 or more")
     completion = Completion((), (UNKNOWN,) * s["tokens"], (), s["text"], s["finish_reason"])

@@ -63,9 +63,11 @@ def say_unreadable(problems: Sequence[Problem], what: str, verifier: Verifier) -
 
 
 def check_problems(
-    config: ConfigDict, runtime: Runtime, problems: Sequence[Problem],
+    config: ConfigDict,
+    runtime: Runtime,
+    problems: Sequence[Problem],
     prompt: AgentPrompt | None = None,
-) -> Sequence[Problem]:  # fmt: skip
+) -> Sequence[Problem]:
     """The problems; ValueError unless every one is as short as it must be, and leaves room for an
     answer, shown by ``prompt`` if one is given."""
     most, new = config.problems.max_tokens, config.rollout.max_new_tokens

@@ -103,10 +103,15 @@ def result(groups: Sequence[Group], *, seed: int, settings: Mapping[str, Any]) -
             "all with the same number of samples"
         )
     return {
-        **summary(groups), "n": len(groups), "samples": counts[0], "seed": seed,
-        "settings": dict(settings), "intervals": intervals(groups, seed=seed),
-        "subjects": _table(by_subject(groups)), "levels": _table(by_level(groups)),
-    }  # fmt: skip
+        **summary(groups),
+        "n": len(groups),
+        "samples": counts[0],
+        "seed": seed,
+        "settings": dict(settings),
+        "intervals": intervals(groups, seed=seed),
+        "subjects": _table(by_subject(groups)),
+        "levels": _table(by_level(groups)),
+    }
 
 
 def _table(parts: Mapping[str, Sequence[Group]]) -> dict[str, dict[str, float]]:

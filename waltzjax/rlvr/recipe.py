@@ -30,9 +30,14 @@ def signals_of(items: Sequence[Group], names: Iterable[str]) -> np.ndarray:
 
 
 def group_samples(
-    items: Sequence[Group], rng: np.random.Generator, *, weights: Mapping[str, float],
-    baseline: str, order: str, reward_clip: float,
-) -> dict[str, list[Sample]]:  # fmt: skip
+    items: Sequence[Group],
+    rng: np.random.Generator,
+    *,
+    weights: Mapping[str, float],
+    baseline: str,
+    order: str,
+    reward_clip: float,
+) -> dict[str, list[Sample]]:
     """One sample an answer, with what the answer earned and its advantage within its group."""
     del rng
     if not items:
@@ -50,9 +55,12 @@ def group_samples(
 
 
 def rewards_and_advantages(
-    items: Sequence[Group], weights: Mapping[str, float], baseline: str, order: str,
+    items: Sequence[Group],
+    weights: Mapping[str, float],
+    baseline: str,
+    order: str,
     reward_clip: float,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray]:
     """What each answer earned, and its advantage, both [P, K]; see ``core.advantages.combine``."""
     signal_PKR, weight_R = jnp.asarray(signals_of(items, weights)), [*weights.values()]
     advantage_PK = advantages.combine(
@@ -62,9 +70,13 @@ def rewards_and_advantages(
 
 
 def group_summary(
-    items: Sequence[Group], *, weights: Mapping[str, float], baseline: str, order: str,
+    items: Sequence[Group],
+    *,
+    weights: Mapping[str, float],
+    baseline: str,
+    order: str,
     reward_clip: float,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """What was earned, each signal's mean and spread (standard deviation), and the share of groups
     in which nothing told the answers apart: of their advantages, and of each signal."""
     signal_PKR = signals_of(items, weights)
@@ -78,9 +90,12 @@ def group_summary(
 
 
 def with_reward_variance(
-    items: Sequence[Group], weights: Mapping[str, float], baseline: str, order: str,
+    items: Sequence[Group],
+    weights: Mapping[str, float],
+    baseline: str,
+    order: str,
     reward_clip: float,
-) -> list[Group]:  # fmt: skip
+) -> list[Group]:
     """The groups whose answers have different advantages: the others carry no gradient (dynamic
     sampling, DAPO, arXiv 2503.14476, eq. 11, of all that is earned and not of accuracy alone)."""
     _, advantage_PK = rewards_and_advantages(items, weights, baseline, order, reward_clip)

@@ -24,9 +24,10 @@ AFTER = "trained"
 
 
 def collect(
-    config: ConfigDict, workdir: Path,
+    config: ConfigDict,
+    workdir: Path,
     outcome: Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The trained policy's result, with those before it under ``base`` and ``STAGE_STEP``; beside
     the base's, ``interval``: of the change of accuracy, 95 %, paired by problem; and what
     ``outcome`` makes of the run's metrics."""
@@ -47,9 +48,13 @@ def _groups(workdir: Path, name: str) -> list[Group]:
 
 
 def write(
-    config: ConfigDict, workdir: Path, method: str, note: Callable[[Mapping[str, Any]], str],
-    results: dict[str, Any], seconds: float,
-) -> None:  # fmt: skip
+    config: ConfigDict,
+    workdir: Path,
+    method: str,
+    note: Callable[[Mapping[str, Any]], str],
+    results: dict[str, Any],
+    seconds: float,
+) -> None:
     """Write the result files and the report, and print the tables; ``method`` is how the policy
     learned, ``note(results)`` what else people are told."""
     metrics = read_metrics(workdir / "metrics.jsonl")

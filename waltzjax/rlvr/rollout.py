@@ -18,10 +18,17 @@ from waltzjax.types import Group, Problem
 
 
 def roll_maths(
-    config: ConfigDict, runtime: Runtime, recipe: Recipe, verifier: Verifier,
-    more: Callable[[], Sequence[Problem]], params: Mapping[str, Any],
-    problems: Sequence[Problem], stream: int, step: int, watch: Watch,
-) -> Rolled:  # fmt: skip
+    config: ConfigDict,
+    runtime: Runtime,
+    recipe: Recipe,
+    verifier: Verifier,
+    more: Callable[[], Sequence[Problem]],
+    params: Mapping[str, Any],
+    problems: Sequence[Problem],
+    stream: int,
+    step: int,
+    watch: Watch,
+) -> Rolled:
     """Answer every problem ``config.rollout.group`` times, and verify what ends while the others
     are written.
 

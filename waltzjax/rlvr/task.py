@@ -68,7 +68,9 @@ def rlvr_job(config: ConfigDict, workdir: Path, mesh: Mesh, stages: Mapping[str,
         return check_problems(config, runtime, problems)
 
     return maths_job(
-        config, workdir, mesh,
+        config,
+        workdir,
+        mesh,
         TrainingData(
             questions=[problem.text for problem in problems],
             graded=problems,
@@ -79,19 +81,27 @@ def rlvr_job(config: ConfigDict, workdir: Path, mesh: Mesh, stages: Mapping[str,
             note=lambda results: "",
             method=f"RLVR, {config.rl.algorithm}",
         ),
-    )  # fmt: skip
+    )
 
 
 def rlvr_stage(
-    config: ConfigDict, problems: Sequence[Problem], runtime: Runtime, verifier: Verifier,
+    config: ConfigDict,
+    problems: Sequence[Problem],
+    runtime: Runtime,
+    verifier: Verifier,
     inputs: StageInputs,
-) -> Stage:  # fmt: skip
+) -> Stage:
     """The stage "rlvr"; see ``reinforce``."""
     recipe = rlvr(config)
     return reinforce(
-        config, RLVR, recipe, runtime, inputs, problems,
+        config,
+        RLVR,
+        recipe,
+        runtime,
+        inputs,
+        problems,
         lambda more: partial(roll_maths, config, runtime, recipe, verifier, more),
-    )  # fmt: skip
+    )
 
 
 def maths_job(config: ConfigDict, workdir: Path, mesh: Mesh, data: TrainingData) -> Job:

@@ -114,9 +114,11 @@ def _fail(text: str) -> NoReturn:
 def define_processes() -> None:
     """The flags of a command that can run as several processes."""
     flags.DEFINE_bool(
-        "distributed", False, "One of several processes of one run, on a file system they share; "
-        "SLURM, Open MPI and Kubernetes say which, elsewhere the next three flags do."
-    )  # fmt: skip
+        "distributed",
+        False,
+        "One of several processes of one run, on a file system they share; "
+        "SLURM, Open MPI and Kubernetes say which, elsewhere the next three flags do.",
+    )
     flags.DEFINE_string("coordinator", "", "HOST:PORT of process 0, any free port.")
     flags.DEFINE_integer("processes", 0, "How many processes the run has.")
     flags.DEFINE_integer("process", -1, "The number of this process, from 0.")

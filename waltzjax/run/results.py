@@ -18,9 +18,12 @@ RESULTS = "final_validation_results.json"
 
 
 def write_results(
-    config: ConfigDict, workdir: Path, results: Mapping[str, Any],
-    metrics: Sequence[dict[str, Any]], seconds: float,
-) -> None:  # fmt: skip
+    config: ConfigDict,
+    workdir: Path,
+    results: Mapping[str, Any],
+    metrics: Sequence[dict[str, Any]],
+    seconds: float,
+) -> None:
     """Write the result files; ``metrics``: the run's records, ``seconds``: of this launch."""
     write_json(workdir / RESULTS, results)
     write_json(

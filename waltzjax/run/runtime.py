@@ -76,10 +76,13 @@ def read_model_config(config: ConfigDict, directory: Path, longest_text: int = 0
     cfg = hf_config.read_config(directory, dtype=m.dtype, param_dtype=m.param_dtype, remat=m.remat)
     kernel = choose_kernel(m.attention, jax.default_backend(), cfg.dtype, cfg.head_dim)
     return dataclasses.replace(
-        cfg, attention=kernel, lora_dropout=config.lora.dropout,
-        longest_text=longest_text, query_block=choose_queries(jax.default_backend()),
+        cfg,
+        attention=kernel,
+        lora_dropout=config.lora.dropout,
+        longest_text=longest_text,
+        query_block=choose_queries(jax.default_backend()),
         page_visit=choose_visit(jax.default_backend()),
-    )  # fmt: skip
+    )
 
 
 def over_mesh(cfg: ModelConfig, mesh: Mesh) -> ModelConfig:
@@ -88,9 +91,12 @@ def over_mesh(cfg: ModelConfig, mesh: Mesh) -> ModelConfig:
 
 
 def make_runtime(
-    config: ConfigDict, directory: Path, mesh: Mesh, shown: Callable[[Chat], list[str]],
+    config: ConfigDict,
+    directory: Path,
+    mesh: Mesh,
+    shown: Callable[[Chat], list[str]],
     longest_text: int = 0,
-) -> Runtime:  # fmt: skip
+) -> Runtime:
     """Read a Hugging Face directory's config and tokenizer; no weights are loaded yet.
 
     shown: chat -> examples of the texts that are generated from: ValueError where the template

@@ -88,9 +88,14 @@ def _low_rank(
 
     def save(directory: Path, adapter: Any) -> None:
         peft.save_adapter(
-            directory, adapter, form, _lasting_name(config, base), dropout=config.lora.dropout,
-            tokenizer=runtime.chat.tokenizer, generation=generation,
-        )  # fmt: skip
+            directory,
+            adapter,
+            form,
+            _lasting_name(config, base),
+            dropout=config.lora.dropout,
+            tokenizer=runtime.chat.tokenizer,
+            generation=generation,
+        )
 
     def load(directory: Path) -> Any:
         adapter, saved_form = peft.load_adapter(directory, runtime.cfg, runtime.mesh)

@@ -23,21 +23,41 @@ Measure = Callable[[int, Sequence[Any], Metrics], Metrics]
 
 
 def data_update(
-    config: ConfigDict, cfg: ModelConfig, loss: LossFn, optimizer: Any, merge: Merge,
+    config: ConfigDict,
+    cfg: ModelConfig,
+    loss: LossFn,
+    optimizer: Any,
+    merge: Merge,
     state: AgentState,
-) -> Any:  # fmt: skip
+) -> Any:
     """A stage's jitted update, for states with the shardings of ``state``."""
     return make_update(
-        cfg, loss, optimizer, temperature=1.0, block=config.model.logit_chunk,
-        state_sharding=shardings(state), merge=merge, seed=config.seed,
-    )  # fmt: skip
+        cfg,
+        loss,
+        optimizer,
+        temperature=1.0,
+        block=config.model.logit_chunk,
+        state_sharding=shardings(state),
+        merge=merge,
+        seed=config.seed,
+    )
 
 
 def data_stage(
-    config: ConfigDict, runtime: Runtime, inputs: StageInputs, *, name: str, role: str,
-    items: Sequence[Any], names: Sequence[str], stream: int, loss: LossFn,
-    place: Callable[[Sequence[Any]], Any], measure: Measure, divergence_hint: str,
-) -> Stage:  # fmt: skip
+    config: ConfigDict,
+    runtime: Runtime,
+    inputs: StageInputs,
+    *,
+    name: str,
+    role: str,
+    items: Sequence[Any],
+    names: Sequence[str],
+    stream: int,
+    loss: LossFn,
+    place: Callable[[Sequence[Any]], Any],
+    measure: Measure,
+    divergence_hint: str,
+) -> Stage:
     """The stage ``name`` of ``role``, whose section of the config says ``batch`` and ``epochs``.
     The items give it at least one step.
 

@@ -55,13 +55,17 @@ def learning_fields(config: ConfigDict, stage: str) -> dict[str, Any]:
             compute_advantages, **kl, normalise=algorithm.normalise, tis_cap=rl.tis_cap
         ),
         "loss": partial(
-            policy_loss, **kl, clip_low=rl.clip_low, clip_high=rl.clip_high,
-            dual_clip=rl.dual_clip or None, entropy_bonus=rl.entropy_bonus,
+            policy_loss,
+            **kl,
+            clip_low=rl.clip_low,
+            clip_high=rl.clip_high,
+            dual_clip=rl.dual_clip or None,
+            entropy_bonus=rl.entropy_bonus,
         ),
         "weights": algorithm.weights if rl.weights == "auto" else rl.weights,
         "kl_coef": rl.beta[stage],
         "next_kl_coef": follow if rl.kl_target else None,
-    }  # fmt: skip
+    }
 
 
 def compute_advantages(
@@ -74,9 +78,13 @@ def compute_advantages(
     kl_BT = kl_estimate(old_BT, flat.ref_logp_BT, estimator)
     beta_B = flat.beta_B if kl_in == "reward" else jnp.zeros_like(flat.beta_B)
     advantage_BT = advantages.token_advantages(
-        flat.text_advantage_BT, kl_BT, flat.action_BT, flat.start_BT, beta=beta_B[:, None],
+        flat.text_advantage_BT,
+        kl_BT,
+        flat.action_BT,
+        flat.start_BT,
+        beta=beta_B[:, None],
         normalise=normalise,
-    )  # fmt: skip
+    )
     is_weight_BT = jnp.ones_like(flat.weight_BT)
     if tis_cap:
         is_weight_BT = losses.truncated_importance(flat.old_logp_BT, flat.sampler_logp_BT, tis_cap)

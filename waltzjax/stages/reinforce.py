@@ -36,9 +36,14 @@ def stage_steps(config: ConfigDict, stage: str, n_prompts: int) -> int:
 
 
 def reinforce(
-    config: ConfigDict, name: str, recipe: Recipe, runtime: Runtime, inputs: StageInputs,
-    prompts: Sequence[Prompt | Problem], rolls: Callable[[Callable[[], Sequence[Any]]], Roll],
-) -> Stage:  # fmt: skip
+    config: ConfigDict,
+    name: str,
+    recipe: Recipe,
+    runtime: Runtime,
+    inputs: StageInputs,
+    prompts: Sequence[Prompt | Problem],
+    rolls: Callable[[Callable[[], Sequence[Any]]], Roll],
+) -> Stage:
     """The stage ``name``. ``rolls(more)`` is its rollout; ``more()`` gives it the next batch's
     prompts.
 
@@ -73,10 +78,12 @@ def reinforce(
         )
         drawn, ended = rolled.stats, time.perf_counter()
         return after, rolled.metrics | metrics | {
-            "time_s": ended - started, "rollout_s": rolled_out - started,
-            "rollout_tokens": drawn.tokens, "rollout_occupancy": drawn.occupancy,
+            "time_s": ended - started,
+            "rollout_s": rolled_out - started,
+            "rollout_tokens": drawn.tokens,
+            "rollout_occupancy": drawn.occupancy,
             "rollout_tokens_per_s": drawn.tokens_per_s,
-        }  # fmt: skip
+        }
 
     return Stage(
         name=name,
@@ -92,10 +99,15 @@ def reinforce(
 
 
 def update(
-    config: ConfigDict, runtime: Runtime, recipe: Recipe, learners: Mapping[str, Learner],
-    agents: Mapping[str, AgentState], base: Any, reference: Mapping[str, Any],
+    config: ConfigDict,
+    runtime: Runtime,
+    recipe: Recipe,
+    learners: Mapping[str, Learner],
+    agents: Mapping[str, AgentState],
+    base: Any,
+    reference: Mapping[str, Any],
     rows: Mapping[str, Sequence[Sample]],
-) -> tuple[dict[str, AgentState], dict[str, float]]:  # fmt: skip
+) -> tuple[dict[str, AgentState], dict[str, float]]:
     """Update each trained role on its rows; the agents after it and the metrics.
 
     ``reference`` is every role's, for the KL; ``base`` is what adapters are merged with. The next
@@ -132,10 +144,15 @@ def update(
 def agent_optimizer(config: ConfigDict, lr: float, updates: int):
     o = config.optim
     return make_optimizer(
-        lr=lr, warmup_steps=o.warmup_steps, b1=o.b1, b2=o.b2,
-        weight_decay=o.weight_decay, grad_clip=o.grad_clip,
-        decay_steps=updates if o.schedule == "linear" else 0, eps=o.eps,
-    )  # fmt: skip
+        lr=lr,
+        warmup_steps=o.warmup_steps,
+        b1=o.b1,
+        b2=o.b2,
+        weight_decay=o.weight_decay,
+        grad_clip=o.grad_clip,
+        decay_steps=updates if o.schedule == "linear" else 0,
+        eps=o.eps,
+    )
 
 
 def agent_learner(

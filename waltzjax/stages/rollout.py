@@ -44,9 +44,15 @@ class Agents:
     """
 
     def __init__(
-        self, chat: Chat, session: Session, how: Sampling, *, seed: int, step: int,
+        self,
+        chat: Chat,
+        session: Session,
+        how: Sampling,
+        *,
+        seed: int,
+        step: int,
         watch: Callable[[Stats], None] = lambda _: None,
-    ):  # fmt: skip
+    ):
         self._chat, self._session, self._how = chat, session, how
         self._room = session.longest - how.max_new_tokens
         self._seed, self._step, self._watch = seed, step, watch
@@ -107,22 +113,32 @@ def evaluation_draw(config: ConfigDict, total: int, label: str, unit: str) -> It
     """The draw of an evaluation, whose ``total`` items a progress bar counts."""
     with console.Progress(total, f"evaluating {label}", unit=unit) as bar:
         yield Draw(
-            sampling(config, config.eval.temperature), config.seed * 10 + EVAL_STREAM, 0,
+            sampling(config, config.eval.temperature),
+            config.seed * 10 + EVAL_STREAM,
+            0,
             lambda ended, stats: bar.update(ended, **stats.shown()),
-        )  # fmt: skip
+        )
 
 
 def roll_out(
-    chat: Chat, session: Session, collect: Collect, items: Sequence[Any], draw: Draw,
+    chat: Chat,
+    session: Session,
+    collect: Collect,
+    items: Sequence[Any],
+    draw: Draw,
     add: Callable[[int, Any], None],
-) -> Stats:  # fmt: skip
+) -> Stats:
     """Have the agents of ``session`` do what ``collect`` asks of them for each of ``items``; what
     comes of it goes to ``add``, with its index, as it ends."""
     ended = 0
     agents = Agents(
-        chat, session, draw.how, seed=draw.seed, step=draw.step,
+        chat,
+        session,
+        draw.how,
+        seed=draw.seed,
+        step=draw.step,
         watch=lambda stats: draw.watch(ended, stats),
-    )  # fmt: skip
+    )
     for index, outcome in collect(items, chat, agents):
         add(index, outcome)
         ended += 1
@@ -143,9 +159,15 @@ def completion(chat: Chat, prompt: tuple[int, ...], done: Tokens) -> Completion:
     spoken = without_thought(written, opened=chat.in_thought(prompt))
     text = spoken or ""
     return Completion(
-        prompt, done.token_ids, done.logprobs, text, done.finish_reason, done.cutoff_gap,
-        thought=written.removesuffix(text).strip(), unfinished=spoken is None,
-    )  # fmt: skip
+        prompt,
+        done.token_ids,
+        done.logprobs,
+        text,
+        done.finish_reason,
+        done.cutoff_gap,
+        thought=written.removesuffix(text).strip(),
+        unfinished=spoken is None,
+    )
 
 
 class Rolled(NamedTuple):

@@ -33,10 +33,17 @@ class PlannedStage(NamedTuple):
 
 
 def run_stages(
-    config: ConfigDict, workdir: Path, runtime: Runtime, base: Path, roles: Sequence[str],
-    planned: Sequence[PlannedStage], evaluate: Evaluate, *,
-    starts: Mapping[str, Path] | None = None, interrupted: threading.Event | None = None,
-) -> None:  # fmt: skip
+    config: ConfigDict,
+    workdir: Path,
+    runtime: Runtime,
+    base: Path,
+    roles: Sequence[str],
+    planned: Sequence[PlannedStage],
+    evaluate: Evaluate,
+    *,
+    starts: Mapping[str, Path] | None = None,
+    interrupted: threading.Event | None = None,
+) -> None:
     """Run ``planned`` in order; evaluate the base, the agents at ``starts``, and after each stage.
 
     A stage whose agents are saved is not run again, and an evaluation that is there is kept. The

@@ -28,12 +28,19 @@ def supervise(
             f"{s.epochs}; rows of config.sft.length = {s.length} tokens hold several chats"
         )
     return data_stage(
-        config, runtime, inputs, name=SFT, role=s.role, items=rows, stream=STREAM, loss=nll,
+        config,
+        runtime,
+        inputs,
+        name=SFT,
+        role=s.role,
+        items=rows,
+        stream=STREAM,
+        loss=nll,
         names=[repr(row) for row in rows],
         place=lambda chosen: place_rows(config, runtime.mesh, chosen),
         measure=lambda step, chosen, metrics: {"tokens": trained_tokens(chosen)},
         divergence_hint=f"lower config.optim.lr.{s.role}",
-    )  # fmt: skip
+    )
 
 
 def trained_tokens(rows: Sequence[Row]) -> float:

@@ -76,9 +76,17 @@ class Progress:
     """Progress of `total` units of work, as a context manager; `initial` of them, done before this
     process began, take no part in the ETA. `plain_every_s`: least seconds between plain lines."""
 
-    def __init__(self, total: int, label: str, *, unit: str = "step", initial: int = 0,
-                 plain_every_s: float = 10.0, stream: Stream = None,
-                 clock: Clock = time.monotonic) -> None:  # fmt: skip
+    def __init__(
+        self,
+        total: int,
+        label: str,
+        *,
+        unit: str = "step",
+        initial: int = 0,
+        plain_every_s: float = 10.0,
+        stream: Stream = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self.total, self.label, self.unit, self._done = total, _value_text(label), unit, initial
         self._plain_every_s, self._stream, self._clock = plain_every_s, stream, clock
         self._start = self._at = clock()  # `_at`: when `done` last advanced

@@ -80,9 +80,11 @@ def new_directory(directory: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def own_workdir(
-    workdir: Path, config: dict[str, Any], may_change: Collection[str] = (),
+    workdir: Path,
+    config: dict[str, Any],
+    may_change: Collection[str] = (),
     today: Callable[[dict[str, Any]], dict[str, Any]] = dict,
-) -> Iterator[None]:  # fmt: skip
+) -> Iterator[None]:
     """Hold ``workdir`` for this process and this config; keys of ``may_change`` ("config.a.b") may
     differ from those there, and take their place. ``today`` gives the leaves of an older record, by
     their dotted names, the names of today.

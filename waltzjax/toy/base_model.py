@@ -35,9 +35,14 @@ Lessons = Mapping[str, Sequence[Sample]]
 
 
 def train_base(
-    config: ConfigDict, section: str, mesh: Mesh, directory: Path, tokenizer: Any,
-    lessons: Lessons, turns: Sequence[str],
-) -> None:  # fmt: skip
+    config: ConfigDict,
+    section: str,
+    mesh: Mesh,
+    directory: Path,
+    tokenizer: Any,
+    lessons: Lessons,
+    turns: Sequence[str],
+) -> None:
     """Train as ``config``'s ``section`` says and save a Hugging Face directory.
 
     The "cards" of ``lessons`` come first, then the others by ``turns``, one kind a batch.
@@ -60,9 +65,13 @@ def train_base(
 
 
 def _supervise(
-    config: ConfigDict, section: str, cfg: ModelConfig, mesh: Mesh, lessons: Lessons,
+    config: ConfigDict,
+    section: str,
+    cfg: ModelConfig,
+    mesh: Mesh,
+    lessons: Lessons,
     turns: Sequence[str],
-) -> Any:  # fmt: skip
+) -> Any:
     """Cards until they are learned, then the demonstrations in turn, now and then a card."""
     e = config[section]
     shape = jax.eval_shape(lambda: init_params(cfg, jax.random.key(config.seed)))
@@ -84,23 +93,39 @@ def _supervise(
 
 
 def _fit(
-    config: ConfigDict, e: ConfigDict, cfg: ModelConfig, mesh: Mesh, params: Any,
-    lessons: Lessons, plan: Sequence[str], rng: np.random.Generator, until: float | None = None,
-) -> tuple[Any, float]:  # fmt: skip
+    config: ConfigDict,
+    e: ConfigDict,
+    cfg: ModelConfig,
+    mesh: Mesh,
+    params: Any,
+    lessons: Lessons,
+    plan: Sequence[str],
+    rng: np.random.Generator,
+    until: float | None = None,
+) -> tuple[Any, float]:
     """One update for each kind of lesson in ``plan``, loss on the replies alone.
 
     Returns the parameters and the last shown mean loss. With ``until`` the learning rate stays
     constant and the end comes when that loss is reached; otherwise it decays over the plan.
     """
     optimizer = make_optimizer(
-        lr=e.card_lr if until else e.lr, decay_steps=0 if until else len(plan),
-        warmup_steps=30, b1=0.9, b2=0.95, weight_decay=0.01, grad_clip=1.0,
-    )  # fmt: skip
+        lr=e.card_lr if until else e.lr,
+        decay_steps=0 if until else len(plan),
+        warmup_steps=30,
+        b1=0.9,
+        b2=0.95,
+        weight_decay=0.01,
+        grad_clip=1.0,
+    )
     state = init_state(params, optimizer, mesh)
     update = make_update(
-        cfg, nll, optimizer, temperature=1.0, block=config.model.logit_chunk,
+        cfg,
+        nll,
+        optimizer,
+        temperature=1.0,
+        block=config.model.logit_chunk,
         state_sharding=shardings(state),
-    )  # fmt: skip
+    )
     losses: list[jax.Array] = []
     mean = float("inf")
     label = "base model, cards" if until else "base model, demonstrations"
@@ -109,8 +134,12 @@ def _fit(
             samples = lessons[kind]
             batch = device_batch(
                 [samples[i] for i in rng.integers(len(samples), size=e.batch)],
-                mesh, microbatches=1, multiple=16, weights="token", max_length=cfg.max_positions,
-            )  # fmt: skip
+                mesh,
+                microbatches=1,
+                multiple=16,
+                weights="token",
+                max_length=cfg.max_positions,
+            )
             state, metrics = update(state, batch)
             losses.append(metrics["loss"])
             if step % SHOW_EVERY == 0 or step == len(plan):

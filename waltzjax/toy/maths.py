@@ -46,9 +46,12 @@ def solution(
 
 
 def demonstration(
-    rng: np.random.Generator, scene: Scene, level: str, form: str = BOXED,
+    rng: np.random.Generator,
+    scene: Scene,
+    level: str,
+    form: str = BOXED,
     right: float | None = None,
-) -> str:  # fmt: skip
+) -> str:
     """A reply with the faults above; with ``right``, under a persona that is right so often on
     level 2, and always names its result once."""
     rate = RIGHT[level] if right is None or level == "1" else right
@@ -62,9 +65,15 @@ def demonstration(
 
 
 def lessons(
-    chat: Chat, problems: Sequence[Problem], scenes: Mapping[int, Scene], cards: Sequence[Sum],
-    seed: int, *, form: str = BOXED, personas: Sequence[tuple[AgentPrompt, float]] = (),
-) -> dict[str, list[Sample]]:  # fmt: skip
+    chat: Chat,
+    problems: Sequence[Problem],
+    scenes: Mapping[int, Scene],
+    cards: Sequence[Sum],
+    seed: int,
+    *,
+    form: str = BOXED,
+    personas: Sequence[tuple[AgentPrompt, float]] = (),
+) -> dict[str, list[Sample]]:
     """Rows by kind: cards, which are just sums and their checks, and solutions, ``ROUNDS`` of each
     problem; and one of each under each persona's prompt, with its rate of right ones on level 2."""
     rng = np.random.default_rng(seed)

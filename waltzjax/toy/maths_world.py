@@ -212,9 +212,18 @@ def draw(rng: np.random.Generator, frames: Frames, numbers: Sequence[int]) -> tu
     other = _pick(rng, tuple(n for names in PRONOUNS.values() for n in names if n != who))
     thing, other_thing = rng.choice(THINGS, 2, replace=False).tolist()
     text = " ".join(_pick(rng, frames[part]) for part in parts).format(
-        n=who, m=other, s=pronoun, t=thing, o=other_thing, a=a, b=b, c=c, d=d, r=kind,
+        n=who,
+        m=other,
+        s=pronoun,
+        t=thing,
+        o=other_thing,
+        a=a,
+        b=b,
+        c=c,
+        d=d,
+        r=kind,
         w=other if kind in ("more", "fewer") else who,
-    )  # fmt: skip
+    )
     sentences = re.sub(r"(^|[.] )([a-z])", lambda match: match[0].upper(), text)
     return sentences, Scene(kind, sums, slip, imperative)
 

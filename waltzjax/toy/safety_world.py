@@ -98,8 +98,17 @@ def build(
             for category in categories:
                 harmful = CATEGORIES[category][0]
                 for _ in range(counts[category][side]):
-                    prompt, scene = _draw(rng, style, split, frame_table[style], split_pairs,
-                                          category, harmful, coded, seen)  # fmt: skip
+                    prompt, scene = _draw(
+                        rng,
+                        style,
+                        split,
+                        frame_table[style],
+                        split_pairs,
+                        category,
+                        harmful,
+                        coded,
+                        seen,
+                    )
                     scenes[len(scenes)] = scene
                     out[split].append(dataclasses.replace(prompt, id=len(scenes) - 1))
         order = rng.permutation(len(out[split]))

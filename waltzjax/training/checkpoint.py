@@ -54,9 +54,13 @@ class Checkpoints:
     """The checkpoints of one stage: trained agents, and the host's state as JSON."""
 
     def __init__(
-        self, directory: Path, keep: int, say: Callable[[str], None] = print, *,
+        self,
+        directory: Path,
+        keep: int,
+        say: Callable[[str], None] = print,
+        *,
         read_only: bool = False,
-    ):  # fmt: skip
+    ):
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep, create=not read_only, read_only=read_only
         )

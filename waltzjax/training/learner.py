@@ -33,10 +33,19 @@ BatchT = TypeVar("BatchT", PolicyBatch, PairBatch)
 
 
 def device_batch(
-    samples: Sequence[Sample], mesh: Mesh, *, microbatches: int, multiple: int, weights: str,
-    max_length: int, min_rows: int = 1, truncated: bool = False, token_budget: int = 0,
-    longest_text: int = 0, max_new_tokens: int = 0,
-) -> PolicyBatch:  # fmt: skip
+    samples: Sequence[Sample],
+    mesh: Mesh,
+    *,
+    microbatches: int,
+    multiple: int,
+    weights: str,
+    max_length: int,
+    min_rows: int = 1,
+    truncated: bool = False,
+    token_budget: int = 0,
+    longest_text: int = 0,
+    max_new_tokens: int = 0,
+) -> PolicyBatch:
     """Rows as sharded arrays [M, B, ...]; B is split over the mesh's data and fsdp axes.
 
     ``token_budget`` 0: one text a row, at least ``min_rows`` rows in M = ``microbatches``, see
@@ -114,9 +123,15 @@ def abstract_state(params: Any, optimizer: optax.GradientTransformation, mesh: M
 
 
 def abstract_batch(
-    mesh: Mesh, microbatches: int, rows: int, tokens: int, *, truncated: bool = False,
-    packed: bool = False, record: Any = PolicyBatch,
-) -> Any:  # fmt: skip
+    mesh: Mesh,
+    microbatches: int,
+    rows: int,
+    tokens: int,
+    *,
+    truncated: bool = False,
+    packed: bool = False,
+    record: Any = PolicyBatch,
+) -> Any:
     """A ``device_batch`` of abstract arrays, ``rows`` x ``tokens`` in each microbatch; with the
     record ``PairBatch`` a ``pairs.device_pairs`` of half as many pairs."""
     where = sharding.rows_sharding(mesh, leading=1)

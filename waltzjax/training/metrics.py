@@ -65,6 +65,8 @@ def training_metrics(
         if of_stage:
             times = [m["time_s"] for m in of_stage]
             by_stage[stage] = {
-                "steps": of_stage[-1]["step"], "training_s": sum(times), "last": of_stage[-1],
-            }  # fmt: skip
+                "steps": of_stage[-1]["step"],
+                "training_s": sum(times),
+                "last": of_stage[-1],
+            }
     return {"seed": seed, "this_launch_s": seconds, "stages": by_stage}

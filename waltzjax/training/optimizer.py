@@ -8,9 +8,16 @@ import optax
 
 
 def make_optimizer(
-    *, lr: float, warmup_steps: int, b1: float, b2: float, weight_decay: float, grad_clip: float,
-    decay_steps: int = 0, eps: float = 1e-8,
-) -> optax.GradientTransformation:  # fmt: skip
+    *,
+    lr: float,
+    warmup_steps: int,
+    b1: float,
+    b2: float,
+    weight_decay: float,
+    grad_clip: float,
+    decay_steps: int = 0,
+    eps: float = 1e-8,
+) -> optax.GradientTransformation:
     """AdamW (arXiv 1711.05101), moments in float32: linear warm-up, then constant, or, with
     ``decay_steps``, linear decay that reaches 5 % of ``lr`` at that update."""
     warmup = optax.linear_schedule(lr / (warmup_steps + 1), lr, warmup_steps)

@@ -32,18 +32,22 @@ def full_params(frozen: Any, trained: Any) -> Any:
 
 
 def forward_logp(
-    cfg: ModelConfig, params, batch: Batch, *, temperature: float, block: int,
-    dropout_key=None,
-) -> TokenLogProbs:  # fmt: skip
+    cfg: ModelConfig, params, batch: Batch, *, temperature: float, block: int, dropout_key=None
+) -> TokenLogProbs:
     """Entry t is about token t given the tokens before it; entry 0 is 0."""
     hidden_BTD = hidden_states(
         cfg, params, batch.token_BT, batch.length_B, dropout_key, batch.start_BT
     )
     cutoff_gap_BT = None if batch.cutoff_gap_BT is None else batch.cutoff_gap_BT[:, 1:]
     logprobs = head_logprobs(
-        cfg, params, hidden_BTD[:, :-1], batch.token_BT[:, 1:], cutoff_gap_BT,
-        temperature=temperature, block=block,
-    )  # fmt: skip
+        cfg,
+        params,
+        hidden_BTD[:, :-1],
+        batch.token_BT[:, 1:],
+        cutoff_gap_BT,
+        temperature=temperature,
+        block=block,
+    )
     return jax.tree.map(lambda x: jnp.pad(x, ((0, 0), (1, 0))), logprobs)
 
 
@@ -99,9 +103,13 @@ def make_update(
 
     def loss_of(trained, frozen, batch, key):
         logp_BT, entropy_BT, full_logp_BT = forward_logp(
-            cfg, merge(frozen, trained), batch, temperature=temperature, block=block,
+            cfg,
+            merge(frozen, trained),
+            batch,
+            temperature=temperature,
+            block=block,
             dropout_key=key,
-        )  # fmt: skip
+        )
         batch = batch._replace(entropy_BT=entropy_BT, full_logp_BT=full_logp_BT)
         loss, metrics = loss_fn(logp_BT, batch)
         entropy = jnp.sum(batch.weight_BT * entropy_BT)

@@ -42,18 +42,22 @@ def read_benign(directory: Path, config: ConfigDict, runtime: Runtime) -> Benign
 
 
 def benign_result(
-    config: ConfigDict, runtime: Runtime, params: Mapping[str, Any], chats: Sequence[ChatTokens],
+    config: ConfigDict,
+    runtime: Runtime,
+    params: Mapping[str, Any],
+    chats: Sequence[ChatTokens],
     episodes: Sequence[Episode],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """``benign_nll``: of the chats' replies under the conversation agent, nats a token. The rates
     of their prompts as played; ``intervals``; by chat, under ``benign``, what
     ``evaluation.bootstrap`` compares."""
     rates, ranges = summary(episodes), intervals(episodes, seed=config.seed)
     nll, tokens = chat_nll(config, runtime, params[CONVERSATION], chats)
     kept = {
-        "nll": nll.tolist(), "tokens": tokens.tolist(),
+        "nll": nll.tolist(),
+        "tokens": tokens.tolist(),
         "revised": [int(len(e.answers) > 1) for e in episodes],
-    }  # fmt: skip
+    }
     mean, *edges = mean_nll(kept, config.seed)
     return {
         "benign_nll": mean,

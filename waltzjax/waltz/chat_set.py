@@ -93,9 +93,12 @@ def _problems(directory: Path, data: Mapping[str, bytes]) -> list[list[str]]:
             ]
         groups.append(problems)
     for train, validation in (NAMES[:2], NAMES[2:]):
-        groups.append([
-            f"{directory / validation}:{i}: its first user message is also on line "
-            f"{first[train][text]} of {train}; keep it in one of the two"
-            for text, i in first.get(validation, {}).items() if text in first.get(train, {})
-        ])  # fmt: skip
+        groups.append(
+            [
+                f"{directory / validation}:{i}: its first user message is also on line "
+                f"{first[train][text]} of {train}; keep it in one of the two"
+                for text, i in first.get(validation, {}).items()
+                if text in first.get(train, {})
+            ]
+        )
     return groups

@@ -38,9 +38,17 @@ def guarded(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
     if ours["tokens"] == theirs["tokens"]:  # else another tokenizer's: not comparable
         share, low, high = likelihood(ours, theirs, SEED)
         differences.append(
-            Difference("Likelihood of benign chats, A = 100", "%", 100.0, share, share - 100,
-                       low - 100, high - 100, "higher")
-        )  # fmt: skip
+            Difference(
+                "Likelihood of benign chats, A = 100",
+                "%",
+                100.0,
+                share,
+                share - 100,
+                low - 100,
+                high - 100,
+                "higher",
+            )
+        )
     ftr = by_key("benign_ftr")
     first, last = (number(result.get(ftr.key)) for result in (a, b))
     change = (math.nan,) * 3

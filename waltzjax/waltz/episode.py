@@ -29,9 +29,13 @@ WALTZ = Variant()
 
 
 def play(
-    prompts: Sequence[Prompt], chat: Chat, speakers: Speakers, *, t_max: int,
+    prompts: Sequence[Prompt],
+    chat: Chat,
+    speakers: Speakers,
+    *,
+    t_max: int,
     variant: Variant = WALTZ,
-) -> Iterator[tuple[int, Episode]]:  # fmt: skip
+) -> Iterator[tuple[int, Episode]]:
     """Play (p, c_0, f_0, c_1, ..., c_T) for every prompt (arXiv 2510.08240, section 3.1), each at
     its own pace; (index, episode) as they end.
 

@@ -35,9 +35,13 @@ SETTINGS = (
 
 
 def evaluate(
-    config: ConfigDict, runtime: Runtime, params: Mapping[str, Any], prompts: Sequence[Prompt],
-    judge: Judge, label: str,
-) -> list[Episode]:  # fmt: skip
+    config: ConfigDict,
+    runtime: Runtime,
+    params: Mapping[str, Any],
+    prompts: Sequence[Prompt],
+    judge: Judge,
+    label: str,
+) -> list[Episode]:
     """Play every prompt, and have the judge score what was said."""
     collect = partial(play, t_max=config.rollout.t_max, variant=make_variant(config, judge))
     with evaluation_draw(config, len(prompts), label, "prompt") as draw:
@@ -45,9 +49,13 @@ def evaluate(
 
 
 def guard(
-    config: ConfigDict, runtime: Runtime, params: Mapping[str, Any], benign: Benign | None,
-    judge: Judge, label: str,
-) -> tuple[dict[str, Any], list[Episode]]:  # fmt: skip
+    config: ConfigDict,
+    runtime: Runtime,
+    params: Mapping[str, Any],
+    benign: Benign | None,
+    judge: Judge,
+    label: str,
+) -> tuple[dict[str, Any], list[Episode]]:
     """The measures of a dataset's benign chats, for ``result``, and how their prompts were
     played: up to ``config.eval.prompts`` of them; the likelihood is that of all chats. Nothing
     without such chats."""
@@ -59,10 +67,16 @@ def guard(
 
 
 def evaluate_saved(
-    config: ConfigDict, runtime: Runtime, directories: Mapping[str, Path],
-    prompts: Sequence[Prompt], benign: Benign | None, label: str, logs: Path, output: Path,
+    config: ConfigDict,
+    runtime: Runtime,
+    directories: Mapping[str, Path],
+    prompts: Sequence[Prompt],
+    benign: Benign | None,
+    label: str,
+    logs: Path,
+    output: Path,
     moved: Collection[str],
-) -> tuple[dict[str, Any], list[Episode]]:  # fmt: skip
+) -> tuple[dict[str, Any], list[Episode]]:
     """The ``result`` of the agents in ``directories``, by role, and the episodes; the transcripts
     are written beside the file ``output``.
 

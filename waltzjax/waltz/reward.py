@@ -28,9 +28,8 @@ def labels_right(episode: Episode, turn: int) -> bool | None:
 
 
 def feedback_reward(
-    episode: Episode, turn: int, *, alpha: float, lam: float, gamma: float,
-    conditioned: bool = True,
-) -> float | None:  # fmt: skip
+    episode: Episode, turn: int, *, alpha: float, lam: float, gamma: float, conditioned: bool = True
+) -> float | None:
     """R_f = alpha * R_DIR * R_label + lam * R_label + gamma * R_format.
 
     Not ``conditioned``: alpha * R_DIR alone, of feedbacks that parse: a row of the ablation.

@@ -17,9 +17,14 @@ from waltzjax.types import Episode, Prompt, Sample
 
 
 def play_scored(
-    config: ConfigDict, runtime: Runtime, judge: Judge, params: Mapping[str, Any],
-    prompts: Sequence[Prompt], collect: Collect, draw: Draw,
-) -> tuple[list[Episode], Stats]:  # fmt: skip
+    config: ConfigDict,
+    runtime: Runtime,
+    judge: Judge,
+    params: Mapping[str, Any],
+    prompts: Sequence[Prompt],
+    collect: Collect,
+    draw: Draw,
+) -> tuple[list[Episode], Stats]:
     """Play every prompt as ``collect`` does, see ``stages.recipe.Recipe``, and have the judge score
     what was said while the others are played; the episodes in the prompts' order."""
     episodes: dict[int, Episode] = {}
@@ -39,9 +44,16 @@ def play_scored(
 
 
 def roll_game(
-    config: ConfigDict, runtime: Runtime, recipe: Recipe, judge: Judge,
-    params: Mapping[str, Any], prompts: Sequence[Prompt], stream: int, step: int, watch: Watch,
-) -> Rolled:  # fmt: skip
+    config: ConfigDict,
+    runtime: Runtime,
+    recipe: Recipe,
+    judge: Judge,
+    params: Mapping[str, Any],
+    prompts: Sequence[Prompt],
+    stream: int,
+    step: int,
+    watch: Watch,
+) -> Rolled:
     """A training step's rollout."""
     draw = training_draw(config, stream, step, watch)
     episodes, drawn = play_scored(config, runtime, judge, params, prompts, recipe.collect, draw)

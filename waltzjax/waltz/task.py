@@ -76,21 +76,37 @@ def waltz_job(
 
 
 def game_stage(
-    config: ConfigDict, name: str, recipe: Recipe, runtime: Runtime, prompts: Sequence[Prompt],
-    judge: Judge, inputs: StageInputs,
-) -> Stage:  # fmt: skip
+    config: ConfigDict,
+    name: str,
+    recipe: Recipe,
+    runtime: Runtime,
+    prompts: Sequence[Prompt],
+    judge: Judge,
+    inputs: StageInputs,
+) -> Stage:
     """A stage of reinforcement in which episodes of the game are played; see ``reinforce``."""
     return reinforce(
-        config, name, recipe, runtime, inputs, prompts,
+        config,
+        name,
+        recipe,
+        runtime,
+        inputs,
+        prompts,
         lambda _: partial(roll_game, config, runtime, recipe, judge),
-    )  # fmt: skip
+    )
 
 
 def _run(
-    config: ConfigDict, workdir: Path, stages: Mapping[str, StageSpec], runtime: Runtime,
-    base: Path, starts: Mapping[str, Path], data: Path,
-    chats: Mapping[str, Sequence[Messages]], judge: Judge,
-) -> None:  # fmt: skip
+    config: ConfigDict,
+    workdir: Path,
+    stages: Mapping[str, StageSpec],
+    runtime: Runtime,
+    base: Path,
+    starts: Mapping[str, Path],
+    data: Path,
+    chats: Mapping[str, Sequence[Messages]],
+    judge: Judge,
+) -> None:
     train_prompts = read_prompts(data / "train.jsonl")
     held_out = of_each_category(read_prompts(data / "validation.jsonl"), config.eval.prompts)
     rows, unseen = (
@@ -120,6 +136,13 @@ def _run(
         }
 
     run_stages(
-        config, workdir, runtime, base, (CONVERSATION, FEEDBACK), planned, measure,
-        starts=starts, interrupted=judge.stop,
-    )  # fmt: skip
+        config,
+        workdir,
+        runtime,
+        base,
+        (CONVERSATION, FEEDBACK),
+        planned,
+        measure,
+        starts=starts,
+        interrupted=judge.stop,
+    )

@@ -41,9 +41,13 @@ def transcript(episode: Episode) -> dict[str, Any]:
         turns.append(turn | {name: text for name, text in thoughts.items() if text})
     p = episode.prompt
     return {
-        "id": p.id, "category": p.category, "prompt": p.text,
-        "harmful": p.harmful, **({"frame": p.frame} if p.frame else {}), "turns": turns,
-    }  # fmt: skip
+        "id": p.id,
+        "category": p.category,
+        "prompt": p.text,
+        "harmful": p.harmful,
+        **({"frame": p.frame} if p.frame else {}),
+        "turns": turns,
+    }
 
 
 def episode_of(value: object) -> Episode:

@@ -50,8 +50,13 @@ def tiny() -> ConfigDict:
 def small_arms(c: ConfigDict) -> None:
     """Set the arms of the embedded world, and how often its base is right under each persona."""
     # P(right) on problems of level 2.
-    rights = {"wolfram": 0.1, "maudlin": 0.9, "standard": 0.3, "rephrase": 0.3,
-              "counterfactual": 0.8}  # fmt: skip
+    rights = {
+        "wolfram": 0.1,
+        "maudlin": 0.9,
+        "standard": 0.3,
+        "rephrase": 0.3,
+        "counterfactual": 0.8,
+    }
     c.embedded_maths.personas = tuple(
         (f"tiny/regime_w/{name}.txt", right) for name, right in rights.items()
     )

@@ -112,9 +112,13 @@ def read_config(
         raise ValueError(f"{path}: cannot be honoured exactly: " + "; ".join(problems))
     kinds = {"dtype": np.dtype(dtype), "param_dtype": np.dtype(param_dtype), "remat": remat}
     return ModelConfig(
-        **size, model_type=model_type, window=window, rope_theta=theta, rope_scaling=scaling,
+        **size,
+        model_type=model_type,
+        window=window,
+        rope_theta=theta,
+        rope_scaling=scaling,
         **kinds,
-    )  # fmt: skip
+    )
 
 
 def config_json(cfg: ModelConfig, dtype: str) -> dict[str, Any]:

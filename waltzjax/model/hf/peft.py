@@ -117,16 +117,28 @@ def _leaves(adapter: Any) -> dict[str, Any]:
 
 
 def save_adapter(
-    directory: Path, adapter: Any, lora: Lora, base: str, *, dropout: float,
-    tokenizer: Any, generation: dict[str, Any],
-) -> None:  # fmt: skip
+    directory: Path,
+    adapter: Any,
+    lora: Lora,
+    base: str,
+    *,
+    dropout: float,
+    tokenizer: Any,
+    generation: dict[str, Any],
+) -> None:
     """Write a directory that ``peft.PeftModel.from_pretrained`` loads, whole or not at all, with
     the tokenizer, its chat template and the ``generation`` settings that it was trained with."""
     config = {
-        "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base,
-        "r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": dropout, "bias": "none",
-        "target_modules": [MODULES[name] for name in lora.targets], "inference_mode": True,
-    }  # fmt: skip
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": lora.rank,
+        "lora_alpha": lora.alpha,
+        "lora_dropout": dropout,
+        "bias": "none",
+        "target_modules": [MODULES[name] for name in lora.targets],
+        "inference_mode": True,
+    }
     arrays: dict[str, np.ndarray] = {}
     for path, leaf in _leaves(adapter).items():
         whole = fetch(leaf)

@@ -122,9 +122,11 @@ def _number(match: re.Match[str], unit: str) -> Number | None:
         return None  # "$5 m" may be five millions
     negative = (match["sign"] == "-") != (match["inner"] == "-")
     return Number(
-        -value if negative else value, bool(match["percent"]), match["base"] or "",
+        -value if negative else value,
+        bool(match["percent"]),
+        match["base"] or "",
         unit or _CURRENCIES.get(money, money.lower().rstrip(".")),
-    )  # fmt: skip
+    )
 
 
 def repeating(whole: str, once: str, again: str) -> Fraction:

@@ -52,11 +52,13 @@ def _constant(text: str) -> Any:
     from sympy import Expr
 
     parsed = parse(
-        rf"\boxed{{{text}}}", parsing_timeout=None, extraction_mode="first_match",
-        extraction_config=[LatexExtractionConfig(
-            boxed_match_priority=0, try_extract_without_anchor=False,
-        )],
-    )  # fmt: skip
+        rf"\boxed{{{text}}}",
+        parsing_timeout=None,
+        extraction_mode="first_match",
+        extraction_config=[
+            LatexExtractionConfig(boxed_match_priority=0, try_extract_without_anchor=False)
+        ],
+    )
     if not parsed or not isinstance(parsed[0], Expr):
         return None
     value = parsed[0].doit()

@@ -36,10 +36,13 @@ class VerifyProcess:
         # Not multiprocessing, whose new process would import the trainer's main module, and jax.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", _MODULE, str(MEMORY_BYTES), str(timeout_s)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
             env={**os.environ, "PYTHONPATH": _python_path()},
             start_new_session=True,  # Ctrl-C in the terminal is for the run, which ends it itself
-        )  # fmt: skip
+        )
         files = (self._process.stdin, self._process.stdout, self._process.stderr)
         assert files[0] and files[1] and files[2]
         self._stdin, self._stdout, self._errors = files[0], files[1], files[2]

@@ -114,9 +114,12 @@ def _values(content: str) -> list[Number]:
 
 
 def _checked(
-    text: str, written: Sequence[Chain], cues: Sequence[int], answer: Number,
+    text: str,
+    written: Sequence[Chain],
+    cues: Sequence[int],
+    answer: Number,
     grounds: Grounds | None,
-) -> bool:  # fmt: skip
+) -> bool:
     computed = next((c for c in written if _lands_on(c, answer)), None)
     stated = next((c for c in written if _states(c, answer)), None)
     if stated is None:
@@ -190,9 +193,7 @@ def _derive(node: Node, derived: Mapping[Number, _Derived], answer: Number) -> _
     return _Derived(direct | through, otherwise, bool(direct & through))
 
 
-def _returns(
-    node: Node, end: Number, came: _Derived, solution: _Solution, answer: Number
-) -> bool:  # fmt: skip
+def _returns(node: Node, end: Number, came: _Derived, solution: _Solution, answer: Number) -> bool:
     """A computation comes back: from the answer to what led to it, or to the answer anew."""
     value = float(node.value)
     depends = abs(came.otherwise - value) > _SAME * max(abs(value), 1.0)
