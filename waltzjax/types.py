@@ -49,7 +49,7 @@ class Prompt:
 
 @dataclasses.dataclass(frozen=True)
 class Completion:
-    """What a policy produced for one request.
+    """The output of a policy for one request.
 
     ``token_ids`` include the end-of-turn token when ``finish_reason`` is ``"stop"``;
     ``logprobs`` (nats) are those of the distribution the tokens were sampled from, ``cutoff_gap``
@@ -186,7 +186,7 @@ class Arm(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Trajectory:
-    """What one arm said to a question. ``answer``: the final answer it names, None: none that could
+    """One arm's reply to a question. ``answer``: the final answer it names, None: none that could
     be read; ``logprob``: of all its tokens, nats, of the distribution they were drawn from."""
 
     arm: str

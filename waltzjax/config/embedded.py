@@ -104,7 +104,7 @@ KEYS = {
 
 
 def broken_rules(c: ConfigDict, reads: frozenset[str]) -> Iterator[str]:
-    """What is wrong, where ``reads`` says who reads the config."""
+    """Yield each broken rule; ``reads`` names who reads the config."""
     for persona in c.embedded_maths.personas:
         match persona:
             case (str(), int() | float() as right) if 0 <= right <= 1:

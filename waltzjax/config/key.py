@@ -36,7 +36,7 @@ ROLES = (CONVERSATION, FEEDBACK, POLICY)
 
 
 class Bound(NamedTuple):
-    """What a key may be by itself: a test of its value, and the same in words, after "allowed"."""
+    """The values a key may have by itself: a test, and the same in words, after "allowed"."""
 
     holds: Callable[[Any], bool]
     words: str
@@ -70,7 +70,7 @@ Keys = Mapping[str, Any]  # name -> Key, or a group of such
 
 
 class Spec(Protocol):
-    """What the config's rules need to know of a stage; ``stages.stage.StageSpec`` is one."""
+    """The parts of a stage that the config's rules read; ``stages.stage.StageSpec`` has them."""
 
     @property
     def reads(self) -> Collection[str]: ...

@@ -56,7 +56,7 @@ KEYS = {"prompts": PROMPTS, "data": DATA, "problems": PROBLEMS}
 
 
 def broken_rules(c: ConfigDict, reads: frozenset[str]) -> Iterator[str]:
-    """What is wrong, where ``reads`` says who reads the config."""
+    """Yield each broken rule; ``reads`` names who reads the config."""
     if MATHS not in reads:
         return
     if not (c.problems.train and c.problems.validation):

@@ -59,7 +59,7 @@ KEYS = {"reward": REWARD, "verify": VERIFY}
 
 
 def broken_rules(c: ConfigDict, reads: frozenset[str]) -> Iterator[str]:
-    """What is wrong, where ``reads`` says who reads the config."""
+    """Yield each broken rule; ``reads`` names who reads the config."""
     if MATHS in reads and c.reward.overlong_buffer > c.rollout.max_new_tokens:
         yield (
             f"config.reward.overlong_buffer: got {c.reward.overlong_buffer}, allowed is at most "

@@ -91,7 +91,7 @@ KEYS = {"rl": RL}
 
 
 def broken_rules(c: ConfigDict, reads: frozenset[str]) -> Iterator[str]:
-    """What is wrong, where ``reads`` says who reads the config."""
+    """Yield each broken rule; ``reads`` names who reads the config."""
     if REINFORCE not in reads:
         return
     rows = c.rollout.batch * c.rollout.group

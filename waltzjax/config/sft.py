@@ -29,7 +29,7 @@ KEYS = {"sft": SFT}
 
 
 def broken_rules(c: ConfigDict, reads: frozenset[str]) -> Iterator[str]:
-    """What is wrong, where ``reads`` says who reads the config."""
+    """Yield each broken rule; ``reads`` names who reads the config."""
     if c.sft.microbatches >= 1 and c.sft.batch % c.sft.microbatches:
         yield (
             f"config.sft.microbatches: got {c.sft.microbatches}, "

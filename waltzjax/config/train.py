@@ -75,7 +75,7 @@ KEYS = {"optim": OPTIM, "train": TRAINING, "eval": EVAL}
 
 
 def broken_rules(c: ConfigDict, reads: frozenset[str]) -> Iterator[str]:
-    """What is wrong, where ``reads`` says who reads the config."""
+    """Yield each broken rule; ``reads`` names who reads the config."""
     if MATHS in reads and c.eval.samples > 1 and not c.eval.temperature:
         yield (
             f"config.eval.samples: got {c.eval.samples}, allowed is 1 where config.eval.temperature"

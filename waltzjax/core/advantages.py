@@ -89,13 +89,13 @@ def token_advantages(
 
 ORDERS = ("sum", "normalise")
 GRPO_EPSILON = 1e-6  # beside the standard deviation, as in TRL and verl
-# What is left of terms that cancel, as a part of their sizes, is GRPO_EPSILON's doing, beside
-# deviations of 0.01 and more, and rounding's.
+# The most that terms that cancel leave, as a part of their sizes; it comes from GRPO_EPSILON,
+# beside deviations of 0.01 and more, and from rounding.
 CANCELLED = 1e-4
 
 
 class Baseline(NamedTuple):
-    """What is compared with within a group of answers to one prompt.
+    """A way to compare the rewards within a group of answers to one prompt.
 
     advantage: (rewards [P, K], the same less their group's mean) -> advantages [P, K]; float32.
     linear: whether the advantage of a sum of rewards is the sum of their advantages.

@@ -96,8 +96,8 @@ def _block_logits(hidden_ND, block_vD, temperature):
 
 
 def _over_blocks(size: int, unembed_VD: jax.Array, visit):
-    """What ``visit(carry, first token, block_vD)`` returns after all blocks. The last of them, the
-    uneven one, is visited first, with None."""
+    """The result of ``visit(carry, first token, block_vD)`` after all blocks. The last of them, the
+    uneven one, is visited first, with None for its carry."""
     count = (unembed_VD.shape[0] - 1) // size  # whole blocks before the last
     carry = visit(None, count * size, unembed_VD[count * size :])
 

@@ -177,6 +177,6 @@ def preference_loss(
 
 
 def _by_pair(value_B: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """What belongs to chosen answers, what to rejected ones, each [N]."""
+    """The values of the chosen answers and those of the rejected ones, each [N]."""
     value_N2 = value_B.reshape(-1, 2)
     return value_N2[:, 0], value_N2[:, 1]

@@ -49,7 +49,7 @@ def draw(logits_BV: jax.Array, settings: Settings, seed_B: jax.Array, index_B: j
     def whole(x_BV):
         return x_BV, jnp.full(x_BV.shape[0], -inf)
 
-    # What only some settings need is paid for only while a row has them.
+    # Work that only some settings need is done only while a row has such settings.
     kept_BV, edge_B = jax.lax.cond(truncates_B.any(), truncate_rows, whole, scaled_BV)
 
     def noisy(x_BV):
@@ -67,9 +67,9 @@ def draw(logits_BV: jax.Array, settings: Settings, seed_B: jax.Array, index_B: j
 
 
 def truncated(scaled_BV: jax.Array, settings: Settings) -> tuple[jax.Array, jax.Array]:
-    """What top-k, then top-p and min-p leave of ``scaled_BV``, float32 logits over temperature: the
-    logits, left-out tokens at -inf, and halfway between the last one kept and the first left out,
-    edge_B, -inf where none is. Tokens as probable as the last one kept are kept.
+    """The logits that top-k, then top-p and min-p leave of ``scaled_BV``, float32 logits over
+    temperature, left-out tokens at -inf; and edge_B, halfway between the last logit kept and the
+    first left out, -inf where none is. Tokens as probable as the last one kept are kept.
 
     top_k: that many of the most probable (arXiv 1805.04833); top_p: of those the smallest set of
     most probable tokens of at least that mass (arXiv 1904.09751); min_p: those with at least this

@@ -64,7 +64,7 @@ class Pages:
                     self._free.append(page)
 
     def remember(self, page: int, key: Key) -> None:
-        """What the page holds from now on."""
+        """Record that the page holds ``key`` from now on."""
         self._forget(page)
         self._key_of[page] = key
         self._page_of[key] = page

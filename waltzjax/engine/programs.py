@@ -39,7 +39,7 @@ class Rows(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a call of ``decode`` drew; columns from ``count_B`` on are arbitrary."""
+    """The result of a call of ``decode``; columns from ``count_B`` on are arbitrary."""
 
     token_BN: Any  # int32
     logp_BN: Any  # float32
@@ -98,7 +98,7 @@ class Programs:
 def _decode(cfg, most_steps, params, cache: Cache, rows: Rows, most, leave_at):
     """Draw up to ``most`` tokens a row; return early once no more than ``leave_at`` rows of all
     groups go on."""
-    # What another row has left in a page, perhaps nan, would be multiplied with zero.
+    # Values that another row has left in a page, perhaps nan, would be multiplied with zero.
     values = tuple(v.at[rows.fresh_B].set(0, mode="drop") for v in cache.v)
     cache = cache._replace(v=values)
     unembed_VD = unembedding(params)

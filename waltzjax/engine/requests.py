@@ -1,4 +1,4 @@
-"""What a generation engine is asked, and what it answers."""
+"""The requests to a generation engine, and its answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _all(kind: type) -> Callable[[Any], bool]:
     return fits
 
 
-# What a field must be, and whether it is.
+# Requirements on a field: in words, and as a test.
 WHOLE = ("a whole number", lambda x: isinstance(x, Integral) and not isinstance(x, bool))
 REAL = ("a number", lambda x: isinstance(x, Real) and not isinstance(x, bool))
 TOKENS = ("a sequence of token numbers", _all(Integral))
@@ -65,7 +65,7 @@ class Request:
 
 
 class Tokens(NamedTuple):
-    """What a request came to: its tokens (the one that stopped it included), their
+    """The outcome of a request: its tokens (the one that stopped it included), their
     log-probabilities in nats under the distribution they were drawn from."""
 
     token_ids: tuple[int, ...]

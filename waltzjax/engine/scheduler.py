@@ -85,7 +85,7 @@ class Piece(NamedTuple):
 
 @dataclasses.dataclass
 class Admission:
-    """What has to be done before newly admitted rows are decoded, by group: pieces in order, then
+    """The work to be done before newly admitted rows are decoded, by group: pieces in order, then
     copies of pages (from, to)."""
 
     pieces: list[list[Piece]]

@@ -41,7 +41,7 @@ class Stats(NamedTuple):
     preempted: int  # rows sent back to the queue for want of pages; they are continued later
 
     def shown(self) -> dict[str, float]:
-        """What a person watches."""
+        """The figures that a person watches."""
         return {"tokens/s": self.tokens_per_s, "active": self.active, "queue": self.waiting}
 
 

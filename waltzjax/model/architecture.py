@@ -1,4 +1,4 @@
-"""What a decoder is: its shape, its numerics, and what tells the families apart."""
+"""The description of a decoder: its shape, its numerics, and what tells the families apart."""
 
 from __future__ import annotations
 

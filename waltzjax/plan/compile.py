@@ -1,4 +1,4 @@
-"""What a stage needs of each device: its programs are compiled without any weights.
+"""The resources that a stage needs of each device; its programs are compiled without any weights.
 
 The numbers are those of XLA's buffer assignment for emulated CPU devices: what a GPU's kernels need
 differs (cuDNN's attention, which packed rows do without, holds no scores), parameters and
@@ -143,8 +143,8 @@ def _trained(config: ConfigDict, cfg: ModelConfig, mesh: Mesh, base: Any, role: 
 
 
 def _agents_bytes(config: ConfigDict, roles: Sequence[str], agent: _Trained) -> dict[str, int]:
-    """What stays of the agents beside the base: where they begin, unless that is the base, and what
-    is trained of each of ``roles``."""
+    """The bytes that stay of the agents beside the base: where they begin, unless that is the base,
+    and what is trained of each of ``roles``."""
     state, alone = agent.state, tuple(roles) == (POLICY,)
     before = {role for earlier in config.stages[:-1] for role in STAGES[earlier].roles(config)}
     sizes = {}
@@ -212,7 +212,7 @@ def _judge_config(config: ConfigDict) -> tuple[ModelConfig | None, str]:
 
 
 def _generation_bytes(engine: Engine, whose: str, *models: Any) -> dict[str, int]:
-    """What a session of the engine holds on each device."""
+    """The bytes that a session of the engine holds on each device."""
     weights = sum(device_bytes(engine.generation_shapes(model)) for model in models)
     return {
         f"{whose} weights as generation reads them": weights,

@@ -1,4 +1,4 @@
-"""What a model's work is, by arithmetic: FLOPs and bytes, of a token and of a step.
+"""The work of a model, by arithmetic: FLOPs and bytes, of a token and of a step.
 
 Counted are products with weights, scores and mixtures of attention; not norms, softmax, sampling.
 Tokens see all before them: a window (Mistral's) is not taken off. ``adapter`` is the size of one
@@ -77,10 +77,10 @@ def training_flops(cfg: ModelConfig, tokens: int) -> int:
 def update_flops(
     cfg: ModelConfig, tokens: int, adapter: int = 0, *, square: bool = False, packed: bool = False
 ) -> int:
-    """What the update executes for one token in a row of ``tokens``: forward and backward, without
-    the gradients of a frozen base's weights; and anew the logits, with ``cfg.remat`` "dots" also
-    attention, with "full" all of a forward pass but each layer's last product, which no gradient
-    needs."""
+    """The FLOPs that the update executes for one token in a row of ``tokens``: forward and
+    backward, without the gradients of a frozen base's weights; and anew the logits, with
+    ``cfg.remat`` "dots" also attention, with "full" all of a forward pass but each layer's last
+    product, which no gradient needs."""
     forward, head = forward_flops(cfg, tokens, adapter, square=square), 2 * head_weights(cfg)
     frozen = 2 * layer_weights(cfg) + head if adapter else 0
     attention = row_attention_flops(cfg, tokens, square)
@@ -90,7 +90,7 @@ def update_flops(
 
 
 def weight_bytes(cfg: ModelConfig, adapter: int = 0) -> int:
-    """What is multiplied, in the compute type."""
+    """The bytes of all weights that are multiplied, in the compute type."""
     numbers = layer_weights(cfg) + head_weights(cfg) + adapter
     return numbers * jnp.dtype(cfg.dtype).itemsize
 

@@ -30,7 +30,7 @@ WALTZRL = "(the project's sources tell of 52 h and $832, Llama-3.1-8B on 8 H100)
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """What a device is assumed to do; the defaults are an H100 SXM's. ValueError: it cannot be."""
+    """The assumed figures of a device; defaults are an H100 SXM's. ValueError: one cannot be so."""
 
     peak_tflops: float | None = None  # None: the H100's in the compute type
     bandwidth_gbs: float = plan_flops.PEAK_GB_PER_S["H100"]

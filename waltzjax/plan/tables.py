@@ -23,7 +23,7 @@ LEFT_OUT = "what moves between devices, judge, host, compiling, evaluations, che
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a stage keeps and what it compiles; bytes are those of one device."""
+    """The data a stage keeps and the programs it compiles; bytes are those of one device."""
 
     resident: dict[str, int]  # what stays all along
     generating: dict[str, int]  # what a rollout has beside that, until it ends; as on a GPU

@@ -1,4 +1,4 @@
-"""What the compiler says of a program: its memory, what it moves between devices."""
+"""The compiler's report on a program: its memory, what it moves between devices."""
 
 from __future__ import annotations
 

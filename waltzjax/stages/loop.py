@@ -102,7 +102,7 @@ def run_stage(
 
     def validate_if_due() -> None:
         if every and step % every == 0 and 0 < step < total:
-            # Of several processes none may leave the others in the middle of an evaluation.
+            # No process of several may leave the others in the middle of an evaluation.
             at_once = stop.at_once(saved()) if alone() else nullcontext()
             with kept_if_the_judge_fails(batches.get_state()), at_once:
                 validate(step, now())

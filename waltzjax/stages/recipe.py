@@ -46,7 +46,7 @@ class Recipe(NamedTuple):
 
 
 def learning_fields(config: ConfigDict, stage: str) -> dict[str, Any]:
-    """What of a recipe does not depend on where its samples are from."""
+    """The fields of a recipe that do not depend on where its samples are from."""
     rl, algorithm = config.rl, ALGORITHMS[config.rl.algorithm]
     kl = {"kl_in": rl.kl_in, "estimator": rl.kl_estimator}
     follow = partial(adaptive_coefficient, target=rl.kl_target, gain=rl.kl_gain)

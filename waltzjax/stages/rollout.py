@@ -148,7 +148,7 @@ def roll_out(
 
 
 def completion(chat: Chat, prompt: tuple[int, ...], done: Tokens) -> Completion:
-    """What a request came to, with what it says and what it thought before.
+    """The outcome of a request, with what it says and what it thought before.
 
     Raises:
       FloatingPointError: the logits are not finite.
@@ -171,7 +171,7 @@ def completion(chat: Chat, prompt: tuple[int, ...], done: Tokens) -> Completion:
 
 
 class Rolled(NamedTuple):
-    """What a rollout came to: the rows of each role that is trained, and the step's metrics."""
+    """The outcome of a rollout: the rows of each role that is trained, and the step's metrics."""
 
     rows: dict[str, list[Sample]]
     metrics: dict[str, float]
@@ -183,6 +183,6 @@ Roll = Callable[[Mapping[str, Any], Sequence[Any], int, int, Watch], Rolled]
 
 
 def make_sample(completion: Completion, reward: float, advantage: float) -> Sample:
-    """What is trained of an answer, which earned ``reward``."""
+    """The training sample of an answer, which earned ``reward``."""
     c = completion
     return Sample(c.prompt_ids, c.token_ids, c.logprobs, advantage, c.cutoff_gap, reward)

@@ -17,7 +17,7 @@ from waltzjax.types import AgentState
 
 
 class Stage(NamedTuple):
-    """What the loop needs of a stage, whatever it trains and however.
+    """The parts of a stage that the loop needs, whatever it trains and however.
 
     epoch_ends: steps after which a checkpoint is due.
     batches: what each step is given; knows its position.
@@ -41,7 +41,7 @@ class Stage(NamedTuple):
 
 
 class StageInputs(NamedTuple):
-    """What a stage is built from.
+    """The inputs that a stage is built from.
 
     trainable: how a role's parameters are trained.
     base: the parameters that every role begins at.
@@ -68,7 +68,7 @@ class Job(NamedTuple):
 
 
 class StageSpec(NamedTuple):
-    """What the name of a stage means.
+    """The meaning of a stage's name, in the table of stages.
 
     kind: how a step learns, one of KINDS; a plan of the stage depends on it.
     job: (config, workdir, mesh, table of all stages) -> the run that the stage is part of. The

@@ -1,4 +1,4 @@
-"""What a person sees while the program runs: drawn live on a terminal, else as plain lines."""
+"""The display while the program runs: drawn live on a terminal, else as plain lines."""
 
 import math
 import re

@@ -57,8 +57,8 @@ def read_metrics(path: Path) -> list[dict]:
 def training_metrics(
     stages: Sequence[str], seed: int, metrics: Sequence[dict], seconds: float
 ) -> dict[str, Any]:
-    """What a run's ``training_metrics.json`` holds: of each stage its steps, seconds, and the last
-    step's figures; ``seconds``: of this launch."""
+    """The content of a run's ``training_metrics.json``: of each stage its steps, seconds, and the
+    last step's figures; ``seconds``: of this launch."""
     by_stage = {}
     for stage in stages:
         of_stage = [m for m in metrics if m["stage"] == stage]

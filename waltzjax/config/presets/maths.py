@@ -10,7 +10,7 @@ from waltzjax.config.presets.variants import choose
 
 
 def variant(arg: str) -> ConfigDict:
-    """What stands after the colon: nothing, ``quick`` or ``tiny``."""
+    """The config for ``arg``, what stands after the colon: nothing, ``quick`` or ``tiny``."""
     return choose({"": full, "quick": quick, "tiny": tiny}, arg)
 
 

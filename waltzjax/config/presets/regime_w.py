@@ -11,7 +11,7 @@ from waltzjax.config.presets.variants import choose
 
 
 def variant(arg: str) -> ConfigDict:
-    """What stands after the colon: nothing or ``tiny``; what collecting and training share."""
+    """The settings collecting and training share; ``arg``, after the colon: nothing or ``tiny``."""
     return choose({"": full, "tiny": tiny}, arg)
 
 

@@ -12,8 +12,8 @@ SMALL = ("tiny", "coded")  # variants that run on a laptop
 
 
 def variant(arg: str) -> ConfigDict:
-    """What stands after the colon, nothing, ``lora``, ``tiny`` or ``coded``: all but what depends
-    on the stages."""
+    """The settings that do not depend on the stages, for ``arg``, what stands after the colon:
+    nothing, ``lora``, ``tiny`` or ``coded``."""
     return choose({"": default, "lora": lora, "tiny": tiny, "coded": coded}, arg)
 
 

@@ -122,7 +122,7 @@ def read_config(
 
 
 def config_json(cfg: ModelConfig, dtype: str) -> dict[str, Any]:
-    """What ``read_config`` reads, in the spellings of transformers 4 and 5."""
+    """The ``config.json`` that ``read_config`` reads, in the spellings of transformers 4 and 5."""
     rope: dict[str, Any] = {"rope_type": "llama3" if cfg.rope_scaling else "default"}
     if cfg.rope_scaling:
         rope |= {key: getattr(cfg.rope_scaling, field) for key, field in SCALING.items()}

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from waltzjax.model.architecture import RopeScaling
 
-# What every family has.
+# Settings that every family has.
 FIXED: dict[str, Any] = {
     "hidden_act": "silu", "attention_dropout": 0, "quantization_config": None, "is_causal": True,
     "transformers_weights": None, "per_layer_config": None,
@@ -94,7 +94,7 @@ def read_window(model_type: str, config: dict[str, Any], problems: list[str]) ->
 
 
 def window_json(model_type: str, window: int, layers: int) -> dict[str, Any]:
-    """What ``read_window`` reads."""
+    """The settings that ``read_window`` reads."""
     if model_type == "llama":
         return {}
     if model_type == "mistral":

@@ -109,8 +109,8 @@ def same_tensor(a: StoredTensor, b: StoredTensor) -> bool:
 
 
 def stored_dtype(directory: Path) -> str:
-    """What a model's weights are kept as: "bfloat16" or "float16" where all of them are, else
-    "float32"."""
+    """The type that a model's weights are stored in: "bfloat16" or "float16" where all of them are,
+    else "float32"."""
     with contextlib.ExitStack() as stack:
         tensors = open_tensors(Path(directory), stack)
         kinds = {tensor.dtype for name, tensor in tensors.items() if not is_derived(name)}

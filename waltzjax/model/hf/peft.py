@@ -29,7 +29,7 @@ FLOATS = tuple(map(np.dtype, ("float64", "float32", "float16", "bfloat16")))
 LARGEST = float(np.finfo(np.float32).max)
 PARTS = {"lora_a": "lora_A", "lora_b": "lora_B"}
 MODULES = {name: LAYER[name].rpartition(".")[2] for name in MATRICES}  # q -> q_proj
-# What may stand in a field: these values, or nothing; of any other field only nothing.
+# Allowed values of a field: these, or nothing; of any other field only nothing.
 HONOURED: dict[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",), "task_type": ("CAUSAL_LM",), "bias": ("none",),
     # Others change the base's weights too.

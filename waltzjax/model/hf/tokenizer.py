@@ -23,7 +23,7 @@ MAKE_FILE = (
     "which AutoTokenizer.from_pretrained(...).save_pretrained(...) makes of a tokenizer.model "
     "where sentencepiece is installed"
 )
-# What the transformers library ends in where a tokenizer's files are not as it expects.
+# Errors that the transformers library ends in where a tokenizer's files are not as it expects.
 MALFORMED = (
     OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ImportError,
 )  # fmt: skip
@@ -129,8 +129,8 @@ def generation_settings(base: Path, stops: tuple[int, ...]) -> dict[str, Any]:
 
 @contextmanager
 def _one_error(directory: Path, why: str = "") -> Iterator[None]:
-    """What malformed files end in becomes ValueError. What the tokenizers library raises has no
-    class of its own, it is a plain Exception."""
+    """Raise ValueError for any error that malformed files end in. The tokenizers library's errors
+    have no class of their own, they are plain Exceptions."""
     try:
         yield
     except Exception as error:
@@ -158,7 +158,7 @@ def _token_forms(given: dict[int, AddedToken], file: Tokenizer) -> dict[int, Add
 
 
 def _contradictions(given: dict[int, AddedToken], file: Tokenizer, tokenizer: Any) -> Iterator[str]:
-    """What ``tokenizer`` reads otherwise than ``file`` or the ids that are ``given``."""
+    """Yield each text or id that ``tokenizer`` reads otherwise than ``file`` or ``given`` do."""
     for number, token in given.items():
         if (token_id := tokenizer.backend_tokenizer.token_to_id(token.content)) != number:
             yield f"{token.content!r} has the id {number} there and {token_id} here"
