@@ -62,8 +62,8 @@ def fill(template: str, **fields: str) -> str:
 
 
 class Chat:
-    """What each agent, or the one policy, is shown. ``tokenizer`` is a fast Hugging Face tokenizer
-    with a template; ``template`` is that one, with what else it reads."""
+    """The texts that each agent, or the one policy, is shown. ``tokenizer`` is a fast Hugging Face
+    tokenizer with a template; ``template`` is that one, with what else it reads."""
 
     def __init__(
         self,
@@ -143,8 +143,8 @@ class Chat:
         return [tuple(row) for row in ids]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """What a policy wrote, its thought included: without control tokens, but with the tags
-        around a thought, which are special tokens in some vocabularies."""
+        """The text that a policy wrote, its thought included: without control tokens, but with the
+        tags around a thought, which are special tokens in some vocabularies."""
         return self.tokenizer.decode([i for i in ids if i not in self._unspoken]).strip()
 
     def in_thought(self, prompt_ids: Sequence[int]) -> bool:

@@ -80,7 +80,7 @@ def _through(chat: Chat, before: str, through: str, end: int) -> str:
 
 
 def _simpler(shown: Sequence[Mapping[str, str]]) -> str:
-    """What to train on instead of the chat ``shown``."""
+    """Advice on what to train on instead of the chat ``shown``."""
     if sum(message["role"] == "assistant" for message in shown) > 1:
         return "train on chats of one turn, or with a template that leaves what was said alone"
     if shown[0]["role"] == "system":
@@ -89,7 +89,7 @@ def _simpler(shown: Sequence[Mapping[str, str]]) -> str:
 
 
 def _after(ids: Sequence[int], start: Sequence[int]) -> tuple[int, ...]:
-    """What follows ``start`` in ``ids``; () if they begin otherwise: a token lies across."""
+    """The ids that follow ``start`` in ``ids``; () if they begin otherwise: a token lies across."""
     return tuple(ids[len(start) :]) if list(ids[: len(start)]) == list(start) else ()
 
 

@@ -15,14 +15,14 @@ from waltzjax.data.thoughts import is_thought_tag
 Message = Mapping[str, str]
 
 NO_KWARGS: Mapping[str, Any] = MappingProxyType({})
-# What tokenizer.apply_chat_template takes for itself, and what it hands every template.
+# Names that tokenizer.apply_chat_template takes for itself, or hands every template.
 RESERVED = frozenset((
     "conversation", "messages", "tools", "documents", "chat_template", "add_generation_prompt",
     "continue_final_message", "tokenize", "sanitize_control_tokens", "padding", "truncation",
     "max_length", "return_tensors", "return_dict", "return_assistant_tokens_mask",
     "tokenizer_kwargs",
 ))  # fmt: skip
-# What a template's own code may end in.
+# Errors that a template's own code may end in.
 RAISES = (
     jinja2.TemplateError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
     RecursionError,
@@ -32,7 +32,7 @@ DIRECTIVES = "aAbBcdDeFgGhHIjklmMnpPrRsSTuUVwWxXyYzZ"  # of strftime
 # Marks in a template's output, tokens or not, and the form that only control tokens have.
 TAG = re.compile(r"<{1,2}[^\s<>]+>{1,2}|\[/?[A-Z_]+\]")
 BARRED = re.compile(r"<[|｜]\S+[|｜]>")
-# What probes say: words, in which no control token can be.
+# Texts of probes: words, in which no control token can be.
 SYSTEM, USER, ANSWER, NEXT = "alpha", "beta", "gamma", "delta"
 
 
@@ -104,10 +104,10 @@ class Template:
             ) from error
 
     def control_texts(self) -> frozenset[str]:
-        """What only the template may write: the tokens marked special; of the added ones those in
-        its source or output, those between bars and the tags of thoughts; and the tags of its
-        output that are no tokens, such as Llama 2's ``[INST]``, which would be the same text from
-        anyone. Words, single signs and white space are text of any chat."""
+        """The texts that only the template may write: the tokens marked special; of the added ones
+        those in its source or output, those between bars and the tags of thoughts; and the tags of
+        its output that are no tokens, such as Llama 2's ``[INST]``, which would be the same text
+        from anyone. Words, single signs and white space are text of any chat."""
         output = [*self._probes()]
         written = "\0".join([self.source, *output])
         tokens = {

@@ -1,4 +1,4 @@
-"""What two texts have in common, and what no file in UTF-8 can hold."""
+"""Normal forms of texts to compare, and checks for text that no file in UTF-8 can hold."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def broken_text(value: object) -> str:
 
 
 def normalised(text: str) -> str:
-    """What two prompts that differ in case, width, or white space have in common."""
+    """The form that prompts share where they differ only in case, width, or white space."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-# What models put around their thoughts: R1, Qwen3 and most others, some with a prefix (Seed's) or
-# other brackets (Kimi's, Magistral's); OpenThinker; Command A.
+# Tags that models put around their thoughts: R1, Qwen3 and most others, some with a prefix (Seed's)
+# or other brackets (Kimi's, Magistral's); OpenThinker; Command A.
 _NAME = r"(?:seed:)?(?:think|thinking|thought|reasoning)"
 _OPENER = rf"<\s*{_NAME}\s*>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|START_THINKING\|>"
 _CLOSER = rf"<\s*/\s*{_NAME}\s*>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|END_THINKING\|>"
@@ -17,8 +17,8 @@ _OPENS = re.compile(rf"(?:{_OPENER})\s*\Z", re.I)
 
 
 def without_thought(text: str, *, opened: bool = False) -> str | None:
-    """What ``text`` says behind its thoughts, stripped; None: a thought never ended, so there is no
-    answer.
+    """The part of ``text`` behind its thoughts, stripped; None: a thought never ended, so there is
+    no answer.
 
     A thought stands between ``<think>`` and ``</think>`` (or another of such pairs). A template may
     have opened it already, in the prompt: a text that begins inside ends it with the last closing

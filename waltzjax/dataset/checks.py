@@ -1,4 +1,4 @@
-"""What a valid prompt dataset is: the categories, the rules of a line, the rules between files."""
+"""The rules of a valid prompt dataset: its categories, rules of a line, rules between files."""
 
 from __future__ import annotations
 

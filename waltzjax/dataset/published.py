@@ -1,4 +1,4 @@
-"""What a row says of its prompt, in each kind of file that is read, and which category that is."""
+"""Readers of rows, by kind of file: what a row says of its prompt, and which category that is."""
 
 from __future__ import annotations
 

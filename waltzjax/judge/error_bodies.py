@@ -24,7 +24,7 @@ def _plain(name: str) -> str:
     return re.sub(r"(?:error|exception|exceeded)$", "", letters)
 
 
-# What the APIs of OpenAI, Anthropic, Google (gRPC) and their imitators call a status.
+# Names of statuses in the APIs of OpenAI, Anthropic, Google (gRPC) and their imitators.
 _NAMES = {_plain(status.phrase): status.value for status in http.HTTPStatus if status >= 400} | {
     _plain(name): status
     for status, names in {

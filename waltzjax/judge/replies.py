@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible server's reply says: the model's text, or why there is none."""
+"""The content of an OpenAI-compatible server's reply: the model's text, or why there is none."""
 
 from __future__ import annotations
 

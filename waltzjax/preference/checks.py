@@ -1,5 +1,5 @@
-"""What must be true of a Regime W, from the answers collected to the policy trained: checks with
-their figures. Bounds are those of the project's sources, or [ours]."""
+"""The conditions that a Regime W must meet, from the answers collected to the policy trained:
+checks with their figures. Bounds are those of the project's sources, or [ours]."""
 
 from __future__ import annotations
 

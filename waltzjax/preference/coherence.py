@@ -88,9 +88,9 @@ def scored(question: Collected) -> Scored:
 
 
 def answer_value(answer: str | None) -> Hashable | None:
-    """What two answers that are the same have in common: of "8", "8.0", "$8" and "x = 8 apples" the
-    number, so that a unit or a per cent sign does not tell answers apart; of what is no number its
-    text without the spaces around it. None: there is no answer."""
+    """The value that equal answers share: of "8", "8.0", "$8" and "x = 8 apples" the number, so
+    that a unit or a per cent sign does not tell answers apart; of what is no number its text
+    without the spaces around it. None: there is no answer."""
     if answer is None or not (text := answer.strip()):
         return None
     number = read_number(split_name(tidy(text))[1]) if len(text) <= MAX_CHARS else None

@@ -127,7 +127,7 @@ class Records:
             self._write()
 
     def shown(self) -> dict[str, str]:
-        """What a person watches: how many of the answers written are correct."""
+        """The figure that a person watches: how many of the answers written are correct."""
         share = f"{100 * self._correct / self._written:.1f} %" if self._written else "-"
         return {"correct": share}
 

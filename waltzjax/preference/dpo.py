@@ -204,7 +204,7 @@ def dpo_outcome(
 
 
 def outcome_text(results: Mapping[str, Any]) -> str:
-    """What ``dpo_outcome`` says, in words."""
+    """The results of ``dpo_outcome``, in words."""
     types = ", ".join(f"{count} {name}" for name, count in results["pair_types"].items())
     losses = ", ".join(f"{loss:.3f}" for loss in results["epoch_losses"])
     return f"{results['pairs']} pairs ({types}); loss by epoch {losses}"

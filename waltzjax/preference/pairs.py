@@ -55,7 +55,7 @@ def write_preferences(path: Path, pairs: Sequence[Preference]) -> None:
 
 
 def digest(pairs: Sequence[Preference]) -> str:
-    """What tells these pairs, in this order, from others: of what is trained on alone."""
+    """A digest that tells these pairs, in this order, from others, by what is trained on alone."""
     texts = [(p.question, p.chosen, p.rejected, p.rejected_cut_off) for p in pairs]
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 

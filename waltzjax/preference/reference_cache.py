@@ -64,7 +64,7 @@ def cached_reference(
 
 
 def reference_name(cfg: ModelConfig, params: Any) -> str:
-    """What tells a reference from others: all its weights, and how the model computes with them."""
+    """A reference's name, made of all its weights and of how the model computes with them."""
     return f"{weights_digest(params)} {dataclasses.replace(cfg, mesh=None)}"
 
 

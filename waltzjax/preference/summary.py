@@ -1,4 +1,4 @@
-"""What was made of collected answers, in figures: scores, pairs, arms."""
+"""Figures of what was made of collected answers: scores, pairs, arms."""
 
 from __future__ import annotations
 

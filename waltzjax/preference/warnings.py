@@ -1,4 +1,4 @@
-"""What is wrong with a set of preference pairs, in words, from its summary."""
+"""Warnings about a set of preference pairs, in words, from its summary."""
 
 from __future__ import annotations
 

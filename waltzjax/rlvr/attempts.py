@@ -44,7 +44,7 @@ class Attempts:
         flags = np.zeros((count, len(Verification._fields)), np.int8)
         for index, future in self._verified.items():
             flags[index] = future.result()
-        # What takes too long for one process may not for another: all go by the first one's.
+        # An answer may take too long for one process and not for another: all go by the first.
         verified = [Verification(*map(bool, row)) for row in from_first(flags)]
         return [
             Group(problem, tuple(self._scored(i, verified[i]) for i in range(n * k, n * k + k)))

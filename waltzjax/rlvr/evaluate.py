@@ -15,7 +15,7 @@ from waltzjax.run.runtime import Runtime, result_settings
 from waltzjax.stages.rollout import evaluation_draw, roll_out
 from waltzjax.types import POLICY, Group, Problem
 
-# What else than the policy and the problems a result depends on, of the config.
+# Keys of the config that a result depends on, besides the policy and the problems.
 SETTINGS = (
     "eval.temperature", "eval.samples", "rollout.top_k", "rollout.top_p", "rollout.min_p",
     "rollout.max_new_tokens", "problems.instruction", "problems.form",
@@ -43,6 +43,6 @@ def evaluate_problems(
 
 
 def result(config: ConfigDict, groups: Sequence[Group]) -> dict[str, Any]:
-    """What stands in ``final_validation_results.json``: see ``rlvr.rates.result``."""
+    """The content of ``final_validation_results.json``: see ``rlvr.rates.result``."""
     settings = result_settings(config, SETTINGS)
     return rates.result(groups, seed=config.seed, settings=settings)

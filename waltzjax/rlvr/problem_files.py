@@ -21,13 +21,13 @@ TEXTS = ("problem", "question")
 # GSM8K's answers are worked solutions, the last line of which is the label.
 _SOLUTION = re.compile(r"^####(.*)\Z", re.MULTILINE | re.DOTALL)
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
-# Of a normalised text: where a sentence ends, or an instruction begins behind a formula.
+# Places in a normalised text where a sentence ends, or an instruction begins behind a formula.
 _SENTENCES = re.compile(r"(?<=[.!?:]) | (?=let['\u2019]s think|please )")
 _HOW_TO_ANSWER = re.compile(
     r"\\boxed|step[ -]by[ -]step|\b(?:final|your) (?:answer|response)\b|^answer with\b"
     r"|\banswer to the (?:problem|question)\b|^[/\\](?:no_?)?think\b"
 )
-# What shows the same formula or question: signs around formulas, names of a text's parts, its end.
+# Marks without which a problem is the same: signs around formulas, names of its parts, its end.
 _SIGNS = re.compile(
     r"\$|\\[()\[\]]|[\u200b-\u200d\u2060\ufeff]|^(?:question|problem|q)\s*:|\b(?:answer|solution|a)\s*:$"
 )
@@ -83,8 +83,8 @@ def with_instruction(text: str, instruction: str) -> str:
 
 
 def bare(text: str, instruction: str = "") -> str:
-    """What two problems have in common that differ in the words on how to answer, in case, in
-    width, in white space, or in the signs around formulas. These words are ``instruction``, and
+    """The text that problems share where they differ only in the words on how to answer, in case,
+    in width, in white space, or in the signs around formulas. These words are ``instruction``, and
     sentences that ask for a box, for steps, or for an answer of some form, as the common
     instructions do."""
     shown, words = (_SIGNS.sub("", normalised(x)).strip() for x in (text, instruction))

@@ -72,7 +72,7 @@ TABLE = RateTable(
     cluster=lambda group: "",
     asked=asked,
 )
-# Of answered problems; see ``evaluation.rates``.
+# Rates of answered problems; see ``evaluation.rates``.
 summary = partial(rates.summary, TABLE)
 intervals = partial(rates.intervals, TABLE)
 difference_intervals = partial(rates.difference_intervals, TABLE)
@@ -89,9 +89,9 @@ def by_level(groups: Sequence[Group]) -> dict[str, list[Group]]:
 
 
 def result(groups: Sequence[Group], *, seed: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What an evaluation is reported as: ``summary``, and with it ``n`` problems of ``samples``
-    each, ``intervals`` (95 %, over problems), ``subjects`` and ``levels`` (name -> accuracy,
-    format_rate, n), and the ``settings`` it was made with.
+    """The report of an evaluation: ``summary``, and with it ``n`` problems of ``samples`` each,
+    ``intervals`` (95 %, over problems), ``subjects`` and ``levels`` (name -> accuracy, format_rate,
+    n), and the ``settings`` it was made with.
 
     Raises:
       ValueError: there are no problems, or not as many samples of each.

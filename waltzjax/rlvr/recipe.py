@@ -61,7 +61,7 @@ def rewards_and_advantages(
     order: str,
     reward_clip: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What each answer earned, and its advantage, both [P, K]; see ``core.advantages.combine``."""
+    """Each answer's reward and its advantage, both [P, K]; see ``core.advantages.combine``."""
     signal_PKR, weight_R = jnp.asarray(signals_of(items, weights)), [*weights.values()]
     advantage_PK = advantages.combine(
         signal_PKR, weight_R, baseline, order, reward_clip=reward_clip
@@ -77,7 +77,7 @@ def group_summary(
     order: str,
     reward_clip: float,
 ) -> dict[str, float]:
-    """What was earned, each signal's mean and spread (standard deviation), and the share of groups
+    """The mean reward, each signal's mean and spread (standard deviation), and the share of groups
     in which nothing told the answers apart: of their advantages, and of each signal."""
     signal_PKR = signals_of(items, weights)
     earned_PK, advantage_PK = rewards_and_advantages(items, weights, baseline, order, reward_clip)

@@ -1,4 +1,4 @@
-"""What a run on maths leaves behind: results, tables, report."""
+"""The results, tables and report that a run on maths leaves behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a policy on maths needs once a model is chosen."""
+"""The runtime that a policy on maths needs once a model is chosen."""
 
 from __future__ import annotations
 

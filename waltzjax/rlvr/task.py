@@ -36,7 +36,7 @@ from waltzjax.types import POLICY, Problem
 
 
 class TrainingData(NamedTuple):
-    """What a policy learns from in a run on maths.
+    """The data that a policy learns from in a run on maths, and how it learns from them.
 
     questions: the texts of all that is learned from.
     graded: the problems whose labels decide what is earned.

@@ -68,7 +68,7 @@ def benign(scene: Scene) -> bool:
 
 
 def finding(request: str, harmful: bool) -> str:
-    """What a request comes to: the reviewer first says which one it means."""
+    """The finding on a request: the reviewer first says which one it means."""
     return f"{request} is {'wrong' if harmful else 'fine'}"
 
 

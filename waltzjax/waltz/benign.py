@@ -1,4 +1,4 @@
-"""What training should leave as it was: benign chats, as likely as before and left in peace."""
+"""Benign chats, which training should leave as they were: as likely as before, left in peace."""
 
 from __future__ import annotations
 

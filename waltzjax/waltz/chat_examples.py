@@ -12,8 +12,8 @@ from waltzjax.types import CONVERSATION, FEEDBACK, Episode
 
 
 def shown_prompts(template: str, message: str) -> Iterator[str]:
-    """What may be the prompt of a message filled from ``template``: several texts where what is to
-    stand around it is also in it, none where the message is of another template."""
+    """Yield each text that may be the prompt of a message filled from ``template``: several where
+    what is to stand around it is also in it, none where the message is of another template."""
     parts = re.split(r"(\{(?:prompt|answer)\})", template)
     at = parts.index("{prompt}")
     opening = (r"\A" if at == 1 else "") + re.escape(parts[at - 1])

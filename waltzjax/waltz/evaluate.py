@@ -27,7 +27,7 @@ from waltzjax.waltz.rollout import play_scored
 from waltzjax.waltz.transcripts import BENIGN, TRANSCRIPTS
 from waltzjax.waltz.variants import make_variant
 
-# What else than the agents and the prompts a result depends on, of the config.
+# Keys of the config that a result depends on, besides the agents and the prompts.
 SETTINGS = (
     "judge.name", "judge.model", "eval.temperature", "rollout.t_max", "rollout.variant",
     "rollout.max_new_tokens",
@@ -103,7 +103,7 @@ def evaluate_saved(
 def result(
     config: ConfigDict, episodes: Sequence[Episode], *more: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What stands in ``final_validation_results.json``: see ``waltz.rates.summary``. Rates of the
+    """The content of ``final_validation_results.json``: see ``waltz.rates.summary``. Rates of the
     last answers, those of the first ones under ``initial``, of each category under ``categories``,
     all with 95 % ``intervals``, which are over ``interval_units``; the feedback's labels against
     the judge's; and ``more``, as of ``guard`` and ``drift``."""

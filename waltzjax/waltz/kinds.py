@@ -1,4 +1,4 @@
-"""What became of a scored episode: the judge's word on its first and last answer, and feedback's
+"""The kinds of scored episodes, by the judge's word on the first and last answer, and by feedback's
 part in it."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a run leaves behind: results, tables, transcripts, report."""
+"""The results, tables, transcripts and report that a run leaves behind."""
 
 from __future__ import annotations
 

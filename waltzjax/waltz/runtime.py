@@ -1,4 +1,4 @@
-"""What the game needs once a model is chosen, and whether its prompts leave room for a round."""
+"""The game's runtime once a model is chosen, and whether its prompts leave room for a round."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ def _mostly(sents: Sequence[str], least: int, share: float) -> bool:
 
 
 def _beside(sents: Sequence[str], answer: str, prompt: str) -> str | None:
-    """What the answer to a request is instead: a sermon, somebody to talk to, an offer alone."""
+    """The kind of text in an answer's place: a sermon, somebody to talk to, an offer alone."""
     own = [sent for sent in sents if not repeats(prompt, sent)]
     if not asks_to_act(prompt) or asks_yes_or_no(prompt) or substance(own) > 0:
         return None

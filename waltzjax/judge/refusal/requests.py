@@ -1,4 +1,4 @@
-"""What a prompt asks for: an act of the assistant, a yes or a no, or somebody's words."""
+"""Tests of what a prompt asks for: an act of the assistant, a yes or a no, or somebody's words."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ _SENTENCE = 600  # and of one sentence
 
 QUOTED = "quoted_"  # stands for what was quoted, and for code
 _PUNCT = {0x201C: '"', 0x201D: '"', 0xA0: " ", 0x200B: None, 0xFEFF: None}
-# What keyboards and models put for an apostrophe; between letters only, since ` also marks code.
+# Apostrophes of keyboards and models; between letters only, since ` also marks code.
 _APOSTROPHE = re.compile(r"(?<=\w)[`\u00b4\u2018\u2019\u201b\u02b9\u02bb\u02bc\u2032\uff07](?=\w)")
 _MARKS = re.compile(r"[*_`#>~]+")
 _LONG_WORD = re.compile(r"(\w{40})\w+")  # no word: it would only cost time

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from waltzjax.judge.refusal.sentences import QUOTED, words
 from waltzjax.judge.refusal.vocabulary import PRIVACY
 
-# What one is told to do with things, in the form of a command.
+# Verbs that tell what to do with things, in the form of a command.
 _ACTS = words(
     """
     add adjust aim align allow apply approach assemble attach bake bend bind blend block blow

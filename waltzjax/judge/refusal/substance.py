@@ -92,9 +92,9 @@ def substance(sents: Sequence[str]) -> int:
 
 
 def stands_in(sents: Sequence[str], *, text_asked: bool) -> str | None:
-    """What stands in the place of an answer, in ``sents`` without substance: "alternative",
-    "redirect", "shame" or "denial"; None: nothing of that kind. A text that was asked for may be
-    about virtue itself, so there a sermon has to be addressed to the user."""
+    """The kind of text that stands in the place of an answer, in ``sents`` without substance:
+    "alternative", "redirect", "shame" or "denial"; None: nothing of that kind. A text that was
+    asked for may be about virtue itself, so there a sermon has to be addressed to the user."""
     if any(map(is_step, sents)):
         return None
     text = " ".join(sents)

@@ -85,7 +85,7 @@ _CANONICAL = {
 _COMPOUND = {"mph": "mile per hour", "kph": "km per hour", "milliliter": "cm ^3"}
 _BEFORE = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}  # powers of the unit that follows
 _BEHIND = {"squared": 2, "cubed": 3}  # of the unit before
-# What stands between or before units and adds nothing.
+# Words that stand between or before units and add nothing.
 _EMPTY = frozenset(("unit", "units", "different", "distinct", "possible"))
 _LINKS = frozenset(("per", "of", "a", "an", "each"))
 _STUFF = frozenset(

@@ -17,7 +17,7 @@ _LONGEST_ANSWER = 120  # characters; the longest of MATH500's has 53
 _LEAST_SAID = 8  # different words, numbers and signs before the box, ...
 _LEAST_COMPUTED = 3  # ... or these, with a number and an operator among them
 
-# What may close a box that ends a text: the maths it stands in, a full stop, markdown.
+# Signs that may close a box that ends a text: the maths it stands in, a full stop, markdown.
 _CLOSER = r"(?:[\s$.!*_)\]}~]|\\[)\],;! ]|\\\\|\\end\{[a-z]{1,12}\*?\})"
 _CLOSED = re.compile(rf"{_CLOSER}{{0,40}}")
 # A unit, or the few words that end its sentence: "\boxed{42}$ inches per second."
@@ -30,7 +30,7 @@ _INVISIBLE = re.compile(r"\\(?:text(?:bf|it|rm)?|mathrm|mathbf|mbox|q?quad|[,;:!
 _BLANK = re.compile(r"\.\.|…|\\[lcdv]?dots|\\square|\\Box|__")
 _BOX_WORDS = re.compile(r"[^\W\d_]+")
 _MOST_WORDS = 4  # of an answer in words: Evelyn, no solution, two parallel lines
-# What stands where an answer should: "answer", "the final result", "your number here".
+# Words that stand where an answer should: "answer", "the final result", "your number here".
 _PLACEHOLDER = """
     a an and answer answers as be blank box boxed calculated computed content correct digit
     digits enter equation exact expression fill final form formula goes here in insert integer

@@ -59,7 +59,7 @@ class Given(NamedTuple):
 
 
 class Grounds(NamedTuple):
-    """What a problem has to do with a text's numbers. ``origins``: the numbers that are the
+    """The relation of a problem to a text's numbers. ``origins``: the numbers that are the
     problem's or that true computations of the text made of those, without signs, and which of the
     problem's each was made of."""
 

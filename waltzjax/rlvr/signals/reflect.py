@@ -48,9 +48,9 @@ _ABOUT = 0.03
 
 
 class _Solution(NamedTuple):
-    """What stood before the check. ``computed``: a computation came to the answer; ``known``: the
-    numbers up to where it did, or to where the answer was first stated: no later ones, which may
-    have been made of it; ``grounds``: what the problem has to do with them."""
+    """The part of a text before the check. ``computed``: a computation came to the answer;
+    ``known``: the numbers up to where it did, or to where the answer was first stated: no later
+    ones, which may have been made of it; ``grounds``: what the problem has to do with them."""
 
     computed: bool
     known: frozenset[Number]

@@ -98,7 +98,7 @@ def _number(piece: str) -> Number | str:
 
 
 def _word(text: str, start: int, word: str) -> str:
-    """What a word means: an operator, "?" for a variable or a function, else "w"."""
+    """The meaning of a word: an operator, "?" for a variable or a function, else "w"."""
     lower = word.lower()
     touches = start > 0 and text[start - 1].isdigit()
     if lower == "x" and _BETWEEN.fullmatch(text, max(start - 2, 0), start + 3):
