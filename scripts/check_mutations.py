@@ -65,7 +65,7 @@ class Outcome(NamedTuple):
 
 
 def tests_of(mutation: Mutation, suite: str) -> Sequence[str]:
-    """What pytest is given."""
+    """The tests that pytest is given."""
     return ["tests"] if suite == "all" else mutation.tests
 
 

@@ -43,7 +43,7 @@ def run_record(run: Path) -> dict[str, Any]:
 
 
 def record(runs: Sequence[Path], command: str, hardware: str, commit: str) -> dict[str, Any]:
-    """What a file of ``configs/results/`` holds."""
+    """The content of a file of ``configs/results/``."""
     records = sorted((run_record(run) for run in runs), key=lambda r: r["seed"])
     if len({r["seed"] for r in records}) < len(records):
         raise ValueError(

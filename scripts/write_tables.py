@@ -29,7 +29,7 @@ HEADER = "Results: size | commit | hardware | time | seeds | metric (interval)"
 UNMEASURED = "not measured"
 Record = Mapping[str, Any]
 
-# Of stage2-tiny.json: key of the results, name, what was wanted of the base and of stage 2.
+# Rows of stage2-tiny.json's table: key of the results, name, targets of the base and of stage 2.
 GAME = (
     ("asr", "ASR, %", "30–50", "≤ 4.6"),
     ("orr", "ORR, %", "35–55", "≤ 9.9"),
@@ -242,7 +242,7 @@ def rewritten(path: Path) -> str:
 
 
 def files() -> list[Path]:
-    """What may hold a table."""
+    """The files that may hold a table."""
     readmes = [
         REPO / "README.md",
         REPO / "configs/README.md",

@@ -88,8 +88,8 @@ def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
 def _gathering(
     config: ConfigDict, workdir: Path, questions: Sequence[Problem]
 ) -> Callable[[], None]:
-    """What collects the questions that are not there yet. What can be found wrong with model or
-    questions before any work is, is found now."""
+    """Return a function that collects the questions that are not there yet. Errors in model or
+    questions that can be found before any work are raised now."""
     mesh, embedded = sharding.make_mesh(config.mesh), config.model.base == EMBEDDED
     base = workdir / "base" if embedded else hf_config.resolve(config.model.base)
     ready = None if embedded else _runtime(config, base, mesh, questions)

@@ -58,7 +58,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
 
 
 def prepare(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Mesh, Job]:
-    """What can be checked before any work: (the config with the run's date, mesh, the run)."""
+    """Check what can be checked before any work; return (config with the run's date, mesh, run)."""
     validate(config, training=True)
     run_workdir.check(config, workdir)
     config = run_workdir.dated(config, workdir)

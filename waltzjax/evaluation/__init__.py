@@ -1,1 +1,1 @@
-"""What evaluations of every kind share: intervals, files, likelihoods."""
+"""The parts that evaluations of every kind share: intervals, files, likelihoods."""

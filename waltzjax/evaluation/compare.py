@@ -28,7 +28,7 @@ Letters = tuple[str, str]  # of the two
 
 
 class Run(NamedTuple):
-    """What is known of a path: its last two are empty where it is no run's directory."""
+    """The data of a path; the last two fields are empty where it is no run's directory."""
 
     name: str
     items: list[Any]
@@ -106,7 +106,7 @@ def read_runs(kinds: Sequence[Kind], paths: Sequence[Path]) -> tuple[Kind, dict[
 
 
 def read_run(kind: Kind, path: Path) -> Run:
-    """What ``path`` says, as of ``evaluation.files.read_evaluation``."""
+    """Read the data of ``path``, as of ``evaluation.files.read_evaluation``."""
     items, result = read_evaluation(path, kind.form)
     config, metrics = {}, []
     if path.is_dir():
@@ -206,8 +206,8 @@ def _parts(
 
 
 def evaluated_unalike(kind: Kind, runs: Mapping[str, Run]) -> list[str]:
-    """What the runs were not evaluated alike in: then a difference may be of that. Settings that
-    one of them does not tell are not compared."""
+    """The points in which the runs were not evaluated alike: a difference may come from them.
+    Settings that one of the runs does not tell are not compared."""
     reported = {
         letter: {f"config.{key}": value for key, value in settings.items()}
         for letter, run in runs.items()
@@ -217,7 +217,7 @@ def evaluated_unalike(kind: Kind, runs: Mapping[str, Run]) -> list[str]:
 
 
 def trained_unalike(runs: Mapping[str, Run]) -> list[str]:
-    """What the configs of the runs differ in, of those that are directories."""
+    """The differences between the configs of the runs, of those that are directories."""
     return unalike({letter: run.config for letter, run in runs.items() if run.config})
 
 

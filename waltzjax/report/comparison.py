@@ -52,7 +52,7 @@ class Section(NamedTuple):
     letter: str
     differences: Sequence[Difference]
     parts: Mapping[str, Sequence[Difference]]  # "By subject", "By level"
-    # What changed: pairs, each with the question, and under "said" what each run said to it.
+    # Changed pairs, each with the question, and under "said" what each run said to it.
     changed: Mapping[str, Sequence[Mapping[str, Any]]]
     unknown: int = 0
 

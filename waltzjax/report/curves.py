@@ -42,8 +42,8 @@ STAGES = {
     "sft": "SFT", "stage1": "stage 1", "stage2": "stage 2", "single": "one model", "rlvr": "RLVR",
     "dpo": "DPO",
 }  # fmt: skip
-# What comes after a metric's slash, agents, signals or runs compared: its colour, and by how many
-# of DASHES its line differs from the others of the same name.
+# Parts of a metric's name after the slash, which are agents, signals or runs compared: the colour,
+# and by how many of DASHES the line differs from the others of the same name.
 PARTS = {
     "conversation": ("#0072B2", 0), "feedback": ("#D55E00", 1),
     "verify": ("#0072B2", 0), "format": ("#D55E00", 1), "reflect": ("#1B7F5C", 2),

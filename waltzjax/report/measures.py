@@ -1,4 +1,4 @@
-"""What the reports show of an evaluation: names, units, directions, targets."""
+"""The measures of an evaluation as reports show them: names, units, directions, targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader must know before a figure of an evaluation is believed."""
+"""Notes and warnings that a reader must know before believing a figure of an evaluation."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ NOTES = {
 
 
 def note(result: Mapping[str, Any]) -> str:
-    """What to say beside every ASR of ``result``, of the judge that its settings name; "": nothing,
-    or they name none."""
+    """The note to put beside every ASR of ``result``, on the judge that its settings name; "":
+    there is no note, or they name no judge."""
     return NOTES.get((result.get("settings") or {}).get("judge.name", ""), "")
 
 

@@ -1,1 +1,1 @@
-"""What every command shares: flags, the model at hand, run directories."""
+"""The parts that every command shares: flags, the model at hand, run directories."""

@@ -1,4 +1,4 @@
-"""What all commands share: flags, one line for a mistake, exit statuses."""
+"""The parts that all commands share: flags, one line for a mistake, exit statuses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CONFIGS = Path(str(files("waltzjax") / "configs"))  # those of configs/, as they
 # Keys that decide which others are read.
 DECIDE = ("stages", "sft.role", "model.base", "data.directory", "problems.train",
           "problems.validation", "lora.rank", "rl.kl_target")  # fmt: skip
-# What the user can mend, said in one message.
+# Errors that the user can mend, said in one message.
 EXPECTED = (
     ValueError, OSError, FloatingPointError, MemoryError, ImportError, JudgeError, VerifierError,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What every run leaves at its end: the result files, and tables of its results on the screen."""
+"""The result files that every run leaves at its end, and tables of its results on the screen."""
 
 from __future__ import annotations
 

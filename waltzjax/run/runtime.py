@@ -1,4 +1,4 @@
-"""What every command needs once a model is chosen: mesh, architecture, tokenizer, chat, engine."""
+"""The parts a command needs once a model is chosen: mesh, architecture, tokenizer, chat, engine."""
 
 from __future__ import annotations
 
@@ -112,8 +112,8 @@ def make_runtime(
 
 
 def make_chat(config: ConfigDict, tokenizer: Any) -> Chat:
-    """What agents or policy are shown; ValueError where ``config.model.template_kwargs`` are none
-    of the template's."""
+    """The chat that agents or policy are shown; ValueError where ``config.model.template_kwargs``
+    are none of the template's."""
     m = config.model
     date = datetime.date.fromisoformat(m.template_date) if m.template_date else None
     template = Template(tokenizer, m.template_kwargs.to_dict(), date)

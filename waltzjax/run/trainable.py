@@ -1,4 +1,4 @@
-"""What of a model is trained: all of it, or an adapter beside the frozen base; and its files."""
+"""The trained part of a model: all of it, or an adapter beside the frozen base; and its files."""
 
 from __future__ import annotations
 

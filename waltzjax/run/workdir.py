@@ -1,4 +1,4 @@
-"""What a run may begin with: its own checkpoints, another run's, or nothing at all."""
+"""The start of a run: its own checkpoints, another run's, or nothing at all."""
 
 from __future__ import annotations
 
