@@ -8,20 +8,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from waltzjax.config import (
-    embedded,
-    judge,
-    model,
-    preferences,
-    prompts,
-    reward,
-    rl,
-    rollout,
-    run,
-    sft,
-    train,
-)
-from waltzjax.config.defaults import KEYS, default
+from waltzjax.config import model, rl, rollout
+from waltzjax.config.defaults import KEYS, MODULES, default
 from waltzjax.config.key import COLLECT, COLLECT_READS, Spec, readers_in, readers_of, value_at
 from waltzjax.config.renamed import RENAMED
 
@@ -54,7 +42,7 @@ def validate(
         problems = [
             *_bounds(c),
             *_unread_keys(c, reads, stages),
-            *_relations(c, reads),
+            *(problem for module in MODULES for problem in module.broken_rules(c, reads)),
             *_bad_algorithm(c, algorithms),
             *(_training_relations(c, reads) if training else ()),
         ]
@@ -149,20 +137,6 @@ def _unread_keys(c: ConfigDict, reads: frozenset[str], stages: Mapping[str, Spec
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _relations(c: ConfigDict, reads: frozenset[str]) -> Iterator[str]:
-    yield from run.broken_rules(c)
-    yield from model.broken_rules(c)
-    yield from prompts.broken_rules(c, reads)
-    yield from judge.broken_rules(c)
-    yield from rollout.broken_rules(c)
-    yield from reward.broken_rules(c, reads)
-    yield from rl.broken_rules(c, reads)
-    yield from sft.broken_rules(c, reads)
-    yield from preferences.broken_rules(c)
-    yield from train.broken_rules(c, reads)
-    yield from embedded.broken_rules(c, reads)
 
 
 def _training_relations(c: ConfigDict, reads: frozenset[str]) -> Iterator[str]:

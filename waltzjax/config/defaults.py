@@ -19,10 +19,11 @@ from waltzjax.config import (
 )
 from waltzjax.config.key import Key, Keys, flat
 
-SECTIONS: Keys = {
-    **run.KEYS, **model.KEYS, **prompts.KEYS, **judge.KEYS, **rollout.KEYS, **reward.KEYS,
-    **rl.KEYS, **sft.KEYS, **preferences.KEYS, **train.KEYS, **embedded.KEYS,
-}  # fmt: skip
+# A module has the KEYS of one section or of a few, and the ``broken_rules`` between them.
+MODULES = (
+    run, model, prompts, judge, rollout, reward, rl, sft, preferences, train, embedded
+)  # fmt: skip
+SECTIONS: Keys = {name: keys for module in MODULES for name, keys in module.KEYS.items()}
 KEYS = dict(flat(SECTIONS))  # dotted path -> key
 
 
