@@ -91,3 +91,17 @@ def test_what_a_run_came_to_is_recorded(tmp_path):
         RECORD["record"]([tmp_path / "run1"] * 2, "", "", "")
     with pytest.raises(FileNotFoundError, match=r"config\.json"):
         RECORD["run_record"](Path(tmp_path / "none"))
+
+
+def test_the_table_of_the_first_page_is_what_the_demo_came_to():
+    [run] = json.loads((REPO / "configs/results/demo.json").read_text())["runs"]
+    results, shown = run["results"], (REPO / "README.md").read_text()
+    names = {
+        "asr": "Attack success rate (ASR), %", "orr": "Over-refusal rate (ORR), %",
+        "f1": "F1 of 100−ASR and 100−ORR, %", "label_accuracy": "Feedback label accuracy, %",
+        "ftr": "Feedback trigger rate (FTR), %", "dir": "Dynamic improvement (DIR)",
+    }  # fmt: skip
+    for key, name in names.items():
+        [row] = [line for line in shown.splitlines() if line.startswith(name)]
+        columns = (results["base"], results["stage1"], results)
+        assert row.removeprefix(name).split() == [f"{column[key]:.2f}" for column in columns]
