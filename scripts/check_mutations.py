@@ -1,4 +1,4 @@
-"""Whether the test suite sees the faults of tests/mutations, put into a copy of the tree in turn.
+"""Put each fault of tests/mutations into a copy of the tree, and tell whether the tests see it.
 
     python scripts/check_mutations.py [--only=NAME,...] [--suite=named|all] [--results=FILE]
 

@@ -122,7 +122,7 @@ def test_token_logprobs_gradients(block):
 
 
 def truncated_by_hand(logits_NV, target_N, temperature, count_N):
-    """Of the ``count_N`` most probable tokens each: kept [N, V], cutoff_gap [N], log-probabilities
+    """The ``count_N`` most probable tokens: kept [N, V], cutoff_gap [N], log-probabilities
     and entropies [N]."""
     scaled_NV = logits_NV.astype(np.float64) / temperature
     falling_NV = -np.sort(-scaled_NV)

@@ -37,7 +37,7 @@ def config_reads() -> Iterator[set[str]]:
         frame = sys._getframe(1)
         if frame.f_code.co_name == "__getattr__":
             frame = frame.f_back
-        # What reads whole groups, to copy or to print them, is ConfigDict's own code.
+        # Copies and prints read whole groups by ConfigDict's own code: no reads of a key.
         if not any(part in frame.f_code.co_filename for part in _NOT_A_READ):
             reads.update(
                 path + key for path in sections.get(frozenset(self), ()) if path + key in KEYS

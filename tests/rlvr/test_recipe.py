@@ -60,7 +60,7 @@ def test_an_advantage_is_not_clipped_as_a_reward_is():
 def test_rewards_are_clipped_before_the_baseline_is_taken_off(baseline, order, wanted):
     found = samples([group([1, 0], [0, 1])], baseline, order, {"verify": 30.0, "format": 1.0}, 2.0)
     assert [s.reward for s in found] == [30, 1]
-    np.testing.assert_allclose([s.advantage for s in found], wanted, rtol=1e-4)
+    np.testing.assert_allclose([s.advantage for s in found], wanted, rtol=ATOL)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What changes from one update to the next: the count of updates, and what dropout drops."""
+"""The count of updates and the draws of dropout change from one update to the next."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ MESH = mesh_of(1, 1, 1)
 
 
 def batch(microbatches, rows=2):
-    """The same row again and again."""
+    """A batch of one row, repeated."""
     row = Sample((5, 6, 7), (8, 9, 10, 11), (-6.0,) * 4, 1.0)
     return device_batch(
         [row] * rows, MESH, microbatches=microbatches, multiple=8, weights="token", max_length=64

@@ -81,7 +81,7 @@ def read_evaluation(path: Path, form: Form) -> tuple[list[Any], dict[str, Any]]:
 
 
 def holds(path: Path, form: Form) -> bool:
-    """Whether there are items of this form where ``read_evaluation`` looks for them.
+    """True if items of this form lie where ``read_evaluation`` looks for them.
 
     Raises:
       FileNotFoundError, ValueError: there is no such file, or it is no evaluation.

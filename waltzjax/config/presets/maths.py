@@ -48,18 +48,9 @@ def quick() -> ConfigDict:
 def tiny() -> ConfigDict:
     """``:tiny`` is self-contained and runs on a laptop: model and problems are embedded."""
     c = full()
-    c.mesh = (1, 1, 1)
-    c.model.base = EMBEDDED
-    c.model.dtype = "float32"
-    c.model.remat = "none"
-    c.prompts.maths = "tiny/maths.txt"
-    c.problems.train = c.problems.validation = EMBEDDED
+    small_world(c)
     c.problems.instruction = ""
-    c.problems.max_tokens = 52
     c.rollout.temperature = 1.0
-    c.rollout.max_new_tokens = 44
-    c.rollout.max_num_seqs = 128
-    c.rollout.cache_tokens = 16_384
     c.rollout.pad_to_multiple_of = 64
     c.rl.token_budget = 5632  # three rows hold a step's answers
     c.rl.entropy_bonus = 0.02  # answers become alike within 20 steps
@@ -71,3 +62,17 @@ def tiny() -> ConfigDict:
     c.train.validate_every = 10
     c.train.validate_first = True
     return c
+
+
+def small_world(c: ConfigDict) -> None:
+    """Set model and problems of the embedded maths world, and generation for their sizes."""
+    c.mesh = (1, 1, 1)
+    c.model.base = EMBEDDED
+    c.model.dtype = "float32"
+    c.model.remat = "none"
+    c.prompts.maths = "tiny/maths.txt"
+    c.problems.train = c.problems.validation = EMBEDDED
+    c.problems.max_tokens = 52
+    c.rollout.max_new_tokens = 44
+    c.rollout.max_num_seqs = 128
+    c.rollout.cache_tokens = 16_384

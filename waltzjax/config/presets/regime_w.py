@@ -5,8 +5,9 @@ from __future__ import annotations
 from ml_collections import ConfigDict
 
 from waltzjax.config.defaults import default
-from waltzjax.config.key import DPO, EMBEDDED
+from waltzjax.config.key import DPO
 from waltzjax.config.preferences import ARMS
+from waltzjax.config.presets.maths import small_world
 from waltzjax.config.presets.variants import choose
 
 
@@ -35,15 +36,7 @@ def full() -> ConfigDict:
 def tiny() -> ConfigDict:
     """``:tiny`` is self-contained and runs on a laptop: model and problems are embedded."""
     c = full()
-    c.mesh = (1, 1, 1)
-    c.model.base = EMBEDDED
-    c.model.dtype = "float32"
-    c.prompts.maths = "tiny/maths.txt"
-    c.problems.train = c.problems.validation = EMBEDDED
-    c.problems.max_tokens = 52
-    c.rollout.max_new_tokens = 44
-    c.rollout.max_num_seqs = 128
-    c.rollout.cache_tokens = 16_384
+    small_world(c)
     return c
 
 
@@ -70,7 +63,6 @@ def small_arms(c: ConfigDict) -> None:
 def small_preferences(c: ConfigDict) -> None:
     """Set what learning from preferences has besides, in the embedded world."""
     c.model.base = "runs/regime_w_collect/base"
-    c.model.remat = "none"
     c.problems.validation = "runs/regime_w_collect/data/validation.jsonl"
     c.dpo.max_tokens = 96
     c.dpo.microbatches = 1
