@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import logging
 import os
@@ -20,12 +19,11 @@ from ml_collections import ConfigDict, config_flags
 
 from waltzjax.config.check import only_read
 from waltzjax.config.renamed import RENAMED
-from waltzjax.support import console, processes
+from waltzjax.support import console, memory, processes
 from waltzjax.support.errors import JudgeError, VerifierError
 from waltzjax.support.signals import Stopped
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
-M_MMAP_THRESHOLD, M_ARENA_MAX, LARGE_BLOCK = -3, -8, 2**22  # of glibc's mallopt; bytes
 CONFIGS = Path(str(files("waltzjax") / "configs"))  # those of configs/, as they are installed
 # Keys that decide which others are read.
 DECIDE = ("stages", "sft.role", "model.base", "data.directory", "problems.train",
@@ -51,7 +49,7 @@ def run(main: Callable[[], object]) -> None:
     """Parse the command line, run ``main``, and exit: 0 done; 1 an error, said in one message;
     2 a command line that cannot be; 130 and 143 after Ctrl-C and SIGTERM."""
 
-    _return_freed_memory()
+    memory.return_freed()
     # jax takes three quarters by itself: two 8B agents' weights for generation beside an update's
     # parts of them leave less than that on 80 GB. 0.92 leaves room for NCCL and CUDA's context.
     if "XLA_PYTHON_CLIENT_MEM_FRACTION" not in os.environ:  # jax takes one of the two names
@@ -88,19 +86,6 @@ def _run(main: Callable[[], object], stack: contextlib.ExitStack) -> None:
         _fail(f"error: {str(error).splitlines()[0]}\n{OUT_OF_MEMORY}")
     except Exception:
         _fail(traceback.format_exc())
-
-
-def _return_freed_memory() -> None:
-    """Have freed memory go back to the system, or to whoever asks next. glibc by itself comes to
-    keep blocks of up to 32 MiB, and as arrays are aligned it hardly finds a use for them again;
-    and a heap for each thread that compiles, which keeps what no other thread can use."""
-    libc = ctypes.CDLL(None)
-    if not hasattr(libc, "mallopt"):
-        return
-    if "MALLOC_MMAP_THRESHOLD_" not in os.environ:
-        libc.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
-    if "MALLOC_ARENA_MAX" not in os.environ:
-        libc.mallopt(M_ARENA_MAX, 1)
 
 
 def _fail(text: str) -> NoReturn:

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from waltzjax.engine.session import Stats
 from waltzjax.run import workdir as run_workdir
 from waltzjax.stages.stage import Stage
-from waltzjax.support import console
+from waltzjax.support import console, memory
 from waltzjax.support.errors import JudgeError
 from waltzjax.support.processes import alone, largest, writing
 from waltzjax.support.signals import StopSignals
@@ -108,6 +108,7 @@ def run_stage(
                 validate(step, now())
 
     with (
+        memory.reuse_freed(),
         closing(checkpoints),
         writing(lambda: closing(MetricWriter(workdir, name, step))) as writer,
         StopSignals(interrupted) as stop,

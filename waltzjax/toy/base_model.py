@@ -22,7 +22,7 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.hf import weights
 from waltzjax.model.transformer import init_params
 from waltzjax.run.runtime import over_mesh
-from waltzjax.support import console
+from waltzjax.support import console, memory
 from waltzjax.training.learner import device_batch, init_state
 from waltzjax.training.optimizer import make_optimizer
 from waltzjax.training.step import make_update, shardings
@@ -129,7 +129,7 @@ def _fit(
     losses: list[jax.Array] = []
     mean = float("inf")
     label = "base model, cards" if until else "base model, demonstrations"
-    with console.Progress(len(plan), label) as bar:
+    with memory.reuse_freed(), console.Progress(len(plan), label) as bar:
         for step, kind in enumerate(plan, start=1):
             samples = lessons[kind]
             batch = device_batch(
