@@ -14,9 +14,13 @@ from waltzjax.recipes import readers
 
 
 def records(workdir: Path) -> list[dict[str, Any]]:
-    """Those of metrics.jsonl, but for what depends on the clock."""
+    """Those of metrics.jsonl, but for what depends on the clock or the machine."""
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in r.items() if not k.endswith("_s")} for r in lines]
+    measured = ("wall_time", "time/", "device/", "perf/mfu")
+    return [
+        {k: v for k, v in r.items() if not k.endswith("_s") and not k.startswith(measured)}
+        for r in lines
+    ]
 
 
 def same_end(a: Path, b: Path, *weights: str) -> None:

@@ -16,6 +16,7 @@ from workdirs import on_base, records
 from waltzjax.config import defaults
 from waltzjax.config.key import EMBEDDED, readers_in
 from waltzjax.data.source import epoch_ends
+from waltzjax.metrics.records import read_metrics
 from waltzjax.model import sharding
 from waltzjax.model.hf import weights
 from waltzjax.preference import dpo
@@ -28,7 +29,6 @@ from waltzjax.recipes import STAGES
 from waltzjax.rlvr.runtime import maths_runtime
 from waltzjax.support.errors import DatasetError
 from waltzjax.train import train
-from waltzjax.training.metrics import read_metrics
 from waltzjax.types import COHERENCE, CORRECTNESS, POLICY, Preference
 
 PAIRS, STEPS = 11, 5  # of 4 pairs, 2 epochs: the last two pairs of 22 are dropped
