@@ -28,7 +28,8 @@ class Background:
     """The backend that ``begin`` opens, called from a thread, in order.
 
     What does not fit the queue is left out and counted; a call that raises is tried again, then
-    the backend is given up. ``say`` is told of each once, with what to do.
+    the backend is given up. ``say`` is told of each once, with what to do. ``abandon`` is called
+    where the backend does not end in time: nothing of it may keep the process from ending.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class Background:
         begin: Callable[[], Backend],
         say: Callable[[str], None],
         *,
+        abandon: Callable[[], None] = lambda: None,
         room: int = QUEUE,
         retry_s: tuple[float, ...] = RETRY_S,
     ) -> None:
         self.name, self.failures, self.left_out, self.given_up = name, 0, 0, False
         self._begin, self._say, self._room, self._retry_s = begin, say, room, retry_s
+        self._abandon = abandon
         self._backend: Backend | None = None
         self._calls: deque[tuple[str, tuple[Any, ...]]] = deque()
         self._news, self._closing = threading.Condition(), threading.Event()
@@ -75,6 +78,7 @@ class Background:
                 self.left_out += len(self._calls)
                 self._calls.clear()
                 self.given_up = True
+            self._abandon()
             self._tell(f"did not end within {timeout_s:g} s: its last records may be missing")
 
     def _run(self) -> None:

@@ -19,17 +19,21 @@ from waltzjax.metrics.run_info import RunInfo
 
 
 class BackendEntry(NamedTuple):
-    """Where a backend's class is, and the package and extra it needs, "" where it needs none."""
+    """A backend: the module and class, the package and extra it needs, and the function that ends
+    what would outlive it; "" where there is none."""
 
     module: str
     name: str
     package: str = ""
     extra: str = ""
+    abandon: str = ""
 
 
 BACKENDS = {
     "tensorboard": BackendEntry("tensorboard", "TensorBoard", "tensorboardX"),
-    "wandb": BackendEntry("weights_and_biases", "WeightsAndBiases", "wandb", "wandb"),
+    "wandb": BackendEntry(
+        "weights_and_biases", "WeightsAndBiases", "wandb", "wandb", "end_uploads"
+    ),
     "trackio": BackendEntry("trackio_board", "Trackio", "trackio", "trackio"),
     "prometheus": BackendEntry("prometheus", "Prometheus"),
 }
@@ -52,6 +56,12 @@ def _begin(name: str, run: RunInfo) -> Backend:
     return getattr(import_module(f"waltzjax.metrics.{entry.module}"), entry.name)(run)
 
 
+def _abandon(name: str) -> None:
+    entry = BACKENDS[name]
+    if entry.abandon:
+        getattr(import_module(f"waltzjax.metrics.{entry.module}"), entry.abandon)()
+
+
 class MetricWriter:
     """Scalars, texts and hyperparameters of one stage of a run.
 
@@ -61,7 +71,10 @@ class MetricWriter:
     def __init__(self, run: RunInfo, names: Sequence[str], say: Callable[[str], None]) -> None:
         self._file = MetricsFile(run.workdir, run.stage, run.resume_step)
 
-        self.others = [Background(name, partial(_begin, name, run), say) for name in names]
+        self.others = [
+            Background(name, partial(_begin, name, run), say, abandon=partial(_abandon, name))
+            for name in names
+        ]
 
     def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
         """One record; a value that is not finite (nothing was counted) is left out.

@@ -36,7 +36,7 @@ UPDATE: tuple[Panel, ...] = (  # of any policy's update
     Panel("Entropy", "nats per token", ("entropy",), ""),
     Panel("Gradient norm", "norm", ("grad_norm",), ""),
     Panel("Change of what is trained", "norm", ("change_norm",), ""),
-    Panel("Time", "seconds per step", ("time_s", "time"), ""),
+    Panel("Time", "seconds per step", ("time_s",), ""),
 )
 STAGES = {
     "sft": "SFT", "stage1": "stage 1", "stage2": "stage 2", "single": "one model", "rlvr": "RLVR",
@@ -63,11 +63,7 @@ def draw(
     ``metrics``: "stage", "step" and the step's figures; NaN is a gap, an ``Estimate`` has a bar.
     """
     rows, starts = timeline(metrics)
-    keys = [
-        k
-        for k in dict.fromkeys(k for r in rows for k in r)
-        if k not in ("stage", "step", "x", "wall_time")
-    ]
+    keys = [k for k in dict.fromkeys(k for r in rows for k in r) if k not in ("stage", "step", "x")]
     finite = sorted(k for k in keys if any(math.isfinite(_value(row.get(k))) for row in rows))
     groups = [(p, [k for k in finite if split_name(k, p.names)[0] in p.names]) for p in panels]
     drawn = [Drawn(p.title, mine, _panel(rows, starts, mine, p)) for p, mine in groups if mine]
