@@ -150,4 +150,12 @@ def test_a_writer_that_is_not_installed_is_refused_with_its_extra(monkeypatch):
     check_installed(["prometheus"])
     for name, wanted in {"wandb": r"waltzjax\[wandb\]", "trackio": r"waltzjax\[trackio\]"}.items():
         with pytest.raises(ImportError, match=rf"config\.metrics\.writers: got '{name}'.*{wanted}"):
-            check_installed(["tensorboard", name][1:])
+            check_installed([name])
+
+
+def test_a_folder_of_its_name_is_no_package(tmp_path, monkeypatch):
+    (tmp_path / "somewhere").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(BACKENDS, "x", BackendEntry("prometheus", "X", "somewhere", "some"))
+    with pytest.raises(ImportError, match="somewhere is not installed"):
+        check_installed(["x"])

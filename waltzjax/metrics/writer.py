@@ -39,11 +39,18 @@ BACKENDS = {
 }
 
 
+def _is_installed(package: str) -> bool:
+    """Whether it can be imported: a folder of its name, which wandb leaves where it ran, is not
+    it."""
+    spec = find_spec(package)
+    return spec is not None and spec.origin is not None
+
+
 def check_installed(names: Sequence[str]) -> None:
     """Raise ImportError where a backend's package is missing; it says what to install."""
     for name in names:
         entry = BACKENDS[name]
-        if entry.package and find_spec(entry.package) is None:
+        if entry.package and not _is_installed(entry.package):
             wanted = f"'waltzjax[{entry.extra}]'" if entry.extra else entry.package
             raise ImportError(
                 f"config.metrics.writers: got {name!r}, but {entry.package} is not installed: "
