@@ -61,11 +61,11 @@ def test_tensorboard_has_scalars_texts_config_and_forgets_what_comes_again(tmp_p
 
 
 def test_tensorboard_says_that_the_disk_is_full(tmp_path, monkeypatch):
-    monkeypatch.setattr("waltzjax.metrics.background.RETRY_S", ())
-    (tmp_path / "tensorboard").mkdir()
-    (tmp_path / "tensorboard/stage2").write_text("a file in its place")
+    from tensorboardX import record_writer
+
+    monkeypatch.setattr(record_writer, "open_file", lambda path: open("/dev/full", "wb"))  # noqa: SIM115
     [told] = write(tmp_path, "tensorboard", 0, [1, 2])
-    assert "tensorboard of config.metrics.writers fails (FileExistsError" in told
+    assert "tensorboard of config.metrics.writers fails (OSError: [Errno 28] No space left" in told
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
 
 

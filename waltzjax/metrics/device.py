@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -23,7 +24,8 @@ def memory() -> dict[str, float]:
     peak = max((s["peak_bytes_in_use"] for s in stats if "peak_bytes_in_use" in s), default=0)
     limit = max((s.get("bytes_limit", 0) for s in stats), default=0)
     if not peak:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        unit = 1 if sys.platform == "darwin" else 1024  # of what getrusage counts in
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
         limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     share = {"device/memory_share": peak / limit} if limit else {}
     return {"device/memory_gib": peak / GIB, **share}
