@@ -8,6 +8,7 @@ from waltzjax.config import (
     embedded,
     judge,
     model,
+    monitor,
     preferences,
     prompts,
     reward,
@@ -15,13 +16,15 @@ from waltzjax.config import (
     rollout,
     run,
     sft,
+    stop,
     train,
 )
 from waltzjax.config.key import Key, Keys, flat
 
 # A module has the KEYS of one section or of a few, and the ``broken_rules`` between them.
 MODULES = (
-    run, model, prompts, judge, rollout, reward, rl, sft, preferences, train, embedded
+    run, model, prompts, judge, rollout, reward, rl, sft, preferences, train, monitor, stop,
+    embedded,
 )  # fmt: skip
 SECTIONS: Keys = {name: keys for module in MODULES for name, keys in module.KEYS.items()}
 KEYS = dict(flat(SECTIONS))  # dotted path -> key
