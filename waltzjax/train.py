@@ -19,8 +19,10 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 
 from waltzjax.config import check, renamed
+from waltzjax.config.defaults import KEYS
 from waltzjax.config.judge import MAY_CHANGE
 from waltzjax.config.text import as_text, changes
+from waltzjax.metrics.writer import check_installed
 from waltzjax.model import sharding
 from waltzjax.recipes import STAGES, readers, validate
 from waltzjax.run import cli
@@ -31,6 +33,10 @@ from waltzjax.support import console
 from waltzjax.support.files import own_workdir
 from waltzjax.support.processes import wait, writes, writing
 
+# Keys that say where figures go and what is made of them: none changes what a run computes, so one
+# that goes on may have others.
+WATCHING = [f"config.{p}" for p in KEYS if p.startswith(("metrics.", "monitor.", "stop."))]
+
 
 def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """The whole run; the final results. See README for the files it leaves in ``workdir``.
@@ -39,14 +45,14 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       ValueError, OSError, ImportError: bad config, data, model, judge or workdir; found before any
         training.
       JudgeError: the judge cannot go on; the same command does, once what it says is mended.
-      Stopped: SIGTERM or Ctrl-C during a stage; a checkpoint is written.
+      Stopped: SIGTERM or Ctrl-C, a rule or a request during a stage; a checkpoint is written.
       FloatingPointError: the training diverged; the checkpoints before that stay.
     """
     config, mesh, job = prepare(config, workdir)
     # The prompts of agents and judge are as much of a run as its numbers are.
     record = {**config.to_dict(), "prompt_texts": job.fingerprint}
     unread = check.unread(config, readers(config))
-    may_change = [*MAY_CHANGE, run_workdir.KEY, *(f"config.{path}" for path in unread)]
+    may_change = [*MAY_CHANGE, *WATCHING, run_workdir.KEY, *(f"config.{path}" for path in unread)]
     with writing(lambda: own_workdir(workdir, record, may_change, renamed.today)):
         wait("run directory")
         started = time.perf_counter()
@@ -60,6 +66,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
 def prepare(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Mesh, Job]:
     """Check what can be checked before any work; return (config with the run's date, mesh, run)."""
     validate(config, training=True)
+    check_installed(config.metrics.writers)
     run_workdir.check(config, workdir)
     config = run_workdir.dated(config, workdir)
     mesh = sharding.make_mesh(config.mesh)
@@ -80,6 +87,8 @@ def dry_run(config: ConfigDict, workdir: Path) -> None:
 
 def main() -> None:
     f, config = flags.FLAGS, cli.chosen_config(readers)
+    if f.stop_on:
+        config.stop.rules = tuple(f.stop_on)
     if f.dry_run:
         dry_run(config, Path(f.workdir or "runs"))
     else:
@@ -104,6 +113,13 @@ if __name__ == "__main__":
         False,
         "Check all that can be checked before any work, print the config and "
         "what in it is not the default, and end.",
+    )
+    flags.DEFINE_list(
+        "stop_on",
+        [],
+        "Rules of config.monitor (dir, asr, orr, loss, utilization, kl, and those that its rules "
+        "add), between commas: where one of them holds, write a checkpoint and end with status 3. "
+        "Short for --config.stop.rules.",
     )
     flags.mark_flags_as_required(["config"])
     cli.define_processes()

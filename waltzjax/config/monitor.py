@@ -12,11 +12,6 @@ from waltzjax.config.key import ANY, FRACTION, TRAIN, Bound, Key, above
 from waltzjax.config.rule_text import FORM, parse_rule
 
 RULES = ("dir", "asr", "orr", "loss", "utilization", "kl")
-# None of them changes what a run computes: one that goes on may have others than it began with.
-MAY_CHANGE = [
-    *(f"config.monitor.{rule}.{key}" for rule in RULES for key in ("threshold", "critical")),
-    "config.monitor.grace", "config.monitor.rules",
-]  # fmt: skip
 
 _PER_CENT = Bound(lambda v: 0 <= v <= 100, "is [0, 100]")
 _CRITICAL = "whether somebody has to act: exit status 3 of the monitor [ours]"

@@ -9,8 +9,6 @@ from ml_collections import ConfigDict
 from waltzjax.config.key import TRAIN, Bound, Key
 from waltzjax.config.monitor import rule_names
 
-MAY_CHANGE = ["config.stop.rules"]
-
 KEYS = {
     "stop": {
         "rules": Key(

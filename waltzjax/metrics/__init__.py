@@ -1,1 +1,1 @@
-"""Scalars of a run: written, followed while they are written, judged by rules."""
+"""Scalars, texts and events of a run: measured, and written without stalling the run."""

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.config.text import as_text
 from waltzjax.evaluation.files import read_evaluation, validations
+from waltzjax.metrics.records import read_metrics
 from waltzjax.report.measures import maths_measures
 from waltzjax.report.run import write_maths_report
 from waltzjax.rlvr.predictions import PREDICTIONS
@@ -17,7 +18,6 @@ from waltzjax.rlvr.rates import difference_intervals
 from waltzjax.rlvr.side_by_side import examples, side_by_side
 from waltzjax.run.results import BASE, figure, say_measures, write_results
 from waltzjax.support import console
-from waltzjax.training.metrics import read_metrics
 from waltzjax.types import Group
 
 AFTER = "trained"

@@ -11,14 +11,14 @@ from ml_collections import ConfigDict
 
 from waltzjax.config.text import as_text
 from waltzjax.evaluation.bootstrap import likelihood
+from waltzjax.metrics.records import read_metrics
 from waltzjax.report.measures import shown
 from waltzjax.report.run import write_report
 from waltzjax.report.trust import note, warnings
 from waltzjax.run.results import BASE, START, say_measures, write_results
 from waltzjax.support import console
-from waltzjax.training.metrics import read_metrics
 from waltzjax.waltz import kinds
-from waltzjax.waltz.transcripts import episode_of
+from waltzjax.waltz.transcripts import episode_of, transcript_text
 
 
 def collect(config: ConfigDict, workdir: Path) -> dict[str, Any]:
@@ -98,9 +98,4 @@ def _evaluation(workdir: Path, name: str) -> dict[str, Any]:
 
 
 def _spoken(example: dict[str, Any]) -> str:
-    lines = [f"\n{example['title']}, {example['category']}", f"  user      {example['prompt']}"]
-    for turn in example["turns"]:
-        lines.append(f"  answer    {turn['answer']}")
-        if turn["feedback"]:
-            lines.append(f"  feedback  {turn['feedback']}")
-    return "\n".join(lines)
+    return f"\n{example['title']}, {example['category']}\n{transcript_text(example)}"
