@@ -15,7 +15,7 @@ KEYS = {
             (), Bound(lambda v: all(isinstance(name, str) for name in v), "are names of rules"),
             [TRAIN],
             "names of rules of config.monitor: an episode of one of them ends the run, with a "
-            "checkpoint and exit status 3; the same command goes on. --stop_on=NAME is short for it",
+            "checkpoint and exit status 3; the same command goes on. Also --stop_on=NAME",
         ),
     },
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from statistics import fmean, median, pstdev
 from typing import Any, NamedTuple
 
@@ -42,7 +43,7 @@ def durations(
     starts = [at for at, kind in times if kind in STARTS]
     pauses = [at for at, kind in times if kind in PAUSES]
     steps = []
-    for before, after in zip(records, records[1:], strict=False):
+    for before, after in pairwise(records):
         done = after["step"] - before["step"]
         begin, end = before.get("wall_time"), after.get("wall_time")
         if done < 1 or before.get("stage") != after.get("stage"):

@@ -24,18 +24,16 @@ class RunDirectory:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.path, self.record, self._stamp = directory, {}, (0, 0)  # type: ignore[var-annotated]
+        self.path, self._stamp = directory, (0, 0)
+        self.record: dict[str, Any] = {}
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS)
         self._launched: dict[str, int] = {}  # total steps by stage, as the trainer has said
         self.again()
 
     @property
     def home(self) -> Path | None:
-        return self.path if self.record or self.begun else None
-
-    @property
-    def begun(self) -> bool:
-        return (self.path / "metrics.jsonl").exists()
+        begun = self.record or (self.path / "metrics.jsonl").exists()
+        return self.path if begun else None
 
     def again(self) -> None:
         """Read everything from the beginning, with the next call."""
@@ -83,12 +81,9 @@ class RunDirectory:
         usual = default().monitor.to_dict()
         return _filled(usual, self.record.get("monitor", {}))
 
-    def results(self) -> float:
-        """When the run's final results were written, unix seconds; 0: they are not there."""
-        try:
-            return (self.path / "final_validation_results.json").stat().st_mtime
-        except OSError:
-            return 0.0
+    def has_results(self) -> bool:
+        """Whether the run has written its final results."""
+        return (self.path / "final_validation_results.json").exists()
 
 
 def _filled(usual: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,8 +100,10 @@ class Log:
     "monitor" in the directory LOG.watch beside it."""
 
     def __init__(self, path: Path, total_steps: int) -> None:
-        self.path, self.home, self.begun = path, path.with_name(f"{path.name}.watch"), True
-        self._total, self.events, self.unreadable = total_steps, (), 0
+        self.path, self._total = path, total_steps
+        self.home: Path | None = path.with_name(f"{path.name}.watch")
+        self.events: deque[dict[str, Any]] = deque()
+        self.unreadable = 0  # a log has lines of all kinds
         self.again()
 
     def again(self) -> None:
@@ -129,8 +126,8 @@ class Log:
     def monitor(self) -> dict[str, Any]:
         return default().monitor.to_dict()
 
-    def results(self) -> float:
-        return 0.0
+    def has_results(self) -> bool:
+        return False
 
 
 Source = RunDirectory | Log

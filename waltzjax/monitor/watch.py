@@ -61,12 +61,15 @@ class Watch:
 
     history: the last 1,000 records.
     began: episodes that began, oldest first; the last 100.
+    passes: how often the records were read from the first one.
     """
 
     def __init__(self, watched: Watched, added: Sequence[str] = ()) -> None:
         self.name, self.source, self._added = watched.name, watched.source, added
         self.history: deque[Record] = deque(maxlen=HISTORY)
         self._seen_at: float | None = None  # when a log's last line was read
+        self.passes = 0
+        self.source.changed()
         self._begin()
 
     def _begin(self) -> None:
@@ -74,9 +77,15 @@ class Watch:
         self.rules: tuple[Rule, ...] = make_rules(settings, self._added)
         self._episodes = Episodes(self.rules, self.source.totals(), settings["grace"])
         self.began: deque[Episode] = deque(maxlen=100)
-        self.history.clear()
-        self.records = self.alerts = 0
+        self._forget()
         self.source.again()
+
+    def _forget(self) -> None:
+        self.history.clear()
+        self.began.clear()
+        self._episodes.restart()
+        self.records = self.alerts = 0
+        self.passes += 1
 
     def check(self, now: float) -> tuple[Status, list[Alert]]:
         """Read and judge what is new.
@@ -90,10 +99,7 @@ class Watch:
         alerts: list[Alert] = []
         for records, rewound in self.source.read():
             if rewound:
-                self.history.clear()
-                self._episodes.restart()
-                self.began.clear()
-                self.records = self.alerts = 0
+                self._forget()
             self._episodes.totals = self.source.totals()
             for change in self._episodes.feed(records):
                 if not change.ended:
@@ -167,12 +173,13 @@ class Watch:
         if not self.history and not event and self.source.home is None:
             return EMPTY, "no run has begun here: neither config.json nor metrics.jsonl is there"
         done = bool(total) and last.get("step", 0) >= total and not more
-        if event.get("kind") == "end" or (not event and done and self.source.results() >= active):
+        if event.get("kind") == "end" or (not event and done and self.source.has_results()):
             return FINISHED, ""
         if event.get("kind") == "stop":
             return STOPPED, str(event.get("text", ""))
         due = self._evaluates(last.get("step", 0), total)
-        allowed, quiet = pace.longest_quiet(steps, due or not last), now - active
+        compiles = not last or event.get("kind") in pace.STARTS
+        allowed, quiet = pace.longest_quiet(steps, due or compiles), now - active
         if quiet > allowed:
             usual = f"; a step takes {duration(steps[-1].seconds)}" if steps else ""
             return STALLED, f"nothing written for {duration(quiet)}{usual}"
@@ -195,7 +202,7 @@ class Watch:
         """Whether the run may be evaluating after this step: no record comes meanwhile."""
         record = getattr(self.source, "record", {})
         every = record.get("train", {}).get("validate_every", 0)
-        return bool(step) and (step == total or bool(every) and step % every == 0)
+        return bool(step) and (step == total or (bool(every) and step % every == 0))
 
 
 def _shown(value: Any) -> bool:

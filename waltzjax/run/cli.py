@@ -50,9 +50,9 @@ OUT_OF_MEMORY = (
 
 def run(main: Callable[[], object], rest: Callable[[list[str]], object] | None = None) -> None:
     """Parse the command line, run ``main``, and exit: 0 done; 1 an error, said in one message;
-    2 a command line that cannot be; 3 a rule of the config, or a request in its directory, ended the
-    run (or stands, says the monitor); 130 and 143 after Ctrl-C and SIGTERM. ``rest`` takes arguments
-    that are no flags; without it there may be none."""
+    2 a command line that cannot be; 3 a rule or a request ended the run (of the monitor: a critical
+    rule stands); 130 and 143 after Ctrl-C and SIGTERM. ``rest`` takes arguments that are no flags;
+    without it there may be none."""
 
     _return_freed_memory()
     # jax takes three quarters by itself: two 8B agents' weights for generation beside an update's

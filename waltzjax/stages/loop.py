@@ -59,7 +59,7 @@ def run_stage(
 
     Raises:
       ValueError: the other run's checkpoints are of another model, data or batch, or past the end.
-      Stopped: SIGTERM or Ctrl-C, a rule of ``config.stop.rules`` or a request (``stages.stopping``);
+      Stopped: SIGTERM or Ctrl-C, a rule of ``config.stop.rules``, or a request (see ``Stopping``);
         a checkpoint of the last whole step is written.
       JudgeError: the judge cannot go on; a checkpoint of the last step is written.
       FloatingPointError: a loss, a gradient, a parameter or a moment is not finite; nothing of

@@ -71,10 +71,8 @@ def _read(path: Path) -> str | None:
     """The reason of a request, in one line; None: there is no request."""
     try:
         return " ".join(path.read_text(errors="replace").split())[:LONGEST]
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return None
-    except OSError as error:  # a directory, say: it asks too
-        return str(error)
 
 
 def discard_request(workdir: Path) -> None:
