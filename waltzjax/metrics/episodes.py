@@ -8,14 +8,15 @@ step. So a rule judges the exponentially weighted mean m of a figure, with its s
 
 (q: sum of the squared weights; a = 2 / (span + 1), and 1/n while there are fewer records n).
 
-An episode of a rule begins where m is past the threshold by more than 3 SE, at ``patience``
-records in a row; it ends where m has been clear of the threshold by a tenth of it at as many. A
+An episode of a rule begins where m is past the threshold by more than ``sure`` SE, at ``patience``
+records in a row; it ends where m has been clear of the threshold by a tenth of it, at as many. A
 rule that is relative to its figure's recent average has the threshold
 
     b + max((factor - 1) b, 3 s)
 
-with mean b and spread s of the records before, over ``RECENT`` of them; while the rule holds they
-stand still, so that a loss that stays high does not become what is usual.
+with mean b and spread s of the records before, over ``RECENT`` of them, and each record by itself
+must be past it too. While the rule holds b and s stand still: a loss that stays high does not become
+what is usual.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Any, NamedTuple
 
 from waltzjax.metrics.rules import Rule
 
-SURE = 3.0  # standard errors
+WILD = 3.0  # spreads of recent figures that a relative rule leaves as room
 MARGIN = 0.1  # of the threshold
 RECENT = 64  # records of which a relative rule takes the average
 SHOWN = 20  # last values that an episode tells
@@ -200,7 +201,7 @@ def _judge_threshold(
     """Judge the values; append the mean after each to ``means``."""
     sign, limit = (1.0 if rule.above else -1.0), rule.threshold
     least, patience, margin = max(rule.span // 2, 2), rule.patience, MARGIN * abs(rule.threshold)
-    usual, sure = 2 / (rule.span + 1), SURE * SURE
+    usual, sure = 2 / (rule.span + 1), rule.sure * rule.sure
     n, mean, var, squares = figure.n, figure.mean, figure.var, figure.squares
     held, clear, is_open, was_good = figure.held, figure.clear, figure.open, figure.was_good
     found = []
@@ -247,14 +248,15 @@ def _judge_relative(
         n += 1
         mean += (fast if n * fast > 1 else 1 / n) * (x - mean)
         means.append(mean)
-        room = max((factor - 1) * base, SURE * math.sqrt(var))
+        room = max((factor - 1) * base, WILD * math.sqrt(var))
         past = mean - base - room
+        past_itself = x - base - room  # a wild batch leaves its mean high for some records
         if is_open:
             clear = clear + 1 if past <= -MARGIN * room else 0
             if clear >= patience:
                 is_open, clear = False, 0
                 found.append((i, False, base + room))
-        elif past > 0 and room > 0 and n > least:
+        elif past > 0 and past_itself > 0 and room > 0 and n > least:
             held += 1
             if held >= patience:
                 is_open, held = True, 0

@@ -21,6 +21,7 @@ class Rule(NamedTuple):
     critical: somebody has to act: exit status 3 of the monitor.
     span: how many records are averaged, in weights that decay by age (2 / (span + 1) a record).
     patience: so many records in a row begin an episode, and end it.
+    sure: by how many standard errors the average has to be past the threshold.
     waits: the rule is silent in the first share of a stage, ``config.monitor.grace``, unless its
       figure has been within bounds.
     """
@@ -32,6 +33,7 @@ class Rule(NamedTuple):
     critical: bool
     span: int = 8
     patience: int = 3
+    sure: float = 2.0
     relative: bool = False
     waits: bool = False
 
@@ -39,12 +41,12 @@ class Rule(NamedTuple):
 # Rates of one batch of 32 prompts spread by 7 points around 10 %. Averaged over 24 records, none
 # of 40 simulated runs of 2,344 steps at a true ASR of 9 % was alarmed; one that rises from 5 % to
 # 15 % is after 48 records, to 40 % after 11 (medians).
-RATE: dict[str, Any] = {"span": 24, "patience": 5, "waits": True}
+RATE: dict[str, Any] = {"span": 24, "patience": 5, "sure": 3.0, "waits": True}
 SHAPES: dict[str, dict[str, Any]] = {
-    "dir": {"metric": "dir", "above": False, **RATE},
+    "dir": {"metric": "dir", "above": False, **RATE, "span": 12},
     "asr": {"metric": "asr", "above": True, **RATE},
     "orr": {"metric": "orr", "above": True, **RATE},
-    "loss": {"metric": "loss", "above": True, "span": 5, "patience": 5, "relative": True},
+    "loss": {"metric": "loss", "above": True, "span": 5, "patience": 4, "relative": True},
     "utilization": {"metric": "device/utilization", "above": False, "span": 16, "patience": 5},
     "kl": {"metric": "kl", "above": True, "span": 5, "patience": 3},
 }

@@ -12,9 +12,9 @@ directory that is not there. A run that has not begun is no fault.
 
 A plain log (--log_file) may have lines with figures as key=value or "key: value" (Step 120/1000 |
 loss: 0.53 | ASR: 12.5%), dicts ({'loss': 0.53}), and JSON objects. A line's step is step,
-global_step, iteration, iter or update, else the count of a progress bar (| 120/1000 [), else the
-number of the line among those with figures. A date with time (2026-11-30 12:00:05) is when the line
-was written. The rules judge loss, kl, dir, asr, orr and gpu_util; asr and orr without % are per cent
+global_step, iteration, iter or update, else a progress bar's count (| 120/1000 [), else the number
+of the line among those with figures. A date with time (2026-11-30 12:00:05) is when the line was
+written. The rules judge loss, kl, dir, asr, orr and gpu_util; asr and orr without % are per cent
 once one of them was above 1, else shares. status.json and alerts.jsonl go to LOG.watch/monitor.
 """
 
@@ -178,8 +178,7 @@ if __name__ == "__main__":
     )
     flags.DEFINE_multi_string(
         "rule", [],
-        "A rule more, '[NAME:] METRIC > NUMBER [critical]' or with <; one that has the name of another "
-        "takes its place.",
+        "A rule more, '[NAME:] METRIC > NUMBER [critical]' or with <; it replaces one of its name.",
     )  # fmt: skip
     flags.DEFINE_list(
         "stop_on", [], "Rules, between commas, at whose alert the trainer is asked to write a "

@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from waltzjax.metrics.episodes import Episode
-from waltzjax.metrics.follow import Record
 from waltzjax.monitor import watch
 from waltzjax.monitor.watch import Status, Watch, duration
 
@@ -116,20 +115,17 @@ def _figures(watched: Watch, status: Status) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="dim")
     table.add_column("figure", no_wrap=True)
     table.add_column("last", justify="right", no_wrap=True)
-    table.add_column(f"last {len(watched.history):,} records", no_wrap=True)
+    records = [r for r in watched.history if r.get("stage", "") == status.stage]
+    table.add_column(f"last {len(records):,} records", no_wrap=True)
     table.add_column("rule", no_wrap=True)
     bounds = _bounds(watched, status.figures)
     broken = {episode.metric: episode for episode in status.standing}
     for name in _chosen(status.figures, bounds):
         style = _colour(broken[name]) if name in broken else ""
-        curve = sparkline([r[name] for r in watched.history if _same(r, status) and name in r])
+        curve = sparkline([r[name] for r in records if name in r])
         last = f"{status.figures[name]:.4g}"
         table.add_row(name, last, curve, bounds.get(name, ""), style=style)
     return table
-
-
-def _same(record: Record, status: Status) -> bool:
-    return record.get("stage", "") == status.stage
 
 
 def _bounds(watched: Watch, figures: Mapping[str, float]) -> dict[str, str]:
