@@ -157,7 +157,7 @@ def test_an_episode_ends_with_its_stage_and_where_steps_go_back():
 @pytest.mark.parametrize(
     ("values", "first"),
     [
-        ([40] * 100, 50),  # never good: once half of the 100 steps is over
+        ([40] * 100, 65),  # never good: 12 + 4 records after half of the 100 steps
         ([40] * 20 + [2] * 40 + [40] * 40, None),  # was good: as soon as it is sure
         ([40] * 40 + [2] * 60, ()),
     ],

@@ -9,7 +9,8 @@ step. So a rule judges the exponentially weighted mean m of a figure, with its s
 (q: sum of the squared weights; a = 2 / (span + 1), and 1/n while there are fewer records n).
 
 An episode of a rule begins where m is past the threshold by more than ``sure`` SE, at ``patience``
-records in a row; it ends where m has been clear of the threshold by a tenth of it, at as many. A
+records in a row; it ends where m has been clear of the threshold by a tenth of it, at as many. Of a
+rule that waits m is taken anew once the wait is over, so that it does not lag behind what improves. A
 rule that is relative to its figure's recent average has the threshold
 
     b + max((factor - 1) b, 3 s)
@@ -183,13 +184,13 @@ class _Figure:
 
     __slots__ = (
         "base", "base_var", "clear", "episode", "held", "mean", "n", "open", "recent", "squares",
-        "var", "was_good",
+        "var", "waits",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.n, self.mean, self.var, self.squares = 0, 0.0, 0.0, 1.0
         self.base, self.base_var = 0.0, 0.0
-        self.held, self.clear, self.open, self.was_good = 0, 0, False, False
+        self.held, self.clear, self.open, self.waits = 0, 0, False, True
         self.episode: Episode | None = None
         self.recent: list[tuple[int, float]] = []  # (step, mean)
 
@@ -203,9 +204,11 @@ def _judge_threshold(
     least, patience, margin = max(rule.span // 2, 2), rule.patience, MARGIN * abs(rule.threshold)
     usual, sure = 2 / (rule.span + 1), rule.sure * rule.sure
     n, mean, var, squares = figure.n, figure.mean, figure.var, figure.squares
-    held, clear, is_open, was_good = figure.held, figure.clear, figure.open, figure.was_good
-    found = []
+    held, clear, is_open = figure.held, figure.clear, figure.open
+    waits, found = figure.waits and waits_until > 0, []
     for i, x in enumerate(values):
+        if waits and steps[i] >= waits_until:  # what the base model did is no longer of interest
+            n, var, squares, held, waits = 0, 0.0, 1.0, 0, False
         n += 1
         a = usual if n * usual > 1 else 1 / n
         keep, d = 1 - a, x - mean
@@ -221,14 +224,16 @@ def _judge_threshold(
                 found.append((i, False, limit))
         elif past > 0 and n >= least and past * past * (1 - squares) > sure * var * squares:
             held += 1
-            if held >= patience and (was_good or steps[i] >= waits_until):
+            if held >= patience and not waits:
                 is_open, held = True, 0
                 found.append((i, True, limit))
         else:
             held = 0
-            was_good = was_good or (past < -margin and n >= least)
+            if past < -margin and n >= least:
+                waits = False
+    figure.waits = waits
     figure.n, figure.mean, figure.var, figure.squares = n, mean, var, squares
-    figure.held, figure.clear, figure.open, figure.was_good = held, clear, is_open, was_good
+    figure.held, figure.clear, figure.open = held, clear, is_open
     return found
 
 

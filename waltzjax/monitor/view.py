@@ -113,14 +113,16 @@ def _colour(episode: Episode) -> str:
 
 def _figures(watched: Watch, status: Status) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="dim")
-    table.add_column("figure", no_wrap=True)
-    table.add_column("last", justify="right", no_wrap=True)
-    records = [r for r in watched.history if r.get("stage", "") == status.stage]
-    table.add_column(f"last {len(records):,} records", no_wrap=True)
-    table.add_column("rule", no_wrap=True)
     bounds = _bounds(watched, status.figures)
+    names = _chosen(status.figures, bounds)
+    # On a narrow terminal the curves are cut.
+    table.add_column("figure", no_wrap=True, min_width=max([6, *map(len, names)]))
+    table.add_column("last", justify="right", no_wrap=True, min_width=8)
+    records = [r for r in watched.history if r.get("stage", "") == status.stage]
+    table.add_column(f"last {len(records):,} records", no_wrap=True, overflow="crop")
+    table.add_column("rule", no_wrap=True)
     broken = {episode.metric: episode for episode in status.standing}
-    for name in _chosen(status.figures, bounds):
+    for name in names:
         style = _colour(broken[name]) if name in broken else ""
         curve = sparkline([r[name] for r in records if name in r])
         last = f"{status.figures[name]:.4g}"

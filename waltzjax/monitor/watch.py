@@ -178,7 +178,8 @@ class Watch:
         if event.get("kind") == "stop":
             return STOPPED, str(event.get("text", ""))
         due = self._evaluates(last.get("step", 0), total)
-        compiles = not last or event.get("kind") in pace.STARTS
+        launched = event.get("kind") in pace.STARTS and event.get("wall_time") == active
+        compiles = not last or launched
         allowed, quiet = pace.longest_quiet(steps, due or compiles), now - active
         if quiet > allowed:
             usual = f"; a step takes {duration(steps[-1].seconds)}" if steps else ""
