@@ -45,19 +45,15 @@ def test_a_good_run_has_no_alert_though_it_begins_with_what_the_base_does():
     assert judge(records) == []
 
 
-# What is done to a recorded figure from step 25 of stage 2 on: a fault, and one that is just none.
+# What is done to a recorded figure from step 25 of stage 2 on: a fault, and a near miss.
 FAULTS = {
-    "dir": ("dir", lambda x, noise: -0.55 + noise * 0.2, lambda x, noise: -0.25 + noise * 0.2),
-    "asr": ("asr", lambda x, noise: 22 + noise * 7, lambda x, noise: 8.5 + noise * 5),
-    "orr": ("orr", lambda x, noise: 27 + noise * 8, lambda x, noise: 13.5 + noise * 6),
-    "loss": (
-        "loss/feedback", lambda x, noise: 0.3 + 0.02 * noise, lambda x, noise: 1.8 * x,
-    ),
-    "utilization": (
-        "device/utilization", lambda x, noise: 0.55 + noise * 0.1, lambda x, noise: 0.75 + noise * 0.1,
-    ),
-    "kl": ("kl/conversation", lambda x, noise: 0.27 + 0.04 * noise, lambda x, noise: 0.18 + 0.05 * noise),
-}  # fmt: skip
+    "dir": ("dir", lambda x, e: -0.55 + 0.2 * e, lambda x, e: -0.25 + 0.2 * e),
+    "asr": ("asr", lambda x, e: 22 + 7 * e, lambda x, e: 8.5 + 5 * e),
+    "orr": ("orr", lambda x, e: 27 + 8 * e, lambda x, e: 13.5 + 6 * e),
+    "loss": ("loss/feedback", lambda x, e: 0.3 + 0.02 * e, lambda x, e: 1.8 * x),
+    "utilization": ("device/utilization", lambda x, e: 0.55 + 0.1 * e, lambda x, e: 0.75 + 0.1 * e),
+    "kl": ("kl/conversation", lambda x, e: 0.27 + 0.04 * e, lambda x, e: 0.18 + 0.05 * e),
+}  # e: -1 to 1, by chance
 
 
 def faulty(figure, fault, seed):

@@ -10,24 +10,29 @@ from waltzjax.metrics.log_lines import LogLines
 NOON = datetime(2026, 11, 30, 12, 0, 5).timestamp()
 
 
-@pytest.mark.parametrize(
-    ("line", "record"),
-    [
-        ("step=120 loss=0.53 kl=0.02", {"step": 120, "loss": 0.53, "kl": 0.02}),
-        ("Step 7/90 | loss: 0.5 | ASR: 12.5% | DIR: -0.4", {"step": 7, "loss": 0.5, "asr": 12.5, "dir": -0.4}),
-        ("[train] Iteration 3 of 10, Loss = 1e-3, lr: 5e-7", {"step": 3, "loss": 0.001, "lr": 5e-7}),
-        ('{"step": 5, "stage": "rl", "loss": 2, "note": "x"}', {"stage": "rl", "step": 5, "loss": 2}),
-        ('{"global_step": 5, "train/loss": 2.5, "asr": 0.12}', {"step": 5, "loss": 2.5, "asr": 12.0}),
-        ("{'loss': 0.51, 'grad_norm': '1.2', 'epoch': 0.1}", {"step": 1, "loss": 0.51, "grad_norm": 1.2, "epoch": 0.1}),
-        ("2026-11-30 12:00:05,123 INFO run: global_step: 9, train_loss: 2.", {"step": 9, "loss": 2.0, "wall_time": NOON}),
-        (" 12%|x | 12/99 [00:01<00:10]\r 13%|x | 13/99 [00:02<00:10, 2it/s]{'loss': 0.4}", {"step": 13, "loss": 0.4}),
-        ("update 4: approx_kl: 0.31 gpu_util: 93 %", {"step": 4, "kl": 0.31, "device/utilization": 0.93}),
-        ("step 8 orr: 0.2", {"step": 8, "orr": 20.0}),
-        ("Epoch 3 done in 12:30:45", None),
-        ("loading weights", None),
-        ("", None),
-    ],
-)  # fmt: skip
+LINES = [
+    ("step=120 loss=0.53 kl=0.02", {"step": 120, "loss": 0.53, "kl": 0.02}),
+    ("Step 7/90 | loss: 0.5 | ASR: 12.5% | DIR: -.4",
+     {"step": 7, "loss": 0.5, "asr": 12.5, "dir": -0.4}),
+    ("[train] Iteration 3 of 10, Loss = 1e-3, lr: 5e-7", {"step": 3, "loss": 0.001, "lr": 5e-7}),
+    ('{"step": 5, "stage": "rl", "loss": 2, "note": "x"}', {"stage": "rl", "step": 5, "loss": 2}),
+    ('{"global_step": 5, "train/loss": 2.5, "asr": 0.12}', {"step": 5, "loss": 2.5, "asr": 12.0}),
+    ("{'loss': 0.51, 'grad_norm': '1.2', 'epoch': 0.1}",
+     {"step": 1, "loss": 0.51, "grad_norm": 1.2, "epoch": 0.1}),
+    ("2026-11-30 12:00:05,123 INFO run: global_step: 9, train_loss: 2.",
+     {"step": 9, "loss": 2.0, "wall_time": NOON}),
+    (" 12%|x | 12/99 [00:01<00:10]\r 13%|x | 13/99 [00:02<00:10, 2it/s]{'loss': 0.4}",
+     {"step": 13, "loss": 0.4}),
+    ("update 4: approx_kl: 0.31 gpu_util: 93 %",
+     {"step": 4, "kl": 0.31, "device/utilization": 0.93}),
+    ("step 8 orr: 0.2", {"step": 8, "orr": 20.0}),
+    ("Epoch 3 done in 12:30:45", None),
+    ("loading weights", None),
+    ("", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "record"), LINES)
 def test_a_line(line, record):
     assert LogLines().parse(line.encode()) == (record and {"stage": "", **record})
 

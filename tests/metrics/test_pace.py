@@ -15,8 +15,8 @@ def test_steps_are_the_times_between_records():
     rows = [*records([100, 102, 105]), *records([200], stage="t"), *records([203, 213], "t", 2)]
     assert [s.seconds for s in durations(rows, [])] == [2, 3, 3, 10]
     assert durations(records([1.0]), []) == []
-    assert [s.seconds for s in durations([{"stage": "s", "step": 1, "time_s": 9},
-                                          {"stage": "s", "step": 2, "time_s": 4}], [])] == [4]  # fmt: skip
+    old = [{"stage": "s", "step": 1, "time_s": 9}, {"stage": "s", "step": 2, "time_s": 4}]
+    assert [s.seconds for s in durations(old, [])] == [4]
 
 
 def test_ten_steps_in_one_record_are_ten():

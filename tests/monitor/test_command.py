@@ -10,7 +10,7 @@ from rich.console import Console
 from watched import begin, event, record, write
 
 from waltzjax.monitor import __main__ as command
-from waltzjax.monitor.__main__ import Desk, send_nowhere
+from waltzjax.monitor.desk import Desk, send_nowhere
 from waltzjax.monitor.sources import RunDirectory
 
 

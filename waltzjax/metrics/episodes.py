@@ -10,14 +10,14 @@ step. So a rule judges the exponentially weighted mean m of a figure, with its s
 
 An episode of a rule begins where m is past the threshold by more than ``sure`` SE, at ``patience``
 records in a row; it ends where m has been clear of the threshold by a tenth of it, at as many. Of a
-rule that waits m is taken anew once the wait is over, so that it does not lag behind what improves. A
-rule that is relative to its figure's recent average has the threshold
+rule that waits, m is taken anew once the wait is over: it does not lag behind what improves. A rule
+that is relative to its figure's recent average has the threshold
 
     b + max((factor - 1) b, 3 s)
 
 with mean b and spread s of the records before, over ``RECENT`` of them, and each record by itself
-must be past it too. While the rule holds b and s stand still: a loss that stays high does not become
-what is usual.
+must be past it too. While the rule holds b and s stand still, so that a loss that stays high does
+not become what is usual.
 """
 
 from __future__ import annotations
