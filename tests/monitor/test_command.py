@@ -71,8 +71,8 @@ def test_a_plain_log_by_the_sources_flag(tmp_path):
     assert (tmp_path / "train.log.watch/monitor/status.json").exists()
 
 
-def desk(*workdirs, stop_on=(), send=send_nowhere):
-    return Desk([RunDirectory(d) for d in workdirs], (), stop_on, send)
+def desk(*workdirs, stop_on=(), send=send_nowhere, once=False):
+    return Desk([RunDirectory(d) for d in workdirs], (), stop_on, send, once)
 
 
 def test_a_trainer_is_asked_once_to_stop_and_only_by_a_rule_that_stands(tmp_path):
@@ -88,6 +88,29 @@ def test_a_trainer_is_asked_once_to_stop_and_only_by_a_rule_that_stands(tmp_path
     (stands / "stop").unlink()
     one.check(said.append)
     assert len(said) == 2 and not (stands / "stop").exists()
+    one.close()
+    # Of an alert that was told before, cron's check asks no more, and a monitor that joins does.
+    for once, asked in ((True, False), (False, True)):
+        other = desk(stands, stop_on=["kl"], once=once)
+        other.check(said.append)
+        assert len(said) == 2 and (stands / "stop").exists() is asked
+        other.close()
+
+
+def test_a_run_that_cannot_be_read_for_a_while_is_shown_as_it_was(tmp_path, monkeypatch):
+    run = begin(tmp_path / "run")
+    write(run, bad())
+    one = desk(run)
+    [(_, before, _)] = one.check(lambda text: None)
+
+    def away(self):
+        raise OSError("stale file handle")
+
+    monkeypatch.setattr(RunDirectory, "read", away)
+    [(_, status, note)] = one.check(lambda text: None)
+    assert status == before and note == "cannot be read: stale file handle"
+    with pytest.raises(OSError, match="stale"):
+        desk(run).check(lambda text: None)
     one.close()
 
 

@@ -1,4 +1,4 @@
-"""Faults of what watches a run: following a file, rules, the time that is left, alerts told once."""
+"""Faults of what watches a run: following a file, rules, time left, alerts told once."""
 
 from mutations.mutation import Mutation
 

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from waltzjax.config.rule_text import parse_rule
 
+REQUEST = "stop"  # file in a run's directory that asks its trainer to stop
+
 
 class Rule(NamedTuple):
     """A bound of one figure.

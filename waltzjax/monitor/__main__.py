@@ -92,7 +92,7 @@ def sources() -> list[Source]:
 def main() -> None:
     f, found = flags.FLAGS, sources()
     try:
-        desk = Desk(found, f.rule, f.stop_on, send_nowhere)
+        desk = Desk(found, f.rule, f.stop_on, send_nowhere, f.once)
     except ValueError as error:
         cli.usage(str(error))
     screen = Console(highlight=False)

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from waltzjax.metrics.episodes import Episode
 from waltzjax.metrics.follow import parse_json
+from waltzjax.metrics.rules import REQUEST
 from waltzjax.monitor.alert import Alert
 from waltzjax.monitor.watch import Status
 from waltzjax.support.files import write_json, write_text
@@ -97,10 +98,6 @@ class Book:
         if self.writes and self._directory:
             write_json(self._directory / "status.json", as_json(status))
 
-    def ask_to_stop(self, workdir: Path, reason: str) -> None:
-        """Ask the run's trainer to write a checkpoint and end (see ``stages.stopping``)."""
-        write_text(workdir / "stop", reason + "\n")
-
     def close(self) -> None:
         if self._lock:
             self._lock.close()
@@ -110,6 +107,11 @@ class Book:
 def _key(line: dict[str, Any]) -> Key | None:
     key = line.get("rule"), line.get("metric"), line.get("stage"), line.get("step")
     return key if type(key[3]) is int else None  # type: ignore[return-value]
+
+
+def ask_to_stop(workdir: Path, reason: str) -> None:
+    """Ask the run's trainer to write a checkpoint and end (see ``stages.stopping``)."""
+    write_text(workdir / REQUEST, reason + "\n")
 
 
 def as_json(status: Status) -> dict[str, Any]:

@@ -13,13 +13,12 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from waltzjax.metrics.episodes import Episode, Episodes
-from waltzjax.metrics.rules import chosen, make_rules
+from waltzjax.metrics.rules import REQUEST, chosen, make_rules
 from waltzjax.stages.stage import Stage
 from waltzjax.support import console
 from waltzjax.support.processes import writes
 from waltzjax.support.signals import Stopped
 
-REQUEST = "stop"
 ASKED = 1000  # above every number of a signal
 LONGEST = 500  # characters of a request's reason
 
