@@ -37,6 +37,7 @@ LEVEL = {
     "waltz": 9,
     "preference": 9,
     "recipes": 10,
+    "monitor": 11,
     "plan": 11,
 }
 COMMAND = 12
@@ -54,7 +55,8 @@ NO_JAX = {
     "types", "support.files", "support.errors", "report", "data", "dataset",
     "judge.judge", "judge.endpoint", "judge.error_bodies", "judge.model_judges", "judge.quoted",
     "judge.replies", "judge.retry", "judge.verdict_cache", "judge.refusal",
-    "metrics.background", "metrics.clock", "metrics.prometheus", "metrics.records",
+    "metrics.background", "metrics.clock", "metrics.episodes", "metrics.follow",
+    "metrics.log_lines", "metrics.pace", "metrics.prometheus", "metrics.records", "metrics.rules",
     "metrics.summary", "metrics.tensorboard", "metrics.trackio_board", "metrics.weights_and_biases",
     "metrics.writer", "evaluation.bootstrap", "evaluation.intervals", "evaluation.rates",
     "evaluation.files", "rlvr.grading", "rlvr.signals", "rlvr.predictions", "rlvr.problem_files",
