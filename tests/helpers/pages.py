@@ -12,9 +12,10 @@ from importlib.resources import files
 
 import numpy as np
 
-DRAWN = 0.01  # points: coordinates are written with six decimals
+DRAWN = 0.01  # points: coordinates are written with three decimals
 BAR = re.compile(  # inside the axes: those of the legend are not clipped
-    r'd="M (\S+) (\S+) \nL (\S+) (\S+) \n?" clip-path[^>]*stroke: var\(--\w+\); stroke-width: 1\.[24]"'
+    r'd="M (\S+) (\S+) \nL (\S+) (\S+) \n?" clip-path'
+    r'[^>]*stroke: var\(--\w+\); stroke-width: 1\.[24]"'
 )
 SCHEMES = re.compile(r":root \{(.*?)\}.*?:root \{(.*?)\}", re.DOTALL)  # light, dark
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(1)'>&amp;\u202e\ud800"

@@ -17,7 +17,8 @@ from waltzjax.report.run import Outcome, Record
 LONG = "https:" + "/" * 2 + "x" * 400 + "_" * 200
 TEXTS = (
     HOSTILE, LONG, "Ein kürzerer Satz, der mehrmals umbrochen wird. " * 12, "日本語の長い文" * 60,
-    "مرحبا بالعالم، هذه جملة طويلة. " * 10, "zero\u200bwidth\u202ertl \u0301\u0301\u0301 👩‍👩‍👧‍👦" * 8,
+    "مرحبا بالعالم، هذه جملة طويلة. " * 10,
+    "zero\u200bwidth\u202ertl \u0301\u0301\u0301 👩‍👩‍👧‍👦" * 8,
     "line\n" * 12, "",
 )  # fmt: skip
 PARTS = ("generate", "judge", "score", "reference", "update", "save", "host")
@@ -108,7 +109,7 @@ def outcome(count: int) -> Outcome:
 def record(
     stages: dict[str, int], *, bare: bool = False, title: str = "WaltzRL", state: str = "finished"
 ) -> Record:
-    """A run's record; ``bare``: as older runs have it, without events, alerts and parts of times."""
+    """A run's record; ``bare``: as older runs have it, without events, alerts and time by part."""
     rows = metrics(stages, timed=not bare)
     if bare or not rows:
         return Record(title, "config.a = 1\n", rows, state=state)
@@ -120,9 +121,9 @@ def record(
         rows,
         events=_events(stages, last, middle),
         alerts=[
-            {"wall_time": START + 500, "run": "r", "rule": "KL", "critical": critical, "stage": last,
-             "step": step, "metric": metric, "value": 0.31, "above": True, "threshold": 0.2,
-             "history": [[1, 0.1]]}
+            {"wall_time": START + 500, "run": "r", "rule": "KL", "critical": critical,
+             "stage": last, "step": step, "metric": metric, "value": 0.31, "above": True,
+             "threshold": 0.2, "history": [[1, 0.1]]}
             for step, metric, critical in ((1, "asr", False), (middle, "kl/conversation", True))
         ],
         environment={"command": f"python -m waltzjax.train --config={LONG}", "jax": "0.10.2",

@@ -1,4 +1,4 @@
-"""The page of a run that goes on, made from the files of its directory; nothing there is changed."""
+"""The page of a run that goes on, made from the files of its directory, which stay as they are."""
 
 from __future__ import annotations
 

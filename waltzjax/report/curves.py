@@ -182,7 +182,9 @@ def _draw_marks(
         elif mark.kind == ALERT:
             for key in keys:
                 if mark.metric in (key, split_name(key, panel.names)[0]):
-                    here = [r for r in line.rows if r["x"] == x and math.isfinite(_value(r.get(key)))]
+                    here = [
+                        r for r in line.rows if r["x"] == x and math.isfinite(_value(r.get(key)))
+                    ]
                     y = [_value(row[key]) for row in here]
                     axes.plot([x] * len(y), y, "o", mec=BAD, mfc="none", mew=1.6, ms=8, zorder=5)
 

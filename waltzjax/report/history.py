@@ -45,7 +45,7 @@ def _sentence(alert: Mapping[str, Any]) -> str:
 
 
 def place(row: Mapping[str, Any]) -> str:
-    """"stage 2, step 40"; "": nowhere."""
+    """A record's stage and step, "stage 2, step 40"; "": it has none."""
     stage, step = row.get("stage"), row.get("step")
     if not stage:
         return ""

@@ -1,4 +1,4 @@
-"""HTML pages that need nothing beside them: templates filled in, one script that the page allows."""
+"""HTML pages that need nothing beside them: templates filled in, and a script of the page's own."""
 
 from __future__ import annotations
 
@@ -42,9 +42,7 @@ def render_page(template: str, *, live: bool = False, **values: object) -> str:
     scripts = [_source(name) for name in ((SCRIPT, LIVE_SCRIPT) if live else (SCRIPT,))]
     allowed = [f"script-src {' '.join(map(_digest, scripts))}", "style-src 'unsafe-inline'"]
     policy = "; ".join(["default-src 'none'", *allowed, *["connect-src 'self'"] * live])
-    return pages.get_template(template).render(
-        values, live=live, policy=policy, scripts=scripts
-    )
+    return pages.get_template(template).render(values, live=live, policy=policy, scripts=scripts)
 
 
 def _digest(script: str) -> str:

@@ -72,7 +72,9 @@ def _histogram(name: str, distribution: Mapping[str, Any]) -> str:
     """Inline SVG: bars, and a line at the mean."""
     figure, axes = new_axes(2.2)
     edges, counts = (np.array(distribution["histogram"][key]) for key in ("edges", "counts"))
-    axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=figures.BLUE, edgecolor=figures.CARD)
+    axes.bar(
+        edges[:-1], counts, np.diff(edges), align="edge", color=figures.BLUE, edgecolor=figures.CARD
+    )
     axes.axvline(distribution["mean"], color=figures.TEXT, lw=1.2, ls="--")
     axes.set_xlabel(f"{name}; dashed: the mean, {distribution['mean']:.3f}")
     return _finished(figure, axes, name)
@@ -83,14 +85,12 @@ def _sides(kind: str, words: Mapping[str, Any]) -> str:
     figure, axes = new_axes(2.2)
     for side, (color, line) in SIDES.items():
         histogram = words[side]["histogram"]
-        axes.stairs(
-            histogram["counts"], histogram["edges"], color=color, lw=1.6, ls=line
-        )
+        axes.stairs(histogram["counts"], histogram["edges"], color=color, lw=1.6, ls=line)
     axes.set_xlabel("words of an answer")
     return _finished(figure, axes, f"words-{kind}")
 
 
-def _finished(figure: Figure, axes: Any, salt: str) -> str:
+def _finished(figure: Any, axes: Any, salt: str) -> str:
     axes.set_ylim(bottom=0)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(plain)

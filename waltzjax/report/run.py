@@ -18,8 +18,8 @@ from waltzjax.report.history import happened
 from waltzjax.report.measures import Estimate, Measure, estimate, number
 from waltzjax.report.pages import render_page, write_page
 from waltzjax.report.summary import Target, tiles
-from waltzjax.report.times import PREFIX, times
 from waltzjax.report.timeline import STAGES, marks
+from waltzjax.report.times import PREFIX, times
 from waltzjax.report.trust import warnings
 
 PANELS: tuple[Panel, ...] = (

@@ -93,9 +93,7 @@ def _forest(rows: Mapping[str, Mapping[str, Any]]) -> Drawn:
     return Drawn("By row", keys, inline_svg(figure, salt="rows"), "%", legend)
 
 
-def _draw(
-    axes: Any, figure: Mapping[str, Any], y: float, color: str, marker: str
-) -> None:
+def _draw(axes: Any, figure: Mapping[str, Any], y: float, color: str, marker: str) -> None:
     mean, (low, high) = number(figure["mean"]), map(number, figure["interval"])
     below, above = (max(0.0, d) if d == d else 0.0 for d in (mean - low, high - mean))
     axes.errorbar(

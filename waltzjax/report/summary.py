@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from waltzjax.report.history import LAUNCHES
 from waltzjax.report.measures import Measure, number
-from waltzjax.report.times import Times
 from waltzjax.report.timeline import STAGES
+from waltzjax.report.times import Times
 
 
 class Tile(NamedTuple):
@@ -80,7 +80,7 @@ def _steps(metrics: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, A
 
 
 def clock(seconds: float) -> str:
-    """"12 s", "3 min 05 s", "2 h 07 min"."""
+    """Seconds in words: "12 s", "3 min 05 s", "2 h 07 min"."""
     minutes, s = divmod(round(seconds), 60)
     hours, m = divmod(minutes, 60)
     if hours:

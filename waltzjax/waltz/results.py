@@ -25,7 +25,6 @@ from waltzjax.waltz import kinds
 from waltzjax.waltz.rates import outcomes
 from waltzjax.waltz.transcripts import episode_of
 
-
 # Measures of the table of evaluations during a run.
 RATES = ("asr", "orr", "f1", "ftr", "label_accuracy", "format_rate")
 SHORT = 60  # letters of a prompt beside a title
@@ -123,7 +122,8 @@ def transcripts(evaluations: Evaluations) -> dict[str, Sequence[dict[str, Any]]]
 def side_by_side(evaluations: Evaluations) -> list[dict[str, Any]]:
     """The prompts of the last evaluation, with what was said to each before any training and at the
     end: examples first, then by what the feedback did, as ``kinds.KINDS`` has it."""
-    names = [*dict.fromkeys(([*evaluations][0], [*evaluations][-1]))]
+    names = [*evaluations]
+    names = [*dict.fromkeys((names[0], names[-1]))]
     by_id = {n: {t["id"]: t for t in evaluations[n]["transcripts"]} for n in names}
     titles = {
         e["id"]: f"{e['title']}: {e['prompt'][:SHORT]}" for e in examples(transcripts(evaluations))
