@@ -134,33 +134,39 @@ def _y_axis(axes: Any, panel: Panel) -> None:
 
 def x_axis(axes: Any, line: Timeline, others: Sequence[float] = ()) -> None:
     """Steps, with room for what happened at ``others``, and over the axes the stages' names, each
-    where its stage begins: upright where the next one is near, and left out where it would run into
-    the one before."""
+    where its stage begins."""
     first, last = (end(line.rows[0]["x"], line.rows[-1]["x"], *others) for end in (min, max))
     pad = max(0.5, (last - first) / 40)
     axes.set_xlim(first - pad, last + pad)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter(plain)
     axes.set_xlabel("step")
-    span, free = last - first + 2 * pad, -math.inf
-    ends = [*line.starts.values(), last + pad]
-    for stage, x, end in zip(line.starts, ends, ends[1:], strict=False):
+    span, begins = last - first + 2 * pad, [*line.starts.values(), last + pad]
+    taken: list[tuple[float, float]] = []
+    stages = zip(line.starts, begins, begins[1:], strict=False)
+    for stage, x, end in sorted(stages, key=lambda s: s[1] - s[2]):  # the longest first
         axes.axvline(x, color=figures.LINE, lw=0.8, zorder=0)
         name = STAGES.get(stage, stage)
         upright = (end - x) / span < LETTER * (len(name) + 1)
-        if x >= free:
-            text = axes.text(
-                x,
-                0.98 if upright else 1.03,
-                name if upright else f" {name}",
-                va="top" if upright else "bottom",
-                rotation=90 * upright,
-                size=8,
-                color=SOFT,
-                transform=axes.get_xaxis_transform(),
-            )
-            text.set_parse_math(False)
-            free = x + span * LETTER * 3.5
+        reach = x + span * LETTER * (3 if upright else len(name) + 1)
+        if all(reach <= low or x >= high for low, high in taken):
+            taken.append((x, reach))
+            _name_stage(axes, x, name, upright)
+
+
+def _name_stage(axes: Any, x: float, name: str, upright: bool) -> None:
+    """Above the axes, or within them where a stage is so short that its name must stand upright."""
+    text = axes.text(
+        x,
+        0.98 if upright else 1.03,
+        name if upright else f" {name}",
+        va="top" if upright else "bottom",
+        rotation=90 * upright,
+        size=8,
+        color=SOFT,
+        transform=axes.get_xaxis_transform(),
+    )
+    text.set_parse_math(False)
 
 
 def _draw_marks(

@@ -54,7 +54,7 @@ def tiles(
     speeds = [number(row.get("perf/tokens_per_s")) for row in metrics]
     known = [v for v in speeds if v == v]
     if known:
-        out.append(Tile("Tokens per second", f"{statistics.median(known):.3g}", "median"))
+        out.append(Tile("Tokens per second", f"{statistics.median(known):,.0f}", "median"))
     launches = [e for e in events if e["kind"] in LAUNCHES]
     if launches:
         out.append(Tile("Launches", f"{len(launches)}"))

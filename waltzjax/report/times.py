@@ -68,7 +68,7 @@ def times(metrics: Sequence[Mapping[str, Any]]) -> Times | None:
     cut = bool(part_KN.sum(axis=0).max() > top)
     edges_N = np.array([row["x"] for row in rows])
     svg = _stack(line._replace(rows=rows), edges_N, part_KN, labels, top if cut else None)
-    legend: list[Key] = [legend_key(n, COLORS.get(n, OTHERS)) for n in labels]
+    legend: list[Key] = [legend_key(n, COLORS.get(n, OTHERS), mark="■") for n in labels]
     drawn = Drawn("Time by part of the step", order, svg, "seconds per step", legend)
     return found._replace(parts=parts, figure=drawn, cut=cut)
 
