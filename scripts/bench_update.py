@@ -30,9 +30,10 @@ from waltzjax.core.losses import nll
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import KERNELS, choose_kernel
+from waltzjax.model.flops import training_flops
 from waltzjax.model.hf import config as hf_config
 from waltzjax.model.transformer import init_params
-from waltzjax.plan.flops import PEAK_TFLOPS, training_flops
+from waltzjax.plan.flops import PEAK_TFLOPS
 from waltzjax.run import cli
 from waltzjax.run.runtime import over_mesh
 from waltzjax.stages.reinforce import agent_optimizer

@@ -23,6 +23,7 @@ LEVEL = {
     "core": 1,
     "config": 1,
     "data": 1,
+    "metrics": 2,
     "model": 2,
     "dataset": 2,
     "engine": 3,
@@ -45,13 +46,18 @@ COMMANDS = {
 }  # fmt: skip
 MOST_IN_ROOT = 12
 SPEAKS = 4  # from this level on a room may print, draw a bar and write reports
-NO_CONFIG = {"types", "support", "report", "core", "data", "model", "dataset", "engine", "training"}
+NO_CONFIG = {
+    "types", "support", "report", "core", "data", "metrics", "model", "dataset", "engine",
+    "training",
+}  # fmt: skip
 # Text alone: rooms and modules that import no jax, nor what does.
 NO_JAX = {
     "types", "support.files", "support.errors", "report", "data", "dataset",
     "judge.judge", "judge.endpoint", "judge.error_bodies", "judge.model_judges", "judge.quoted",
     "judge.replies", "judge.retry", "judge.verdict_cache", "judge.refusal",
-    "evaluation.bootstrap", "evaluation.intervals", "evaluation.rates",
+    "metrics.background", "metrics.clock", "metrics.prometheus", "metrics.records",
+    "metrics.summary", "metrics.tensorboard", "metrics.trackio_board", "metrics.weights_and_biases",
+    "metrics.writer", "evaluation.bootstrap", "evaluation.intervals", "evaluation.rates",
     "evaluation.files", "rlvr.grading", "rlvr.signals", "rlvr.predictions", "rlvr.problem_files",
     "rlvr.rates", "rlvr.side_by_side", "waltz.chat_examples", "waltz.chat_set", "waltz.feedback",
     "waltz.kinds", "waltz.rates", "waltz.reward", "waltz.transcripts", "preference.balance",

@@ -12,7 +12,11 @@ import pytest
 REPO = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text())
 PACKAGE = REPO / "waltzjax"
-IMPORT_NAMES = {"absl-py": "absl", "orbax-checkpoint": "orbax"}  # where the two differ
+IMPORT_NAMES = {
+    "absl-py": "absl",
+    "orbax-checkpoint": "orbax",
+    "nvidia-ml-py": "pynvml",
+}  # where the two differ
 
 
 def data_files(package: Path) -> set[str]:
@@ -105,7 +109,8 @@ def test_every_folder_with_code_is_a_package() -> None:
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    optional = [*EXTRAS["judge"], *EXTRAS["data"]]
+    names = ("judge", "data", "wandb", "trackio", "nvidia")
+    optional = [requirement for name in names for requirement in EXTRAS[name]]
     assert undeclared(PACKAGE, [*REQUIREMENTS, *optional]) == set()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from absl import flags
 
 from waltzjax.config.key import DPO
+from waltzjax.metrics.records import read_metrics
 from waltzjax.preference.checks import (
     Check,
     adapter_checks,
@@ -29,7 +30,6 @@ from waltzjax.run import cli
 from waltzjax.run.results import RESULTS
 from waltzjax.support import console
 from waltzjax.support.files import write_json
-from waltzjax.training.metrics import read_metrics
 from waltzjax.types import POLICY
 
 

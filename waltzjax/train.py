@@ -19,8 +19,10 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 
 from waltzjax.config import check, renamed
+from waltzjax.config.defaults import KEYS
 from waltzjax.config.judge import MAY_CHANGE
 from waltzjax.config.text import as_text, changes
+from waltzjax.metrics.writer import check_installed
 from waltzjax.model import sharding
 from waltzjax.recipes import STAGES, readers, validate
 from waltzjax.run import cli
@@ -31,6 +33,9 @@ from waltzjax.stages.stage import Job
 from waltzjax.support import console
 from waltzjax.support.files import own_workdir
 from waltzjax.support.processes import wait, writes, writing
+
+# Keys that say where figures go: a run that goes on may send them elsewhere.
+WATCHING = [f"config.{path}" for path in KEYS if path.startswith("metrics.")]
 
 
 def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
@@ -47,13 +52,14 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     # The prompts of agents and judge are as much of a run as its numbers are.
     record = {**config.to_dict(), "prompt_texts": job.fingerprint}
     unread = check.unread(config, readers(config))
-    may_change = [*MAY_CHANGE, run_workdir.KEY, *(f"config.{path}" for path in unread)]
+    may_change = [*MAY_CHANGE, *WATCHING, run_workdir.KEY, *(f"config.{path}" for path in unread)]
     with writing(lambda: own_workdir(workdir, record, may_change, renamed.today)):
         wait("run directory")
         started = time.perf_counter()
         console.say(f"waltzjax on {devices_line()}, mesh {dict(mesh.shape)}, files in {workdir}")
         if writes():
-            write_environment(workdir, devices_line(), mesh.shape)
+            commit = run_workdir.code_version().get("code.commit", "")
+            write_environment(workdir, commit, devices_line(), mesh.shape)
         final = job.run()
         if writes():
             job.write(final, time.perf_counter() - started)
@@ -63,6 +69,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
 def prepare(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, Mesh, Job]:
     """Check what can be checked before any work; return (config with the run's date, mesh, run)."""
     validate(config, training=True)
+    check_installed(config.metrics.writers)
     run_workdir.check(config, workdir)
     config = run_workdir.dated(config, workdir)
     mesh = sharding.make_mesh(config.mesh)

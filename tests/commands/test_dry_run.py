@@ -32,6 +32,7 @@ def test_it_prints_the_config_and_what_is_not_the_default(tmp_path):
     [
         ("--config.rl.clip_low=-1.0", "config.rl.clip_low: got -1.0"),
         ("--config.data.directory=nowhere", "nowhere"),
+        ("--config.metrics.writers=('prometheus','x')", "metrics.writers: got ('prometheus', 'x')"),
         ("--config.model.base=nowhere/at/all", "nowhere/at/all"),
         ("--config.prompts.feedback=missing.txt", "config.prompts.feedback: no file 'missing.txt'"),
     ],

@@ -21,8 +21,9 @@ from waltzjax.data.source import Batches
 from waltzjax.judge import build
 from waltzjax.judge.build import check_judge, of_all_processes, open_judge
 from waltzjax.judge.judge import Judge
+from waltzjax.metrics.events import Events
 from waltzjax.stages import loop
-from waltzjax.stages.stage import Stage
+from waltzjax.stages.stage import Stage, StepResult
 from waltzjax.support.errors import (
     CacheError,
     JudgeOutage,
@@ -179,9 +180,8 @@ def counting(fails_at, error):
         if number == fails_at:
             raise error
         agent = agents["feedback"]
-        return {"feedback": agent._replace(params={"embed": agent.params["embed"] + 1})}, {
-            "loss/x": 0.0
-        }
+        after = agent._replace(params={"embed": agent.params["embed"] + 1})
+        return StepResult({"feedback": after}, {"loss/x": 0.0})
 
     batches = Batches(range(8), [*"abcdefgh"], batch_size=2, seed=0, epochs=None)
     return Stage(
@@ -196,7 +196,7 @@ def run_counting(stage, workdir, validate=lambda step, now: None):
     mesh = mesh_of(1, 1, 1)
     weight = jax.device_put(np.zeros((2, 2), np.float32), NamedSharding(mesh, PartitionSpec()))
     start = {"feedback": {"embed": weight}}
-    return loop.run_stage(c, stage, mesh, start, workdir, None, validate)
+    return loop.run_stage(c, stage, mesh, start, workdir, Events(workdir), None, validate)
 
 
 @pytest.mark.parametrize("error", ERRORS)

@@ -3,7 +3,8 @@
 from mutations.mutation import Mutation
 
 STEP, OPTIMIZER = "waltzjax/training/step.py", "waltzjax/training/optimizer.py"
-LEARNER, METRICS = "waltzjax/training/learner.py", "waltzjax/training/metrics.py"
+LEARNER, METRICS = "waltzjax/training/learner.py", "waltzjax/metrics/records.py"
+CLOCK, BACKGROUND = "waltzjax/metrics/clock.py", "waltzjax/metrics/background.py"
 LOOP, REINFORCE = "waltzjax/stages/loop.py", "waltzjax/stages/reinforce.py"
 RECIPE, SOURCE = "waltzjax/stages/recipe.py", "waltzjax/data/source.py"
 PACKING = "waltzjax/data/packing.py"
@@ -84,8 +85,8 @@ MUTATIONS = (
     ),
     Mutation(
         "reference-is-the-policy", LEARNER,
-        "old, ref = (self._logp(params, batch) for params in (policy, ref_params))",
-        "old, ref = (self._logp(params, batch) for params in (policy, policy))",
+        'ref = program("reference", self._logp, ref_params, batch)',
+        'ref = program("reference", self._logp, policy, batch)',
         OF_STEP,
         "the KL is always 0 and holds nothing back",
     ),
@@ -133,24 +134,45 @@ MUTATIONS = (
     ),
     Mutation(
         "metrics-of-a-step-twice", METRICS,
-        'r for r in read_metrics(self.path) if r["stage"] != stage or r["step"] <= resume_step',
-        'r for r in read_metrics(self.path) if r["stage"] != stage or r["step"] <= resume_step + 1',
-        ("tests/training/test_metrics.py",),
+        'r for r in read_metrics(path) if r["stage"] != stage or r["step"] <= resume_step',
+        'r for r in read_metrics(path) if r["stage"] != stage or r["step"] <= resume_step + 1',
+        ("tests/metrics/test_records.py",),
         "a step that is run again after a kill is recorded twice",
     ),
     Mutation(
         "other-stages-metrics-dropped", METRICS,
         'if r["stage"] != stage or r["step"] <= resume_step',
         'if r["step"] <= resume_step',
-        ("tests/training/test_metrics.py",),
+        ("tests/metrics/test_records.py",),
         "the first step of stage 2 deletes the curves of stage 1",
     ),
     Mutation(
         "torn-metrics-line-read", METRICS,
         "return [json.loads(line) for line in lines[:-1] if line]",
         "return [json.loads(line) for line in lines if line]",
-        ("tests/training/test_metrics.py",),
+        ("tests/metrics/test_records.py",),
         "a run killed in the middle of a line can never be resumed",
+    ),
+    Mutation(
+        "device-time-counted-twice", CLOCK,
+        "yield name, max(begun, self._last_end), end",
+        "yield name, begun, end",
+        ("tests/metrics/test_clock.py",),
+        "the time of programs that wait for one another is counted more than once",
+    ),
+    Mutation(
+        "evaluations-in-a-step", CLOCK,
+        "self._part, self._since = before, self._now()",
+        "self._part = before",
+        ("tests/metrics/test_clock.py",),
+        "the step after an evaluation takes minutes more than it did",
+    ),
+    Mutation(
+        "a-failed-call-is-lost", BACKGROUND,
+        "for wait_s in (*self._retry_s, None):",
+        "for wait_s in (None,):",
+        ("tests/metrics/test_background.py",),
+        "a server that is away for a second is given up",
     ),
     Mutation(
         "loader-saved-before-the-batch", LOOP,

@@ -13,6 +13,7 @@ from waltzjax.config import defaults
 from waltzjax.core.losses import nll
 from waltzjax.engine.requests import Request, Sampling
 from waltzjax.model.architecture import ModelConfig
+from waltzjax.model.flops import training_flops
 from waltzjax.model.lora import Lora, init_adapter
 from waltzjax.model.sharding import params_sharding
 from waltzjax.model.transformer import init_params
@@ -37,7 +38,7 @@ SEEN = 32
 def test_a_tokens_flops():
     forward = 2 * MULTIPLIED + SEEN * 8 / 2  # of a row of 8
     assert plan_flops.forward_flops(CFG, 8) == forward == 688
-    assert plan_flops.training_flops(CFG, 8) == 6 * MULTIPLIED + 3 * SEEN * 4 == 2064
+    assert training_flops(CFG, 8) == 6 * MULTIPLIED + 3 * SEEN * 4 == 2064
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from runpy import run_path
 import jax
 import numpy as np
 import pytest
+import workdirs
 from config_reads import config_reads, keys_of_others
 from support import REPO
 from workdirs import on_base, records
@@ -16,6 +17,7 @@ from workdirs import on_base, records
 from waltzjax.config import defaults
 from waltzjax.config.key import EMBEDDED, readers_in
 from waltzjax.data.source import epoch_ends
+from waltzjax.metrics.records import read_metrics
 from waltzjax.model import sharding
 from waltzjax.model.hf import weights
 from waltzjax.preference import dpo
@@ -28,7 +30,6 @@ from waltzjax.recipes import STAGES
 from waltzjax.rlvr.runtime import maths_runtime
 from waltzjax.support.errors import DatasetError
 from waltzjax.train import train
-from waltzjax.training.metrics import read_metrics
 from waltzjax.types import COHERENCE, CORRECTNESS, POLICY, Preference
 
 PAIRS, STEPS = 11, 5  # of 4 pairs, 2 epochs: the last two pairs of 22 are dropped
@@ -106,6 +107,10 @@ def test_what_a_run_leaves(finished):
     assert all(check.met for check in adapter_checks(workdir / POLICY))
 
 
+def test_the_parts_of_a_step_add_up_to_it(finished):
+    workdirs.check_times(finished[0], "update")
+
+
 def test_training_begins_at_the_reference_and_tells_pairs_apart(finished):
     got = records(finished[0])
     needed = {f"{name}/policy" for name in (
@@ -170,6 +175,7 @@ def test_a_live_reference_is_the_cached_one(finished, tmp_path):
     c, workdir = again(finished, tmp_path / "live", **{"dpo.reference": "live"})
     train(c, workdir)
     assert not (workdir / "reference.npz").exists()
+    assert all(m["time/reference"] > 0 for m in read_metrics(workdir / "metrics.jsonl"))
     for mine, theirs in zip(records(workdir), records(finished[0]), strict=True):
         for key in ("loss/policy", "rewards/margins/policy", "grad_norm/policy"):
             assert mine[key] == pytest.approx(theirs[key], rel=LIVE, abs=LIVE)

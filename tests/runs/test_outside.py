@@ -95,15 +95,17 @@ def brevity_stage(config, problems, runtime, verifier, inputs):
 
 def brevity_job(config, workdir, mesh, stages):
     problems = training_problems(config)
+    steps = partial(stage_steps, config, "brevity", len(problems))
 
     def prepare(runtime):
-        stage_steps(config, "brevity", len(problems))
+        steps()
         return check_problems(config, runtime, problems)
 
     return maths_job(
         config, workdir, mesh,
         TrainingData(
-            questions=[p.text for p in problems], graded=problems, record={}, prepare=prepare,
+            questions=[p.text for p in problems], graded=problems, record={}, steps=steps,
+            prepare=prepare,
             build=partial(brevity_stage, config), outcome=lambda metrics: {},
             note=lambda results: "", method="brevity",
         ),

@@ -85,6 +85,10 @@ def test_what_a_run_leaves(finished):
         assert (workdir / "policy" / file).exists()
 
 
+def test_the_parts_of_a_step_add_up_to_it(finished):
+    workdirs.check_times(finished[0], "generate", "judge", "score", "reference", "update")
+
+
 def test_the_stop_is_exact_and_metrics_are_whole(finished):
     got = records(finished[0])
     assert [(r["stage"], r["step"]) for r in got] == [(RLVR, n + 1) for n in range(STEPS)]

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import workdirs
 from config_reads import config_reads, keys_of_others
 from safetensors.numpy import load_file
 from support import FACTORISATIONS, REPO, mesh_of, sharded_params, small_data, tiny_config
@@ -21,6 +22,7 @@ from waltzjax.config.key import readers_in
 from waltzjax.core.losses import nll
 from waltzjax.data.packing import ChatTokens, pack, packed_batch
 from waltzjax.dataset.dataset import read_prompts
+from waltzjax.metrics.events import read_events
 from waltzjax.recipes import STAGES
 from waltzjax.run.runtime import over_mesh
 from waltzjax.stages import supervised
@@ -135,6 +137,10 @@ def finished(tmp_path_factory):
     return parent / "whole", c, results
 
 
+def test_the_parts_of_a_step_add_up_to_it(finished):
+    workdirs.check_times(finished[0], "update")
+
+
 def test_a_run_learns_the_chats(finished):
     workdir, c, results = finished
     losses = [r["loss/feedback"] for r in records(workdir)]
@@ -188,6 +194,14 @@ def test_killed_then_stopped_then_restarted_equals_uninterrupted(
     name = "feedback/model.safetensors"
     assert (workdir / name).read_bytes() == (whole / name).read_bytes()
     assert records(workdir) == records(whole)
+    events = read_events(workdir / "events.jsonl")
+    told = [(e["kind"], e["step"]) for e in events if e["kind"] not in ("checkpoint", "evaluation")]
+    assert told == [
+        ("launch", 0), ("stop", 4), ("launch", 0), ("resume", 3), ("stop", 5),
+        ("launch", 0), ("resume", 5), ("end", STEPS),
+    ]  # fmt: skip
+    why = [e["text"] for e in events if e["kind"] == "stop"]
+    assert why[0].startswith("Killed") and "stopped by SIGTERM" in why[1]
 
 
 def test_examples_are_that_many_of_the_training_chats(tmp_path):

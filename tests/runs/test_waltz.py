@@ -93,6 +93,10 @@ def test_what_a_run_leaves(finished):
     assert list((workdir / "tensorboard" / "stage2").iterdir())
 
 
+def test_the_parts_of_a_step_add_up_to_it(finished):
+    workdirs.check_times(finished[0], "generate", "judge", "score", "reference", "update")
+
+
 def test_metrics_are_whole(finished):
     got = records(finished[0])
     assert [(r["stage"], r["step"]) for r in got] == [

@@ -10,8 +10,9 @@ from support import mesh_of, sharded_params, tiny_config
 
 from waltzjax.config.defaults import default
 from waltzjax.data.source import Batches
+from waltzjax.metrics.events import Events
 from waltzjax.stages.loop import run_stage
-from waltzjax.stages.stage import Stage
+from waltzjax.stages.stage import Stage, StepResult
 from waltzjax.training.optimizer import make_optimizer
 from waltzjax.types import POLICY
 
@@ -33,7 +34,7 @@ def stage(change, metrics=None):
     def step(agents, chosen, number, watch):
         found = dict.fromkeys((f"{n}/{POLICY}" for n in ("loss", "grad_norm", "change_norm")), 0.5)
         after = {POLICY: change(agents[POLICY], number)}
-        return after, found | {"time_s": 0.1} | (metrics(number) if metrics else {})
+        return StepResult(after, found | (metrics(number) if metrics else {}))
 
     return Stage(
         name="dpo", total=STEPS, epoch_ends=(), optimizers={POLICY: optimizer}, kl_coef=0.1,
@@ -49,7 +50,8 @@ def run(workdir, change, metrics=None):
 def run_of(workdir, whole_stage):
     mesh = mesh_of(1, 1, 1)
     start = {POLICY: sharded_params(tiny_config(), mesh)}
-    return run_stage(config(), whole_stage, mesh, start, workdir, None, lambda *_: None)
+    events = Events(workdir)
+    return run_stage(config(), whole_stage, mesh, start, workdir, events, None, lambda *_: None)
 
 
 def moved(agent, number):

@@ -62,7 +62,7 @@ def step(c, name, rolls, asked):
         for role, optimizer in stage.optimizers.items()
     }
     before = jax.device_get({role: agent.params for role, agent in agents.items()})
-    after, metrics = stage.step(agents, asked, 0, lambda _: None)
+    after, metrics, _ = stage.step(agents, asked, 0, lambda _: None)
     return before, jax.device_get(after), metrics, rolled[0].rows
 
 
@@ -165,7 +165,7 @@ def test_a_rollout_is_of_the_newest_policy_and_its_kl_from_the_first():
     on = np.asarray(asked.action_BT)
     for number in range(3):
         newest = jax.tree.map(np.array, agents[POLICY].params)
-        agents, metrics = stage.step(agents, PROMPTS, number, lambda _: None)
+        agents, metrics, _ = stage.step(agents, PROMPTS, number, lambda _: None)
         jax.tree.map(np.testing.assert_array_equal, spoken[number], newest)
         ratio = (np.asarray(logp(PARAMS, asked)) - np.asarray(logp(newest, asked)))[on]
         kl = np.mean(np.exp(ratio) - ratio - 1)

@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 from waltzjax.config import (
     embedded,
     judge,
+    metrics,
     model,
     preferences,
     prompts,
@@ -21,7 +22,8 @@ from waltzjax.config.key import Key, Keys, flat
 
 # A module has the KEYS of one section or of a few, and the ``broken_rules`` between them.
 MODULES = (
-    run, model, prompts, judge, rollout, reward, rl, sft, preferences, train, embedded
+    run, model, prompts, judge, rollout, reward, rl, sft, preferences, train, metrics,
+    embedded,
 )  # fmt: skip
 SECTIONS: Keys = {name: keys for module in MODULES for name, keys in module.KEYS.items()}
 KEYS = dict(flat(SECTIONS))  # dotted path -> key

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 from waltzjax.evaluation.files import Form, holds, read_evaluation, validations
 from waltzjax.evaluation.rates import RateTable, difference_intervals, summary
+from waltzjax.metrics.records import read_metrics
 from waltzjax.report.comparison import Difference, Section
 from waltzjax.report.measures import Measure
 from waltzjax.report.run import validation_rows
 from waltzjax.support.files import flat
-from waltzjax.training.metrics import read_metrics
 
 SEED = 0  # of the resamples
 NOT_THERE = "none"

@@ -23,6 +23,13 @@ from waltzjax.data.policy_packing import microbatch_bucket
 from waltzjax.engine.engine import Engine
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_kernel, choose_queries
+from waltzjax.model.flops import (
+    attention_flops,
+    forward_flops,
+    head_weights,
+    layer_weights,
+    row_attention_flops,
+)
 from waltzjax.model.lora import Lora, init_adapter
 from waltzjax.model.sharding import row_groups
 from waltzjax.recipes import STAGES
@@ -35,43 +42,9 @@ PEAK_TFLOPS = {"A100": 312.0, "H100": 989.4, "H200": 989.4, "B200": 2250.0}
 PEAK_GB_PER_S = {"A100": 2039.0, "H100": 3350.0, "H200": 4800.0, "B200": 8000.0}
 
 
-def layer_weights(cfg: ModelConfig) -> int:
-    """Weights of all layers that are multiplied: no norms, no biases."""
-    heads = (2 * cfg.heads + 2 * cfg.kv_heads) * cfg.head_dim
-    return cfg.layers * (cfg.width * heads + 3 * cfg.width * cfg.mlp_width)
-
-
-def head_weights(cfg: ModelConfig) -> int:
-    """Weights of the unembedding, or of the embedding table, which is looked up, not multiplied."""
-    return cfg.vocab_size * cfg.width
-
-
 def adapter_weights(cfg: ModelConfig, form: Lora) -> int:
     made = jax.eval_shape(lambda: init_adapter(cfg, form, jax.random.key(0)))
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(made))
-
-
-def attention_flops(cfg: ModelConfig, seen: int) -> int:
-    """Forward, of tokens that see ``seen`` tokens, added up over them."""
-    return 4 * cfg.layers * cfg.heads * cfg.head_dim * seen
-
-
-def row_attention_flops(cfg: ModelConfig, tokens: int, square: bool) -> int:
-    """Forward, of one token in a row of ``tokens``, half of which it sees on average."""
-    return attention_flops(cfg, tokens) // (1 if square else 2)
-
-
-def forward_flops(cfg: ModelConfig, tokens: int, adapter: int = 0, *, square: bool = False) -> int:
-    """Forward, of one token in a row of ``tokens``: with N weights that are multiplied, L layers of
-    H heads of C channels, 2 N + 2 L H C T, and twice the latter where ``square``."""
-    multiplied = layer_weights(cfg) + head_weights(cfg) + adapter
-    return 2 * multiplied + row_attention_flops(cfg, tokens, square)
-
-
-def training_flops(cfg: ModelConfig, tokens: int) -> int:
-    """Forward and backward, of one token in a row of ``tokens``; nothing computed anew, every
-    weight trained: 6 N + 6 L H C T (PaLM, arXiv 2204.02311, appendix B, but attention causal)."""
-    return 3 * forward_flops(cfg, tokens)
 
 
 def update_flops(

@@ -22,6 +22,7 @@ from waltzjax.config.key import DPO
 from waltzjax.core.advantages import ROUNDING
 from waltzjax.core.preference_losses import PER_TOKEN, SQUARED, preference_loss
 from waltzjax.data.source import epoch_ends, steps_per_run
+from waltzjax.metrics.clock import program
 from waltzjax.model import sharding
 from waltzjax.preference.batch import PairTokens, device_pairs, make_answer_logp
 from waltzjax.preference.reference_cache import cached_reference, reference_name
@@ -93,7 +94,7 @@ def dpo(
     def place(chosen: Sequence[PairTokens]) -> PairBatch:
         batch = place_pairs(config, mesh, chosen)
         if d.reference == "live":
-            batch = batch._replace(ref_logp_B=answer_logp(reference, batch))
+            batch = batch._replace(ref_logp_B=program("reference", answer_logp, reference, batch))
         return batch
 
     def measure(
@@ -115,8 +116,19 @@ def dpo(
         loss=dpo_loss(config),
         place=place,
         measure=measure,
+        lengths=answer_lengths,
+        forwards=int(d.reference == "live"),
         divergence_hint="lower config.optim.lr.policy or raise config.dpo.beta",
     )
+
+
+def answer_lengths(pairs: Sequence[PairTokens]) -> list[int]:
+    """The tokens of each answer with its prompt, two for each pair."""
+    return [
+        len(pair.prompt_ids) + len(answer)
+        for pair in pairs
+        for answer in (pair.chosen_ids, pair.rejected_ids)
+    ]
 
 
 def dpo_steps(config: ConfigDict, pairs: int) -> int:

@@ -21,9 +21,10 @@ from waltzjax.stages.stage import Job, Stage, StageInputs, StageSpec
 def dpo_job(config: ConfigDict, workdir: Path, mesh: Mesh, stages: Mapping[str, StageSpec]) -> Job:
     """The run; what can be found wrong with config, pairs or model before any work is."""
     pairs = training_pairs(config)
+    steps = partial(dpo_steps, config, len(pairs))
 
     def prepare(runtime: Runtime) -> Sequence[PairTokens]:
-        dpo_steps(config, len(pairs))
+        steps()
         return pair_tokens(config, runtime, pairs)
 
     def build(
@@ -40,6 +41,7 @@ def dpo_job(config: ConfigDict, workdir: Path, mesh: Mesh, stages: Mapping[str, 
             questions=[pair.question for pair in pairs],
             graded=(),
             record={"pairs": digest(pairs)},  # pairs that were made anew are another run's
+            steps=steps,
             prepare=prepare,
             build=build,
             outcome=partial(dpo_outcome, config, pairs),

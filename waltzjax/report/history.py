@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from waltzjax.report.measures import number
 from waltzjax.report.timeline import STAGES
 
-LAUNCHES = ("launch", "resume")  # kinds of events that begin a process's part of a run
+LAUNCH = "launch"  # the kind of the event with which a process begins
 LAST = 200  # shown
 NOT_SHOWN = ("checkpoint",)  # there are many and nobody asks for them
 

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from waltzjax.report.history import LAUNCHES
+from waltzjax.report.history import LAUNCH
 from waltzjax.report.measures import Measure, number
 from waltzjax.report.timeline import STAGES
 from waltzjax.report.times import Times
@@ -55,7 +55,7 @@ def tiles(
     known = [v for v in speeds if v == v]
     if known:
         out.append(Tile("Tokens per second", f"{statistics.median(known):,.0f}", "median"))
-    launches = [e for e in events if e["kind"] in LAUNCHES]
+    launches = [e for e in events if e["kind"] == LAUNCH]
     if launches:
         out.append(Tile("Launches", f"{len(launches)}"))
     critical = sum(bool(a.get("critical")) for a in alerts)

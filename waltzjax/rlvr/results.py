@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from waltzjax.config.text import as_text
 from waltzjax.evaluation.files import read_evaluation, validations
 from waltzjax.evaluation.record import read_record
+from waltzjax.metrics.records import read_metrics
 from waltzjax.report.measures import MATHS, maths_measures, number
 from waltzjax.report.run import Outcome, Table, write_report
 from waltzjax.rlvr.predictions import PREDICTIONS
@@ -18,7 +19,6 @@ from waltzjax.rlvr.rates import difference_intervals
 from waltzjax.rlvr.side_by_side import examples, side_by_side, solved
 from waltzjax.run.results import BASE, figure, say_measures, write_results
 from waltzjax.support import console
-from waltzjax.training.metrics import read_metrics
 from waltzjax.types import Group
 
 AFTER = "trained"

@@ -8,6 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from waltzjax.metrics.clock import HOST, part
 from waltzjax.rlvr.attempts import Attempts
 from waltzjax.rlvr.grading.verifier import Verifier
 from waltzjax.rlvr.recipe import group_settings, with_reward_variance
@@ -45,14 +46,28 @@ def roll_maths(
             attempts = Attempts(config, verifier, problems, config.rollout.group)
             collect = partial(recipe.collect, turn=refills)
             roll_out(runtime.chat, session, collect, problems, draw, attempts.add)
-            groups = attempts.finish()
+            with part("judge"):
+                groups = attempts.finish()
             rolled += groups
             kept += with_reward_variance(groups, **how_paid) if rl.refills else groups
             if len(kept) >= wanted or refills == rl.refills:
                 break
             problems, refills = more(), refills + 1
         drawn = session.stats()
-    metrics = dict(recipe.summary(rolled))
-    if rl.refills:
-        metrics |= {"refills": float(refills), "groups": float(min(len(kept), wanted))}
-    return Rolled(recipe.to_samples(kept[:wanted], step_rng(stream, step)), metrics, drawn)
+    with part(HOST):
+        metrics = dict(recipe.summary(rolled))
+        if rl.refills:
+            metrics |= {"refills": float(refills), "groups": float(min(len(kept), wanted))}
+        rows = recipe.to_samples(kept[:wanted], step_rng(stream, step))
+        return Rolled(rows, metrics, drawn, attempt_text(rolled[0]))
+
+
+def attempt_text(group: Group) -> str:
+    """A problem and the first answer to it, with its signals, as lines for people."""
+    first = group.attempts[0]
+    signals = ", ".join(f"{name} {value:g}" for name, value in first.signals.items())
+    said = f"  thought   {first.completion.thought}\n" if first.completion.thought else ""
+    return (
+        f"  problem   {group.problem.text}\n{said}  answer    {first.completion.text}\n"
+        f"  label     {group.problem.answer}\n  signals   {signals}"
+    )

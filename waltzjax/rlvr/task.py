@@ -41,6 +41,7 @@ class TrainingData(NamedTuple):
     questions: the texts of all that is learned from.
     graded: the problems whose labels decide what is earned.
     record: what else of it the run's directory remembers.
+    steps: -> how many steps the stage has; ValueError where it is none.
     prepare: runtime -> the items that ``build`` takes; ValueError unless all of them fit the model
       and give the stage a step.
     build: (items, runtime, verifier, inputs) -> the stage.
@@ -52,6 +53,7 @@ class TrainingData(NamedTuple):
     questions: Sequence[str]
     graded: Sequence[Problem]
     record: Mapping[str, str]
+    steps: Callable[[], int]
     prepare: Callable[[Runtime], Sequence[Any]]
     build: Callable[[Sequence[Any], Runtime, Verifier, StageInputs], Stage]
     outcome: Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]
@@ -62,9 +64,10 @@ class TrainingData(NamedTuple):
 def rlvr_job(config: ConfigDict, workdir: Path, mesh: Mesh, stages: Mapping[str, StageSpec]) -> Job:
     """The run of the stage "rlvr"; what can be found wrong with it before any work is."""
     problems = training_problems(config)
+    steps = partial(stage_steps, config, RLVR, len(problems))
 
     def prepare(runtime: Runtime) -> Sequence[Problem]:
-        stage_steps(config, RLVR, len(problems))
+        steps()
         return check_problems(config, runtime, problems)
 
     return maths_job(
@@ -75,6 +78,7 @@ def rlvr_job(config: ConfigDict, workdir: Path, mesh: Mesh, stages: Mapping[str,
             questions=[problem.text for problem in problems],
             graded=problems,
             record={},
+            steps=steps,
             prepare=prepare,
             build=partial(rlvr_stage, config),
             outcome=lambda metrics: {},
@@ -142,7 +146,9 @@ def maths_job(config: ConfigDict, workdir: Path, mesh: Mesh, data: TrainingData)
                 predictions = [prediction(group) for group in groups]
                 return {"result": result(config, groups), "predictions": predictions}
 
-            stage = PlannedStage(name, (POLICY,), partial(data.build, items, runtime, verifier))
+            stage = PlannedStage(
+                name, data.steps(), (POLICY,), partial(data.build, items, runtime, verifier)
+            )
             run_stages(config, workdir, runtime, base, (POLICY,), [stage], evaluate)
         return results.collect(config, workdir, data.outcome)
 

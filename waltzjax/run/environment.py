@@ -7,13 +7,11 @@ import json
 import os
 import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import waltzjax
 from waltzjax.support.files import write_json
 
 FILE = "environment.json"
@@ -22,12 +20,12 @@ PACKAGES = ("waltzjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "t
 VARIABLES = ("XLA_", "JAX_", "LIBTPU_")  # beginnings of names that change how a program runs
 
 
-def environment(devices: str, mesh: Mapping[str, int]) -> dict[str, str]:
+def environment(commit: str, devices: str, mesh: Mapping[str, int]) -> dict[str, str]:
     """By name, as people read it; ``devices`` in words, ``mesh``: devices of each axis."""
     found = {
         "command": _command(sys.orig_argv),
         "launched": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S} UTC",
-        "commit": commit(Path(waltzjax.__file__).parent),
+        "commit": commit,
         "devices": devices,
         "mesh": ", ".join(f"{axis} {size}" for axis, size in mesh.items()),
         "Python": platform.python_version(),
@@ -38,9 +36,9 @@ def environment(devices: str, mesh: Mapping[str, int]) -> dict[str, str]:
     return {name: text for name, text in found.items() if text}
 
 
-def write_environment(workdir: Path, devices: str, mesh: Mapping[str, int]) -> None:
+def write_environment(workdir: Path, commit: str, devices: str, mesh: Mapping[str, int]) -> None:
     """Record this launch's in the place of the one before."""
-    write_json(workdir / FILE, environment(devices, mesh))
+    write_json(workdir / FILE, environment(commit, devices, mesh))
 
 
 def read_environment(workdir: Path) -> dict[str, str]:
@@ -50,17 +48,6 @@ def read_environment(workdir: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return {str(name): str(text) for name, text in found.items()} if type(found) is dict else {}
-
-
-def commit(directory: Path) -> str:
-    """The commit that the code in ``directory`` is of, "-dirty" where it was changed since; "": it
-    is in no repository, or there is no git."""
-    command = ["git", "-C", str(directory), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
 
 
 def _command(argv: list[str]) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from waltzjax.metrics.events import EVENTS, read_events
+from waltzjax.metrics.summary import training_metrics
 from waltzjax.report.measures import Measure, number
 from waltzjax.support import console
 from waltzjax.support.files import write_json
-from waltzjax.training.metrics import training_metrics
 
 BASE, START = "base", "start"  # evaluations before any training: of the base, of config.model.ROLE
 RESULTS = "final_validation_results.json"
@@ -26,9 +27,10 @@ def write_results(
 ) -> None:
     """Write the result files; ``metrics``: the run's records, ``seconds``: of this launch."""
     write_json(workdir / RESULTS, results)
+    events = read_events(workdir / EVENTS)
     write_json(
         workdir / "training_metrics.json",
-        training_metrics(config.stages, config.seed, metrics, seconds),
+        training_metrics(config.stages, config.seed, metrics, events, seconds),
     )
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime
 import json
 import secrets
-from contextlib import closing
+import subprocess
+from contextlib import closing, suppress
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +103,19 @@ def newest(
     checkpoints = Checkpoints(directory, 1, console.say, read_only=True)
     with closing(checkpoints):
         return checkpoints.restore(form)
+
+
+@cache
+def code_version() -> dict[str, str]:
+    """The version of this package, and the commit of its checkout, where it is one."""
+    found = {"code.version": version("waltzjax")}
+    root = Path(__file__).resolve().parents[2]
+    if (root / ".git").exists():
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+        with suppress(OSError, subprocess.SubprocessError):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+            found["code.commit"] = done.stdout.strip()
+    return found
 
 
 def way_on(config: ConfigDict) -> str:

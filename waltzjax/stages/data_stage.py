@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,11 +9,13 @@ import jax
 from ml_collections import ConfigDict
 
 from waltzjax.data.source import Batches, epoch_ends, steps_per_run
+from waltzjax.metrics.clock import program
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.run.runtime import Runtime
 from waltzjax.stages.reinforce import agent_optimizer
 from waltzjax.stages.rollout import Watch
-from waltzjax.stages.stage import Stage, StageInputs
+from waltzjax.stages.stage import Stage, StageInputs, StepResult
+from waltzjax.stages.step_work import text_work
 from waltzjax.training.step import LossFn, Merge, make_update, shardings
 from waltzjax.types import AgentState
 
@@ -43,6 +44,10 @@ def data_update(
     )
 
 
+def _loss_of_update(result: tuple[AgentState, dict[str, jax.Array]]) -> jax.Array:
+    return result[1]["loss"]
+
+
 def data_stage(
     config: ConfigDict,
     runtime: Runtime,
@@ -56,6 +61,8 @@ def data_stage(
     loss: LossFn,
     place: Callable[[Sequence[Any]], Any],
     measure: Measure,
+    lengths: Callable[[Sequence[Any]], list[int]],
+    forwards: int = 0,
     divergence_hint: str,
 ) -> Stage:
     """The stage ``name`` of ``role``, whose section of the config says ``batch`` and ``epochs``.
@@ -67,6 +74,8 @@ def data_stage(
       place: at most a batch of items -> the batch on the devices.
       measure: (number of the step from 1, its items, the update's metrics) -> metrics beside them;
         it raises where the run is not to go on.
+      lengths: items -> the tokens of each of their texts.
+      forwards: forward passes that ``place`` does, besides the update's.
       divergence_hint: see ``Stage``.
     """
     s = config[name]
@@ -75,19 +84,23 @@ def data_stage(
 
     def step(
         agents: Mapping[str, AgentState], chosen: Sequence[Any], number: int, watch: Watch
-    ) -> tuple[dict[str, AgentState], Metrics]:
+    ) -> StepResult:
         del watch
         nonlocal update
-        started, agent = time.perf_counter(), agents[role]
+        agent = agents[role]
         if update is None:
             merge = inputs.trainable.merge
             update = data_update(config, runtime.cfg, loss, optimizer, merge, agent)
-        after, metrics = update(agent, place(chosen), inputs.base)
+        after, metrics = program(
+            "update", update, agent, place(chosen), inputs.base, output=_loss_of_update
+        )
         scalars = {key: float(value) for key, value in jax.device_get(metrics).items()}
         scalars |= measure(number + 1, chosen, scalars)
-        return {role: after}, {f"{key}/{role}": value for key, value in scalars.items()} | {
-            "time_s": time.perf_counter() - started
-        }
+        figures = {f"{key}/{role}": value for key, value in scalars.items()}
+        work = text_work(
+            runtime.cfg, lengths(chosen), adapter=config.lora.rank > 0, updates=1, forwards=forwards
+        )
+        return StepResult({role: after}, figures | work)
 
     return Stage(
         name=name,

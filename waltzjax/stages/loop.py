@@ -14,15 +14,21 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from waltzjax.engine.session import Stats
+from waltzjax.metrics.clock import Clock, Lap, part
+from waltzjax.metrics.device import Utilization, memory
+from waltzjax.metrics.events import CHECKPOINT, RESUME, Events
+from waltzjax.metrics.run_info import RunInfo
+from waltzjax.metrics.writer import MetricWriter
 from waltzjax.run import workdir as run_workdir
 from waltzjax.stages.stage import Stage
+from waltzjax.stages.step_work import rates
 from waltzjax.support import console
 from waltzjax.support.errors import JudgeError
+from waltzjax.support.files import flat
 from waltzjax.support.processes import alone, largest, writing
 from waltzjax.support.signals import StopSignals
 from waltzjax.training.checkpoint import Checkpoints, not_finite
 from waltzjax.training.learner import abstract_state, init_state, shapes_of
-from waltzjax.training.metrics import MetricWriter
 
 SHOWN = (
     "reward/conversation", "reward/feedback", "asr", "orr", "ftr", "label_accuracy",
@@ -38,6 +44,7 @@ def run_stage(
     mesh: Mesh,
     start: Mapping[str, Any],
     workdir: Path,
+    events: Events,
     interrupted: threading.Event | None,
     validate: Callable[[int, Mapping[str, Any]], None],
 ) -> dict[str, Any]:
@@ -46,8 +53,8 @@ def run_stage(
 
     ``start`` is what is trained of each role (``run.trainable``). ``validate(step, trained)`` is
     called every ``config.train.validate_every`` steps; ``interrupted`` is set when the run is to
-    stop. After a kill the same call continues: bit for bit on the same devices, and nothing is
-    recorded twice.
+    stop; ``events`` is told of what happens. After a kill the same call continues: bit for bit on
+    the same devices, and nothing is recorded twice.
 
     Raises:
       ValueError: the other run's checkpoints are of another model, data or batch, or past the end.
@@ -78,6 +85,9 @@ def run_stage(
             role: init_state(start[role], o, mesh, stage.kl_coef) for role, o in optimizers.items()
         }
     begun, every = step, config.train.validate_every
+    events.stage, events.step = name, step
+    if restored:
+        events.add(RESUME, f"after step {step}{origin}")
     label = name.replace("stage", "stage ")
 
     def now() -> dict[str, Any]:
@@ -89,6 +99,7 @@ def run_stage(
     def keep(data: Any) -> None:
         _check_finite(stage, step, not_finite(agents))
         checkpoints.save(step, agents, {"data": data, "config": config.to_dict()})
+        events.add(CHECKPOINT)
 
     @contextmanager
     def kept_if_the_judge_fails(data: Any) -> Iterator[None]:
@@ -104,14 +115,16 @@ def run_stage(
         if every and step % every == 0 and 0 < step < total:
             # No process of several may leave the others in the middle of an evaluation.
             at_once = stop.at_once(saved()) if alone() else nullcontext()
-            with kept_if_the_judge_fails(batches.get_state()), at_once:
+            with clock.stopped(), kept_if_the_judge_fails(batches.get_state()), at_once:
                 validate(step, now())
 
     with (
         closing(checkpoints),
-        writing(lambda: closing(MetricWriter(workdir, name, step))) as writer,
+        writing(lambda: closing(_open_writer(config, workdir, name, step))) as writer,
+        Utilization() as utilization,
         StopSignals(interrupted) as stop,
         console.Progress(total, label, initial=step) as bar,
+        Clock() as clock,
     ):
         counted: dict[str, float] = {}
         validate_if_due()  # a resumed run may have been stopped during this one
@@ -120,14 +133,19 @@ def run_stage(
             with console.phase(first) if step == begun else nullcontext():
                 before = batches.get_state()
                 with kept_if_the_judge_fails(before):
-                    agents, metrics = stage.step(
+                    agents, metrics, texts = stage.step(
                         agents, next(batches), step, partial(_watch, bar, step, counted)
                     )
             step += 1
+            events.step = step
             bad = [k for k, v in metrics.items() if not math.isfinite(v)]
             _check_finite(stage, step, [k for k in bad if k.startswith(MUST_BE_FINITE)])
+            lap = clock.lap()
             if writer:
-                writer.write_scalars(step, metrics)
+                devices = memory() | utilization.figures()
+                writer.write_scalars(step, {**metrics, **_times(lap, metrics), **devices})
+                if _is_due(step, config.metrics.transcripts_every):
+                    writer.write_texts(step, texts)
             counted = {k: v for k, v in metrics.items() if k in SHOWN and math.isfinite(v)}
             bar.update(step, **counted)
             due = (
@@ -138,10 +156,31 @@ def run_stage(
             validates = every and step % every == 0
             asked = largest(stop.received)  # one process stops when all do
             if due or validates or asked:
-                keep(batches.get_state())
+                with part("save"):
+                    keep(batches.get_state())
                 stop.check(asked, saved())
             validate_if_due()
     return now()
+
+
+def _open_writer(config: ConfigDict, workdir: Path, stage: str, step: int) -> MetricWriter:
+    """The writer of a stage that goes on after ``step``, which knows what the stage runs with."""
+    m = config.metrics
+    file = Path(m.prometheus_file) if m.prometheus_file else workdir / "metrics.prom"
+    writer = MetricWriter(RunInfo(workdir, stage, step, m.project, file), m.writers, console.say)
+    writer.write_hparams(flat(config.to_dict()) | run_workdir.code_version())
+    return writer
+
+
+def _times(lap: Lap, metrics: Mapping[str, float]) -> dict[str, float]:
+    """A step's seconds, by part too, and its throughput. What is saved after a step is in the time
+    of the next one, whose record comes after it; evaluations are in none."""
+    parts = {f"time/{name}": seconds for name, seconds in lap.parts.items()}
+    return {"time_s": lap.seconds, **parts, **rates(metrics, lap.seconds)}
+
+
+def _is_due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
 
 
 def _check_finite(stage: Stage, step: int, bad: Sequence[str]) -> None:

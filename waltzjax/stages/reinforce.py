@@ -11,12 +11,14 @@ from ml_collections import ConfigDict
 
 from waltzjax.data.batching import padding
 from waltzjax.data.source import epoch_ends, prompt_batches, steps_per_run
+from waltzjax.metrics.clock import part
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.run.runtime import Runtime, sampling
 from waltzjax.run.trainable import merged_params
 from waltzjax.stages.recipe import Recipe
 from waltzjax.stages.rollout import Roll, Watch
-from waltzjax.stages.stage import Stage, StageInputs
+from waltzjax.stages.stage import Stage, StageInputs, StepResult
+from waltzjax.stages.step_work import rollout_work
 from waltzjax.training.learner import Learner, device_batch
 from waltzjax.training.optimizer import make_optimizer
 from waltzjax.training.step import Merge
@@ -68,22 +70,31 @@ def reinforce(
 
     def step(
         agents: Mapping[str, AgentState], chosen: Sequence[Any], number: int, watch: Watch
-    ) -> tuple[dict[str, AgentState], dict[str, float]]:
+    ) -> StepResult:
         started = time.perf_counter()
         now = {**start, **{role: agent.params for role, agent in agents.items()}}
-        rolled = roll(merged_params(trainable, base, now), chosen, stream, number, watch)
+        with part("generate"):
+            rolled = roll(merged_params(trainable, base, now), chosen, stream, number, watch)
         rolled_out = time.perf_counter()
         after, metrics = update(
             config, runtime, recipe, learners, agents, base, reference, rolled.rows
         )
-        drawn, ended = rolled.stats, time.perf_counter()
-        return after, rolled.metrics | metrics | {
-            "time_s": ended - started,
+        drawn = rolled.stats
+        work = rollout_work(
+            runtime.cfg,
+            rolled.rows,
+            drawn,
+            adapter=config.lora.rank > 0,
+            updates=config.rl.updates_per_rollout,
+        )
+        figures = {
             "rollout_s": rolled_out - started,
             "rollout_tokens": drawn.tokens,
             "rollout_occupancy": drawn.occupancy,
             "rollout_tokens_per_s": drawn.tokens_per_s,
         }
+        texts = {"rollout": rolled.example} if rolled.example else {}
+        return StepResult(after, rolled.metrics | metrics | work | figures, texts)
 
     return Stage(
         name=name,

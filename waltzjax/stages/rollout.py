@@ -171,11 +171,13 @@ def completion(chat: Chat, prompt: tuple[int, ...], done: Tokens) -> Completion:
 
 
 class Rolled(NamedTuple):
-    """The outcome of a rollout: the rows of each role that is trained, and the step's metrics."""
+    """The outcome of a rollout: the rows of each role that is trained, the step's metrics, how
+    generation went, and one of what was rolled out as text for people, "" where there is none."""
 
     rows: dict[str, list[Sample]]
     metrics: dict[str, float]
     stats: Stats
+    example: str = ""
 
 
 # (parameters by role, prompts, random stream, step, watch) -> what it came to

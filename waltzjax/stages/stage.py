@@ -16,6 +16,19 @@ from waltzjax.stages.recipe import Recipe
 from waltzjax.types import AgentState
 
 
+class StepResult(NamedTuple):
+    """The outcome of a training step.
+
+    agents: as they are after it.
+    metrics: its figures, by name.
+    texts: what of it is to be read by people, by name: an example of its rollouts.
+    """
+
+    agents: dict[str, AgentState]
+    metrics: dict[str, float]
+    texts: Mapping[str, str] = {}
+
+
 class Stage(NamedTuple):
     """The parts of a stage that the loop needs, whatever it trains and however.
 
@@ -25,8 +38,8 @@ class Stage(NamedTuple):
     kl_coef: the KL coefficient that agents begin with.
     steps_key: of the config, which says how many steps there are.
     divergence_hint: what to change of the config where losses are not finite.
-    step: (agents, batch, number of the step, watch) -> agents after it, and its metrics; ``watch``
-      is told how generation goes.
+    step: (agents, batch, number of the step, watch) -> what it came to; ``watch`` is told how
+      generation goes.
     """
 
     name: str
@@ -37,7 +50,7 @@ class Stage(NamedTuple):
     kl_coef: float
     steps_key: str
     divergence_hint: str
-    step: Callable[..., tuple[dict[str, AgentState], dict[str, float]]]
+    step: Callable[..., StepResult]
 
 
 class StageInputs(NamedTuple):

@@ -39,6 +39,7 @@ def supervise(
         names=[repr(row) for row in rows],
         place=lambda chosen: place_rows(config, runtime.mesh, chosen),
         measure=lambda step, chosen, metrics: {"tokens": trained_tokens(chosen)},
+        lengths=lambda rows: [len(chat.token_ids) for row in rows for chat in row],
         divergence_hint=f"lower config.optim.lr.{s.role}",
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import jax
@@ -16,6 +17,7 @@ from jax.sharding import Mesh
 from waltzjax.core.losses import full_support, kl_estimate
 from waltzjax.data.batching import bucket, pad_rows
 from waltzjax.data.policy_packing import pack_samples
+from waltzjax.metrics.clock import program
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.training.step import (
@@ -218,7 +220,9 @@ class Learner:
         metrics = self._measure(batch)
         metrics["beta"] = jnp.copy(state.beta)  # the state's own is donated
         for _ in range(self._updates):
-            state, of_update = self._update(state, batch, frozen)
+            state, of_update = program(
+                "update", self._update, state, batch, frozen, output=_loss_of_update
+            )
         if self._next_kl_coef:
             state = state._replace(beta=self._next_kl_coef(state.beta, metrics["kl"]))
         return state, {**metrics, **of_update}
@@ -227,10 +231,12 @@ class Learner:
         """The batch with old and reference log-probabilities. Both are of one program: equal
         parameters have a KL of 0, to the bit."""
         if batch.cutoff_gap_BT is None:
-            old, ref = (self._logp(params, batch) for params in (policy, ref_params))
+            old = program("score", self._logp, policy, batch)
+            ref = program("reference", self._logp, ref_params, batch)
             return batch._replace(old_logp_BT=old, ref_logp_BT=ref)
-        old, old_full = self._truncated_logp(policy, batch)
-        _, ref = self._truncated_logp(ref_params, batch)
+        logp = self._truncated_logp
+        old, old_full = program("score", logp, policy, batch, output=itemgetter(0))
+        _, ref = program("reference", logp, ref_params, batch, output=itemgetter(1))
         return batch._replace(old_logp_BT=old, old_full_logp_BT=old_full, ref_logp_BT=ref)
 
     def lower(self, state: AgentState, frozen: Any, policy: Any, batch: PolicyBatch):
@@ -245,6 +251,11 @@ class Learner:
     def _build(self, state: AgentState) -> None:
         if self._update is None:
             self._update = self._make_update(state_sharding=shardings(state))
+
+
+def _loss_of_update(result: tuple[AgentState, dict[str, jax.Array]]) -> jax.Array:
+    """An output of the update that nothing overwrites: the state is the next update's."""
+    return result[1]["loss"]
 
 
 def _measure(batch: PolicyBatch) -> dict[str, jax.Array]:

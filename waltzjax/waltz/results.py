@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from waltzjax.config.text import as_text
 from waltzjax.evaluation.bootstrap import likelihood
 from waltzjax.evaluation.record import read_record
+from waltzjax.metrics.records import read_metrics
 from waltzjax.report.evaluation import categories, draw_categories
 from waltzjax.report.heats import labels_heat, outcomes_heat
 from waltzjax.report.measures import by_key, shown
@@ -20,10 +21,9 @@ from waltzjax.report.timeline import STAGES
 from waltzjax.report.trust import note, warnings
 from waltzjax.run.results import BASE, START, say_measures, write_results
 from waltzjax.support import console
-from waltzjax.training.metrics import read_metrics
 from waltzjax.waltz import kinds
 from waltzjax.waltz.rates import outcomes
-from waltzjax.waltz.transcripts import episode_of
+from waltzjax.waltz.transcripts import episode_of, transcript_text
 
 # Measures of the table of evaluations during a run.
 RATES = ("asr", "orr", "f1", "ftr", "label_accuracy", "format_rate")
@@ -160,9 +160,4 @@ def _evaluation(workdir: Path, name: str) -> dict[str, Any]:
 
 
 def _spoken(example: dict[str, Any]) -> str:
-    lines = [f"\n{example['title']}, {example['category']}", f"  user      {example['prompt']}"]
-    for turn in example["turns"]:
-        lines.append(f"  answer    {turn['answer']}")
-        if turn["feedback"]:
-            lines.append(f"  feedback  {turn['feedback']}")
-    return "\n".join(lines)
+    return f"\n{example['title']}, {example['category']}\n{transcript_text(example)}"

@@ -10,10 +10,12 @@ from ml_collections import ConfigDict
 
 from waltzjax.engine.session import Stats
 from waltzjax.judge.judge import Judge, Scorer
+from waltzjax.metrics.clock import HOST, part
 from waltzjax.run.runtime import Runtime, step_rng
 from waltzjax.stages.recipe import Recipe
 from waltzjax.stages.rollout import Collect, Draw, Rolled, Watch, roll_out, training_draw
 from waltzjax.types import Episode, Prompt, Sample
+from waltzjax.waltz.transcripts import transcript, transcript_text
 
 
 def play_scored(
@@ -39,7 +41,8 @@ def play_scored(
 
         drawn = roll_out(runtime.chat, session, collect, prompts, draw, add)
         session.close()  # the judge may be a model that needs the room
-        scorer.finish()
+        with part("judge"):
+            scorer.finish()
     return [episodes[index] for index in range(len(prompts))], drawn
 
 
@@ -57,8 +60,10 @@ def roll_game(
     """A training step's rollout."""
     draw = training_draw(config, stream, step, watch)
     episodes, drawn = play_scored(config, runtime, judge, params, prompts, recipe.collect, draw)
-    rows = recipe.to_samples(episodes, step_rng(stream, step))
-    return Rolled(rows, {**recipe.summary(episodes), **earned(rows)}, drawn)
+    with part(HOST):
+        rows = recipe.to_samples(episodes, step_rng(stream, step))
+        metrics = {**recipe.summary(episodes), **earned(rows)}
+        return Rolled(rows, metrics, drawn, transcript_text(transcript(episodes[0])))
 
 
 def earned(rows: Mapping[str, Sequence[Sample]]) -> dict[str, float]:

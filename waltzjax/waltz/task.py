@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.config.key import EMBEDDED
 from waltzjax.data.chats import Messages
+from waltzjax.data.source import steps_per_run
 from waltzjax.dataset.dataset import read_prompts, verify
 from waltzjax.dataset.splits import SPLITS, of_each_category
 from waltzjax.evaluation.likelihood import held_out_nll
@@ -118,11 +119,12 @@ def _run(
     planned = []
     for name in config.stages:
         spec, build = stages[name], partial(supervise, config, runtime, rows)
+        total = steps_per_run(len(rows), config.sft.batch, config.sft.epochs)
         if spec.recipe:
-            stage_steps(config, name, len(train_prompts))
+            total = stage_steps(config, name, len(train_prompts))
             recipe = spec.recipe(config)
             build = partial(game_stage, config, name, recipe, runtime, train_prompts, judge)
-        planned.append(PlannedStage(name, spec.roles(config), build))
+        planned.append(PlannedStage(name, total, spec.roles(config), build))
 
     def measure(agents: Mapping[str, Any], label: str) -> dict[str, Any]:
         episodes = evaluate(config, runtime, agents, held_out, judge, label)

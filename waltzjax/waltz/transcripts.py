@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import NoneType
 from typing import Any
 
@@ -48,6 +49,16 @@ def transcript(episode: Episode) -> dict[str, Any]:
         **({"frame": p.frame} if p.frame else {}),
         "turns": turns,
     }
+
+
+def transcript_text(spoken: Mapping[str, Any]) -> str:
+    """The turns of a ``transcript`` as lines for people."""
+    lines = [f"  user      {spoken['prompt']}"]
+    for turn in spoken["turns"]:
+        lines.append(f"  answer    {turn['answer']}")
+        if turn["feedback"]:
+            lines.append(f"  feedback  {turn['feedback']}")
+    return "\n".join(lines)
 
 
 def episode_of(value: object) -> Episode:

@@ -2,14 +2,21 @@
 
 import json
 import math
+import time
 
 import pytest
 
-from waltzjax.training.metrics import MetricWriter, read_metrics
+from waltzjax.metrics.records import read_metrics
+from waltzjax.metrics.run_info import RunInfo
+from waltzjax.metrics.writer import MetricWriter
+
+
+def opened(workdir, stage, resume_step=0):
+    return MetricWriter(RunInfo(workdir, stage, resume_step, "", workdir), [], print)
 
 
 def write(workdir, stage, resume_step, steps):
-    writer = MetricWriter(workdir, stage, resume_step)
+    writer = opened(workdir, stage, resume_step)
     for step in steps:
         writer.write_scalars(step, {"loss": step / 4})
     writer.close()
@@ -39,12 +46,13 @@ def test_a_last_line_without_its_end_is_left_out(tmp_path, left):
 
 
 def test_what_was_not_counted_is_left_out(tmp_path):
-    writer = MetricWriter(tmp_path, "rlvr", 0)
+    writer = opened(tmp_path, "rlvr")
+    before = time.time()
     writer.write_scalars(1, {"orr": math.nan, "ratio": math.inf, "asr": 0.0})
     writer.close()
-    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {
-        "stage": "rlvr", "step": 1, "asr": 0.0,
-    }  # fmt: skip
+    record = json.loads((tmp_path / "metrics.jsonl").read_text())
+    assert before <= record.pop("wall_time") <= time.time()
+    assert record == {"stage": "rlvr", "step": 1, "asr": 0.0}
 
 
 def test_nothing_was_recorded_yet(tmp_path):

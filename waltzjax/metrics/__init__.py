@@ -1,0 +1,1 @@
+"""Scalars, texts and events of a run: measured, and written without stalling the run."""
