@@ -67,6 +67,7 @@ function ground(e) {
 function faint() {
   const out = new Set();
   for (const p of pieces()) {
+    if (p.node.ariaHidden) continue; // a swatch, no text
     const style = getComputedStyle(p.node);
     const ink = light(rgba(p.node instanceof SVGElement ? style.fill : style.color)), back = light(ground(p.node));
     const ratio = (Math.max(ink, back) + 0.05) / (Math.min(ink, back) + 0.05);

@@ -61,7 +61,7 @@ PARTS = {
 NAMES = (figures.PURPLE, figures.GREEN, figures.BROWN, figures.BLUE)
 DASHES = ("-", "--", "-.", ":")
 POINTS = 200  # of a line, at most; of more, the lowest and the highest of each stretch
-LETTER = 0.019  # of the axes' width, a stage's name
+LETTER = 0.021  # of the axes' width, a stage's name
 
 
 def draw(
@@ -162,7 +162,7 @@ def _name_stage(axes: Any, x: float, name: str, upright: bool) -> None:
         name if upright else f" {name}",
         va="top" if upright else "bottom",
         rotation=90 * upright,
-        size=8,
+        size=figures.SIZE,
         color=SOFT,
         transform=axes.get_xaxis_transform(),
     )

@@ -46,6 +46,7 @@ PANELS: tuple[Panel, ...] = (
     *MACHINE,
 )  # fmt: skip
 TIME = Panel("Time", "seconds per step", ("time_s",), "")  # where its parts are not known
+VALIDATED = "validation/accuracy"  # evaluations of maths among the steps' figures
 TRANSCRIPTS, LETTERS = 400, 1_000_000  # in a page at most
 SHOWN_TEXT = 90  # letters of a question in a heading
 Validations = Sequence[tuple[str, int, Mapping[str, Any]]]  # stage, step, result
