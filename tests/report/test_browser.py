@@ -1,5 +1,7 @@
 """The run's page in a browser: on a desk and on a phone, in the light and in the dark."""
 
+import re
+
 import browser
 import pytest
 import run_pages
@@ -46,25 +48,23 @@ def test_a_reader_stumbles_over_nothing(chrome, written, width, scheme):
             assert light == (scheme == "light")
 
 
-BREAKS = {
-    "scrolls sideways": "document.querySelector('h1').style.width = '2000px'",
-    "overlap": "document.querySelectorAll('h2').forEach((h) => { h.style.marginTop = '-4rem'; })",
-    "overlap: \"0\"": "const t = document.querySelectorAll('figure svg text'); "
-    "t.forEach((e) => { e.setAttribute('transform', ''); })",
-    "cut off": "document.querySelector('figure svg text').setAttribute('transform', "
-    "'translate(-20 0)')",
-    "faint": "document.documentElement.style.setProperty('--soft', '#888a90')",
-    "small": "document.body.style.zoom = 1; "
-    "document.querySelector('.tiles small').style.fontSize = '8px'",
-}  # fmt: skip
+BREAKS = [  # the fault that is seen, and what brings it about
+    ("scrolls sideways", "document.querySelector('h1').style.width = '2000px'"),
+    ("too wide: <h1", "document.querySelector('h1').style.width = '2000px'"),
+    ('overlap: "WaltzRL"', "document.querySelector('header p').style.marginTop = '-2rem'"),
+    ('overlap: .*"step"', "document.querySelectorAll('figure svg text').forEach((t) => { "
+     "t.removeAttribute('transform'); t.setAttribute('x', 50); t.setAttribute('y', 50); })"),
+    ("cut off", "document.querySelector('figure svg').setAttribute('viewBox', '36 0 288 170')"),
+    ("faint", "document.documentElement.style.setProperty('--soft', '#888a90')"),
+    ("small", "document.querySelector('.tiles small').style.fontSize = '8px'"),
+]  # fmt: skip
 
 
 def test_each_fault_is_seen(chrome, written):
-    for fault, script in BREAKS.items():
-        with opened(chrome, written["whole"], 390, "light") as (page, _):
-            assert faults(page) == []
+    for fault, script in BREAKS:
+        with opened(chrome, written["one step"], 390, "light") as (page, _):
             page.evaluate(script)
-            assert any(line.startswith(fault) for line in faults(page)), fault
+            assert any(re.match(fault, line) for line in faults(page)), fault
 
 
 def test_an_error_of_a_page_is_seen(chrome, tmp_path):

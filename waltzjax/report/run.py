@@ -24,7 +24,7 @@ from waltzjax.report.trust import warnings
 
 PANELS: tuple[Panel, ...] = (
     Panel("Reward", "mean reward", ("reward",), ""),
-    Panel("Dynamic improvement reward (DIR)", "mean, −1 to 1", ("dir",), "zero line"),
+    Panel("Dynamic improvement reward (DIR)", "−1 to 1", ("dir",), "zero line"),
     Panel("Attack success and over-refusal", "%, lower is better", ("asr", "orr"), "per cent"),
     Panel("Feedback trigger rate (FTR)", "% of prompts", ("ftr",), "per cent"),
     Panel("Label accuracy", "%", ("label_accuracy",), "per cent"),
@@ -48,7 +48,6 @@ PANELS: tuple[Panel, ...] = (
 TIME = Panel("Time", "seconds per step", ("time_s",), "")  # where its parts are not known
 VALIDATED = "validation/accuracy"  # evaluations of maths among the steps' figures
 TRANSCRIPTS, LETTERS = 400, 1_000_000  # in a page at most
-SHOWN_TEXT = 90  # letters of a question in a heading
 Validations = Sequence[tuple[str, int, Mapping[str, Any]]]  # stage, step, result
 Table = tuple[Sequence[str], Sequence[tuple[str, Sequence[Estimate | int]]]]  # header, rows
 

@@ -27,7 +27,6 @@ from waltzjax.waltz.transcripts import episode_of, transcript_text
 
 # Measures of the table of evaluations during a run.
 RATES = ("asr", "orr", "f1", "ftr", "label_accuracy", "format_rate")
-SHORT = 60  # letters of a prompt beside a title
 Evaluations = Mapping[str, Mapping[str, Any]]  # by name, as they are on disk
 
 
@@ -125,9 +124,7 @@ def side_by_side(evaluations: Evaluations) -> list[dict[str, Any]]:
     names = [*evaluations]
     names = [*dict.fromkeys((names[0], names[-1]))]
     by_id = {n: {t["id"]: t for t in evaluations[n]["transcripts"]} for n in names}
-    titles = {
-        e["id"]: f"{e['title']}: {e['prompt'][:SHORT]}" for e in examples(transcripts(evaluations))
-    }
+    titles = {e["id"]: f"{e['title']}: {e['prompt']}" for e in examples(transcripts(evaluations))}
     pairs = []
     for number, t in by_id[names[-1]].items():
         kind, title = kinds.kind(episode_of(t)), titles.get(number, "")
