@@ -54,7 +54,8 @@ BREAKS = [  # the fault that is seen, and what brings it about
     ('overlap: "WaltzRL"', "document.querySelector('header p').style.marginTop = '-2rem'"),
     ('overlap: .*"step"', "document.querySelectorAll('figure svg text').forEach((t) => { "
      "t.removeAttribute('transform'); t.setAttribute('x', 50); t.setAttribute('y', 50); })"),
-    ("cut off", "document.querySelector('figure svg').setAttribute('viewBox', '36 0 288 170')"),
+    ("cut off", "document.querySelector('.panels figure > svg')"
+     ".setAttribute('viewBox', '60 0 288 172.8')"),
     ("faint", "document.documentElement.style.setProperty('--soft', '#888a90')"),
     ("small", "document.querySelector('.tiles small').style.fontSize = '8px'"),
 ]  # fmt: skip
