@@ -39,6 +39,7 @@ LEVEL = {
     "recipes": 10,
     "monitor": 11,
     "plan": 11,
+    "monitor": 11,
 }
 COMMAND = 12
 COMMANDS = {

@@ -27,6 +27,7 @@ from waltzjax.model import sharding
 from waltzjax.recipes import STAGES, readers, validate
 from waltzjax.run import cli
 from waltzjax.run import workdir as run_workdir
+from waltzjax.run.environment import write_environment
 from waltzjax.run.runtime import devices_line
 from waltzjax.stages.stage import Job
 from waltzjax.support import console
@@ -57,6 +58,9 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         wait("run directory")
         started = time.perf_counter()
         console.say(f"waltzjax on {devices_line()}, mesh {dict(mesh.shape)}, files in {workdir}")
+        if writes():
+            commit = run_workdir.code_version().get("code.commit", "")
+            write_environment(workdir, commit, devices_line(), mesh.shape)
         final = job.run()
         if writes():
             job.write(final, time.perf_counter() - started)

@@ -145,7 +145,7 @@ def test_the_report_shows_the_result(tmp_path):
 
 def test_a_category_is_drawn_with_its_intervals(tmp_path):
     html = written(tmp_path, episodes())
-    drawing = re.search(r"<svg.*?</svg>", html, re.DOTALL)[0]
+    drawing = re.search(r"<figure.*?</figure>", html, re.DOTALL)[0]
     text = Page(drawing).text
     for name in ("jailbreak_attempt", "edge_case", "ASR before", "ASR after", "ORR before"):
         assert text.count(name) == 1

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Sequence
+from html import unescape
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import numpy as np
 
-DRAWN = 0.01  # points: coordinates are written with six decimals
+DRAWN = 0.01  # points: coordinates are written with three decimals
 BAR = re.compile(  # inside the axes: those of the legend are not clipped
-    r'd="M (\S+) (\S+) \nL (\S+) (\S+) \n?" clip-path[^>]*stroke: #\w+; stroke-width: 1\.[24]"'
+    r'd="M (\S+) (\S+) \nL (\S+) (\S+) \n?" clip-path'
+    r'[^>]*stroke: var\(--\w+\); stroke-width: 1\.[24]"'
 )
+SCHEMES = re.compile(r":root \{(.*?)\}.*?:root \{(.*?)\}", re.DOTALL)  # light, dark
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(1)'>&amp;\u202e\ud800"
 
 
@@ -43,12 +49,28 @@ def check_alone(html: str) -> None:
             assert "://" not in value, (tag, name, value)
     assert "://" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", html)
     assert "@import" not in html and not re.search(r"url\((?!#)", html)
-    assert not {"script", "link", "iframe", "object", "img"} & set(page.tags)
+    assert not {"link", "iframe", "object", "img"} & set(page.tags)
+    check_script(html)
+    inks = set(re.findall(r"var\(--([\w-]+)\)", html)) - {"share", "columns", "ink"}
+    light, dark = (set(re.findall(r"--(\w+):", scheme)) for scheme in SCHEMES.search(html).groups())
+    assert inks <= light == dark
+    assert not re.findall(r"(?:fill|stroke): #", html)  # colours that would not follow the scheme
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
     ids = [value for _, name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
     references = set(re.findall(r'(?:href="#|url\(#)([^")]+)', html))
     assert references and references <= set(ids)
+
+
+def check_script(html: str) -> None:
+    """The page's own script is there, and its policy lets no other one run."""
+    [script] = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    assert script == files("waltzjax").joinpath("templates/page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = unescape(re.findall(r'Content-Security-Policy" content="([^"]*)"', html)[0])
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == "'none'" and rules["script-src"] == f"'sha256-{digest}'"
+    assert rules.keys() == {"default-src", "script-src", "style-src"}
 
 
 def row(html: str, name: str) -> list[str]:

@@ -97,7 +97,7 @@ def test_the_report_by_hand(monkeypatch, tmp_path):
     found = make(monkeypatch, tmp_path, collected(9), correctness_share=0.0)
     html = (tmp_path / "preferences.html").read_text(encoding="utf-8")
     check_alone(html)
-    assert html.count("<svg") == 5 + 2  # a score each, words of each type
+    assert html.count("<figcaption>") == 5 + 2  # a score each, words of each type
     assert row(html, "correctness")[:2] == ["6", "33.33"]
     assert row(html, "s_end")[0] == "9" and len(row(html, "reward")) == 8
     assert row(html, "arm2")[:4] == ["probe", "9", "33.33", "100"]
@@ -115,7 +115,7 @@ def test_a_report_without_one_type(monkeypatch, tmp_path):
     make(monkeypatch, tmp_path, collected(9), coherence_per_question=0)
     html = (tmp_path / "preferences.html").read_text(encoding="utf-8")
     assert row(html, "coherence") == ["0", "0", "–", "–", "–"]
-    assert html.count("<svg") == 5 + 1
+    assert html.count("<figcaption>") == 5 + 1
 
 
 def test_hostile_text_is_shown_and_not_obeyed(monkeypatch, tmp_path, capsys):

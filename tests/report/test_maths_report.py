@@ -6,9 +6,9 @@ import re
 from pages import HOSTILE, Page, check_alone, row
 from support import answered, attempt
 
-from waltzjax.report.run import MATHS_PANELS, write_maths_report
+from waltzjax.report.run import PANELS, Record, write_report
 from waltzjax.rlvr.rates import result
-from waltzjax.rlvr.side_by_side import examples, side_by_side
+from waltzjax.rlvr.results import outcome
 
 
 def groups(rights, subject="Algebra"):
@@ -25,29 +25,29 @@ def render(tmp_path, before, after, title="Run", text="", **metrics):
     if before:
         results = {**results, "base": result(before, seed=0, settings={})}
         found = [("rlvr", 0, results["base"]), *found]
-    pairs = examples(before or after, after)
-    write_maths_report(
-        tmp_path / "report.html", title=title, config_text=text, results=results,
-        metrics=[
+    record = Record(
+        title,
+        text,
+        [
             {"stage": "rlvr", "step": step, **{k: v * step for k, v in metrics.items()}}
             for step in (1, 2, 3)
         ],
-        validations=found,
-        examples={what: side_by_side(pair, ("base", "rlvr")) for what, pair in pairs.items()},
-    )  # fmt: skip
+        evaluations=found,
+    )
+    write_report(tmp_path / "report.html", record, outcome(results, before or after, after))
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_every_metric_of_a_run_has_a_panel_or_is_listed(tmp_path):
     keys = {
         name + part: 0.1
-        for panel in MATHS_PANELS
+        for panel in PANELS
         for name in panel.names
         for part in ("", "/policy", "/verify")
     }
     html = render(tmp_path, groups([0, 1]), groups([1, 1]), **keys, odd=1.0)
     check_alone(html)
-    assert html.count("<svg") == len(MATHS_PANELS)
+    assert html.count("<figcaption>") == len(PANELS)
     listed = re.findall(r'<p class="soft" id="left-out">.*?</p>', html, re.DOTALL)[0]
     assert re.findall("<code>(.*?)</code>", listed) == ["odd"]
     assert "validation/accuracy" in html  # drawn beside the accuracy of the steps

@@ -3,7 +3,7 @@
 import pytest
 
 from waltzjax.report.measures import by_key
-from waltzjax.report.run import _cell
+from waltzjax.report.run import cell
 from waltzjax.report.trust import note, warnings
 
 
@@ -22,7 +22,7 @@ def test_a_constant_or_an_empty_agent_is_warned_of(asr, orr, degenerate, warned)
     result = {"asr": asr, "orr": orr, "degenerate": degenerate}
     found = warnings(result)
     assert [text.startswith(warned) for text in found] == [True] * bool(warned)
-    assert _cell(result, by_key("orr"))["warned"] == bool(warned)
+    assert cell(result, by_key("orr")).warned == bool(warned)
 
 
 def test_the_label_judges_floor_is_said_of_it_alone():

@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from matplotlib.figure import Figure
-
-from waltzjax.report.curves import Drawn, Panel, draw
-from waltzjax.report.pages import inline_svg, write_page
+from waltzjax.report import figures
+from waltzjax.report.curves import Panel, draw
+from waltzjax.report.figures import Drawn, inline_svg, name_rows, new_axes, plain
+from waltzjax.report.pages import write_page
 from waltzjax.report.run import VALIDATED
 
 SHOWN = 20  # changed questions, of each way
 BETTER, WORSE, NEITHER, NOTHING = "better", "worse", "no difference shown", "not measured"
 MORE, LESS = "more", "less"  # where neither is better
 COLORS = {
-    BETTER: "#17693f", WORSE: "#a8261c", NEITHER: "#5c6470", MORE: "#5c6470", LESS: "#5c6470",
+    BETTER: figures.GOOD, WORSE: figures.BAD, NEITHER: figures.SOFT, MORE: figures.SOFT,
+    LESS: figures.SOFT,
 }  # fmt: skip
 SCALES = {"%": 1, "nats": 1, "": 100}  # unit: what a difference is drawn times
 ARROWS = {"lower": " ↓", "higher": " ↑", "": ""}
@@ -103,8 +104,8 @@ def forest(measured: Sequence[Difference], a: str, b: str) -> str:
     differences = [d for d in measured if d.reading != NOTHING and d.unit in SCALES]
     if not differences:
         return ""
-    figure = Figure(figsize=(7.2, 1.0 + 0.36 * len(differences)), layout="constrained")
-    axes = figure.subplots()
+    height = 0.5 + 0.36 * len(differences)
+    figure, axes = new_axes(height, left=0.03, top=1, bottom=0.45 / height)
     for y, d in enumerate(differences):
         scale = SCALES[d.unit]
         below, above = max(0.0, d.difference - d.low), max(0.0, d.high - d.difference)
@@ -117,17 +118,15 @@ def forest(measured: Sequence[Difference], a: str, b: str) -> str:
             capsize=3,
             lw=1.4,
             color=COLORS[d.reading],
-            mfc="white" if d.reading == NEITHER else COLORS[d.reading],
+            mfc=figures.CARD if d.reading == NEITHER else COLORS[d.reading],
         )
-    axes.axvline(0, color="#888888", lw=0.9)
+    axes.axvline(0, color=figures.SOFT, lw=0.9)
     names = [f"{d.name}{ARROWS[d.better]}" for d in differences]
     names = [n if d.unit else f"{n} × 100" for n, d in zip(names, differences, strict=True)]
-    axes.set_yticks(range(len(differences)), names, parse_math=False)
-    axes.set_ylim(len(differences) - 0.5, -0.5)
+    name_rows(axes, names)
+    axes.xaxis.set_major_formatter(plain)
     axes.set_xlabel(f"{b} − {a}, 95 % intervals; filled: off zero")
-    axes.grid(axis="x", color="#dddddd", lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.grid(axis="x", color=figures.LINE, lw=0.6)
     return inline_svg(figure, salt=f"differences-{a}-{b}")
 
 

@@ -8,14 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
+from waltzjax.report import figures
+from waltzjax.report.figures import Drawn, inline_svg, legend_key, name_rows, new_axes, plain
+from waltzjax.report.heats import labels_heat
 from waltzjax.report.measures import Estimate, estimate, number, shown
-from waltzjax.report.pages import inline_svg, write_page
+from waltzjax.report.pages import write_page
 from waltzjax.report.trust import note, warnings
 
+Category = tuple[str, str, int, Estimate, Estimate]  # name, measure, prompts, before, after
 OF_A_KIND = 6  # transcripts shown
-DRAWN = {"asr": ("ASR", "#6A3D9A", "o"), "orr": ("ORR", "#1B7F5C", "s")}  # colours, and shapes
+# colours, and shapes
+DRAWN = {"asr": ("ASR", figures.PURPLE, "o"), "orr": ("ORR", figures.GREEN, "s")}
+MARKS = {("o", "before"): "○", ("o", "after"): "●", ("s", "before"): "□", ("s", "after"): "■"}
 
 
 def write_evaluation(
@@ -32,14 +36,9 @@ def write_evaluation(
     ``agents``: what was evaluated, by role; ``result``: as ``waltzjax.evaluate.result`` gives it;
     ``kinds``: all transcripts, by what became of them. All of it is escaped.
     """
-    categories, first = result["categories"], result["initial"]
+    first = result["initial"]
     table = [(m, estimate(first, m.key), estimate(result, m.key)) for m in shown([result])]
-    by_category = [
-        (name, key, rates["n"], estimate(rates["initial"], key), estimate(rates, key))
-        for key in DRAWN
-        for name, rates in categories.items()
-        if math.isfinite(number(rates[key]))
-    ]
+    by_category = categories(result)
     chosen = {name: transcripts[:OF_A_KIND] for name, transcripts in kinds.items()}
     write_page(
         path,
@@ -50,8 +49,8 @@ def write_evaluation(
         config_text=config_text,
         table=table,
         by_category=by_category,
-        figure=_categories(by_category) if by_category else "",
-        confusion=_heat(result["confusion"]),
+        figure=draw_categories(by_category) if by_category else None,
+        heat=labels_heat(result["confusion"]),
         kinds=chosen,
         counts={name: len(transcripts) for name, transcripts in kinds.items()},
         warnings=warnings(result),
@@ -60,26 +59,27 @@ def write_evaluation(
     )
 
 
-def _heat(
-    confusion: Mapping[str, Mapping[str, int]],
-) -> list[tuple[str, list[tuple[str, int, float]]]]:
-    """(the judge's word, [(the feedback's word, count, its share of the row)])."""
+def categories(result: Mapping[str, Any]) -> Sequence[Category]:
+    """The rates of a result's categories that were counted."""
     return [
-        (judged, [(word, count, count / max(1, sum(row.values()))) for word, count in row.items()])
-        for judged, row in confusion.items()
+        (name, key, rates["n"], estimate(rates["initial"], key), estimate(rates, key))
+        for key in DRAWN
+        for name, rates in result["categories"].items()
+        if math.isfinite(number(rates[key]))
     ]
 
 
-def _categories(rows: Sequence[tuple[str, str, int, Estimate, Estimate]]) -> str:
-    """Inline SVG: a line a category, its rate before (hollow) and after feedback (filled)."""
-    figure = Figure(figsize=(7.2, 1.3 + 0.5 * len(rows)), layout="constrained")
-    axes = figure.subplots()
+def draw_categories(rows: Sequence[Category]) -> Drawn:
+    """A line a category, its rate before (hollow) and after feedback (filled)."""
+    height = 0.5 + 0.5 * len(rows)
+    figure, axes = new_axes(height, left=0.03, top=1, bottom=0.45 / height)
+    legend = {}
     for y, (_, key, _, *estimates) in enumerate(rows):
         text, color, shape = DRAWN[key]
-        label = rows[y - 1][1] != key if y else True  # one entry of each in the legend
         for e, when, offset, face in zip(
-            estimates, ("before", "after"), (-0.16, 0.16), ("white", color), strict=True
+            estimates, ("before", "after"), (-0.1, 0.18), (figures.CARD, color), strict=True
         ):
+            legend[f"{text} {when}"] = legend_key(f"{text} {when}", color, mark=MARKS[shape, when])
             if math.isfinite(e.value):
                 below, above = max(0.0, e.value - e.low), max(0.0, e.high - e.value)
                 axes.errorbar(
@@ -92,14 +92,11 @@ def _categories(rows: Sequence[tuple[str, str, int, Estimate, Estimate]]) -> str
                     lw=1.2,
                     color=color,
                     mfc=face,
-                    label=f"{text} {when}" if label else "_",
                 )
-    axes.set_yticks(range(len(rows)), [row[0] for row in rows], parse_math=False)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    name_rows(axes, [row[0] for row in rows])
     axes.set_xlim(left=-1)  # whole markers at 0
+    axes.xaxis.set_major_formatter(plain)
     axes.set_xlabel("%, lower is better; bars: 95 % intervals")
-    axes.grid(axis="x", color="#dddddd", lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=4, fontsize=8, frameon=False)
-    return inline_svg(figure, salt="categories")
+    axes.grid(axis="x", color=figures.LINE, lw=0.6)
+    svg = inline_svg(figure, salt="categories")
+    return Drawn("By category", [*legend], svg, legend=[*legend.values()])

@@ -1,42 +1,53 @@
-"""HTML pages that need nothing beside them: templates filled in, figures as inline SVG."""
+"""HTML pages that need nothing beside them: templates filled in, and a script of the page's own."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
-import re
 from importlib.resources import files
-from io import StringIO
 from pathlib import Path
 
 import jinja2
-import matplotlib
-from matplotlib.figure import Figure
+
+SCRIPT, LIVE_SCRIPT = "page.js", "live.js"  # of any page; besides, of one that follows a run
 
 
 def write_page(path: Path, template: str, **values: object) -> None:
     """Write ``template`` with ``values``, all of them escaped, to ``path``: whole or not at all."""
-    pages = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_source), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    html = pages.get_template(template).render(values)
+    html = render_page(template, **values)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:  # "replace": model text may hold lone surrogates, which UTF-8 cannot
-        temporary.write_bytes(html.encode("utf-8", "replace"))
+    try:
+        temporary.write_bytes(encoded(html))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def encoded(html: str) -> bytes:
+    """UTF-8; "?" for lone surrogates, which model text may hold and UTF-8 cannot."""
+    return html.encode("utf-8", "replace")
+
+
+def render_page(template: str, *, live: bool = False, **values: object) -> str:
+    """``template`` with ``values``, all of them escaped. ``live``: it asks where it came from for
+    newer ones of itself; any other page asks nobody for anything.
+
+    No script runs but the page's own: its policy names their digests.
+    """
+    pages = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_source), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    scripts = [_source(name) for name in ((SCRIPT, LIVE_SCRIPT) if live else (SCRIPT,))]
+    allowed = [f"script-src {' '.join(map(_digest, scripts))}", "style-src 'unsafe-inline'"]
+    policy = "; ".join(["default-src 'none'", *allowed, *["connect-src 'self'"] * live])
+    return pages.get_template(template).render(values, live=live, policy=policy, scripts=scripts)
+
+
+def _digest(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
 def _source(template: str) -> str:
     return files("waltzjax").joinpath("templates", template).read_text(encoding="utf-8")
-
-
-def inline_svg(figure: Figure, salt: str) -> str:
-    """The figure as SVG for a page; ``salt`` tells its ids from those of the page's others."""
-    out = StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}):
-        figure.savefig(out, format="svg")
-    svg = re.sub(r"^.*?(?=<svg)|<metadata>.*?</metadata>", "", out.getvalue(), flags=re.DOTALL)
-    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))  # all other ids clash between panels
-    return re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", svg)

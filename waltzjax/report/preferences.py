@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from waltzjax.report.curves import NAMES, Drawn
-from waltzjax.report.pages import inline_svg, write_page
+from waltzjax.report import figures
+from waltzjax.report.figures import Drawn, inline_svg, legend_key, new_axes, plain
+from waltzjax.report.pages import write_page
 
 Table = tuple[Sequence[str], Sequence[Sequence[object]]]  # header, rows of as many cells
 SCORES = {  # what a histogram is of: heading, what is counted
@@ -21,7 +21,7 @@ SCORES = {  # what a histogram is of: heading, what is counted
     "quality": ("Quality: concise, and like the probes", "answers"),
     "reward": ("Reward", "answers"),
 }
-SIDES = {"chosen": (NAMES[1], "-"), "rejected": (NAMES[2], "--")}  # colour, line
+SIDES = {"chosen": (figures.GREEN, "-"), "rejected": (figures.BROWN, "--")}  # colour, line
 
 
 def write_preferences_report(
@@ -40,12 +40,18 @@ def write_preferences_report(
     ``Preference`` records by type. All of it is escaped.
     """
     panels = [
-        Drawn(heading, [name], _histogram(name, distribution, SCORES[name][1]))
+        Drawn(heading, [name], _histogram(name, distribution), SCORES[name][1])
         for name, (heading, _) in SCORES.items()
         if (distribution := summary["scores"].get(name))
     ]
     panels += [
-        Drawn(f"Words, {kind} pairs", [*SIDES], _sides(kind, words))
+        Drawn(
+            f"Words, {kind} pairs",
+            [*SIDES],
+            _sides(kind, words),
+            "pairs by the words of an answer",
+            [legend_key(side, *how) for side, how in SIDES.items()],
+        )
         for kind, words in summary["words"].items()
     ]
     write_page(
@@ -62,30 +68,30 @@ def write_preferences_report(
     )
 
 
-def _histogram(name: str, distribution: Mapping[str, Any], what: str) -> str:
+def _histogram(name: str, distribution: Mapping[str, Any]) -> str:
     """Inline SVG: bars, and a line at the mean."""
-    axes = (figure := Figure(figsize=(4.6, 2.6), layout="constrained")).subplots()
+    figure, axes = new_axes(2.2)
     edges, counts = (np.array(distribution["histogram"][key]) for key in ("edges", "counts"))
-    axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=NAMES[3], edgecolor="white")
-    axes.axvline(distribution["mean"], color="#1c1e21", lw=1.2, ls="--")
-    axes.set(xlabel=f"{name}; dashed: the mean, {distribution['mean']:.3f}", ylabel=what)
+    axes.bar(
+        edges[:-1], counts, np.diff(edges), align="edge", color=figures.BLUE, edgecolor=figures.CARD
+    )
+    axes.axvline(distribution["mean"], color=figures.TEXT, lw=1.2, ls="--")
+    axes.set_xlabel(f"{name}; dashed: the mean, {distribution['mean']:.3f}")
     return _finished(figure, axes, name)
 
 
 def _sides(kind: str, words: Mapping[str, Any]) -> str:
     """Inline SVG: outlines of the chosen and the rejected answers' histograms."""
-    axes = (figure := Figure(figsize=(4.6, 2.6), layout="constrained")).subplots()
+    figure, axes = new_axes(2.2)
     for side, (color, line) in SIDES.items():
         histogram = words[side]["histogram"]
-        axes.stairs(
-            histogram["counts"], histogram["edges"], color=color, lw=1.6, ls=line, label=side
-        )
-    axes.set(xlabel="words of an answer", ylabel="pairs")
-    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+        axes.stairs(histogram["counts"], histogram["edges"], color=color, lw=1.6, ls=line)
+    axes.set_xlabel("words of an answer")
     return _finished(figure, axes, f"words-{kind}")
 
 
-def _finished(figure: Figure, axes: Any, salt: str) -> str:
+def _finished(figure: Any, axes: Any, salt: str) -> str:
     axes.set_ylim(bottom=0)
-    axes.spines[["top", "right"]].set_visible(False)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(plain)
     return inline_svg(figure, salt)

@@ -14,14 +14,17 @@ from typing import Any
 from matplotlib.figure import Figure
 from scipy.special import stdtrit
 
+from waltzjax.report import figures
+from waltzjax.report.figures import Drawn, inline_svg, legend_key, name_rows, plain
 from waltzjax.report.measures import Measure, by_key, number
-from waltzjax.report.pages import inline_svg, write_page
+from waltzjax.report.pages import write_page
 
 # Panels of the figure: measure -> label, colour, marker.
 DRAWN: tuple[dict[str, tuple[str, str, str]], ...] = (
-    {"f1": ("F1", "#1F4E8C", "D")},
-    {"asr": ("ASR", "#6A3D9A", "o"), "orr": ("ORR", "#1B7F5C", "s")},
+    {"f1": ("F1", figures.BLUE, "D")},
+    {"asr": ("ASR", figures.PURPLE, "o"), "orr": ("ORR", figures.GREEN, "s")},
 )
+MARKERS = {"D": "◆", "o": "●", "s": "■"}
 
 
 def write_rows(
@@ -60,32 +63,37 @@ def write_rows(
     )
 
 
-def _forest(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Inline SVG: a line a row; mean and interval, and small the seeds behind them."""
-    figure = Figure(figsize=(9.6, 1.2 + 0.42 * len(rows)), layout="constrained")
-    panels = figure.subplots(1, len(DRAWN), sharey=True)
+def _forest(rows: Mapping[str, Mapping[str, Any]]) -> Drawn:
+    """A line a row; mean and interval, and small the seeds behind them."""
+    height = 0.55 + 0.42 * len(rows)
+    figure = Figure(figsize=(figures.WIDTH, height * len(DRAWN)))
+    panels = figure.subplots(len(DRAWN), 1)
+    bottom = 0.5 / height / len(DRAWN)
+    figure.subplots_adjust(left=0.03, right=0.97, top=1, bottom=bottom, hspace=0.5 / (height - 0.5))
     for axes, drawn in zip(panels, DRAWN, strict=True):
-        for (key, (text, color, marker)), offset in zip(
-            drawn.items(), (0.0,) if len(drawn) == 1 else (-0.15, 0.15), strict=True
+        figures.style(axes)
+        for (key, (_, color, marker)), offset in zip(
+            drawn.items(), (0.0,) if len(drawn) == 1 else (-0.08, 0.18), strict=True
         ):
             for y, row in enumerate(rows.values()):
-                _draw(axes, row[key], y + offset, color, marker, text if y == 0 else "_")
+                _draw(axes, row[key], y + offset, color, marker)
         better = by_key(next(iter(drawn))).better
         axes.set_xlabel(
             f"{' and '.join(text for text, _, _ in drawn.values())}, %: {better} is better"
         )
-        axes.grid(axis="x", color="#dddddd", lw=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_yticks(range(len(rows)), list(rows), parse_math=False)
-    panels[0].set_ylim(len(rows) - 0.5, -0.5)
-    figure.legend(loc="outside upper center", ncols=3, fontsize=8, frameon=False)
-    return inline_svg(figure, salt="rows")
+        axes.xaxis.set_major_formatter(plain)
+        axes.grid(axis="x", color=figures.LINE, lw=0.6)
+        name_rows(axes, [*rows])
+    legend = [
+        legend_key(text, color, mark=MARKERS[marker])
+        for drawn in DRAWN
+        for text, color, marker in drawn.values()
+    ]
+    keys = [key for drawn in DRAWN for key in drawn]
+    return Drawn("By row", keys, inline_svg(figure, salt="rows"), "%", legend)
 
 
-def _draw(
-    axes: Any, figure: Mapping[str, Any], y: float, color: str, marker: str, label: str
-) -> None:
+def _draw(axes: Any, figure: Mapping[str, Any], y: float, color: str, marker: str) -> None:
     mean, (low, high) = number(figure["mean"]), map(number, figure["interval"])
     below, above = (max(0.0, d) if d == d else 0.0 for d in (mean - low, high - mean))
     axes.errorbar(
@@ -97,10 +105,9 @@ def _draw(
         capsize=3,
         lw=1.2,
         color=color,
-        label=label,
     )
     seeds = [number(v) for v in figure["seeds"]]
-    axes.scatter(seeds, [y] * len(seeds), s=5, color="black", zorder=3, linewidths=0)
+    axes.scatter(seeds, [y] * len(seeds), s=5, color=figures.TEXT, zorder=3, linewidths=0)
 
 
 # Decimals of a table's measures, in its order; those in PER_CENT are shares of a whole.

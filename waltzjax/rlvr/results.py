@@ -10,17 +10,20 @@ from ml_collections import ConfigDict
 
 from waltzjax.config.text import as_text
 from waltzjax.evaluation.files import read_evaluation, validations
+from waltzjax.evaluation.record import read_record
 from waltzjax.metrics.records import read_metrics
-from waltzjax.report.measures import maths_measures
-from waltzjax.report.run import write_maths_report
+from waltzjax.report.measures import MATHS, maths_measures, number
+from waltzjax.report.run import Outcome, Table, write_report
 from waltzjax.rlvr.predictions import PREDICTIONS
 from waltzjax.rlvr.rates import difference_intervals
-from waltzjax.rlvr.side_by_side import examples, side_by_side
+from waltzjax.rlvr.side_by_side import examples, side_by_side, solved
 from waltzjax.run.results import BASE, figure, say_measures, write_results
 from waltzjax.support import console
 from waltzjax.types import Group
 
 AFTER = "trained"
+# Measures of the table of evaluations during a run.
+RATES = ("accuracy", "format_rate", "reflect", "unparsed", "cut_off", "tokens")
 
 
 def collect(
@@ -62,20 +65,10 @@ def write(
     [name] = config.stages
     after = _groups(workdir, name)
     before = _groups(workdir, BASE) if BASE in results else after
-    names = (BASE, AFTER)
     with console.phase("writing the report"):
-        write_maths_report(
-            workdir / "report.html",
-            title=f"{method}, seed {config.seed}",
-            note=note(results),
-            config_text=as_text(config),
-            metrics=metrics,
-            results=results,
-            validations=validations(workdir, metrics),
-            examples={
-                title: side_by_side(pair, names) for title, pair in examples(before, after).items()
-            },
-        )
+        record = read_record(workdir, f"{method}, seed {config.seed}", as_text(config))
+        page = outcome(results, before, after, note(results))
+        write_report(workdir / "report.html", record, page)
     show(results)
     if BASE in results:
         low, high = results["interval"]
@@ -86,6 +79,61 @@ def write(
     if words := note(results):
         console.say(words)
     console.say(f"done in {seconds:.0f} s; open {workdir / 'report.html'}")
+
+
+def outcome(
+    results: Mapping[str, Any], before: Sequence[Group], after: Sequence[Group], note: str = ""
+) -> Outcome:
+    """What evaluations of the same problems say: ``results`` are those of ``after``, with those of
+    ``before`` under ``base`` if there are any."""
+    columns = {"before": results[BASE]} if BASE in results else {}
+    columns["after"] = results
+    rates = [m for key in RATES for m in MATHS if m.key == key]
+    tables = {
+        heading: _parts(columns, key, heading[3:])
+        for heading, key in (("By subject", "subjects"), ("By level", "levels"))
+        if results.get(key)
+    }
+    return Outcome(
+        columns=columns,
+        measures=maths_measures(results.get("samples", 2)),
+        over="problems",
+        bars=("accuracy", "format_rate"),
+        tables=tables,
+        rates=rates,
+        validated="accuracy",
+        transcripts=answers(before, after, (BASE if BASE in results else AFTER, AFTER)),
+        results=results,
+        note=note,
+    )
+
+
+def _parts(columns: Mapping[str, Mapping[str, Any]], key: str, heading: str) -> Table:
+    """Accuracy and format rate of each subject or level, by column."""
+    header = [heading, "problems"]
+    header += [f"{rate} {name}" for name in columns for rate in ("accuracy", "format rate")]
+    rows = []
+    for name, last in [*columns.values()][-1][key].items():
+        of = [column.get(key, {}).get(name, {}) for column in columns.values()]
+        rates = [number(each.get(rate)) for each in of for rate in ("accuracy", "format_rate")]
+        rows.append((name, [last["n"], *rates]))
+    return header, rows
+
+
+def answers(
+    before: Sequence[Group], after: Sequence[Group], names: tuple[str, str]
+) -> list[dict[str, Any]]:
+    """All problems with an answer of either evaluation, by its name: examples first and opened,
+    then those that changed, the wrong ones, and the others."""
+    chosen = {pair[1].problem.id: title for title, pair in examples(before, after).items()}
+    pairs = []
+    for pair in zip(before, after, strict=True):
+        was, now = map(solved, pair)
+        title = chosen.get(pair[1].problem.id, "")
+        tag = {(0, 1): "mended", (1, 0): "lost", (0, 0): "still wrong", (1, 1): "right"}[was, now]
+        shown = side_by_side(pair, names) | {"tags": [tag], "title": title, "opened": bool(title)}
+        pairs.append((not title, was == now, now, shown))
+    return [shown for *_, shown in sorted(pairs, key=lambda p: p[:3])]
 
 
 def show(results: Mapping[str, Any], label: str = AFTER) -> None:
