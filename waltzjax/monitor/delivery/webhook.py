@@ -1,0 +1,98 @@
+"""Alerts by webhook: a POST of {"text": ...}, which Slack, Mattermost and Discord (URL + "/slack")
+take alike. No blocks: Mattermost shows nothing of them."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import ssl
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from waltzjax.monitor.delivery.attempts import Refused, Unreached, retry_after_s
+from waltzjax.monitor.delivery.message import Message, chat_text
+from waltzjax.monitor.delivery.redact import shown, system_error, url_secrets
+
+BUSY = (408, 425, 429)  # of the statuses 4xx those that time may mend
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect is an error: it could take the alert to anybody, and makes a GET of a POST."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """An incoming webhook; the whole URL is a secret, ``label`` stands for it in every text."""
+
+    label: str
+    url: str = field(repr=False)
+
+    def deliver(self, message: Message, timeout_s: float) -> None:
+        """Post the message; returns where it is answered 2xx.
+
+        Raises:
+          Unreached: no connection, no answer within ``timeout_s``, a status 5xx, 408 or 429.
+          Refused: any other status, a certificate that is not trusted.
+        """
+        # Slack reads these three as markup: <!channel> would call everybody.
+        body = chat_text(message).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        request = urllib.request.Request(
+            self.url,
+            json.dumps({"text": body}).encode(),
+            {"Content-Type": "application/json", "User-Agent": "waltzjax"},
+        )
+        try:
+            opener = urllib.request.build_opener(_NoRedirect)
+            opener.open(request, timeout=timeout_s).close()
+        except urllib.error.HTTPError as error:
+            raise self._answer(error) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise self._failure(getattr(error, "reason", error)) from None
+
+    def _answer(self, error: urllib.error.HTTPError) -> Unreached | Refused:
+        reply = b""
+        with contextlib.suppress(OSError, http.client.HTTPException), error:
+            reply = error.read(500)
+        words = shown(reply, url_secrets(self.url, [urlsplit(self.url).hostname or ""]))
+        answer = f"the server answers {error.code}" + (f" ({words})" if words else "")
+        if error.code in BUSY or error.code >= 500:
+            return Unreached(answer, retry_after_s(error.headers.get("Retry-After"), time.time()))
+        if error.code < 400:
+            return Refused(f"{answer}: the URL has moved; set {self.label} to where it is now")
+        return Refused(f"{answer}; make a new webhook there and set {self.label} to its URL")
+
+    def _failure(self, error: object) -> Unreached | Refused:
+        host = urlsplit(self.url).hostname
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return Refused(
+                f"the certificate of {host} is not trusted ({error.verify_message}); name a file "
+                "with that of its authority in the environment variable SSL_CERT_FILE"
+            )
+        if isinstance(error, ssl.SSLError):
+            return Refused(f"{host} does not speak TLS there; correct the URL in {self.label}")
+        why = system_error(error) if isinstance(error, BaseException) else "no connection"
+        return Unreached(f"{host}: {why}")
+
+
+def is_webhook(url: str) -> bool:
+    """Whether it is a URL that can be posted to: http or https, a host, no login, no spaces."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return (
+        usable
+        and "@" not in parts.netloc
+        and url.isascii()
+        and url.isprintable()
+        and " " not in url
+    )
