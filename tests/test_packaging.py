@@ -104,7 +104,7 @@ def test_every_folder_with_code_is_a_package() -> None:
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    optional = [*EXTRAS["judge"], *EXTRAS["data"]]
+    optional = [*EXTRAS["judge"], *EXTRAS["data"], *EXTRAS["alerts"]]
     assert undeclared(PACKAGE, [*REQUIREMENTS, *optional]) == set()
 
 

@@ -14,13 +14,14 @@ from absl import flags
 from waltzjax.monitor.alert import Alert
 from waltzjax.monitor.delivery.attempts import Refused, Unreached, attempt
 from waltzjax.monitor.delivery.destinations import Destination, read_destinations
-from waltzjax.monitor.delivery.message import Raised, compose
+from waltzjax.monitor.delivery.message import Raised, compose, when_text
 from waltzjax.monitor.delivery.outbox import HOUR_S, Outbox, Waiting
 from waltzjax.support import console
 
 MOST_PER_HOUR = 10  # messages to a destination
 TIMEOUT_S = 10.0  # of one attempt: to connect, and for each answer
 BUDGET_S = 30.0  # of one call of ``Sender.send``
+REFUSED_PAUSE_S = 1800.0  # logins refused at each check would get an account locked
 
 
 class Sender:
@@ -50,7 +51,7 @@ class Sender:
         self._clock, self._wait, self._host = clock, wait, socket.gethostname()
         self._outboxes: dict[Path, Outbox] = {}
         self._threads: dict[str, threading.Thread] = {}  # those that send, by label
-        self._not_before: dict[str, float] = {}  # what a server asked for, by label
+        self._pauses: dict[str, tuple[float, str]] = {}  # until when, and why, by label
 
     def send(self, raised: Mapping[Path, Sequence[Alert]]) -> list[str]:
         """Send alerts that were raised now, by the run's working directory, and those that wait.
@@ -101,11 +102,12 @@ class Sender:
             if sent >= self._most_per_hour:
                 problems[label] = f"{sent} messages within an hour are the most; the rest waits"
                 return
-            if now < self._not_before.get(label, 0.0):
-                problems[label] = "the server asked for a pause; the alerts wait for its end"
+            until, why = self._pauses.get(label, (0.0, ""))
+            if now < until:
+                problems[label] = f"{why}. The alerts wait until {when_text(until)}"
                 return
             if problem := self._deliver(destination, waiting, deadline):
-                problems[label] = f"{problem}. The alerts wait for the next check"
+                problems[label] = f"{problem}. The alerts wait for a later check"
                 return
             outbox.note_sent(label, waiting, self._clock())
 
@@ -128,9 +130,10 @@ class Sender:
                 wait=self._wait,
             )
         except Unreached as error:
-            self._not_before[destination.label] = self._clock() + error.retry_after_s
+            self._pauses[destination.label] = (self._clock() + error.retry_after_s, str(error))
             return str(error)
         except Refused as error:
+            self._pauses[destination.label] = (self._clock() + REFUSED_PAUSE_S, str(error))
             return str(error)
         except Exception as error:  # its text is not shown: nobody knows what it holds
             return f"{type(error).__name__}, which is a fault of waltzjax or of a library"

@@ -101,13 +101,21 @@ class Mail:
             return Refused(f"{where} offers no STARTTLS or no login; {URL} may be {SCHEMES}")
         code, reply = _reply(error)
         if not code:
-            return Unreached(f"{where}: {system_error(error)}")
+            return Unreached(f"{where}: {_broken(error)}")
         answer = f"{where} answers {code} {shown(reply, (self.password, self.server.user))}"
         if code < 500:
             return Unreached(answer)
         if isinstance(error, smtplib.SMTPAuthenticationError):
             return Refused(f"{answer}; correct {USER} and {PASSWORD} in the environment")
         return Refused(f"{answer}; correct the recipient, or {FROM} in the environment")
+
+
+def _broken(error: OSError) -> str:
+    """What became of the connection; smtplib hides an answer that did not come in its own error."""
+    if not isinstance(error, smtplib.SMTPServerDisconnected):
+        return system_error(error)
+    cause = error.__context__
+    return system_error(cause) if cause else "the server closed the connection"
 
 
 def _reply(error: OSError) -> tuple[int, bytes | str]:

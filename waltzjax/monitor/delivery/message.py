@@ -78,8 +78,9 @@ def chat_text(message: Message) -> str:
     for when, alert in message.in_full:
         lines.append(sentence(alert))
         if alert.history:
-            (first, low), (last, high) = alert.history[0], alert.history[-1]
-            ends = f"{number(low)} at step {first:,} … {number(high)} at step {last:,}"
+            drawn = alert.history[-MOST_BARS:]
+            (first, start), (last, end) = drawn[0], drawn[-1]
+            ends = f"{number(start)} at step {first:,} … {number(end)} at step {last:,}"
             lines.append(f"`{sparkline(alert.history)}` {ends}")
         lines += [f"{when_text(when)} · host {one_line(message.host)}", ""]
     text = "\n".join([*lines, *sums(message)]).rstrip()

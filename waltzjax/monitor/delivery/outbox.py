@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import threading
@@ -58,7 +59,9 @@ class Outbox:
             self._write_waiting()
             recent = [t for t in self._sent.get(label, ()) if now - HOUR_S < t <= now]
             self._sent[label] = [*recent, now]
-            _try_to(lambda: write_json(self._directory / "sent.json", self._sent))
+            with contextlib.suppress(OSError):
+                self._directory.mkdir(exist_ok=True)
+                write_json(self._directory / "sent.json", self._sent)
 
     def sent_since(self, label: str, since: float) -> int:
         """How many messages the destination got after ``since``, unix seconds."""
@@ -68,17 +71,9 @@ class Outbox:
     def _write_waiting(self) -> None:
         path = self._directory / "unsent.jsonl"
         lines = [json.dumps(_record(w), allow_nan=False) + "\n" for w in self._waiting]
-        if lines:
-            _try_to(lambda: write_text(path, "".join(lines)))
-        else:
-            _try_to(lambda: path.unlink(missing_ok=True))
-
-
-def _try_to(write: Any) -> None:
-    try:
-        write()
-    except OSError:
-        pass
+        with contextlib.suppress(OSError):
+            self._directory.mkdir(exist_ok=True)
+            write_text(path, "".join(lines)) if lines else path.unlink(missing_ok=True)
 
 
 def _record(waiting: Waiting) -> dict[str, Any]:
@@ -86,13 +81,13 @@ def _record(waiting: Waiting) -> dict[str, Any]:
     record = alert._asdict() | {
         "value": _finite(alert.value),
         "threshold": _finite(alert.threshold),
-        "history": [[step, _finite(value)] for step, value in alert.history],
+        "history": [[int(step), _finite(value)] for step, value in alert.history],
     }
     return {"to": waiting.label, "wall_time": waiting.raised.when, **record}
 
 
 def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return float(value) if math.isfinite(value) else None  # JSON has no other numbers
 
 
 def _number(value: Any) -> float:

@@ -1,4 +1,4 @@
-"""A small plot of an alert: the last values of its metric, its threshold, the value that broke it."""
+"""A small plot of an alert: the last values of its metric, the threshold, the value beyond it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def draw(alert: Alert) -> bytes:
 
 def _draw(alert: Alert) -> bytes:
     from matplotlib.figure import Figure  # not on import: half a second
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(4.8, 2.2), dpi=150, layout="constrained")
     axes = figure.subplots()
@@ -46,7 +47,7 @@ def _draw(alert: Alert) -> bytes:
     name = one_line(alert.metric).replace("$", r"\$")  # "$" begins a formula
     axes.set(xlabel="step", ylabel=name[:LONGEST_NAME])
     axes.margins(y=0.15)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     out = io.BytesIO()
     figure.savefig(out, format="png", facecolor="white")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import ModuleType
+from typing import Any
 
 from waltzjax.monitor.delivery.attempts import Refused, Unreached
 from waltzjax.monitor.delivery.message import Message, plain_text, subject
@@ -58,7 +59,7 @@ def load_apprise() -> ModuleType:
     return apprise
 
 
-def instantiate(url: str):
+def instantiate(url: str) -> Any:
     """apprise's service of that URL, None where it knows none."""
     try:
         return load_apprise().Apprise.instantiate(url)

@@ -65,9 +65,10 @@ class Webhook:
         answer = f"the server answers {error.code}" + (f" ({words})" if words else "")
         if error.code in BUSY or error.code >= 500:
             return Unreached(answer, retry_after_s(error.headers.get("Retry-After"), time.time()))
+        variable = self.label.removeprefix("env:")
         if error.code < 400:
-            return Refused(f"{answer}: the URL has moved; set {self.label} to where it is now")
-        return Refused(f"{answer}; make a new webhook there and set {self.label} to its URL")
+            return Refused(f"{answer}: the URL has moved; put the new one into {variable}")
+        return Refused(f"{answer}; make a new webhook there and put its URL into {variable}")
 
     def _failure(self, error: object) -> Unreached | Refused:
         host = urlsplit(self.url).hostname
@@ -77,7 +78,8 @@ class Webhook:
                 "with that of its authority in the environment variable SSL_CERT_FILE"
             )
         if isinstance(error, ssl.SSLError):
-            return Refused(f"{host} does not speak TLS there; correct the URL in {self.label}")
+            variable = self.label.removeprefix("env:")
+            return Refused(f"{host} does not speak TLS there; correct the URL in {variable}")
         why = system_error(error) if isinstance(error, BaseException) else "no connection"
         return Unreached(f"{host}: {why}")
 
