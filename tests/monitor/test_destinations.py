@@ -10,7 +10,7 @@ from waltzjax.monitor.delivery.redact import shown, url_secrets
 from waltzjax.monitor.delivery.webhook import Webhook
 
 SMTP = {"WALTZJAX_SMTP_URL": "smtp://mail.example.org"}
-LOGIN = {"WALTZJAX_SMTP_USER": "me@example.org", "WALTZJAX_SMTP_PASSWORD": "pass word"}
+LOGIN = {"WALTZJAX_SMTP_USER": "me@example.org", "WALTZJAX_SMTP_PASSWORD": "pass word \n"}
 SECRET = "T024BE7LD-xoxb-9f86d081"
 
 
@@ -32,7 +32,7 @@ def test_e_mail_takes_its_server_from_the_environment():
         "mailto:you@example.org",
         "you@example.org",
         Server("smtp", "mail.example.org", 587, "me@example.org", "me@example.org"),
-        "pass word",
+        "pass word ",
     )
 
 
@@ -53,6 +53,7 @@ def test_the_sender_can_be_named():
 def test_a_variable_holds_a_url_of_any_kind():
     hook = f"https://hooks.example.org/services/{SECRET}"
     assert read("env:SLACK", SLACK=hook) == Webhook("env:SLACK", hook)
+    assert read("env:CHAT", CHAT="https://discord.com/api/webhooks/1/2/slack").label == "env:CHAT"
     assert read("env:ME", ME="mailto:you@example.org", **SMTP).recipient == "you@example.org"
     assert read("env:PHONE", PHONE=f"ntfy://{SECRET}").url == f"ntfy://{SECRET}"
 
@@ -77,6 +78,7 @@ def test_a_destination_given_twice_is_one():
         ("env:SLACK", {"SLACK": f"https://h:{SECRET}/"}, "holds no URL of a webhook"),
         ("env:SLACK", {"SLACK": f"https://me:{SECRET}@h/"}, "holds no URL of a webhook"),
         ("env:SLACK", {"SLACK": f"https://h/{SECRET} x"}, "holds no URL of a webhook"),
+        ("env:CHAT", {"CHAT": f"https://discord.com/api/webhooks/1/{SECRET}"}, "needs /slack"),
         ("env:SLACK", {"SLACK": f"nosuch://{SECRET}"}, "holds no URL that apprise knows"),
         (
             "env:SLACK",

@@ -3,6 +3,7 @@
 import re
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,10 +43,10 @@ def trusted(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> Cert
 
 
 @pytest.fixture
-def silent_port() -> Iterator[int]:
-    """The port of a server that takes connections and says nothing."""
+def silent_server() -> Iterator[socket.socket]:
+    """A server that takes connections and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
+        yield server
 
 
 def mail_to(port: int, scheme: str = "smtp+plain", login: tuple[str, str] = ("", "")) -> Mail:
@@ -141,14 +142,28 @@ def test_a_server_that_refuses_the_recipient():
     assert isinstance(error, Refused) and "no such user; correct the recipient" in str(error)
 
 
-def test_no_server_and_a_silent_one_are_unreached(silent_port):
+def test_no_server_and_a_silent_one_are_unreached(silent_server):
     with socket.create_server(("127.0.0.1", 0)) as server:
         closed = server.getsockname()[1]
     error = failure(mail_to(closed))
     assert isinstance(error, Unreached) and str(error) == f"127.0.0.1:{closed}: Connection refused"
     for scheme in ("smtp", "smtps"):
-        error = failure(mail_to(silent_port, scheme), timeout_s=0.1)
+        error = failure(mail_to(silent_server.getsockname()[1], scheme), timeout_s=0.1)
         assert isinstance(error, Unreached) and str(error).endswith("no answer in time")
+
+
+def test_a_server_that_hangs_up_is_unreached(silent_server):
+    def hang_up() -> None:
+        connection, _ = silent_server.accept()
+        connection.sendall(b"220 hello\r\n")
+        connection.recv(100)
+        connection.close()
+
+    (thread := threading.Thread(target=hang_up)).start()
+    error = failure(mail_to(silent_server.getsockname()[1]))
+    thread.join()
+    assert isinstance(error, Unreached)
+    assert str(error).endswith("the server closed the connection")
 
 
 def test_a_mail_that_was_accepted_is_sent_whatever_comes_of_quit():

@@ -78,7 +78,9 @@ def test_no_server_a_silent_one_and_one_that_hangs_up_are_unreached():
     with JudgeServer() as server:
         server.script = [server.hang, lambda handler: handler.connection.close()]
         assert str(failure(hook(server), timeout_s=0.1)) == "127.0.0.1: no answer in time"
-        assert isinstance(failure(hook(server)), Unreached)
+        error = failure(hook(server))
+        assert isinstance(error, Unreached)
+        assert str(error) == "127.0.0.1: the server closed the connection"
 
 
 def test_a_message_that_was_taken_is_sent_though_the_answer_breaks_off():

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import email.utils
 import random
+import ssl
 import time
 from collections.abc import Callable
+
+from waltzjax.monitor.delivery.redact import system_error
 
 FIRST_S = 1.0  # pause after the first failure; doubled after each further one
 MOST_ATTEMPTS = 4
@@ -48,6 +51,20 @@ def attempt(
             if failures == MOST_ATTEMPTS or clock() + pause >= deadline:
                 raise
         wait(pause)
+
+
+def connection_failure(error: BaseException, server: str, tls_remedy: str) -> Unreached | Refused:
+    """What a connection to ``server`` failed of, for good where its certificate is not trusted or
+    it speaks no TLS; ``tls_remedy`` says what to do about the latter."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Refused(
+            f"the certificate of {server} is not trusted ({error.verify_message}); name a file "
+            "with that of its authority in the environment variable SSL_CERT_FILE"
+        )
+    broken_off = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+    if isinstance(error, ssl.SSLError) and not broken_off:
+        return Refused(f"{server} does not speak TLS there; {tls_remedy}")
+    return Unreached(f"{server}: {system_error(error)}")
 
 
 def retry_after_s(header: str | None, now: float) -> float:

@@ -62,6 +62,8 @@ def _by_url(label: str, url: str, environment: Mapping[str, str]) -> Destination
     if scheme in ("http", "https"):
         if not webhook.is_webhook(url):
             raise ValueError(f"--alert={label}: holds no URL of a webhook, https://HOST/...")
+        if "discord" in url and not url.rstrip("/").endswith("/slack"):
+            raise ValueError(f"--alert={label}: a webhook of Discord's needs /slack at its end")
         return webhook.Webhook(label, url)
     if "://" not in url:
         raise ValueError(

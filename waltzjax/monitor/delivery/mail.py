@@ -13,12 +13,12 @@ from email.message import EmailMessage
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from waltzjax.monitor.alert import sentence
+from waltzjax.monitor.alert import one_line, sentence
 from waltzjax.monitor.delivery import message as text
-from waltzjax.monitor.delivery.attempts import Refused, Unreached
+from waltzjax.monitor.delivery.attempts import Refused, Unreached, connection_failure
 from waltzjax.monitor.delivery.message import Message
 from waltzjax.monitor.delivery.plot import draw
-from waltzjax.monitor.delivery.redact import shown, system_error
+from waltzjax.monitor.delivery.redact import shown
 
 URL, USER, PASSWORD, FROM = (
     "WALTZJAX_SMTP_URL", "WALTZJAX_SMTP_USER", "WALTZJAX_SMTP_PASSWORD", "WALTZJAX_SMTP_FROM",
@@ -90,18 +90,11 @@ class Mail:
 
     def _failure(self, error: OSError) -> Unreached | Refused:
         where = f"{self.server.host}:{self.server.port}"
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return Refused(
-                f"the certificate of {where} is not trusted ({error.verify_message}); name a file "
-                "with that of its authority in the environment variable SSL_CERT_FILE"
-            )
-        if isinstance(error, ssl.SSLError):
-            return Refused(f"{where} does not speak TLS as {URL} says; that may be {SCHEMES}")
         if isinstance(error, smtplib.SMTPNotSupportedError):
             return Refused(f"{where} offers no STARTTLS or no login; {URL} may be {SCHEMES}")
         code, reply = _reply(error)
         if not code:
-            return Unreached(f"{where}: {_broken(error)}")
+            return connection_failure(_cause(error), where, f"{URL} may be {SCHEMES}")
         answer = f"{where} answers {code} {shown(reply, (self.password, self.server.user))}"
         if code < 500:
             return Unreached(answer)
@@ -110,12 +103,10 @@ class Mail:
         return Refused(f"{answer}; correct the recipient, or {FROM} in the environment")
 
 
-def _broken(error: OSError) -> str:
-    """What became of the connection; smtplib hides an answer that did not come in its own error."""
-    if not isinstance(error, smtplib.SMTPServerDisconnected):
-        return system_error(error)
-    cause = error.__context__
-    return system_error(cause) if cause else "the server closed the connection"
+def _cause(error: OSError) -> BaseException:
+    """What broke the connection; smtplib's own error hides an answer that did not come in time."""
+    disconnected = isinstance(error, smtplib.SMTPServerDisconnected)
+    return error.__context__ or ConnectionAbortedError() if disconnected else error
 
 
 def _reply(error: OSError) -> tuple[int, bytes | str]:
@@ -159,7 +150,7 @@ def html(message: Message, content_ids: list[str]) -> str:
             "critical": raised.alert.critical,
             "facts": text.facts(raised, message.host),
             "image": content_id,
-            "alt": f"{raised.alert.metric}: {text.sparkline(raised.alert.history)}",
+            "alt": f"{one_line(raised.alert.metric)}: {text.sparkline(raised.alert.history)}",
         }
         for raised, content_id in zip(message.in_full, content_ids, strict=True)
     ]
@@ -174,7 +165,8 @@ def html(message: Message, content_ids: list[str]) -> str:
 
 def read_server(environment: Mapping[str, str]) -> tuple[Server, str]:
     """The server that the environment names, and the password; raises ValueError."""
-    given, user, password = (environment.get(name, "").strip() for name in (URL, USER, PASSWORD))
+    given, user = environment.get(URL, "").strip(), environment.get(USER, "").strip()
+    password = environment.get(PASSWORD, "").strip("\r\n")
     if not given:
         raise ValueError(
             f"e-mail needs the environment variable {URL}, {SCHEMES}; and for a login {USER} and "

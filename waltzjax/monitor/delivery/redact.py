@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 from collections.abc import Collection, Iterable
 from urllib.parse import unquote
 
 from waltzjax.monitor.alert import one_line
 
+WORDS = {
+    ConnectionAbortedError: "the server closed the connection",
+    http.client.RemoteDisconnected: "the server closed the connection",
+}
 SHORTEST, LONGEST_TEXT = 5, 200  # shorter parts of a URL are words, not secrets; characters
 
 
@@ -34,4 +39,4 @@ def system_error(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     text = getattr(error, "strerror", None)
-    return str(text) if text else type(error).__name__
+    return str(text) if text else WORDS.get(type(error), type(error).__name__)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import ssl
 import time
 import urllib.error
 import urllib.request
@@ -14,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from waltzjax.monitor.delivery.attempts import Refused, Unreached, retry_after_s
+from waltzjax.monitor.delivery.attempts import Refused, Unreached, connection_failure, retry_after_s
 from waltzjax.monitor.delivery.message import Message, chat_text
-from waltzjax.monitor.delivery.redact import shown, system_error, url_secrets
+from waltzjax.monitor.delivery.redact import shown, url_secrets
 
 BUSY = (408, 425, 429)  # of the statuses 4xx those that time may mend
 
@@ -55,7 +54,10 @@ class Webhook:
         except urllib.error.HTTPError as error:
             raise self._answer(error) from None
         except (OSError, http.client.HTTPException) as error:
-            raise self._failure(getattr(error, "reason", error)) from None
+            reason = getattr(error, "reason", error)  # urllib wraps some, and some as text
+            cause = reason if isinstance(reason, BaseException) else ConnectionError()
+            host, variable = str(urlsplit(self.url).hostname), self.label.removeprefix("env:")
+            raise connection_failure(cause, host, f"correct the URL in {variable}") from None
 
     def _answer(self, error: urllib.error.HTTPError) -> Unreached | Refused:
         reply = b""
@@ -69,19 +71,6 @@ class Webhook:
         if error.code < 400:
             return Refused(f"{answer}: the URL has moved; put the new one into {variable}")
         return Refused(f"{answer}; make a new webhook there and put its URL into {variable}")
-
-    def _failure(self, error: object) -> Unreached | Refused:
-        host = urlsplit(self.url).hostname
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return Refused(
-                f"the certificate of {host} is not trusted ({error.verify_message}); name a file "
-                "with that of its authority in the environment variable SSL_CERT_FILE"
-            )
-        if isinstance(error, ssl.SSLError):
-            variable = self.label.removeprefix("env:")
-            return Refused(f"{host} does not speak TLS there; correct the URL in {variable}")
-        why = system_error(error) if isinstance(error, BaseException) else "no connection"
-        return Unreached(f"{host}: {why}")
 
 
 def is_webhook(url: str) -> bool:
