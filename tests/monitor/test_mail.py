@@ -146,10 +146,11 @@ def test_no_server_and_a_silent_one_are_unreached(silent_server):
     with socket.create_server(("127.0.0.1", 0)) as server:
         closed = server.getsockname()[1]
     error = failure(mail_to(closed))
-    assert isinstance(error, Unreached) and str(error) == f"127.0.0.1:{closed}: Connection refused"
+    assert isinstance(error, Unreached)
+    assert f"127.0.0.1:{closed} cannot be reached (Connection refused)" in str(error)
     for scheme in ("smtp", "smtps"):
         error = failure(mail_to(silent_server.getsockname()[1], scheme), timeout_s=0.1)
-        assert isinstance(error, Unreached) and str(error).endswith("no answer in time")
+        assert isinstance(error, Unreached) and "(no answer in time)" in str(error)
 
 
 def test_a_server_that_hangs_up_is_unreached(silent_server):
@@ -163,7 +164,7 @@ def test_a_server_that_hangs_up_is_unreached(silent_server):
     error = failure(mail_to(silent_server.getsockname()[1]))
     thread.join()
     assert isinstance(error, Unreached)
-    assert str(error).endswith("the server closed the connection")
+    assert "(the server closed the connection)" in str(error)
 
 
 def test_a_mail_that_was_accepted_is_sent_whatever_comes_of_quit():

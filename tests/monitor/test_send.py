@@ -237,8 +237,8 @@ def test_a_test_message_says_of_each_destination_ok_or_what_to_do(capsys):
     assert lines == [
         "env:HOOK: ok, the test message is sent",
         "mailto:bob@example.org: ok, the test message is sent",
-        "env:HOOK: the server answers 404 (no_service); make a new webhook there and put its "
-        "URL into HOOK",
+        "env:HOOK: not sent: the server answers 404 (no_service); make a new webhook there and "
+        "put its URL into HOOK",
         "mailto:bob@example.org: ok, the test message is sent",
     ]
     assert box.mails[0]["Subject"].startswith("[waltzjax] test: kl of run test is 0.31")

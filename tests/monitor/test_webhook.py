@@ -74,13 +74,14 @@ def test_no_server_a_silent_one_and_one_that_hangs_up_are_unreached():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         closed = listener.getsockname()[1]
     error = failure(Webhook("env:SLACK", f"http://127.0.0.1:{closed}/{SECRET}"))
-    assert isinstance(error, Unreached) and str(error) == "127.0.0.1: Connection refused"
+    assert isinstance(error, Unreached)
+    assert "127.0.0.1 cannot be reached (Connection refused)" in str(error)
     with JudgeServer() as server:
         server.script = [server.hang, lambda handler: handler.connection.close()]
-        assert str(failure(hook(server), timeout_s=0.1)) == "127.0.0.1: no answer in time"
+        assert "(no answer in time)" in str(failure(hook(server), timeout_s=0.1))
         error = failure(hook(server))
         assert isinstance(error, Unreached)
-        assert str(error) == "127.0.0.1: the server closed the connection"
+        assert "(the server closed the connection)" in str(error)
 
 
 def test_a_message_that_was_taken_is_sent_though_the_answer_breaks_off():

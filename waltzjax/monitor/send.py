@@ -191,5 +191,6 @@ def send_test(sender: Sender) -> int:
         raise ValueError("--test_alert: needs at least one --alert, for example mailto:NAME@HOST")
     problems = [(d.label, sender.send_test(d)) for d in sender.destinations]
     for label, problem in problems:
-        console.say(f"{label}: {problem or 'ok, the test message is sent'}")
+        result = f"not sent: {problem}" if problem else "ok, the test message is sent"
+        console.say(f"{label}: {result}")
     return 1 if any(problem for _, problem in problems) else 0

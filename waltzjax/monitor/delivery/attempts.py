@@ -64,7 +64,8 @@ def connection_failure(error: BaseException, server: str, tls_remedy: str) -> Un
     broken_off = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
     if isinstance(error, ssl.SSLError) and not broken_off:
         return Refused(f"{server} does not speak TLS there; {tls_remedy}")
-    return Unreached(f"{server}: {system_error(error)}")
+    why = system_error(error)
+    return Unreached(f"{server} cannot be reached ({why}); mend the network, or its address")
 
 
 def retry_after_s(header: str | None, now: float) -> float:

@@ -46,7 +46,9 @@ class Service:
         )
         if not result:
             log = [e.message for r in result.results for e in r.logs() if e.level != "DEBUG"]
-            raise Unreached(shown("; ".join(log), url_secrets(self.url)) or "not delivered")
+            why = shown("; ".join(log), url_secrets(self.url)) or "no reason given"
+            variable = self.label.removeprefix("env:")
+            raise Unreached(f"apprise failed ({why}); mend the network, or the URL in {variable}")
 
 
 def load_apprise() -> ModuleType:
