@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +14,13 @@ from aiosmtpd.smtp import AuthResult
 
 
 class Mailbox:
-    """What the server got. ``replies`` to the next messages, in order; after these it accepts."""
+    """What the server got. ``replies`` to the next messages, in order; after these it accepts.
+    ``hangs_up``: it breaks the connection off where QUIT is to be answered."""
 
-    def __init__(self, *replies: str, quit_after_s: float = 0.0) -> None:
+    def __init__(self, *replies: str, hangs_up: bool = False) -> None:
         self.replies, self.mails, self.rejected = list(replies), list[EmailMessage](), 0
         self.senders: list[str] = []
-        self._quit_after_s = quit_after_s
+        self._hangs_up = hangs_up
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         if self.replies:
@@ -33,7 +33,8 @@ class Mailbox:
         return "250 OK"
 
     async def handle_QUIT(self, server: Any, session: Any, envelope: Any) -> str:
-        await asyncio.sleep(self._quit_after_s)
+        if self._hangs_up:
+            server.transport.abort()
         return "221 Bye"
 
 

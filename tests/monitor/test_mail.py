@@ -89,6 +89,14 @@ def test_a_mail_has_text_page_and_plots():
     assert len(set(shown)) == 2
 
 
+def test_an_alert_is_sent_where_its_plot_cannot_be_drawn(monkeypatch):
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: 1 / 0)
+    with mail_server(box := Mailbox()) as port:
+        mail_to(port).deliver(message(), 5.0)
+    page = box.mails[0].get_body(["html"])
+    assert page and "above 0.2" in page.get_content() and "<img" not in page.get_content()
+
+
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
 def test_a_login_goes_over_tls(scheme, trusted):
     tls = {"starttls" if scheme == "smtp" else "implicit_tls": trusted.server}
@@ -168,6 +176,6 @@ def test_a_server_that_hangs_up_is_unreached(silent_server):
 
 
 def test_a_mail_that_was_accepted_is_sent_whatever_comes_of_quit():
-    with mail_server(box := Mailbox(quit_after_s=0.6)) as port:
-        mail_to(port).deliver(message(), 0.3)
+    with mail_server(box := Mailbox(hangs_up=True)) as port:
+        mail_to(port).deliver(message(), 5.0)
     assert len(box.mails) == 1

@@ -149,7 +149,7 @@ def test_a_server_that_hangs_holds_up_no_check_and_gets_nothing_twice(workdir):
     sender = Sender([place], budget_s=0.1)
     start = time.monotonic()
     told = sender.send({workdir: [alert()]}) + sender.send({workdir: [alert(rule="orr")]})
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10
     assert len(told) == 2 and all("no answer yet" in line for line in told)
     assert [line["rule"] for line in unsent(workdir)] == ["kl", "orr"]
     free.set()

@@ -125,23 +125,21 @@ def compose(message: Message, sender: str, recipient: str) -> EmailMessage:
     mail["Date"], mail["Auto-Submitted"] = email.utils.localtime(), "auto-generated"
     mail["Message-ID"] = email.utils.make_msgid(domain=sender.rpartition("@")[2])
     mail.set_content(text.plain_text(message))
-    ids = [email.utils.make_msgid(domain="waltzjax") for _ in message.in_full]
+    plots = [draw(raised.alert) for raised in message.in_full]
+    ids = [email.utils.make_msgid(domain="waltzjax") if plot else "" for plot in plots]
     mail.add_alternative(html(message, [i.strip("<>") for i in ids]), subtype="html")
     page = mail.get_payload()[1]  # type: ignore[index]
-    for number, (raised, content_id) in enumerate(zip(message.in_full, ids, strict=True), 1):
-        page.add_related(  # type: ignore[union-attr]
-            draw(raised.alert),
-            "image",
-            "png",
-            cid=content_id,
-            filename=f"alert{number}.png",
-            disposition="inline",
-        )
+    for number, (plot, content_id) in enumerate(zip(plots, ids, strict=True), 1):
+        if plot:
+            name = f"alert{number}.png"
+            page.add_related(  # type: ignore[union-attr]
+                plot, "image", "png", cid=content_id, filename=name, disposition="inline"
+            )
     return mail
 
 
 def html(message: Message, content_ids: list[str]) -> str:
-    """The page of a mail; ``content_ids`` of the plots, one for each alert in full."""
+    """The page of a mail; ``content_ids`` of the plots, one for each alert in full, "" for none."""
     from waltzjax.report.pages import render  # not on import: matplotlib and jinja2
 
     alerts = [

@@ -12,10 +12,14 @@ _drawing = threading.Lock()  # matplotlib's fonts are no thread's own
 LONGEST_NAME = 40  # characters
 
 
-def draw(alert: Alert) -> bytes:
-    """PNG of 720 x 330 pixels; values that are not finite are marked at the foot."""
+def draw(alert: Alert) -> bytes | None:
+    """PNG of 720 x 330 pixels; values that are not finite are marked at the foot. None where
+    matplotlib fails: an alert is worth more than its plot."""
     with _drawing:
-        return _draw(alert)
+        try:
+            return _draw(alert)
+        except Exception:
+            return None
 
 
 def _draw(alert: Alert) -> bytes:

@@ -35,13 +35,14 @@ class Service:
         service, alert = instantiate(self.url), message.in_full[0].alert
         if service is None:
             raise Refused(f"apprise does not know the URL in {self.label}")
-        plot = AttachMemory(draw(alert), name="alert.png", mimetype="image/png")
+        plot = draw(alert) if service.attachment_support else None
+        picture = AttachMemory(plot, name="alert.png", mimetype="image/png") if plot else None
         sender = apprise.Apprise([service])
         result = sender.notify(
             title=subject(message),
             body=plain_text(message),
             notify_type="failure" if alert.critical else "warning",
-            attach=apprise.AppriseAttachment([plot]) if service.attachment_support else None,
+            attach=apprise.AppriseAttachment([picture]) if picture else None,
             timeout=timeout_s,
         )
         if not result:
