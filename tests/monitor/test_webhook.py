@@ -1,6 +1,7 @@
 """Webhooks, and services by apprise, against a real HTTP server on loopback."""
 
 import email.utils
+import logging
 import socket
 import ssl
 import time
@@ -123,3 +124,16 @@ def test_apprise_carries_text_and_plot_to_other_services(caplog, capfd):
     assert isinstance(error, Unreached) and "500" in str(error)
     assert isinstance(failure(service), Unreached)  # nobody there
     assert capfd.readouterr() == ("", "")
+
+
+def test_apprise_says_why_without_a_secret_and_logs_to_nobody(monkeypatch):
+    def send(service, **_) -> bool:
+        logging.getLogger("apprise").warning(f"403 of {service.host}{service.fullpath}")
+        return False
+
+    monkeypatch.setattr("apprise.plugins.custom_json.NotifyJSON.send", send)
+    error = failure(Service("env:PHONE", f"json://127.0.0.1/{SECRET}"))
+    assert "apprise failed (403 of ***/***/***); mend the network, or the URL in PHONE" in str(
+        error
+    )
+    assert not logging.getLogger("apprise").propagate
