@@ -36,8 +36,8 @@ LEVEL = {
     "waltz": 9,
     "preference": 9,
     "recipes": 10,
-    "plan": 11,
     "monitor": 11,
+    "plan": 11,
 }
 COMMAND = 12
 COMMANDS = {

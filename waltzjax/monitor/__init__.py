@@ -1,1 +1,1 @@
-"""Watching runs: alerts that reach people."""
+"""Watching runs: what they are doing, what is wrong with them, and who is told."""
