@@ -171,7 +171,7 @@ def test_the_command(directory):
     assert "80 s a step" in out and "not the 40 s they name" in out
     assert "Best mesh: " in out and "--config.rl.microbatches=" in out
     assert "adapters over one base" in out and "saves $" in out
-    assert max(len(line) for line in out.splitlines()[:-1] if "Best mesh" not in line) <= 100
+    assert max(map(len, out.splitlines()[:-1])) <= 100
 
 
 def test_the_plan_of_supervised_tuning_is_one_agents(directory, full):

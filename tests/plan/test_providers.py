@@ -83,7 +83,7 @@ def test_a_file_that_cannot_be(tmp_path, old, new, message):
 def test_an_own_price_counts(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(
-        'date = "2027-01-01"\nsft = []\nreported = {}\n[[rental]]\nname = "own"\n'
+        'date = "2027-01-01"\ndevice = "own"\nsft = []\nreported = {}\n[[rental]]\nname = "own"\n'
         'usd_per_device_hour = 0.5\nnote = "paid for"\n'
     )
     [cost] = costs(read_providers(path), 10, 4, 1, tuning=True)

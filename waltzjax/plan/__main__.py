@@ -18,6 +18,7 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
+from waltzjax.config.key import COLLECT_READS
 from waltzjax.model.hf import config as hf_config
 from waltzjax.plan import devices as plan_devices
 from waltzjax.plan import providers as plan_providers
@@ -33,7 +34,8 @@ MOST_DEVICES = 1024  # emulated
 
 
 def main() -> None:
-    f, config = flags.FLAGS, cli.chosen_config(readers)
+    f = flags.FLAGS
+    config = cli.chosen_config((lambda _: COLLECT_READS) if f.collect else readers)
     validate(config, training=not f.collect, collecting=f.collect)
     counts = device_counts(f.devices)
     jax.config.update("jax_platforms", "cpu")
@@ -50,7 +52,7 @@ def main() -> None:
     else:
         providers = plan_providers.read_providers(Path(f.providers_file))
         report = make_report(
-            config, directory, load, device, counts[0], known, providers, as_given=not f.search
+            config, directory, load, device, counts[0], providers, as_given=not f.search
         )
         show_report(report)
         result = to_json(report)

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from waltzjax.model import sharding
 from waltzjax.plan.compile import generator_config, learning_peak
 from waltzjax.plan.devices import Device
 from waltzjax.plan.forecast import Load
 from waltzjax.plan.memory import parts
-from waltzjax.plan.search import Choice, changed, choices, mesh_of, usable_bytes
+from waltzjax.plan.search import Choice, changed, choices, usable_bytes
 from waltzjax.recipes import STAGES
 from waltzjax.stages.stage import PREFER, REINFORCE, SUPERVISE
 
@@ -72,7 +73,7 @@ def grow(
         peak, by = choice.peak_bytes, ARITHMETIC
         if not load.collects and time.monotonic() - started + longest < compile_s:
             began = time.monotonic()
-            chosen, mesh = changed(scaled, choice.settings), mesh_of(choice.mesh)
+            chosen, mesh = changed(scaled, choice.settings), sharding.make_mesh(choice.mesh)
             learning, _ = learning_peak(chosen, directory, mesh, load.prompt_tokens)
             kept = parts(chosen, cfg, mesh, load)
             peak, by = max(learning, int(kept["stays"] + kept["generation"])), COMPILED

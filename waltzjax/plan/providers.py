@@ -42,9 +42,10 @@ class Reported(NamedTuple):
 
 
 class Providers(NamedTuple):
-    """All providers of a file."""
+    """All providers of a file; ``device``: the first word of the devices whose hours they sell."""
 
     date: str
+    device: str
     rentals: tuple[Rental, ...]
     services: tuple[Service, ...]
     reported: dict[str, Reported]
@@ -69,6 +70,7 @@ def read_providers(path: Path = TABLE) -> Providers:
     try:
         return Providers(
             str(table["date"]),
+            table["device"],
             tuple(Rental(**_priced(path, entry)) for entry in table["rental"]),
             tuple(Service(entry["name"], *map(float, entry["usd"])) for entry in table["sft"]),
             {name: Reported(**entry) for name, entry in table["reported"].items()},
@@ -108,10 +110,11 @@ def costs(
     for rental in providers.rentals:
         lost = lost_hours(rental, hours, min(checkpoint_h, hours))
         dollars = (hours + lost) * devices * rental.usd_per_device_hour
-        notes = [f"${rental.usd_per_device_hour:.2f} a device-hour", rental.note]
+        note = f"${rental.usd_per_device_hour:.2f} a device-hour"
+        if rental.note:
+            note += f"; {rental.note}"
         if rental.preempted_every_h:
-            notes.append(f"+{lost:.1f} h lost to one every {rental.preempted_every_h:g} h, assumed")
-        note = "; ".join(filter(None, notes))
+            note += f", one in {rental.preempted_every_h:g} h assumed: +{lost:.1f} h"
         listed.append(Cost(rental.name, dollars, note, hours + lost))
     if tuning:
         listed += [

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from waltzjax.model import sharding
 from waltzjax.plan.compile import generator_config, make_plan
-from waltzjax.plan.devices import Device, Devices
+from waltzjax.plan.devices import Device
 from waltzjax.plan.forecast import Load
 from waltzjax.plan.providers import Cost, Providers, Reported, costs
 from waltzjax.plan.search import (
@@ -18,7 +19,6 @@ from waltzjax.plan.search import (
     Split,
     changed,
     choices,
-    mesh_of,
     split_choice,
     usable_bytes,
 )
@@ -54,7 +54,7 @@ class Report:
     costs: tuple[Cost, ...]
     savings: tuple[Saving, ...]
     reported: Reported | None
-    dates: tuple[str, str]  # of the devices' and the providers' file
+    providers: Providers
 
     @property
     def fits(self) -> bool:
@@ -67,7 +67,6 @@ def make_report(
     load: Load,
     device: Device,
     devices: int,
-    known: Devices,
     providers: Providers,
     *,
     as_given: bool = False,
@@ -110,7 +109,7 @@ def make_report(
         ),
         tuple(_savings(scenario, chosen, providers)),
         providers.reported.get("waltzrl") if CONVERSATION in turns and not load.collects else None,
-        (known.date, providers.date),
+        providers,
     )
 
 
@@ -122,7 +121,7 @@ def _compile_best(scenario: Scenario, found: Sequence[Choice]) -> tuple[Choice, 
         if tried and choice.peak_bytes > tried[0].peak_bytes:  # it would fit even less
             continue
         settings = changed(config, {"mesh": choice.mesh, **choice.settings})
-        plan = make_plan(settings, directory, mesh_of(choice.mesh), load, device)
+        plan = make_plan(settings, directory, sharding.make_mesh(choice.mesh), load, device)
         tried = choice, plan
         if plan.peak_bytes <= usable_bytes(device):
             break

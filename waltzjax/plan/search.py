@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, AxisType, Mesh
 from ml_collections import ConfigDict
 
 from waltzjax.model import sharding
@@ -55,10 +55,23 @@ def changed(config: ConfigDict, settings: Mapping[str, Any]) -> ConfigDict:
     return copy
 
 
-def mesh_of(shape: Sequence[int]) -> Mesh:
-    """A mesh of the first of the emulated devices."""
-    devices = jax.devices()
-    return sharding.make_mesh(shape, devices)
+def layout(shape: Sequence[int]) -> Mesh:
+    """A mesh to count with, of no devices."""
+    mesh: Any = AbstractMesh(tuple(shape), sharding.AXES, axis_types=(AxisType.Auto,) * 3)
+    return mesh
+
+
+def given_shape(config: ConfigDict, devices: int) -> tuple[int, int, int]:
+    """``config.mesh`` on so many devices; ValueError: it needs more."""
+    sizes = list(config.mesh)
+    if -1 in sizes:
+        sizes[sizes.index(-1)] = max(devices // -math.prod(sizes), 1)
+    if math.prod(sizes) > devices:
+        raise ValueError(
+            f"config.mesh: {tuple(config.mesh)} needs {abs(math.prod(sizes))} devices; --devices "
+            f"says {devices}"
+        )
+    return sizes[0], sizes[1], sizes[2]
 
 
 def shapes(cfg: ModelConfig, devices: int) -> list[tuple[int, int, int]]:
@@ -89,9 +102,8 @@ def choices(
       ValueError: there is none; why the last one cannot be.
     """
     found, reason = [], None
-    given = [tuple(sharding.make_mesh(config.mesh, jax.devices()[:devices]).shape.values())]
-    for shape in given if as_given else shapes(cfg, devices):
-        mesh = mesh_of(shape)
+    for shape in [given_shape(config, devices)] if as_given else shapes(cfg, devices):
+        mesh = layout(shape)
         for settings in [{}] if as_given else _settings(config, load):
             try:
                 found.append(_choice(config, cfg, mesh, settings, load, device))
@@ -164,10 +176,10 @@ def split_choice(
     for choice in learning.values():
         with_settings = changed(config, choice.settings)
         its = dataclasses.replace(cfg, remat=with_settings.model.remat)
-        mesh = mesh_of(choice.mesh)
+        mesh = layout(choice.mesh)
         for shape in shapes(cfg, mesh.size):
             with contextlib.suppress(ValueError):  # no room for a prompt
-                forecast = predict(with_settings, its, mesh, load, device, mesh_of(shape))
+                forecast = predict(with_settings, its, mesh, load, device, layout(shape))
                 splits.append(Split(choice, shape, forecast))
     return min(splits, key=lambda split: split.forecast.step_s, default=None)
 

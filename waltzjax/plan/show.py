@@ -9,7 +9,7 @@ from waltzjax.plan.growth import Size
 from waltzjax.plan.providers import Reported
 from waltzjax.plan.report import Report
 from waltzjax.plan.search import Choice, usable_bytes
-from waltzjax.plan.tables import GIB, show_forecast, show_memory, show_peak
+from waltzjax.plan.tables import GIB, figure, show_forecast, show_memory, show_peak
 from waltzjax.support import console
 
 
@@ -43,8 +43,8 @@ def _show_layouts(report: Report) -> None:
             _settings(choice),
             f"{choice.peak_bytes / GIB:.1f}",
             "yes" if choice.fits(report.device) else "no",
-            f"{sum(p.collective_s for p in choice.forecast.phases):.1f}",
-            f"{choice.forecast.step_s:.1f}",
+            figure(sum(p.collective_s for p in choice.forecast.phases)),
+            figure(choice.forecast.step_s),
         ]
         for label, choice in listed
     ]
@@ -57,14 +57,17 @@ def _show_costs(report: Report) -> None:
     rows = [
         [
             cost.name,
-            f"{cost.cost:,.0f}",
-            "" if cost.hours is None else f"{cost.hours:.1f}",
+            figure(cost.cost),
+            None if cost.hours is None else figure(cost.hours),
             cost.note,
         ]
         for cost in report.costs
     ]
-    title = f"cost, US dollars (prices of {report.dates[1]})"
+    sold, used = report.providers.device, report.device.name
+    title = f"cost, US dollars (prices of {sold}, {report.providers.date})"
     console.say("\n" + console.table(title, ["provider", "$", "hours", "note"], rows))
+    if not used.startswith(sold):
+        console.say(f"Rentals sell {sold}, not {used}: set their prices in a --providers_file.")
     if report.reported:
         console.say("\n".join(reported_lines(report.reported, report.plan.forecast.step_s)))
 
@@ -93,10 +96,10 @@ def _show_savings(report: Report) -> None:
         [
             saving.name,
             f"{saving.peak_bytes / GIB:.1f}" + ("" if saving.fits else " (does not fit)"),
-            f"{saving.step_s:.1f}",
-            f"{saving.hours:.1f}",
-            f"{saving.dollars:,.0f}",
-            f"{base.dollars - saving.dollars:,.0f}",
+            figure(saving.step_s),
+            figure(saving.hours),
+            figure(saving.dollars),
+            "-" * (saving.dollars > base.dollars) + figure(abs(base.dollars - saving.dollars)),
             f"{100 * (1 - saving.dollars / base.dollars):.0f}",
             saving.note,
         ]
@@ -114,21 +117,21 @@ def _answer(report: Report) -> list[str]:
     lines = []
     if report.remedy:
         lines.append(
-            f"Does not fit as it is on {device.name}. With {report.remedy.words} it does; the plan "
-            "above is made for that:"
+            f"Does not fit as it is on {device.name}. With {report.remedy.words} it does;\n"
+            "the plan above is made for that:"
         )
         lines += [f"  --config.{key}={value}" for key, value in report.remedy.settings.items()]
     elif not report.fits:
         lines.append(
             f"Does not fit: {report.plan.peak_bytes / GIB:.1f} GiB of {usable:.1f} that a run "
-            f"takes of a {device.name}; adapters (:lora) and more --devices need less."
+            f"takes of one {device.name}; adapters (:lora) and more --devices need less."
         )
     else:
         lines.append(
-            f"Fits: {report.plan.peak_bytes / GIB:.1f} GiB of {usable:.1f} that a run takes of a "
+            f"Fits: {report.plan.peak_bytes / GIB:.1f} GiB of {usable:.1f} that a run takes of one "
             f"{device.name}."
         )
-    lines.append(f"Best mesh: {_mesh(report.chosen.mesh)}; train with {report.chosen.arguments()}")
+    lines += [f"Best mesh: {_mesh(report.chosen.mesh)}. Run with", f"  {report.chosen.arguments()}"]
     if report.split and report.split.forecast.step_s < 0.98 * forecast.step_s:
         split = report.split
         hidden_s = split.forecast.step_s - split.forecast.hidden_s

@@ -34,6 +34,11 @@ class Plan:
     forecast: Forecast
 
 
+def figure(value: float) -> str:
+    """About three digits of a number that is not negative, thousands apart."""
+    return f"{value:,.2f}" if value < 10 else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
 def show(plan: Plan) -> None:
     """The plan as tables, in GiB a device."""
     show_memory(plan)
@@ -106,8 +111,8 @@ def show_forecast(forecast: Forecast) -> None:
         "a step less.",
         f"The worst case: {forecast.worst_case}.",
         f"Left out: {LEFT_OUT}.",
-        f"{forecast.stage}: {forecast.step_s:.1f} s a step, {forecast.steps:,} steps: "
-        f"{forecast.hours:.1f} h on {forecast.devices} devices, {forecast.device_hours:,.0f} "
-        "device-hours",
+        f"{forecast.stage}: {figure(forecast.step_s)} s a step, {forecast.steps:,} "
+        f"step{'s' * (forecast.steps != 1)}: {figure(forecast.hours)} h on {forecast.devices} "
+        f"devices, {figure(forecast.device_hours)} device-hours",
     ]
     console.say("\n".join(lines))

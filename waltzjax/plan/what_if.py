@@ -23,7 +23,7 @@ from waltzjax.stages.stage import PREFER, REINFORCE, SUPERVISE
 
 SMALLER = ("llama-3.1-8b", "mistral-7b", "qwen2.5-1.5b")  # of configs/models, by size
 CHECKPOINT_H = 1.0  # between checkpoints where devices may be taken away
-HALF = "where texts fill half of their rows"
+HALF = "if rows are half full"
 
 
 class Scenario(NamedTuple):
@@ -75,6 +75,7 @@ def cheaper(scenario: Scenario, planned: Choice) -> Iterator[Saving]:
     yield from _smaller(scenario)
     half = load._replace(prompts=max(_prompts(scenario) // 2, 1))
     items = {SUPERVISE: "chats", PREFER: "pairs"}.get(kind, "prompts")
+    items = "questions" if load.collects else items
     if not _steps(config):
         yield from _try(scenario._replace(load=half), f"half of the {items}", {})
     if kind == REINFORCE or load.collects:
