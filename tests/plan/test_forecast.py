@@ -77,6 +77,6 @@ def test_what_is_said(work, capsys):
     show_forecast(forecast(mesh=(1, 2, 2)))
     out = capsys.readouterr().out
     assert "predicted time of a step" in out and "Predicted, not measured" in out
-    assert "13.0 s a step, 62 steps: 0.22 h on 4 devices, 0.89 device-hours" in out
+    assert "13.0 s a step, 62 steps: 0.22 h on 4 devices, 0.90 device-hours" in out
     show_forecast(forecast(stages=("sft",)))
     assert "a row for every chat" in capsys.readouterr().out

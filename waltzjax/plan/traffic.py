@@ -17,7 +17,8 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.sharding import AXES
 from waltzjax.plan.devices import HOST_DEVICES, Device
 
-SAMPLING = 10  # small collectives a token, where the vocabulary is split over tensor
+# Small collectives a token where the vocabulary is split over tensor and nothing truncates.
+SAMPLING = 5
 
 
 class Traffic(NamedTuple):
@@ -161,11 +162,13 @@ def _back(mesh: Axes, each: float) -> tuple[str, Axes, float]:
 
 def decode_traffic(cfg: ModelConfig, mesh: Axes, rows: int, steps: int) -> list[Traffic]:
     """``steps`` tokens of each of ``rows`` rows of a group: the outputs of attention and MLP, and
-    the embedded tokens, are summed over tensor; and what sampling asks of the whole vocabulary."""
+    the embedded tokens, are summed over tensor; and what sampling asks of the whole vocabulary,
+    and every group of all others."""
     each = rows * cfg.width * jnp.dtype(cfg.dtype).itemsize
     return [
         *_collective("all-reduce", "tensor", mesh, each, steps * (2 * cfg.layers + 1)),
         *_collective("all-reduce", "tensor", mesh, 4 * rows, steps * SAMPLING),
+        *_collective("all-reduce", "rows", mesh, 4, steps),  # how many rows go on
     ]
 
 
