@@ -97,7 +97,7 @@ def test_volumes_are_those_of_the_compiled_programs(shape, lowered_update):
         ("update", update_traffic(cfg, mesh, microbatches, rows * tokens // groups)),
     ):
         sent = sum(each.bytes for each in counted)
-        assert math.isclose(sent, sum(programs[name].moved_bytes.values()), rel_tol=0.03), name
+        assert math.isclose(sent, sum(programs[name].moved_bytes.values()), rel_tol=0.05), name
 
 
 @pytest.fixture

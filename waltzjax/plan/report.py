@@ -78,31 +78,32 @@ def make_report(
     """
     scenario = Scenario(config, directory, load, device, devices, providers.rentals[0])
     cfg = generator_config(config, directory)
-    found, remedy = choices(config, cfg, load, device, devices, as_given=as_given), None
-    if not found[0].fits(device) and not as_given:
+    layouts, remedy = choices(config, cfg, load, device, devices, as_given=as_given), None
+    compiled = _compile_best(scenario, layouts) if as_given or layouts[0].fits(device) else None
+    if compiled is None or (not as_given and compiled[1].peak_bytes > usable_bytes(device)):
         remedy = _remedy(scenario)
         if remedy:
-            scenario = scenario._replace(
-                config=changed(config, remedy.settings), devices=remedy.devices
-            )
+            changed_config = changed(config, remedy.settings)
+            scenario = scenario._replace(config=changed_config, devices=remedy.devices)
             cfg = generator_config(scenario.config, directory)
-            found = choices(scenario.config, cfg, load, device, remedy.devices)
-    chosen, plan = _compile_best(scenario, found)
-    hours = plan.forecast.hours
+            layouts = choices(scenario.config, cfg, load, device, remedy.devices)
+            compiled = None
+    chosen, plan = compiled or _compile_best(scenario, layouts)
+    forecast = plan.forecast
     turns = STAGES[config.stages[-1]].turns(config)
     return Report(
         device,
         chosen,
         plan,
         _as_given(scenario),
-        tuple(_best_of_each(found, chosen)),
-        split_choice(scenario.config, cfg, load, device, found),
+        tuple(_best_of_each(layouts, chosen)),
+        split_choice(scenario.config, cfg, load, device, layouts),
         remedy,
         tuple(
             costs(
                 providers,
-                hours,
-                scenario.devices,
+                forecast.hours,
+                forecast.devices,
                 checkpoint_hours(scenario, chosen),
                 tuning=STAGES[config.stages[-1]].kind == SUPERVISE and not load.collects,
             )
@@ -113,11 +114,11 @@ def make_report(
     )
 
 
-def _compile_best(scenario: Scenario, found: Sequence[Choice]) -> tuple[Choice, Plan]:
+def _compile_best(scenario: Scenario, layouts: Sequence[Choice]) -> tuple[Choice, Plan]:
     """The first of the layouts that fits by the compiler's account, or the last that was tried."""
     config, directory, load, device = scenario[:4]
     tried = None
-    for choice in found[:TRIES]:
+    for choice in layouts[:TRIES]:
         if tried and choice.peak_bytes > tried[0].peak_bytes:  # it would fit even less
             continue
         settings = changed(config, {"mesh": choice.mesh, **choice.settings})
@@ -138,10 +139,10 @@ def _as_given(scenario: Scenario) -> Choice | None:
         return None
 
 
-def _best_of_each(found: Sequence[Choice], chosen: Choice) -> list[Choice]:
-    """The best layout of every other mesh, in the order of ``found``."""
+def _best_of_each(layouts: Sequence[Choice], chosen: Choice) -> list[Choice]:
+    """The best layout of every other mesh, in the order of ``layouts``."""
     best: dict[tuple[int, int, int], Choice] = {}
-    for choice in found:
+    for choice in layouts:
         best.setdefault(choice.mesh, choice)
     best.pop(chosen.mesh, None)
     return list(best.values())

@@ -101,17 +101,17 @@ def choices(
     Raises:
       ValueError: there is none; why the last one cannot be.
     """
-    found, reason = [], None
+    layouts, reason = [], None
     for shape in [given_shape(config, devices)] if as_given else shapes(cfg, devices):
         mesh = layout(shape)
         for settings in [{}] if as_given else _settings(config, load):
             try:
-                found.append(_choice(config, cfg, mesh, settings, load, device))
+                layouts.append(_choice(config, cfg, mesh, settings, load, device))
             except ValueError as error:  # no room for a prompt in a device's part of the cache
                 reason = error
-    if not found:
+    if not layouts:
         raise reason or ValueError(f"--devices: got {devices}: there is no mesh of so many")
-    fitting = [choice for choice in found if choice.fits(device)] or found
+    fitting = [choice for choice in layouts if choice.fits(device)] or layouts
     best = min(choice.forecast.step_s for choice in fitting)
 
     def order(choice: Choice) -> tuple[bool, float, int]:
@@ -119,7 +119,7 @@ def choices(
         fits = choice.fits(device)
         return not fits, step_s if step_s > 1.01 * best else best, choice.peak_bytes
 
-    return sorted(found, key=order)
+    return sorted(layouts, key=order)
 
 
 def _settings(config: ConfigDict, load: Load) -> Iterator[dict[str, Any]]:
@@ -161,14 +161,14 @@ class Split(NamedTuple):
 
 
 def split_choice(
-    config: ConfigDict, cfg: ModelConfig, load: Load, device: Device, found: Sequence[Choice]
+    config: ConfigDict, cfg: ModelConfig, load: Load, device: Device, layouts: Sequence[Choice]
 ) -> Split | None:
-    """The best split of the layouts ``found``, of those that fit; None: nothing is generated
-    besides learning. This library generates on the mesh that it learns on."""
+    """The best split of those of ``layouts`` that fit; None: nothing is generated besides learning.
+    This library generates on the mesh that it learns on."""
     if STAGES[config.stages[-1]].kind != REINFORCE or load.collects:
         return None
     learning: dict[tuple[int, int, int], Choice] = {}
-    for choice in found:
+    for choice in layouts:
         if choice.fits(device):
             other = learning.setdefault(choice.mesh, choice)
             learning[choice.mesh] = min(choice, other, key=_learning_s)
