@@ -30,7 +30,7 @@ from waltzjax.model.hf import config as hf_config
 from waltzjax.model.lora import init_adapter
 from waltzjax.model.transformer import init_params
 from waltzjax.plan.devices import Device
-from waltzjax.plan.forecast import Load, predict
+from waltzjax.plan.forecast import Forecast, Load, predict
 from waltzjax.plan.tables import Plan
 from waltzjax.plan.work import update_shape
 from waltzjax.plan.xla_report import Program, device_bytes, measure
@@ -63,23 +63,23 @@ class _Trained(NamedTuple):
     params: Any
 
 
-def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, load: Load, device: Device) -> Plan:
+def make_plan(
+    config: ConfigDict,
+    directory: Path,
+    mesh: Mesh,
+    load: Load,
+    device: Device,
+    update: Program | None = None,
+) -> Plan:
     """The last stage of ``config``, or collecting, for the architecture in ``directory``; no
-    weights are read."""
+    weights are read. ``update``: that program, where it was compiled before."""
     plain = generator_config(config, directory)
     cfg, roles = over_mesh(plain, mesh), STAGES[config.stages[-1]].roles(config)
     forecast = predict(config, plain, mesh, load, device)
     engine_of = partial(make_engine, config, mesh=mesh, stops=(0,), chat=None)
     base = _weights(cfg, mesh)
     if load.collects:
-        resident = {"base": device_bytes(base)}
-        generating = _generation_bytes(engine_of(plain), "the policy's", base)
-        lowered = engine_of(_in_float32(plain)).lower(base)
-        programs = _compiled(lowered)
-        beside = sum(generating.values()) + max(p.temporary_bytes for p in programs.values())
-        peak = sum(resident.values()) + beside
-        return Plan(resident, generating, {}, programs, peak, "", 0, forecast)
-
+        return _collecting_plan(plain, engine_of, base, forecast)
     judge, left_out = _judge_config(config)
     agent = _trained(config, cfg, mesh, base, roles[0])
     resident = {"base and reference": device_bytes(base), **_agents_bytes(config, roles, agent)}
@@ -102,7 +102,8 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, load: Load, devic
         for name, program in engine_of(_in_float32(judge)).lower(judges).items():
             drawing[f"judge's {name}"] = program
             session[f"judge's {name}"] = sum(judging.values())
-    programs = _compiled(lowered | drawing)
+    known = {"update": update} if update else {}
+    programs = known | _compiled({n: p for n, p in (lowered | drawing).items() if n not in known})
     kept = _kept_bytes(agent)
     beside = [0]
     for name, p in programs.items():
@@ -114,6 +115,16 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, load: Load, devic
     stored = len(roles) * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(agent.state))
     peak = sum(resident.values()) + max(beside)
     return Plan(resident, generating, judging, programs, peak, left_out, stored, forecast)
+
+
+def _collecting_plan(plain: ModelConfig, engine_of: Any, base: Any, forecast: Forecast) -> Plan:
+    """A plan in which nothing is trained."""
+    resident = {"base": device_bytes(base)}
+    generating = _generation_bytes(engine_of(plain), "the policy's", base)
+    programs = _compiled(engine_of(_in_float32(plain)).lower(base))
+    drawing = sum(generating.values()) + max(p.temporary_bytes for p in programs.values())
+    peak = sum(resident.values()) + drawing
+    return Plan(resident, generating, {}, programs, peak, "", 0, forecast)
 
 
 def learning_peak(

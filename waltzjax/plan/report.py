@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from waltzjax.model import sharding
-from waltzjax.plan.compile import generator_config, make_plan
+from waltzjax.plan.compile import generator_config, learning_peak, make_plan
 from waltzjax.plan.devices import Device
 from waltzjax.plan.forecast import Load
 from waltzjax.plan.providers import Cost, Providers, Reported, costs
@@ -119,12 +119,14 @@ def _compile_best(scenario: Scenario, layouts: Sequence[Choice]) -> tuple[Choice
     config, directory, load, device = scenario[:4]
     tried = None
     for choice in layouts[:TRIES]:
-        if tried and choice.peak_bytes > tried[0].peak_bytes:  # it would fit even less
-            continue
-        settings = changed(config, {"mesh": choice.mesh, **choice.settings})
-        plan = make_plan(settings, directory, sharding.make_mesh(choice.mesh), load, device)
-        tried = choice, plan
-        if plan.peak_bytes <= usable_bytes(device):
+        chosen = changed(config, {"mesh": choice.mesh, **choice.settings})
+        mesh, update = sharding.make_mesh(choice.mesh), None
+        if not load.collects:
+            learning, update = learning_peak(chosen, directory, mesh, load.prompt_tokens)
+            if learning > usable_bytes(device) and choice is not layouts[:TRIES][-1]:
+                continue
+        tried = choice, make_plan(chosen, directory, mesh, load, device, update)
+        if tried[1].peak_bytes <= usable_bytes(device):
             break
     assert tried
     return tried
