@@ -7,6 +7,7 @@ import forked
 import pytest
 from support import REPO, mesh_of
 
+from waltzjax.engine.engine import Engine
 from waltzjax.plan import compile
 from waltzjax.plan.compile import make_plan
 from waltzjax.plan.devices import read_devices
@@ -68,7 +69,7 @@ def uncompiled(monkeypatch):
         return {name: whose + name for name in ("decode", "prefill")}
 
     monkeypatch.setattr(compile, "agent_learner", lambda *_: NoLearner())
-    monkeypatch.setattr(compile.Engine, "lower", lower)
+    monkeypatch.setattr(Engine, "lower", lower)
     monkeypatch.setattr(
         compile, "measure", lambda name: Program(0, temporary.get(name, 0), 0, 0.0, {})
     )

@@ -9,9 +9,9 @@ import pytest
 from support import REPO
 
 from waltzjax.plan import growth as plan_growth
-from waltzjax.plan.compile import generator_config
 from waltzjax.plan.devices import read_devices
 from waltzjax.plan.forecast import LEARNING, Load
+from waltzjax.plan.generator import generator_config
 from waltzjax.plan.providers import read_providers
 from waltzjax.plan.report import _remedy
 from waltzjax.plan.search import changed, choices, shapes, split_choice, usable_bytes

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from waltzjax.model import sharding
-from waltzjax.plan.compile import generator_config, learning_peak
+from waltzjax.plan.compile import learning_peak
 from waltzjax.plan.devices import Device
 from waltzjax.plan.forecast import Load
+from waltzjax.plan.generator import generator_config
 from waltzjax.plan.memory import parts
 from waltzjax.plan.search import Choice, changed, choices, usable_bytes
 from waltzjax.recipes import STAGES

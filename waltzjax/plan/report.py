@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from waltzjax.model import sharding
-from waltzjax.plan.compile import generator_config, learning_peak, make_plan
+from waltzjax.plan.compile import learning_peak, make_plan
 from waltzjax.plan.devices import Device
 from waltzjax.plan.forecast import Load
+from waltzjax.plan.generator import generator_config
 from waltzjax.plan.providers import Cost, Providers, Reported, costs
 from waltzjax.plan.search import (
     Choice,

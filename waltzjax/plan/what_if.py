@@ -11,10 +11,10 @@ from ml_collections import ConfigDict
 
 from waltzjax.config.presets import waltz
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.plan.compile import generator_config
 from waltzjax.plan.devices import Device
 from waltzjax.plan.flops import head_weights, layer_weights
 from waltzjax.plan.forecast import LEARNING, PROMPTS, Load
+from waltzjax.plan.generator import generator_config
 from waltzjax.plan.providers import Rental, lost_hours
 from waltzjax.plan.search import Choice, changed, choices
 from waltzjax.recipes import STAGES
