@@ -10,6 +10,7 @@ arguments are twice a GPU's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -150,11 +151,9 @@ def _kept_bytes(agent: _Trained) -> dict[str, int]:
 
 
 def _compiled(lowered: dict[str, Any]) -> dict[str, Program]:
-    programs = {}
-    for name, program in lowered.items():
-        with console.phase(f"compiling {name}"):
-            programs[name] = measure(program)
-    return programs
+    """All programs, two at a time: a compilation keeps little more than one core busy."""
+    with console.phase(f"compiling {', '.join(lowered)}"), ThreadPoolExecutor(2) as threads:
+        return dict(zip(lowered, threads.map(measure, lowered.values()), strict=True))
 
 
 def _weights(cfg: ModelConfig, mesh: Mesh) -> Any:
