@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.model import sharding
 from waltzjax.plan.compile import learning_peak, make_plan
-from waltzjax.plan.devices import Device
+from waltzjax.plan.devices import Device, Link
 from waltzjax.plan.forecast import Load
 from waltzjax.plan.generator import generator_config
 from waltzjax.plan.providers import Cost, Providers, Reported, costs
@@ -56,6 +56,7 @@ class Report:
     savings: tuple[Saving, ...]
     reported: Reported | None
     providers: Providers
+    collective_s: dict[str, float]  # of a step, were all collectives over that link
 
     @property
     def fits(self) -> bool:
@@ -69,6 +70,7 @@ def make_report(
     device: Device,
     devices: int,
     providers: Providers,
+    links: dict[str, Link],
     *,
     as_given: bool = False,
 ) -> Report:
@@ -112,6 +114,7 @@ def make_report(
         tuple(_savings(scenario, chosen, providers)),
         providers.reported.get("waltzrl") if CONVERSATION in turns and not load.collects else None,
         providers,
+        {name: forecast.collective_s(link) for name, link in links.items()},
     )
 
 
@@ -196,6 +199,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "providers": [cost._asdict() for cost in report.costs],
         "step_seconds": forecast.step_seconds(),
         "step_s": forecast.step_s,
+        "collective_s_by_link": report.collective_s,
         "steps": forecast.steps,
         "mesh": list(report.chosen.mesh),
         "settings": report.chosen.settings,

@@ -18,6 +18,8 @@ def show_report(report: Report) -> None:
     show_memory(report.plan)
     _show_layouts(report)
     show_forecast(report.plan.forecast)
+    listed = ", ".join(f"{name} {figure(s)} s" for name, s in report.collective_s.items())
+    console.say(f"A step's collectives over each link: {listed}")
     _show_costs(report)
     _show_savings(report)
     show_peak(report.plan)
