@@ -94,9 +94,13 @@ class Forecast:
         return sum(min(p.collective_s, p.device_s) for p in phases)
 
     def collective_s(self, link: Link) -> float:
-        """Seconds of a step's collectives, were all of them over ``link``."""
+        """Seconds of a step's collectives, were all of them over ``link``; over the network as
+        if every device were a host."""
+        latency_us = link.latency_us
+        if link == self.device.network:
+            latency_us = self.device.link.latency_us + (self.devices - 1) * link.latency_us
         return sum(
-            p.collectives * link.latency_us * 1e-6
+            p.collectives * latency_us * 1e-6
             + (p.link_bytes + p.network_bytes) / (1e9 * link.gb_per_s)
             for p in self.phases
         )
