@@ -179,7 +179,7 @@ def show_growth(sizes: Sequence[Size], directory: Path, stage: str, device: str)
     title = f"growth: {stage} of {directory.name} on {device}, as many prompts for each device"
     console.say(console.table(title, header, rows))
     console.say(
-        "GiB: the peak of a device, and how it was found; ! does not fit. link, net: GB sent in a step\n"
+        "GiB: the peak of a device, and by what; ! does not fit. link, net: GB sent in a step\n"
         "within a host, between hosts. eff.: work of a device in a second, of the first row's.\n"
         "same s: seconds of a step with the first row's batch. Times are arithmetic."
     )
