@@ -2,6 +2,8 @@
 long it is predicted to take.
 
     python -m waltzjax.plan --config=configs/stage2.py --model=configs/models/llama-3.1-8b
+    python -m waltzjax.plan --doctor --config=configs/stage2.py:tiny
+    python -m waltzjax.plan --check=runs/demo
 
 The memory is the compiler's for emulated CPU devices, see waltzjax/plan/compile.py; the time is
 arithmetic, see waltzjax/plan/forecast.py.
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import jax
@@ -19,6 +22,7 @@ from ml_collections import config_flags
 
 from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
+from waltzjax.plan import check, doctor
 from waltzjax.plan.compile import make_plan
 from waltzjax.plan.forecast import H100, PROMPTS, Device
 from waltzjax.plan.tables import show
@@ -30,7 +34,15 @@ MOST_DEVICES = 4096  # emulated
 
 
 def main() -> None:
-    f, config = flags.FLAGS, cli.chosen_config(readers)
+    f = flags.FLAGS
+    if f.doctor:
+        config = cli.chosen_config(doctor.reads_of) if f.config else None
+        sys.exit(doctor.command(config, Path(f.workdir), as_json=f.json))
+    if f.check:
+        sys.exit(check.command(Path(f.check), as_json=f.json))
+    if not f.config:
+        cli.usage("--config is missing; only --doctor and --check do without")
+    config = cli.chosen_config(readers)
     validate(config, training=True)
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", f.devices)
@@ -74,5 +86,14 @@ if __name__ == "__main__":
     flags.DEFINE_float("bandwidth_share", H100.bandwidth_share, "Share of the bandwidth.")
     flags.DEFINE_float("price", H100.price, "Dollars an hour and device.")
     flags.DEFINE_bool("json", False, "Also print the plan as one line of JSON, in bytes.")
-    flags.mark_flags_as_required(["config"])
+    flags.DEFINE_bool(
+        "doctor",
+        False,
+        "Look at this machine, and at what --config needs, instead: a line each, ok or what to do; "
+        "exit status 1 where something is to mend.",
+    )
+    flags.DEFINE_string("workdir", "runs", "--doctor: where the run would write.")
+    flags.DEFINE_string(
+        "check", "", "Compare the run in this directory with its prediction instead."
+    )
     cli.run(main)

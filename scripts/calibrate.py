@@ -1,0 +1,225 @@
+"""Measure the parts of a training step on this machine, for the plan's predicted times.
+
+    python scripts/calibrate.py [--points=0:12] [--output=FILE]
+
+Each point is a model of a few million random weights and one step of reinforcement with it: texts
+are generated from random prompts, none of which ends early; both models' log-probabilities; one
+update. Timed are the whole step and its parts. The first repetition compiles and is left out; the
+least of the others counts, what else the machine does only adds to it; medians are kept beside.
+Prefill is what a generation of one token takes, less one of the longer generation's steps.
+
+The file is ``waltzjax/plan/calibration/NAME.json``, of one device kind; points that are measured
+again take the place of those there, so that a long list may be measured in pieces.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from waltzjax.config import defaults
+from waltzjax.core.losses import nll
+from waltzjax.engine.requests import Sampling
+from waltzjax.model import sharding
+from waltzjax.model.architecture import ModelConfig
+from waltzjax.model.attention import choose_kernel, choose_visit
+from waltzjax.model.transformer import init_params
+from waltzjax.plan.calibration import POINTS, device_kind, file_name
+from waltzjax.plan.flops import update_shape
+from waltzjax.plan.parts import FEATURES, step_parts
+from waltzjax.run import cli
+from waltzjax.run.runtime import make_engine
+from waltzjax.stages.reinforce import agent_optimizer
+from waltzjax.support.console import phase
+from waltzjax.support.files import write_text
+from waltzjax.training.learner import abstract_batch, init_state
+from waltzjax.training.step import make_logp, make_update, shardings
+
+flags.DEFINE_string("points", ":", "Which of the list, FIRST:END, from 0.")
+flags.DEFINE_integer("repeats", 9, "Timed repetitions of a point.", lower_bound=1)
+flags.DEFINE_string("output", "", "The file; default: that of this device kind in the package.")
+
+
+class Size(NamedTuple):
+    """A model and a step of it."""
+
+    width: int
+    layers: int
+    vocab: int
+    rows: int  # texts of a step
+    prompt: int  # tokens
+    new: int  # tokens that are drawn
+    microbatches: int
+
+
+SIZES = (
+    Size(128, 3, 512, 128, 52, 44, 1), Size(128, 3, 512, 32, 52, 44, 1),
+    Size(64, 2, 512, 64, 32, 32, 1), Size(64, 4, 512, 128, 64, 64, 2),
+    Size(96, 3, 640, 64, 96, 32, 1), Size(128, 6, 640, 32, 128, 48, 1),
+    Size(192, 3, 512, 64, 64, 32, 2), Size(192, 4, 640, 16, 200, 56, 1),
+    Size(256, 2, 1024, 48, 48, 48, 1), Size(256, 4, 512, 32, 96, 32, 2),
+    Size(384, 3, 512, 16, 64, 32, 1), Size(512, 2, 512, 16, 32, 64, 1),
+    Size(96, 2, 512, 32, 40, 24, 1), Size(160, 4, 512, 64, 52, 44, 1),
+    Size(320, 3, 640, 32, 48, 48, 2), Size(128, 3, 512, 256, 52, 44, 4),
+)  # fmt: skip
+
+
+def settings(size: Size) -> tuple[ConfigDict, ModelConfig]:
+    """The config whose step is measured, and its model, in float32 as those of the tests."""
+    c = defaults.default()
+    c.stages, c.mesh, c.model.dtype = ("rlvr",), (1, 1, 1), "float32"
+    c.rollout.batch, c.rollout.max_new_tokens = size.rows, size.new
+    c.rollout.max_num_seqs, c.rollout.pad_to_multiple_of = 128, 32
+    c.rollout.cache_tokens = 16_384 * 2
+    c.rl.microbatches = size.microbatches
+    platform = jax.default_backend()
+    heads = size.width // 32
+    return c, ModelConfig(
+        size.vocab, size.width, size.width * 5 // 2, size.layers, heads, max(1, heads // 2), 32,
+        max_positions=512, attention=choose_kernel("auto", platform, jnp.float32, 32),
+        page_visit=choose_visit(platform),
+    )  # fmt: skip
+
+
+def random_batch(mesh: Mesh, size: Size, shape: tuple[int, int, int], tokens: Any) -> Any:
+    """The update's rows, all of them full, of which the last ``size.new`` are drawn."""
+    batch = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), abstract_batch(mesh, *shape))
+    action = np.arange(shape[2]) >= size.prompt
+    return sharding.place(
+        batch._replace(
+            token_BT=tokens.integers(3, size.vocab, shape, np.int32),
+            length_B=batch.length_B + shape[2],
+            action_BT=batch.action_BT | action,
+            weight_BT=np.broadcast_to(action, shape).astype(np.float32) / np.prod(shape),
+        ),
+        sharding.rows_sharding(mesh, leading=1),
+    )
+
+
+def make_step(c: ConfigDict, cfg: ModelConfig, mesh: Mesh, size: Size) -> Callable[[], list[float]]:
+    """A function that runs one step; seconds of: one token, all tokens, log-probs, update."""
+    draw = np.random.default_rng(0)
+    params = jax.jit(lambda key: init_params(cfg, key))(jax.random.key(0))
+    engine = make_engine(c, cfg, mesh, (), None)
+    optimizer = agent_optimizer(c, 1e-6, updates=1)
+    state = [init_state(params, optimizer, mesh)]
+    batch = random_batch(mesh, size, update_shape(c, mesh, size.prompt), draw)
+    block = c.model.logit_chunk
+    logp = make_logp(cfg, temperature=1.0, block=block)
+    update = make_update(
+        cfg, nll, optimizer, temperature=1.0, block=block, state_sharding=shardings(state[0])
+    )
+    seeds = range(size.rows)
+
+    def generate(new: int) -> None:
+        prompts = draw.integers(3, size.vocab, (size.rows, size.prompt)).tolist()
+        engine.generate(params, prompts, Sampling(new), seeds)
+
+    def score() -> None:
+        jax.block_until_ready([logp(params, batch), logp(params, batch)])
+
+    def learn() -> None:
+        state[0], _ = jax.block_until_ready(update(state[0], batch, None))
+
+    def step() -> list[float]:
+        seconds = []
+        for part in (lambda: generate(1), lambda: generate(size.new), score, learn):
+            started = time.perf_counter()
+            part()
+            seconds.append(time.perf_counter() - started)
+        return seconds
+
+    return step
+
+
+def measure(size: Size, repeats: int) -> dict[str, Any]:
+    """The point of ``size``: its parts with what is counted of them and what they took."""
+    c, cfg = settings(size)
+    mesh = sharding.make_mesh(c.mesh)
+    step = make_step(c, cfg, mesh, size)
+    step()
+    runs = [step() for _ in range(repeats)]
+    least, middle = (
+        seconds_by_phase([pick(times) for times in zip(*runs, strict=True)], size.new)
+        for pick in (min, statistics.median)
+    )
+    whole = [sum(run[1:]) for run in runs]
+    parts = {
+        part.phase: {
+            **{name: _short(getattr(part, name), 6) for name in FEATURES},
+            "seconds": _short(least[part.phase]),
+            "median_s": _short(middle[part.phase]),
+        }
+        for part in step_parts(c, cfg, mesh, size.prompt)
+    }
+    return {
+        "size": size._asdict(),
+        "step_s": _short(min(whole)),
+        "median_step_s": _short(statistics.median(whole)),
+        "load": [round(x, 2) for x in os.getloadavg()],
+        "parts": parts,
+    }
+
+
+def _short(value: float, digits: int = 4) -> float:
+    return float(f"{value:.{digits}g}")
+
+
+def seconds_by_phase(timed: list[float], new: int) -> dict[str, float]:
+    """The seconds of each phase of a step, of which were timed: a generation of one token, one of
+    ``new``, log-probs, update. A token after the first takes the difference of both generations
+    over the tokens between."""
+    one, all_tokens, score, learn = timed
+    decode = (all_tokens - one) * new / (new - 1)
+    return {"prefill": all_tokens - decode, "decode": decode, "log-probs": score, "update": learn}
+
+
+def record(path: Path, points: list[dict[str, Any]]) -> None:
+    """Write the file, with the points there that were not measured now."""
+    before = json.loads(path.read_text())["points"] if path.exists() else []
+    new = {tuple(p["size"].values()): p for p in points}
+    kept = [p for p in before if tuple(p["size"].values()) not in new]
+    order = {size: number for number, size in enumerate(SIZES)}
+    together = sorted([*kept, *points], key=lambda p: order.get(Size(**p["size"]), len(order)))
+    value = {
+        "device": device_kind(),
+        "platform": jax.default_backend(),
+        "devices": 1,
+        "date": datetime.date.today().isoformat(),
+        "command": "python scripts/calibrate.py",
+        "versions": {name: version(name) for name in ("jax", "jaxlib", "flax", "numpy")}
+        | {"python": sys.version.split()[0]},
+        "points": together,
+    }
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def main() -> None:
+    f = flags.FLAGS
+    first, _, end = f.points.partition(":")
+    path = Path(f.output) if f.output else POINTS / file_name(device_kind())
+    for size in SIZES[int(first or 0) : int(end or len(SIZES))]:
+        with phase(f"width {size.width}, {size.layers} layers, {size.rows} rows"):
+            point = measure(size, f.repeats)
+        record(path, [point])
+        times = {name: part["seconds"] for name, part in point["parts"].items()}
+        print(json.dumps({"step_s": point["step_s"], **times}), flush=True)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,119 @@
+"""Calibration: what was measured on a kind of device, and the rates fitted to it.
+
+The points are in ``waltzjax/plan/calibration/*.json``, a file a kind of device;
+``scripts/calibrate.py`` measures them. A kind without a file has no rates: a plan for it rests on
+what others have measured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from waltzjax.plan.fit import HeldOut, Point, Rates, fit, leave_one_out
+from waltzjax.plan.parts import FEATURES, Part
+
+POINTS = Path(str(files("waltzjax") / "plan" / "calibration"))
+NOT_MEASURED = "no measured point for this device; the efficiencies are those cited"
+
+
+class Efficiencies(NamedTuple):
+    """The rates of a kind of device, by phase, and where they are from."""
+
+    device: str
+    date: str
+    command: str
+    points: int
+    rates: dict[str, Rates]
+    reached: dict[str, tuple[float, float]]  # (FLOP/s, bytes/s) of each phase, the best point's
+
+
+def device_kind() -> str:
+    """The kind of jax's first device; of a CPU, which jax does not name, its model and how many
+    cores this process may use."""
+    device = jax.devices()[0]
+    if device.platform != "cpu":
+        return device.device_kind
+    info = Path("/proc/cpuinfo")
+    name = info.is_file() and re.search(r"^model name\s*: (.*)$", info.read_text(), re.MULTILINE)
+    return f"{name[1].strip() if name else 'CPU'}, {len(os.sched_getaffinity(0))} cores"
+
+
+def file_name(kind: str) -> str:
+    """The name of a kind's file."""
+    return re.sub(r"[^a-z0-9]+", "-", kind.lower()).strip("-") + ".json"
+
+
+def efficiencies(kind: str, directory: Path = POINTS) -> Efficiencies | None:
+    """The rates fitted to the points of a kind of device; None: there are none.
+
+    Raises:
+      ValueError: its file is damaged.
+    """
+    record = _record(kind, directory)
+    if record is None:
+        return None
+    points = _points(record)
+    reached: dict[str, tuple[float, float]] = {}
+    for point in points:
+        for part, seconds in zip(point.parts, point.seconds, strict=True):
+            best = reached.get(part.phase, (0.0, 0.0))
+            here = (part.flops / seconds, part.bytes / seconds)
+            reached[part.phase] = (max(best[0], here[0]), max(best[1], here[1]))
+    return Efficiencies(
+        record["device"], record["date"], record["command"], len(points), fit(points), reached
+    )
+
+
+@cache
+def held_out(kind: str, directory: Path = POINTS) -> HeldOut | None:
+    """The errors at the points of a kind of device, each predicted from all others; None: there
+    are none."""
+    record = _record(kind, directory)
+    return leave_one_out(_points(record)) if record else None
+
+
+def trust(kind: str, directory: Path = POINTS) -> str:
+    """A sentence on how far the predicted seconds are to be trusted, for every plan."""
+    record, errors = _record(kind, directory), held_out(kind, directory)
+    if record is None or errors is None:
+        return NOT_MEASURED
+    return (
+        f"rates fitted to {len(errors.step)} steps measured on {record['date']} ({kind}); each "
+        f"predicted from the others: {errors.median_step:.0%} off in the median, "
+        f"{errors.worst_step:.0%} at worst"
+    )
+
+
+def _record(kind: str, directory: Path) -> dict[str, Any] | None:
+    path = directory / file_name(kind)
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text())
+        _points(record)
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"{path}: not calibration points ({error!r:.80}); measure anew: "
+            "python scripts/calibrate.py"
+        ) from error
+    return record
+
+
+def _points(record: dict[str, Any]) -> list[Point]:
+    points = []
+    for point in record["points"]:
+        parts = tuple(
+            Part("policy", phase, *(part[name] for name in FEATURES))
+            for phase, part in point["parts"].items()
+        )
+        seconds = tuple(part["seconds"] for part in point["parts"].values())
+        points.append(Point(parts, seconds, point["step_s"]))
+    return points
