@@ -415,6 +415,15 @@ def test_the_machine_alone(quick, tmp_path, capsys, monkeypatch):
     assert "cannot begin a run" in out and "1 to mend" in out
 
 
+def test_a_platform_that_cannot_be_had(tmp_path, monkeypatch):
+    def none():
+        raise RuntimeError("Unable to initialize backend 'cuda':\n no such thing")
+
+    monkeypatch.setattr(jax, "default_backend", none)
+    last = doctor.examine(config(), tmp_path)[-1]
+    assert (last.check, last.status) == ("devices", FAIL) and "JAX_PLATFORMS" in last.remedy
+
+
 def test_the_command(tmp_path):
     done = forked.run(
         "-m", "waltzjax.plan", "--doctor", "--config=configs/stage2.py:tiny", "--json",

@@ -46,7 +46,13 @@ def lines(config: ConfigDict | None, workdir: Path = RUNS) -> Iterator[Line]:
     """``examine``, a line as soon as it is known: some take seconds."""
     gpu = nvidia()  # first: jax takes most of a GPU's memory for itself
     yield from software.versions()
-    yield from software.cuda(gpu, jax.default_backend())
+    try:
+        backend = jax.default_backend()
+    except RuntimeError as error:  # JAX_PLATFORMS names what cannot be had
+        text = " ".join(str(error).split())
+        yield Line("devices", FAIL, text, "correct or unset JAX_PLATFORMS; then ask again")
+        return
+    yield from software.cuda(gpu, backend)
     yield machine.device_line()
     needed, reads, mesh, cfg = None, frozenset[str](), None, None
     if config is not None:
