@@ -41,6 +41,7 @@ from waltzjax.model.attention import choose_kernel, choose_visit
 from waltzjax.model.transformer import init_params
 from waltzjax.plan.calibration import POINTS, device_kind, file_name
 from waltzjax.plan.flops import update_shape
+from waltzjax.plan.machine import multiply
 from waltzjax.plan.parts import FEATURES, step_parts
 from waltzjax.run import cli
 from waltzjax.run.runtime import make_engine
@@ -77,22 +78,34 @@ SIZES = (
     Size(96, 2, 512, 32, 40, 24, 1), Size(160, 4, 512, 64, 52, 44, 1),
     Size(320, 3, 640, 32, 48, 48, 2), Size(128, 3, 512, 256, 52, 44, 4),
 )  # fmt: skip
+# For accelerators; written before any was at hand.
+LARGE = (
+    Size(1024, 16, 32_000, 64, 512, 128, 2), Size(1024, 24, 32_000, 256, 128, 128, 4),
+    Size(2048, 8, 32_000, 64, 512, 128, 2), Size(2048, 16, 128_256, 32, 1024, 128, 4),
+    Size(2048, 24, 32_000, 128, 256, 256, 8), Size(4096, 4, 32_000, 64, 512, 128, 4),
+    Size(4096, 6, 128_256, 32, 1024, 128, 8), Size(4096, 8, 32_000, 16, 256, 256, 2),
+)  # fmt: skip
+
+
+def sizes() -> tuple[Size, ...]:
+    return SIZES if jax.default_backend() == "cpu" else LARGE
 
 
 def settings(size: Size) -> tuple[ConfigDict, ModelConfig]:
-    """The config whose step is measured, and its model, in float32 as those of the tests."""
-    c = defaults.default()
-    c.stages, c.mesh, c.model.dtype = ("rlvr",), (1, 1, 1), "float32"
+    """The config whose step is measured, and its model: in float32 on a CPU, else in bfloat16."""
+    c, platform = defaults.default(), jax.default_backend()
+    c.stages, c.mesh = ("rlvr",), (1, 1, 1)
+    c.model.dtype = "float32" if platform == "cpu" else "bfloat16"
     c.rollout.batch, c.rollout.max_new_tokens = size.rows, size.new
     c.rollout.max_num_seqs, c.rollout.pad_to_multiple_of = 128, 32
-    c.rollout.cache_tokens = 16_384 * 2
+    c.rollout.cache_tokens = 2 * 128 * (size.prompt + size.new + 64)
     c.rl.microbatches = size.microbatches
-    platform = jax.default_backend()
-    heads = size.width // 32
+    head_dim = 32 if size.width < 1024 else 128
+    heads, dtype = size.width // head_dim, jnp.dtype(c.model.dtype)
     return c, ModelConfig(
-        size.vocab, size.width, size.width * 5 // 2, size.layers, heads, max(1, heads // 2), 32,
-        max_positions=512, attention=choose_kernel("auto", platform, jnp.float32, 32),
-        page_visit=choose_visit(platform),
+        size.vocab, size.width, size.width * 5 // 2, size.layers, heads, max(1, heads // 2),
+        head_dim, max_positions=2048, dtype=dtype, page_visit=choose_visit(platform),
+        attention=choose_kernel("auto", platform, dtype, head_dim),
     )  # fmt: skip
 
 
@@ -191,15 +204,20 @@ def seconds_by_phase(timed: list[float], new: int) -> dict[str, float]:
 
 def record(path: Path, points: list[dict[str, Any]]) -> None:
     """Write the file, with the points there that were not measured now."""
-    before = json.loads(path.read_text())["points"] if path.exists() else []
+    dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    before = json.loads(path.read_text()) if path.exists() else {"points": []}
     new = {tuple(p["size"].values()): p for p in points}
-    kept = [p for p in before if tuple(p["size"].values()) not in new]
-    order = {size: number for number, size in enumerate(SIZES)}
+    kept = [p for p in before["points"] if tuple(p["size"].values()) not in new]
+    order = {size: number for number, size in enumerate(sizes())}
     together = sorted([*kept, *points], key=lambda p: order.get(Size(**p["size"]), len(order)))
     value = {
         "device": device_kind(),
         "platform": jax.default_backend(),
         "devices": 1,
+        "matmul_flop_per_s": max(
+            _short(multiply(jax.devices()[0], dtype, 1.0)[0]),
+            before.get("matmul_flop_per_s", 0.0),
+        ),
         "date": datetime.date.today().isoformat(),
         "command": "python scripts/calibrate.py",
         "versions": {name: version(name) for name in ("jax", "jaxlib", "flax", "numpy")}
@@ -213,7 +231,7 @@ def main() -> None:
     f = flags.FLAGS
     first, _, end = f.points.partition(":")
     path = Path(f.output) if f.output else POINTS / file_name(device_kind())
-    for size in SIZES[int(first or 0) : int(end or len(SIZES))]:
+    for size in sizes()[int(first or 0) : int(end) if end else None]:
         with phase(f"width {size.width}, {size.layers} layers, {size.rows} rows"):
             point = measure(size, f.repeats)
         record(path, [point])

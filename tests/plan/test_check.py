@@ -54,7 +54,7 @@ def test_a_run_that_has_hardly_begun(run):
     with pytest.raises(ValueError, match=r"--check: .* no two steps"):
         check.measured(run)
     with pytest.raises(FileNotFoundError, match=r"--check: .* no config.json"):
-        check.read_config(run / "base")
+        check.read_config(run / "nothing")
 
 
 def test_the_config_of_a_run_is_read_back(run):
@@ -91,7 +91,7 @@ def test_parts_are_those_of_the_plan_and_count_the_runs_of_layers():
 
 def test_a_run_beside_its_prediction(run, monkeypatch, capsys):
     rates = dict.fromkeys(("prefill", "decode", "log-probs", "update"), PER_FLOP)
-    known = calibration.Efficiencies("here", "2026-11-30", "", 6, rates, {})
+    known = calibration.Efficiencies("here", "2026-11-30", "", 6, rates, 1e9, {})
     monkeypatch.setattr(calibration, "efficiencies", lambda kind: known)
     monkeypatch.setattr(calibration, "trust", lambda kind: "a sentence on trust")
     assert check.command(run, as_json=True) == 0
@@ -104,6 +104,8 @@ def test_a_run_beside_its_prediction(run, monkeypatch, capsys):
     assert told["generate"]["predicted"] == pytest.approx(generate)
     assert told["generate"]["error"] == pytest.approx(generate / 1.5 - 1)
     assert told["update"]["predicted"] == pytest.approx(1e-9 * work["update"])
+    assert told["score"] == told["reference"] | {"part": "score"}
+    assert told["score"]["predicted"] == pytest.approx(1e-9 * work["log-probs"] / 2)
     step = generate + 1e-9 * (work["log-probs"] + work["update"])
     assert told["step"]["predicted"] == pytest.approx(step)
     assert told["host"] == {"part": "host", "predicted": None, "measured": 0.75, "error": None}

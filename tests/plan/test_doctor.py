@@ -219,9 +219,19 @@ def test_a_product_is_timed_and_checked(monkeypatch):
 )
 def test_one_device_that_is_slow_or_wrong(monkeypatch, slowest, error, status):
     results = iter([(1e10, 1e-7), (slowest, error)])
-    monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:2])
+    gpu = SimpleNamespace(platform="gpu", device_kind="NVIDIA H100 PCIe")
+    monkeypatch.setattr(jax, "local_devices", lambda: [gpu, gpu])
     monkeypatch.setattr(machine, "multiply", lambda *_: next(results))
     assert machine.product_line("float32").status == status
+
+
+@pytest.mark.parametrize(("share", "status"), [(0.5, OK), (0.2, WARN)])
+def test_a_device_that_is_far_from_its_peak(monkeypatch, share, status):
+    gpu = SimpleNamespace(platform="gpu", device_kind="NVIDIA H100 80GB HBM3")
+    monkeypatch.setattr(jax, "local_devices", lambda: [gpu])
+    monkeypatch.setattr(machine, "multiply", lambda *_: (share * 989.4e12, 1e-3))
+    line = machine.product_line("bfloat16")
+    assert line.status == status and f"{share:.0%} of the peak" in line.text
 
 
 def test_a_sum_over_all_devices(monkeypatch):
@@ -336,8 +346,7 @@ def test_prompt_datasets(tmp_path):
 )
 def test_the_files_that_a_config_reads(path, arg, keys):
     c = config(path, arg)
-    reads = doctor.reads_of(c)
-    assert (reads == COLLECT_READS) == (path == "regime_w_collect")
+    reads = COLLECT_READS if path == "regime_w_collect" else readers(c)
     assert {file.key for file in inputs.data_files(c, reads)} == keys
 
 
@@ -401,6 +410,10 @@ def test_a_config_that_breaks_a_rule_and_a_mesh_that_is_not_there(quick, tmp_pat
     lines = by_name(doctor.examine(config(), tmp_path))
     assert lines["mesh"].status == WARN and "7 devices stay idle" in lines["mesh"].text
     assert lines["config"].text == "its rules hold; it trains stage1, stage2"
+    c = config("regime_w_collect", "tiny")
+    lines = by_name(doctor.examine(c, tmp_path, collects=True))
+    assert lines["config"].text == "its rules hold; for waltzjax.collect"
+    assert "checkpoints" not in lines["disk"].text
 
 
 def test_the_machine_alone(quick, tmp_path, capsys, monkeypatch):

@@ -87,6 +87,7 @@ def test_too_few_points_and_unknown_phases():
 def write(directory, made, kind="Some CPU, 2 cores"):
     record = {
         "device": kind, "date": "2026-11-30", "command": "scripts/calibrate.py",
+        "matmul_flop_per_s": 1e11,
         "points": [
             {"step_s": p.step_s,
              "parts": {part.phase: {**dict(zip(FEATURES, part[2:], strict=True)), "seconds": s}
@@ -112,7 +113,7 @@ def test_the_points_of_a_device_kind(tmp_path):
     assert (known.device, known.points) == (kind, 8)
     assert known.rates["decode"] == pytest.approx(TRUE["decode"], rel=1e-6, abs=1e-16)
     best = max(p.parts[1].flops / p.seconds[1] for p in made)
-    assert known.reached["update"][0] == pytest.approx(best)
+    assert known.shares["update"] == pytest.approx(best / 1e11)
     assert calibration.held_out(kind, tmp_path).worst_step < 1e-6
     assert "8 steps measured on 2026-11-30" in calibration.trust(kind, tmp_path)
     path.write_text(path.read_text().replace('"flops"', '"flop"'))

@@ -20,6 +20,7 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
+from waltzjax.config.key import COLLECT_READS
 from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
 from waltzjax.plan import check, doctor
@@ -36,8 +37,9 @@ MOST_DEVICES = 4096  # emulated
 def main() -> None:
     f = flags.FLAGS
     if f.doctor:
-        config = cli.chosen_config(doctor.reads_of) if f.config else None
-        sys.exit(doctor.command(config, Path(f.workdir), as_json=f.json))
+        reads = (lambda _: COLLECT_READS) if f.collect else readers
+        config = cli.chosen_config(reads) if f.config else None
+        sys.exit(doctor.command(config, Path(f.workdir), collects=f.collect, as_json=f.json))
     if f.check:
         sys.exit(check.command(Path(f.check), as_json=f.json))
     if not f.config:
@@ -92,6 +94,7 @@ if __name__ == "__main__":
         "Look at this machine, and at what --config needs, instead: a line each, ok or what to do; "
         "exit status 1 where something is to mend.",
     )
+    flags.DEFINE_bool("collect", False, "Plan the answers of waltzjax.collect, not the training.")
     flags.DEFINE_string("workdir", "runs", "--doctor: where the run would write.")
     flags.DEFINE_string(
         "check", "", "Compare the run in this directory with its prediction instead."

@@ -35,7 +35,8 @@ class Efficiencies(NamedTuple):
     command: str
     points: int
     rates: dict[str, Rates]
-    reached: dict[str, tuple[float, float]]  # (FLOP/s, bytes/s) of each phase, the best point's
+    matmul: float  # FLOP/s of a large product of matrices, in the points' type
+    shares: dict[str, float]  # of ``matmul`` that each phase reaches, at its best point
 
 
 def device_kind() -> str:
@@ -63,16 +64,14 @@ def efficiencies(kind: str, directory: Path = POINTS) -> Efficiencies | None:
     record = _record(kind, directory)
     if record is None:
         return None
-    points = _points(record)
-    reached: dict[str, tuple[float, float]] = {}
+    points, best = _points(record), record["matmul_flop_per_s"]
+    reached: dict[str, float] = {}
     for point in points:
         for part, seconds in zip(point.parts, point.seconds, strict=True):
-            best = reached.get(part.phase, (0.0, 0.0))
-            here = (part.flops / seconds, part.bytes / seconds)
-            reached[part.phase] = (max(best[0], here[0]), max(best[1], here[1]))
-    return Efficiencies(
-        record["device"], record["date"], record["command"], len(points), fit(points), reached
-    )
+            reached[part.phase] = max(reached.get(part.phase, 0.0), part.flops / seconds)
+    shares = {phase: rate / best for phase, rate in reached.items()}
+    origin = (record["device"], record["date"], record["command"], len(points))
+    return Efficiencies(*origin, fit(points), best, shares)
 
 
 def step_seconds(
@@ -97,13 +96,14 @@ def held_out(kind: str, directory: Path = POINTS) -> HeldOut | None:
 
 def trust(kind: str, directory: Path = POINTS) -> str:
     """A sentence on how far the predicted seconds are to be trusted, for every plan."""
-    record, errors = _record(kind, directory), held_out(kind, directory)
-    if record is None or errors is None:
+    known, errors = efficiencies(kind, directory), held_out(kind, directory)
+    if known is None or errors is None:
         return NOT_MEASURED
+    shares = ", ".join(f"{phase} {share:.0%}" for phase, share in known.shares.items())
     return (
-        f"rates fitted to {len(errors.step)} steps measured on {record['date']} ({kind}); each "
-        f"predicted from the others: {errors.median_step:.0%} off in the median, "
-        f"{errors.worst_step:.0%} at worst"
+        f"rates fitted to {known.points} steps measured on {known.date} ({kind}); each predicted "
+        f"from the others: {errors.median_step:.0%} off in the median, {errors.worst_step:.0%} at "
+        f"worst; of a matmul's {known.matmul / 1e9:,.0f} GFLOP/s they reach: {shares}"
     )
 
 
@@ -114,6 +114,7 @@ def _record(kind: str, directory: Path) -> dict[str, Any] | None:
     try:
         record = json.loads(path.read_text())
         _points(record)
+        float(record["matmul_flop_per_s"])
     except (ValueError, LookupError, TypeError) as error:
         raise ValueError(
             f"{path}: not calibration points ({error!r:.80}); measure anew: "

@@ -30,14 +30,14 @@ from waltzjax.plan.needs import needs
 from waltzjax.plan.parts import Part, step_parts
 from waltzjax.recipes import STAGES, readers
 from waltzjax.run.runtime import over_mesh, read_model_config
+from waltzjax.stages.stage import REINFORCE
 from waltzjax.support import console
 from waltzjax.support.files import flat
 from waltzjax.training.metrics import read_metrics
 
 GIB = 2**30
-# Parts of a step in metrics.jsonl, "time/NAME", and the phases of a plan that they hold.
-PARTS = {"generate": ("prefill", "decode"), "reference": ("log-probs",), "update": ("update",)}
-UNPREDICTED = ("judge", "score", "save", "host")
+# Parts of a step in metrics.jsonl, "time/NAME"; the last three are not predicted.
+PARTS = ("generate", "score", "reference", "update", "judge", "save", "host")
 STEP, MEMORY = "step", "memory"
 
 
@@ -67,7 +67,7 @@ class Row(NamedTuple):
 
 def compare(run: Measured, prediction: Mapping[str, float]) -> list[Row]:
     """A row of each part that was measured or predicted, then of the step and the memory."""
-    names = [*PARTS, *UNPREDICTED, STEP, MEMORY]
+    names = [*PARTS, STEP, MEMORY]
     rows = [Row(name, prediction.get(name), run.values.get(name)) for name in names]
     return [row for row in rows if row[1:] != (None, None)]
 
@@ -87,7 +87,7 @@ def measured(run: Path) -> Measured:
             "is left out; let it run on"
         )
     keys = {STEP: "time_s", MEMORY: "device/memory_gib"}
-    keys |= {name: f"time/{name}" for name in (*PARTS, *UNPREDICTED)}
+    keys |= {name: f"time/{name}" for name in PARTS}
     values = {
         name: statistics.median(r[key] for r in steps if key in r)
         for name, key in keys.items()
@@ -162,16 +162,21 @@ def predicted(
     most = turns * config.rollout.batch * config.rollout.group * config.rollout.max_new_tokens
     if run.tokens is not None and most:
         parts = as_drawn(parts, min(run.tokens / most, 1.0))
-    seconds = dict(zip(parts, predict(known.rates, parts), strict=True))
-    values = {
-        name: sum(s for part, s in seconds.items() if part.phase in phases)
-        for name, phases in PARTS.items()
-        if any(part.phase in phases for part in parts)
-    }
-    return values | {
-        STEP: sum(values.values()),
-        MEMORY: needs(config, cfg, mesh).device / GIB,
-    }
+    values = by_part(parts, predict(known.rates, parts), STAGES[run.stage].kind)
+    return values | {STEP: sum(values.values()), MEMORY: needs(config, cfg, mesh).device / GIB}
+
+
+def by_part(parts: Sequence[Part], seconds: Sequence[float], kind: str) -> dict[str, float]:
+    """Predicted seconds by the names of ``PARTS``. Reinforcement scores with the policy, then with
+    the reference, as long each; preferences with the reference alone."""
+    halves = ("score", "reference") if kind == REINFORCE else ("reference",)
+    names = {"log-probs": halves, "update": ("update",)}
+    values: dict[str, float] = {}
+    for part, s in zip(parts, seconds, strict=True):
+        for name in names.get(part.phase, ("generate",)):
+            share = s / len(names.get(part.phase, ("generate",)))
+            values[name] = values.get(name, 0.0) + share
+    return values
 
 
 def command(run: Path, *, as_json: bool = False) -> int:

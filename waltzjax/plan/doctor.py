@@ -37,12 +37,17 @@ STYLES = {OK: "green", WARN: "yellow", FAIL: "bold red"}
 STATUS_WIDTH, NAME_WIDTH = 6, 28  # cells of the first two columns
 
 
-def examine(config: ConfigDict | None, workdir: Path = RUNS) -> list[Line]:
-    """Every line of the doctor's report; ``workdir``: where the run would write."""
-    return list(lines(config, workdir))
+def examine(
+    config: ConfigDict | None, workdir: Path = RUNS, *, collects: bool = False
+) -> list[Line]:
+    """Every line of the doctor's report; ``workdir``: where the run would write; ``collects``: the
+    config is for waltzjax.collect, not for training."""
+    return list(lines(config, workdir, collects=collects))
 
 
-def lines(config: ConfigDict | None, workdir: Path = RUNS) -> Iterator[Line]:
+def lines(
+    config: ConfigDict | None, workdir: Path = RUNS, *, collects: bool = False
+) -> Iterator[Line]:
     """``examine``, a line as soon as it is known: some take seconds."""
     gpu = nvidia()  # first: jax takes most of a GPU's memory for itself
     yield from software.versions()
@@ -56,8 +61,8 @@ def lines(config: ConfigDict | None, workdir: Path = RUNS) -> Iterator[Line]:
     yield machine.device_line()
     needed, reads, mesh, cfg = None, frozenset[str](), None, None
     if config is not None:
-        reads = reads_of(config)
-        yield _config_line(config, reads)
+        reads = COLLECT_READS if collects else readers(config)
+        yield _config_line(config, collects)
         mesh_line, mesh = _mesh_line(config)
         yield mesh_line
     if config is not None and mesh is not None:
@@ -78,28 +83,14 @@ def lines(config: ConfigDict | None, workdir: Path = RUNS) -> Iterator[Line]:
         yield judge_line(config)
 
 
-def reads_of(config: ConfigDict) -> frozenset[str]:
-    """Who reads the config: those of ``waltzjax.collect`` where its rules hold for that alone."""
-    if _broken(config, training=True) and not _broken(config, collecting=True):
-        return COLLECT_READS
-    return readers(config)
-
-
-def _broken(config: ConfigDict, **how: bool) -> str:
-    """The rules that a config breaks, in one line; "": all hold."""
+def _config_line(config: ConfigDict, collects: bool) -> Line:
+    """Whether the config's rules hold."""
     try:
-        validate(config, **how)
+        validate(config, training=not collects, collecting=collects)
     except ValueError as error:
-        return " ".join(str(error).split())
-    return ""
-
-
-def _config_line(config: ConfigDict, reads: frozenset[str]) -> Line:
-    if reads == COLLECT_READS:
-        return Line("config", OK, "its rules hold, for waltzjax.collect")
-    if broken := _broken(config, training=True):
-        return Line("config", FAIL, broken, "correct the keys that it names")
-    return Line("config", OK, f"its rules hold; it trains {', '.join(config.stages)}")
+        return Line("config", FAIL, " ".join(str(error).split()), "correct the keys that it names")
+    what = "for waltzjax.collect" if collects else f"it trains {', '.join(config.stages)}"
+    return Line("config", OK, f"its rules hold; {what}")
 
 
 def _mesh_line(config: ConfigDict) -> tuple[Line, Mesh | None]:
@@ -140,11 +131,13 @@ def show(line: Line) -> None:
     screen.print(status + name + Text(f"\n{indent}".join(rows)), soft_wrap=True)
 
 
-def command(config: ConfigDict | None, workdir: Path, *, as_json: bool = False) -> int:
+def command(
+    config: ConfigDict | None, workdir: Path, *, collects: bool = False, as_json: bool = False
+) -> int:
     """The whole report on the screen, with ``as_json`` as one line of data after it; the exit
     status, 1 where a line is FAIL."""
     seen: list[Line] = []
-    for line in lines(config, workdir):
+    for line in lines(config, workdir, collects=collects):
         show(line)
         seen.append(line)
     count = {status: sum(line.status == status for line in seen) for status in STYLES}

@@ -27,6 +27,7 @@ class Part(NamedTuple):
 
 
 FEATURES = Part._fields[2:]
+PHASES = ("prefill", "decode", "log-probs", "update")  # those that are measured
 
 
 def step_parts(config: ConfigDict, cfg: ModelConfig, mesh: Mesh, prompt_tokens: int) -> list[Part]:
@@ -47,6 +48,8 @@ def step_parts(config: ConfigDict, cfg: ModelConfig, mesh: Mesh, prompt_tokens: 
     models = _scored_models(config, stage.kind)
     parts = []
     for work in step_work(config, cfg, mesh, prompt_tokens):
+        if work.phase not in PHASES:
+            continue
         turns = stage.turns(config).get(work.role, 0)
         if work.phase == "prefill":
             runs = turns * -(-rows * prompt_tokens // (engine.prefill_widths[0] * engine.page_size))
