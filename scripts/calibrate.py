@@ -5,11 +5,10 @@
 Each point is a model of a few million random weights and one step of reinforcement with it: texts
 are generated from random prompts, none of which ends early; both models' log-probabilities; one
 update. Timed are the whole step and its parts. The first repetition compiles and is left out; the
-least of the others counts, what else the machine does only adds to it; medians are kept beside.
-Prefill is what a generation of one token takes, less one of the longer generation's steps.
+least of the others counts, as what else the machine does only adds to it.
 
-The file is ``waltzjax/plan/calibration/NAME.json``, of one device kind; points that are measured
-again take the place of those there, so that a long list may be measured in pieces.
+The file is ``waltzjax/plan/calibration/NAME.json``, of one device kind. A long list may be measured
+in pieces, and again: of a point that is there already the least of both counts.
 """
 
 from __future__ import annotations
@@ -51,9 +50,7 @@ from waltzjax.support.files import write_text
 from waltzjax.training.learner import abstract_batch, init_state
 from waltzjax.training.step import make_logp, make_update, shardings
 
-flags.DEFINE_string("points", ":", "Which of the list, FIRST:END, from 0.")
-flags.DEFINE_integer("repeats", 9, "Timed repetitions of a point.", lower_bound=1)
-flags.DEFINE_string("output", "", "The file; default: that of this device kind in the package.")
+TIMED = ("first token", "all tokens", "log-probs", "update")
 
 
 class Size(NamedTuple):
@@ -161,32 +158,49 @@ def make_step(c: ConfigDict, cfg: ModelConfig, mesh: Mesh, size: Size) -> Callab
 
 
 def measure(size: Size, repeats: int) -> dict[str, Any]:
-    """The point of ``size``: its parts with what is counted of them and what they took."""
+    """The point of ``size``: the least and the median seconds of what is timed."""
     c, cfg = settings(size)
-    mesh = sharding.make_mesh(c.mesh)
-    step = make_step(c, cfg, mesh, size)
+    step = make_step(c, cfg, sharding.make_mesh(c.mesh), size)
     step()
     runs = [step() for _ in range(repeats)]
-    least, middle = (
-        seconds_by_phase([pick(times) for times in zip(*runs, strict=True)], size.new)
-        for pick in (min, statistics.median)
-    )
     whole = [sum(run[1:]) for run in runs]
+    return {
+        "size": size._asdict(),
+        "repeats": repeats,
+        "step_s": _short(min(whole)),
+        "median_step_s": _short(statistics.median(whole)),
+        "load": round(os.getloadavg()[0], 2),
+        "least_s": dict(
+            zip(TIMED, (_short(min(times)) for times in zip(*runs, strict=True)), strict=True)
+        ),
+    }
+
+
+def merged(before: dict[str, Any] | None, now: dict[str, Any]) -> dict[str, Any]:
+    """A point that was measured before and again: the least of both."""
+    if before is None:
+        return now
+    return {
+        **now,
+        "repeats": before["repeats"] + now["repeats"],
+        "step_s": min(before["step_s"], now["step_s"]),
+        "least_s": {name: min(s, before["least_s"][name]) for name, s in now["least_s"].items()},
+    }
+
+
+def with_parts(point: dict[str, Any]) -> dict[str, Any]:
+    """The point with what is counted of each phase, and its seconds."""
+    size = Size(**point["size"])
+    c, cfg = settings(size)
+    seconds = seconds_by_phase(list(point["least_s"].values()), size.new)
     parts = {
         part.phase: {
             **{name: _short(getattr(part, name), 6) for name in FEATURES},
-            "seconds": _short(least[part.phase]),
-            "median_s": _short(middle[part.phase]),
+            "seconds": _short(seconds[part.phase]),
         }
-        for part in step_parts(c, cfg, mesh, size.prompt)
+        for part in step_parts(c, cfg, sharding.make_mesh(c.mesh), size.prompt)
     }
-    return {
-        "size": size._asdict(),
-        "step_s": _short(min(whole)),
-        "median_step_s": _short(statistics.median(whole)),
-        "load": [round(x, 2) for x in os.getloadavg()],
-        "parts": parts,
-    }
+    return {**point, "parts": parts}
 
 
 def _short(value: float, digits: int = 4) -> float:
@@ -202,14 +216,15 @@ def seconds_by_phase(timed: list[float], new: int) -> dict[str, float]:
     return {"prefill": all_tokens - decode, "decode": decode, "log-probs": score, "update": learn}
 
 
-def record(path: Path, points: list[dict[str, Any]]) -> None:
-    """Write the file, with the points there that were not measured now."""
+def record(path: Path, point: dict[str, Any]) -> None:
+    """Write the file with ``point`` among those there."""
     dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
     before = json.loads(path.read_text()) if path.exists() else {"points": []}
-    new = {tuple(p["size"].values()): p for p in points}
-    kept = [p for p in before["points"] if tuple(p["size"].values()) not in new]
+    points = {Size(**p["size"]): p for p in before["points"]}
+    size = Size(**point["size"])
+    points[size] = with_parts(merged(points.get(size), point))
     order = {size: number for number, size in enumerate(sizes())}
-    together = sorted([*kept, *points], key=lambda p: order.get(Size(**p["size"]), len(order)))
+    together = sorted(points, key=lambda size: order.get(size, len(order)))
     value = {
         "device": device_kind(),
         "platform": jax.default_backend(),
@@ -222,7 +237,7 @@ def record(path: Path, points: list[dict[str, Any]]) -> None:
         "command": "python scripts/calibrate.py",
         "versions": {name: version(name) for name in ("jax", "jaxlib", "flax", "numpy")}
         | {"python": sys.version.split()[0]},
-        "points": together,
+        "points": [points[size] for size in together],
     }
     write_text(path, json.dumps(value, indent=1) + "\n")
 
@@ -234,10 +249,12 @@ def main() -> None:
     for size in sizes()[int(first or 0) : int(end) if end else None]:
         with phase(f"width {size.width}, {size.layers} layers, {size.rows} rows"):
             point = measure(size, f.repeats)
-        record(path, [point])
-        times = {name: part["seconds"] for name, part in point["parts"].items()}
-        print(json.dumps({"step_s": point["step_s"], **times}), flush=True)
+        record(path, point)
+        print(json.dumps({"step_s": point["step_s"], **point["least_s"]}), flush=True)
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("points", ":", "Which of the list, FIRST:END, from 0.")
+    flags.DEFINE_integer("repeats", 9, "Timed repetitions of a point.", lower_bound=1)
+    flags.DEFINE_string("output", "", "The file; default: that of this device kind in the package.")
     cli.run(main)

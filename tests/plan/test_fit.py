@@ -89,7 +89,7 @@ def write(directory, made, kind="Some CPU, 2 cores"):
         "device": kind, "date": "2026-11-30", "command": "scripts/calibrate.py",
         "matmul_flop_per_s": 1e11,
         "points": [
-            {"step_s": p.step_s,
+            {"size": {}, "step_s": p.step_s,
              "parts": {part.phase: {**dict(zip(FEATURES, part[2:], strict=True)), "seconds": s}
                        for part, s in zip(p.parts, p.seconds, strict=True)}}
             for p in made
@@ -116,7 +116,12 @@ def test_the_points_of_a_device_kind(tmp_path):
     assert known.shares["update"] == pytest.approx(best / 1e11)
     assert calibration.held_out(kind, tmp_path).worst_step < 1e-6
     assert "8 steps measured on 2026-11-30" in calibration.trust(kind, tmp_path)
-    path.write_text(path.read_text().replace('"flops"', '"flop"'))
+    whole = path.read_text()
+    first = f'"seconds": {made[0].seconds[0]}'
+    path.write_text(whole.replace(first, '"seconds": 0.0'))
+    with pytest.raises(ValueError, match="a part took no time"):
+        calibration.efficiencies(kind, tmp_path)
+    path.write_text(whole.replace('"flops"', '"flop"'))
     with pytest.raises(ValueError, match=r"not calibration points .* scripts/calibrate.py"):
         calibration.efficiencies(kind, tmp_path)
 

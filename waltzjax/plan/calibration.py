@@ -131,5 +131,7 @@ def _points(record: dict[str, Any]) -> list[Point]:
             for phase, part in point["parts"].items()
         )
         seconds = tuple(part["seconds"] for part in point["parts"].values())
+        if not min(*seconds, point["step_s"]) > 0:
+            raise ValueError(f"{point['size']}: a part took no time")
         points.append(Point(parts, seconds, point["step_s"]))
     return points
