@@ -35,7 +35,8 @@ from waltzjax.model.attention import choose_visit
 from waltzjax.model.decode import generation_params
 from waltzjax.model.hf import config
 from waltzjax.model.transformer import init_params
-from waltzjax.plan.flops import PEAK_GB_PER_S, decode_bytes
+from waltzjax.plan.devices import known_device
+from waltzjax.plan.flops import decode_bytes
 from waltzjax.run import cli
 from waltzjax.support.console import phase
 
@@ -115,7 +116,8 @@ def main() -> None:
     f = flags.FLAGS
     cfg = read_model(f)
     kind = jax.devices()[0].device_kind
-    known = next((gb for name, gb in PEAK_GB_PER_S.items() if name in kind), 0.0)
+    device = known_device(kind)
+    known = device.gb_per_s if device else 0.0
     mesh = sharding.make_mesh((1, 1, 1), jax.devices()[:1])
     copied = copy_gb_per_s()
 

@@ -32,7 +32,8 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import KERNELS, choose_kernel
 from waltzjax.model.hf import config as hf_config
 from waltzjax.model.transformer import init_params
-from waltzjax.plan.flops import PEAK_TFLOPS, training_flops
+from waltzjax.plan.devices import known_device
+from waltzjax.plan.flops import training_flops
 from waltzjax.run import cli
 from waltzjax.run.runtime import over_mesh
 from waltzjax.stages.reinforce import agent_optimizer
@@ -57,7 +58,7 @@ flags.register_validator(
     "mesh", lambda text: re.fullmatch(r"-?\d+x-?\d+x-?\d+", text), "three sizes, such as 1x8x1"
 )
 flags.DEFINE_integer("steps", 5, "Timed updates, after two that are not.", lower_bound=1)
-flags.DEFINE_float("peak_tflops", 0.0, "Of one device; 0: known for A100, H100, H200, B200.")
+flags.DEFINE_float("peak_tflops", 0.0, "Of one device; 0: that of waltzjax/plan/devices.toml.")
 flags.register_validator("peak_tflops", lambda value: 0 <= value < math.inf, "a number, 0 or more")
 
 
@@ -114,7 +115,8 @@ def main() -> None:
         seconds.append(time.perf_counter() - started)
     median = statistics.median(seconds[2:])
     device = jax.devices()[0]
-    peak = f.peak_tflops or next((v for k, v in PEAK_TFLOPS.items() if k in device.device_kind), 0)
+    known = known_device(device.device_kind)
+    peak = f.peak_tflops or (known.tflops["bfloat16"] if known else 0)
     tokens = f.microbatches * f.rows * f.tokens
     tflops = tokens * training_flops(cfg, f.tokens) / median / mesh.size / 1e12
     stats = device.memory_stats() or {}

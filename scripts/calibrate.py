@@ -39,9 +39,9 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_kernel, choose_visit
 from waltzjax.model.transformer import init_params
 from waltzjax.plan.calibration import POINTS, device_kind, file_name
-from waltzjax.plan.flops import update_shape
 from waltzjax.plan.machine import multiply
 from waltzjax.plan.parts import FEATURES, step_parts
+from waltzjax.plan.work import update_shape
 from waltzjax.run import cli
 from waltzjax.run.runtime import make_engine
 from waltzjax.stages.reinforce import agent_optimizer

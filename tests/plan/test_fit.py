@@ -126,6 +126,13 @@ def test_the_points_of_a_device_kind(tmp_path):
         calibration.efficiencies(kind, tmp_path)
 
 
+def test_points_are_found_by_the_plans_name_of_a_device(tmp_path):
+    write(tmp_path, points(8), kind="NVIDIA H100 80GB HBM3")
+    write(tmp_path, points(9), kind="Some CPU, 2 cores")
+    assert calibration.efficiencies("H100 SXM", tmp_path).points == 8
+    assert calibration.efficiencies("H100 PCIe", tmp_path) is None
+
+
 def test_the_points_that_are_kept_here():
     """Every file can be read, and predicts the points it leaves out."""
     kinds = [json.loads(path.read_text()) for path in calibration.POINTS.glob("*.json")]

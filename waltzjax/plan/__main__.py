@@ -1,17 +1,18 @@
-"""Plan: what a run needs of each device, from compiling its programs without any weights, and how
-long it is predicted to take.
+"""Plan: what a run needs of each device, from compiling its programs without any weights, how long
+it is predicted to take, and what it costs.
 
     python -m waltzjax.plan --config=configs/stage2.py --model=configs/models/llama-3.1-8b
+    python -m waltzjax.plan ... --devices=8,16,32,64,128,256   # growth
     python -m waltzjax.plan --doctor --config=configs/stage2.py:tiny
     python -m waltzjax.plan --check=runs/demo
 
 The memory is the compiler's for emulated CPU devices, see waltzjax/plan/compile.py; the time is
-arithmetic, see waltzjax/plan/forecast.py.
+arithmetic, see waltzjax/plan/forecast.py; devices and prices are those of devices.toml and
+providers.toml.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -21,43 +22,67 @@ from absl import flags
 from ml_collections import config_flags
 
 from waltzjax.config.key import COLLECT_READS
-from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
 from waltzjax.plan import check, doctor
-from waltzjax.plan.compile import make_plan
-from waltzjax.plan.forecast import H100, PROMPTS, Device
-from waltzjax.plan.tables import show
+from waltzjax.plan import devices as plan_devices
+from waltzjax.plan import providers as plan_providers
+from waltzjax.plan.forecast import COLLECT, Load
+from waltzjax.plan.growth import grow
+from waltzjax.plan.report import make_report, to_json
+from waltzjax.plan.show import show_growth, show_report
 from waltzjax.recipes import readers, validate
 from waltzjax.run import cli
 from waltzjax.support import console
 
-MOST_DEVICES = 4096  # emulated
+MOST_DEVICES = 1024  # emulated
 
 
 def main() -> None:
     f = flags.FLAGS
-    if f.doctor:
-        reads = (lambda _: COLLECT_READS) if f.collect else readers
-        config = cli.chosen_config(reads) if f.config else None
-        sys.exit(doctor.command(config, Path(f.workdir), collects=f.collect, as_json=f.json))
     if f.check:
         sys.exit(check.command(Path(f.check), as_json=f.json))
-    if not f.config:
+    if not (f.config or f.doctor):
         cli.usage("--config is missing; only --doctor and --check do without")
-    config = cli.chosen_config(readers)
-    validate(config, training=True)
+    reads = (lambda _: COLLECT_READS) if f.collect else readers
+    config = cli.chosen_config(reads) if f.config else None
+    if f.doctor:
+        sys.exit(doctor.command(config, Path(f.workdir), collects=f.collect, as_json=f.json))
+    validate(config, training=not f.collect, collecting=f.collect)
+    counts = device_counts(f.devices)
     jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_num_cpu_devices", f.devices)
-    device = Device(f.peak_tflops, f.bandwidth_gbs, f.mfu, f.bandwidth_share, f.price)
+    jax.config.update("jax_num_cpu_devices", MOST_DEVICES)
+    known = plan_devices.read_devices(Path(f.devices_file))
+    device = known.device(f.device, mfu=f.mfu, bandwidth_share=f.bandwidth_share)
+    load = Load(f.prompt_tokens, f.prompts, f.collect)
     directory = Path(f.model) if f.model else hf_config.resolve(config.model.base)
-    mesh = sharding.make_mesh(config.mesh)
-    plan = make_plan(config, directory, mesh, f.prompt_tokens, device, f.prompts)
-    show(plan)
+    if len(counts) > 1:
+        sizes = grow(config, directory, load, device, counts, f.compile_seconds)
+        stage = COLLECT if f.collect else config.stages[-1]
+        show_growth(sizes, directory, stage, device.name)
+        result = {"growth": [size._asdict() for size in sizes]}
+    else:
+        providers = plan_providers.read_providers(Path(f.providers_file))
+        report = make_report(
+            config, directory, load, device, counts[0], providers, as_given=not f.search
+        )
+        show_report(report)
+        result = to_json(report)
     if f.json:
-        console.say(json.dumps(dataclasses.asdict(plan)))
+        console.say(json.dumps(result))
 
 
-if __name__ == "__main__":
+def device_counts(given: list[str]) -> list[int]:
+    """--devices as numbers; a wrong one ends the command."""
+    counts = [int(text) if text.strip().isdecimal() else 0 for text in given]
+    if not counts or not all(1 <= n <= MOST_DEVICES for n in counts) or counts != sorted({*counts}):
+        cli.usage(
+            f"--devices: got {','.join(given)!r}, allowed is a number from 1 to {MOST_DEVICES}, or "
+            "several, each larger than the one before"
+        )
+    return counts
+
+
+def define_flags() -> None:
     config_flags.DEFINE_config_file("config", None, "A file of configs/, with overrides.")
     flags.DEFINE_string(
         "model",
@@ -65,38 +90,40 @@ if __name__ == "__main__":
         "Directory with the model's config.json; weights are not needed. Default: "
         "config.model.base.",
     )
-    flags.DEFINE_integer("devices", 8, "How many devices to compile for.", 1, MOST_DEVICES)
+    flags.DEFINE_list("devices", ["8"], "How many devices; several: a table of growth.")
+    flags.DEFINE_bool(
+        "search", True, "Search the best mesh, microbatches and remat; else plan the config's own."
+    )
+    flags.DEFINE_bool("collect", False, "Plan the answers of waltzjax.collect, not the training.")
     flags.DEFINE_integer(
         "prompt_tokens",
         1024,
         "Tokens of the longest prompt an agent reads; the feedback agent's "
         "holds the user's and an answer, a revision's the feedback too.",
+        1,
     )
-    flags.DEFINE_integer("prompts", PROMPTS, "What the stage trains on; chats, or pairs.", 1)
-    flags.DEFINE_float(
-        "peak_tflops",
-        H100.peak_tflops,
-        "TFLOP/s of one device in config.model.dtype, dense. Default: an H100's.",
+    flags.DEFINE_integer(
+        "prompts", 0, "What the stage trains on; chats, pairs or questions. 0: its usual number.", 0
     )
-    flags.DEFINE_float("bandwidth_gbs", H100.bandwidth_gbs, "GB/s of one device's memory.")
-    flags.DEFINE_float(
-        "mfu",
-        H100.mfu,
-        "Share of the peak that is reached, of all FLOPs that are executed: "
-        "config.model.remat's too.",
-    )
-    flags.DEFINE_float("bandwidth_share", H100.bandwidth_share, "Share of the bandwidth.")
-    flags.DEFINE_float("price", H100.price, "Dollars an hour and device.")
-    flags.DEFINE_bool("json", False, "Also print the plan as one line of JSON, in bytes.")
+    flags.DEFINE_string("device", "", "A device of the devices' file. Default: the file's own.")
+    flags.DEFINE_float("mfu", None, "Share of its TFLOP/s that is reached, of executed FLOPs.")
+    flags.DEFINE_float("bandwidth_share", None, "Share of its memory's bandwidth.")
+    flags.DEFINE_string("devices_file", str(plan_devices.TABLE), "Devices and links, as TOML.")
+    flags.DEFINE_string("providers_file", str(plan_providers.TABLE), "Providers, as TOML.")
+    flags.DEFINE_float("compile_seconds", 200.0, "Of growth: how long programs are compiled.", 0.0)
+    flags.DEFINE_bool("json", False, "Also print the plan as one line of JSON, the last.")
     flags.DEFINE_bool(
         "doctor",
         False,
         "Look at this machine, and at what --config needs, instead: a line each, ok or what to do; "
         "exit status 1 where something is to mend.",
     )
-    flags.DEFINE_bool("collect", False, "Plan the answers of waltzjax.collect, not the training.")
     flags.DEFINE_string("workdir", "runs", "--doctor: where the run would write.")
     flags.DEFINE_string(
         "check", "", "Compare the run in this directory with its prediction instead."
     )
+
+
+if __name__ == "__main__":
+    define_flags()
     cli.run(main)

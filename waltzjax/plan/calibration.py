@@ -20,6 +20,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from waltzjax.model.architecture import ModelConfig
+from waltzjax.plan.devices import known_device
 from waltzjax.plan.fit import HeldOut, Point, Rates, fit, leave_one_out, predict
 from waltzjax.plan.parts import FEATURES, Part, step_parts
 
@@ -110,6 +111,9 @@ def trust(kind: str, directory: Path = POINTS) -> str:
 def _record(kind: str, directory: Path) -> dict[str, Any] | None:
     path = directory / file_name(kind)
     if not path.is_file():
+        named = (p for p in sorted(directory.glob("*.json")) if _device_name(p) == kind)
+        path = next(named, path)
+    if not path.is_file():
         return None
     try:
         record = json.loads(path.read_text())
@@ -121,6 +125,12 @@ def _record(kind: str, directory: Path) -> dict[str, Any] | None:
             "python scripts/calibrate.py"
         ) from error
     return record
+
+
+def _device_name(path: Path) -> str:
+    """The name in devices.toml of the device that a file's points were measured on; "": none."""
+    known = known_device(json.loads(path.read_text()).get("device", ""))
+    return known.name if known else ""
 
 
 def _points(record: dict[str, Any]) -> list[Point]:

@@ -26,7 +26,8 @@ from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.hf import config as hf_config
 from waltzjax.plan import calibration
 from waltzjax.plan.fit import predict
-from waltzjax.plan.needs import needs
+from waltzjax.plan.forecast import Load
+from waltzjax.plan.memory import estimate
 from waltzjax.plan.parts import Part, step_parts
 from waltzjax.recipes import STAGES, readers
 from waltzjax.run.runtime import over_mesh, read_model_config
@@ -163,7 +164,8 @@ def predicted(
     if run.tokens is not None and most:
         parts = as_drawn(parts, min(run.tokens / most, 1.0))
     values = by_part(parts, predict(known.rates, parts), STAGES[run.stage].kind)
-    return values | {STEP: sum(values.values()), MEMORY: needs(config, cfg, mesh).device / GIB}
+    memory = estimate(config, cfg, mesh, Load(prompt))
+    return values | {STEP: sum(values.values()), MEMORY: memory / GIB}
 
 
 def by_part(parts: Sequence[Part], seconds: Sequence[float], kind: str) -> dict[str, float]:
@@ -199,8 +201,8 @@ def command(run: Path, *, as_json: bool = False) -> int:
     )
     console.say(
         f"\n{calibration.trust(kind)}\nPredicted are prompts of {longest_prompt(config, cfg)} "
-        "tokens, the longest there may be, in rows as long as they ask for. Memory is the least "
-        "that arrays take; on a CPU the process's own, with Python and programs, is measured."
+        "tokens, the longest there may be, in rows as long as they ask for. Memory is by "
+        "arithmetic; on a CPU the process's own, with Python and all programs, is measured."
     )
     if as_json:
         lines = [{**r._asdict(), "error": r.error} for r in rows]

@@ -29,10 +29,11 @@ from waltzjax.model.attention import choose_queries, choose_visit
 from waltzjax.model.hf import config as hf_config
 from waltzjax.model.lora import init_adapter
 from waltzjax.model.transformer import init_params
-from waltzjax.plan.flops import update_shape
-from waltzjax.plan.forecast import H100, PROMPTS, Device, predict
+from waltzjax.plan.devices import Device
+from waltzjax.plan.forecast import Load, predict
 from waltzjax.plan.tables import Plan
-from waltzjax.plan.xla_report import device_bytes, measure
+from waltzjax.plan.work import update_shape
+from waltzjax.plan.xla_report import Program, device_bytes, measure
 from waltzjax.preference.batch import make_answer_logp
 from waltzjax.preference.dpo import dpo_loss
 from waltzjax.recipes import STAGES
@@ -62,26 +63,27 @@ class _Trained(NamedTuple):
     params: Any
 
 
-def make_plan(
-    config: ConfigDict,
-    directory: Path,
-    mesh: Mesh,
-    prompt_tokens: int,
-    device: Device = H100,
-    prompts: int = PROMPTS,
-) -> Plan:
-    """The last stage of ``config`` for the architecture in ``directory``; no weights are read.
-    ``device``, ``prompts``: see ``plan.forecast.predict``."""
-    plain, roles = _generator_config(config, directory), STAGES[config.stages[-1]].roles(config)
-    cfg = over_mesh(plain, mesh)
-    forecast = predict(config, plain, mesh, prompt_tokens, device, prompts)
-    judge, left_out = _judge_config(config)
+def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, load: Load, device: Device) -> Plan:
+    """The last stage of ``config``, or collecting, for the architecture in ``directory``; no
+    weights are read."""
+    plain = generator_config(config, directory)
+    cfg, roles = over_mesh(plain, mesh), STAGES[config.stages[-1]].roles(config)
+    forecast = predict(config, plain, mesh, load, device)
     engine_of = partial(make_engine, config, mesh=mesh, stops=(0,), chat=None)
-
     base = _weights(cfg, mesh)
+    if load.collects:
+        resident = {"base": device_bytes(base)}
+        generating = _generation_bytes(engine_of(plain), "the policy's", base)
+        lowered = engine_of(_in_float32(plain)).lower(base)
+        programs = _compiled(lowered)
+        beside = sum(generating.values()) + max(p.temporary_bytes for p in programs.values())
+        peak = sum(resident.values()) + beside
+        return Plan(resident, generating, {}, programs, peak, "", 0, forecast)
+
+    judge, left_out = _judge_config(config)
     agent = _trained(config, cfg, mesh, base, roles[0])
     resident = {"base and reference": device_bytes(base), **_agents_bytes(config, roles, agent)}
-    lowered = _learning_programs(config, cfg, mesh, agent, prompt_tokens)
+    lowered = _learning_programs(config, cfg, mesh, agent, load.prompt_tokens)
 
     # One agent of the form ``agent.params``, and of the other one what it does not share.
     models = (
@@ -100,16 +102,10 @@ def make_plan(
         for name, program in engine_of(_in_float32(judge)).lower(judges).items():
             drawing[f"judge's {name}"] = program
             session[f"judge's {name}"] = sum(judging.values())
-    lowered |= drawing
-
-    kept = {
-        "log-probs": device_bytes(agent.params),
-        "update": device_bytes((agent.state, agent.frozen)),
-    }
-    programs, beside = {}, [0]
-    for name, program in lowered.items():
-        with console.phase(f"compiling {name}"):
-            programs[name] = p = measure(program)
+    programs = _compiled(lowered | drawing)
+    kept = _kept_bytes(agent)
+    beside = [0]
+    for name, p in programs.items():
         if name in session:
             arguments = session[name]
         else:
@@ -118,6 +114,37 @@ def make_plan(
     stored = len(roles) * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(agent.state))
     peak = sum(resident.values()) + max(beside)
     return Plan(resident, generating, judging, programs, peak, left_out, stored, forecast)
+
+
+def learning_peak(
+    config: ConfigDict, directory: Path, mesh: Mesh, prompt_tokens: int
+) -> tuple[int, Program]:
+    """(bytes of a device while it learns, the update), of which the update alone is compiled."""
+    cfg = over_mesh(generator_config(config, directory), mesh)
+    base, roles = _weights(cfg, mesh), STAGES[config.stages[-1]].roles(config)
+    agent = _trained(config, cfg, mesh, base, roles[0])
+    resident = device_bytes(base) + sum(_agents_bytes(config, roles, agent).values())
+    lowered = _learning_programs(config, cfg, mesh, agent, prompt_tokens)
+    with console.phase(f"compiling update for {mesh.size} devices"):
+        update = measure(lowered["update"])
+    beside = update.argument_bytes - _kept_bytes(agent)["update"] + update.output_bytes
+    return resident + beside + update.temporary_bytes, update
+
+
+def _kept_bytes(agent: _Trained) -> dict[str, int]:
+    """What a program's arguments hold of what stays all along."""
+    return {
+        "log-probs": device_bytes(agent.params),
+        "update": device_bytes((agent.state, agent.frozen)),
+    }
+
+
+def _compiled(lowered: dict[str, Any]) -> dict[str, Program]:
+    programs = {}
+    for name, program in lowered.items():
+        with console.phase(f"compiling {name}"):
+            programs[name] = measure(program)
+    return programs
 
 
 def _weights(cfg: ModelConfig, mesh: Mesh) -> Any:
@@ -183,7 +210,8 @@ def _learning_programs(
     )
 
 
-def _generator_config(config: ConfigDict, directory: Path) -> ModelConfig:
+def generator_config(config: ConfigDict, directory: Path) -> ModelConfig:
+    """The architecture in ``directory`` with the kernels that a GPU would take."""
     longest = longest_text(config) if MATHS in STAGES[config.stages[-1]].reads else 0
     return dataclasses.replace(
         read_model_config(config, directory, longest),
@@ -203,7 +231,7 @@ def _judge_config(config: ConfigDict) -> tuple[ModelConfig | None, str]:
     if j.name != "wildguard" or j.url:
         return None, ""
     try:
-        return _generator_config(config, hf_config.resolve(j.model)), ""
+        return generator_config(config, hf_config.resolve(j.model)), ""
     except hf_config.ModelNotFound:
         return None, (
             f"the judge {j.model}, whose weights stay on the devices too: it is not at hand; "

@@ -1,14 +1,17 @@
-"""How long a step and a stage will take, predicted for an assumed device: hours and dollars.
+"""How long a step and a stage will take, predicted for an assumed device.
 
-Nothing here is measured. A phase of a step takes the longer of two times: its FLOPs at a share of
-the device's peak, ``mfu``, or its bytes at a share of the device's bandwidth. FLOPs are those that
-a device executes, with padding and what ``config.model.remat`` computes anew; the MFU that
+Nothing here is measured on this library. A phase of a step takes the longer of two times, its
+FLOPs at a share of the device's peak, ``mfu``, or its bytes at a share of the device's bandwidth,
+and then the time of its collectives: none is taken to hide behind the other. FLOPs are those that a
+device executes, with padding and what ``config.model.remat`` computes anew; the MFU that
 scripts/bench_update.py prints leaves the latter out, and is so much lower.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax.sharding import Mesh
@@ -16,36 +19,32 @@ from ml_collections import ConfigDict
 
 from waltzjax.data.source import steps_per_run
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.plan import flops as plan_flops
+from waltzjax.plan import work as plan_work
+from waltzjax.plan.devices import Device
+from waltzjax.plan.traffic import Axes, axes, crosses_hosts, seconds
 from waltzjax.preference.dpo import dpo_steps
 from waltzjax.recipes import STAGES
 from waltzjax.stages.reinforce import stage_steps
 from waltzjax.stages.stage import PREFER, REINFORCE, SUPERVISE
-from waltzjax.types import CONVERSATION
 
-H100_TFLOPS = {"bfloat16": plan_flops.PEAK_TFLOPS["H100"], "float32": 66.9}  # float32, not TF32
 PROMPTS = 15_015  # of the training split
-WALTZRL = "(the project's sources tell of 52 h and $832, Llama-3.1-8B on 8 H100)"
+COLLECT = "collect"  # the stage's name in a plan of collecting
+LEARNING = ("log-probs", "update")  # phases
+# The parts of a step that a run's time is measured by.
+PARTS = {"weights": "generate", "prefill": "generate", "decode": "generate", "update": "update"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Device:
-    """The assumed figures of a device; defaults are an H100 SXM's. ValueError: one cannot be so."""
+class Load(NamedTuple):
+    """What a stage works on.
 
-    peak_tflops: float | None = None  # None: the H100's in the compute type
-    bandwidth_gbs: float = plan_flops.PEAK_GB_PER_S["H100"]
-    mfu: float = 0.4  # the share of the peak that is reached
-    bandwidth_share: float = 0.6  # and of the bandwidth
-    price: float = 2.0  # dollars an hour
+    prompt_tokens: of the longest prompt; prompts: chats, or pairs, it trains on; 0: its usual
+      number, PROMPTS, or of collecting config.collect.questions.
+    collects: the answers of waltzjax.collect are planned, not the training.
+    """
 
-    def __post_init__(self) -> None:
-        for name, value in dataclasses.asdict(self).items():
-            most = 1 if name in ("mfu", "bandwidth_share") else 1e9
-            if value is not None and not 0 < value <= most:
-                raise ValueError(f"--{name}: got {value:g}, allowed is > 0 and <= {most:g}")
-
-
-H100 = Device()
+    prompt_tokens: int
+    prompts: int = 0
+    collects: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,73 +54,131 @@ class Phase:
     role: str
     phase: str
     flops: float
-    bytes: float
-    seconds: float
-    bound: str  # by what: compute | bandwidth
+    bytes: float  # of the device's memory
+    link_bytes: float  # sent within a host
+    network_bytes: float  # sent between hosts
+    device_s: float  # computing, or reading and writing memory
+    collective_s: float
+    bound: str  # by what: compute | bandwidth | collectives
+
+    @property
+    def seconds(self) -> float:
+        return self.device_s + self.collective_s
 
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """The predicted time and price of a stage on ``devices``."""
+    """The predicted time of a stage on ``devices``."""
 
     stage: str
+    mesh: tuple[int, int, int]
     phases: tuple[Phase, ...]  # of a step, one after the other
     step_s: float
     steps: int
     hours: float
-    dollars: float
     devices: int
     device: Device  # as assumed
+    dtype: str
     worst_case: str  # in words
-    reported: str  # what others report of such a stage; "": nothing
+
+    @property
+    def device_hours(self) -> float:
+        return self.hours * self.devices
+
+    @property
+    def hidden_s(self) -> float:
+        """Seconds of a step that are saved where collectives of log-probs and updates hide behind
+        their products, as far as these last."""
+        phases = [p for p in self.phases if p.phase in LEARNING]
+        return sum(min(p.collective_s, p.device_s) for p in phases)
+
+    def step_seconds(self) -> dict[str, float]:
+        """Seconds of a step by the part that a run's metrics name: generate, score, reference,
+        update."""
+        parts: dict[str, float] = {}
+        reinforces = self.stage in STAGES and STAGES[self.stage].kind == REINFORCE
+        for phase in self.phases:
+            names = [PARTS.get(phase.phase, "reference")]
+            if phase.phase == "log-probs" and reinforces:
+                names = ["score", "reference"]  # the policy's, then the reference's: as many
+            for name in names:
+                parts[name] = parts.get(name, 0.0) + phase.seconds / len(names)
+        return parts
 
 
 def predict(
     config: ConfigDict,
     cfg: ModelConfig,
     mesh: Mesh,
-    prompt_tokens: int,
-    device: Device = H100,
-    prompts: int = PROMPTS,
+    load: Load,
+    device: Device,
+    generation_mesh: Mesh | None = None,
 ) -> Forecast:
-    """The forecast of the last stage of ``config``; ``prompts``: how many prompts, chats or pairs
-    it trains on."""
-    peak = device.peak_tflops or H100_TFLOPS[jnp.dtype(cfg.dtype).name]
-    device = dataclasses.replace(device, peak_tflops=peak)
-    phases = []
-    for work in plan_flops.step_work(config, cfg, mesh, prompt_tokens):
-        computing_s = work.flops / (1e12 * peak * device.mfu)
-        moving_s = work.bytes / (1e9 * device.bandwidth_gbs * device.bandwidth_share)
-        bound = "compute" if computing_s >= moving_s else "bandwidth"
-        phases.append(Phase(*work, max(computing_s, moving_s), bound))
-    step_s, steps = sum(phase.seconds for phase in phases), _steps(config, prompts)
-    hours = steps * step_s / 3600
+    """The forecast of the last stage of ``config``, or of collecting.
+
+    ``generation_mesh``: where it generates on another layout of the same devices, which this
+    library cannot yet.
+    """
+    stage = STAGES[config.stages[-1]]
+    questions = load.prompts or config.collect.questions
+    if load.collects:
+        work = plan_work.collecting_work(config, cfg, mesh, load.prompt_tokens, questions)
+        phases, steps = _phases(work, device, cfg, axes(mesh.shape)), 1
+    elif generation_mesh is None:
+        work = plan_work.step_work(config, cfg, mesh, load.prompt_tokens)
+        phases, steps = _phases(work, device, cfg, axes(mesh.shape)), _steps(config, load)
+    else:
+        drawn = plan_work.generation_work(config, cfg, generation_mesh, load.prompt_tokens)
+        learnt = plan_work.learning_work(config, cfg, mesh, load.prompt_tokens)
+        phases = _phases(drawn, device, cfg, axes(generation_mesh.shape))
+        phases += _phases(learnt, device, cfg, axes(mesh.shape))
+        steps = _steps(config, load)
+    step_s = sum(phase.seconds for phase in phases)
     new = config.rollout.max_new_tokens
     worst_case = (
-        f"all rounds in every episode, all {new} tokens in every turn after {prompt_tokens} of a "
-        "prompt,\nnone of them shared"
+        f"all rounds in every episode, all {new} tokens in every turn after {load.prompt_tokens} "
+        "of a\nprompt, none of them shared"
     )
-    stage = STAGES[config.stages[-1]]
-    if stage.kind == SUPERVISE:
+    if load.collects:
+        worst_case = f"all {new} tokens in every answer after {load.prompt_tokens} of a prompt"
+    elif stage.kind == SUPERVISE:
         worst_case = "a row for every chat"
-    if stage.kind == PREFER:
+    elif stage.kind == PREFER:
         worst_case = f"all config.dpo.max_tokens = {config.dpo.max_tokens} in every row"
     return Forecast(
-        config.stages[-1],
+        COLLECT if load.collects else config.stages[-1],
+        tuple(axes(mesh.shape)),  # type: ignore[arg-type]
         tuple(phases),
         step_s,
         steps,
-        hours,
-        hours * mesh.size * device.price,
+        steps * step_s / 3600,
         mesh.size,
         device,
+        jnp.dtype(cfg.dtype).name,
         worst_case,
-        WALTZRL if CONVERSATION in stage.turns(config) else "",
     )
 
 
-def _steps(config: ConfigDict, prompts: int) -> int:
+def _phases(
+    parts: Iterable[plan_work.Work], device: Device, cfg: ModelConfig, mesh: Axes
+) -> list[Phase]:
+    peak, phases = device.tflops[jnp.dtype(cfg.dtype).name], []
+    for work in parts:
+        computing_s = work.flops / (1e12 * peak * device.mfu)
+        moving_s = work.bytes / (1e9 * device.gb_per_s * device.bandwidth_share)
+        collective_s = seconds(device, mesh, work.traffic)
+        device_s = max(computing_s, moving_s)
+        bound = "compute" if computing_s >= moving_s else "bandwidth"
+        bound = "collectives" if collective_s > device_s else bound
+        far = sum(each.bytes for each in work.traffic if crosses_hosts(mesh, each))
+        near = sum(each.bytes for each in work.traffic) - far
+        phases.append(Phase(*work[:4], near, far, device_s, collective_s, bound))
+    return phases
+
+
+def _steps(config: ConfigDict, load: Load) -> int:
     sft, kind = config.sft, STAGES[config.stages[-1]].kind
+    prompts = load.prompts or PROMPTS
     if kind == PREFER:
         return dpo_steps(config, prompts)
     if kind == REINFORCE:

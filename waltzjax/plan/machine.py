@@ -17,8 +17,8 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from waltzjax.plan.calibration import device_kind
+from waltzjax.plan.devices import known_device
 from waltzjax.plan.doctor_line import FAIL, OK, WARN, Line, size
-from waltzjax.plan.flops import PEAK_TFLOPS
 from waltzjax.plan.needs import Needs
 from waltzjax.plan.nvidia import Nvidia
 
@@ -145,8 +145,8 @@ def product_line(dtype: str, seconds: float = MULTIPLYING_S) -> Line:
     text = f"{slowest / 1e9:,.0f} GFLOP/s in {dtype}"
     text += f" on the slowest of {len(local)}" if len(local) > 1 else ""
     text += f", right to {max(errors):.1e}"
-    peak = next((v for k, v in PEAK_TFLOPS.items() if k in local[0].device_kind), 0.0)
-    share = slowest / 1e12 / peak if peak and dtype == "bfloat16" else 1.0
+    known = known_device(local[0].device_kind)
+    share = slowest / 1e12 / known.tflops["bfloat16"] if known and dtype == "bfloat16" else 1.0
     if share < 1:
         text += f", {share:.0%} of the peak"
     uneven = slowest < SLOWEST * fastest and local[0].platform != "cpu"  # emulated ones share cores

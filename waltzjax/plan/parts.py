@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.plan.flops import step_work, update_shape
+from waltzjax.plan.work import step_work, update_shape
 from waltzjax.recipes import STAGES
 from waltzjax.run.runtime import make_engine
 from waltzjax.stages.stage import PREFER, REINFORCE

@@ -13,12 +13,11 @@ GIB = 2**30
 LEGEND = (
     "update, log-probs: a layer's weights are gathered for their use (all-gather), their gradients",
     "summed and split at once (reduce-scatter); embedded tokens go from a split by width to one by",
-    "row (all-to-all); gradients of norms and adapters, losses and counts are summed everywhere",
-    "(all-reduce).",
-    "decode, prefill: every device has its tensor part of all weights; a group of devices (data,",
-    "fsdp) generates for its own rows. Compiled in float32: in bfloat16 they move half of that.",
+    "row (all-to-all); gradients of norms and adapters, losses and counts are summed everywhere,",
+    "and over tensor what each device has of a product (all-reduce). GB: a device sends, as",
+    "compiled for CPUs, where bfloat16 is float32: on GPUs half of what is gathered.",
 )
-LEFT_OUT = "what moves between devices, judge, host, compiling, evaluations, checkpoints"
+LEFT_OUT = "judge, host, compiling, evaluations, checkpoints"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,34 +34,51 @@ class Plan:
     forecast: Forecast
 
 
+def figure(value: float) -> str:
+    """About three digits of a number that is not negative, thousands apart."""
+    return f"{value:,.2f}" if value < 10 else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
 def show(plan: Plan) -> None:
     """The plan as tables, in GiB a device."""
+    show_memory(plan)
+    show_forecast(plan.forecast)
+    show_peak(plan)
+
+
+def show_memory(plan: Plan) -> None:
+    """The memory by part, and the programs."""
     for title, sizes in (
         ("stays on each device", plan.resident),
         ("beside it during a rollout", plan.generating),
         ("beside it while the judge answers", plan.judging),
     ):
-        rows = [[name, size / GIB] for name, size in sizes.items()]
+        rows = [[name, f"{size / GIB:.2f}"] for name, size in sizes.items()]
         if rows:
             console.say(console.table(title, ["what", "GiB"], rows) + "\n")
+    kinds = ("all-gather", "reduce-scatter", "all-reduce", "all-to-all")
     rows = [
-        [name, p.temporary_bytes / GIB, p.compile_s, sum(p.collectives.values())]
+        [
+            name,
+            f"{p.temporary_bytes / GIB:.2f}",
+            f"{p.compile_s:.1f}",
+            *(f"{p.moved_bytes.get(kind, 0) / 1e9:,.2f}" for kind in kinds),
+        ]
         for name, p in plan.programs.items()
     ]
-    header = ["program", "temporary GiB", "compile s", "collectives"]
-    console.say(console.table("programs of a step", header, rows))
-    rows = [
-        [name, *text.split(" ", 1), count]
-        for name, p in plan.programs.items()
-        for text, count in sorted(p.collectives.items())
-    ]
-    console.say("\n" + console.table("", ["program", "collective", "result", "places"], rows))
-    console.say("\n".join(["", *LEGEND, ""]))
-    show_forecast(plan.forecast)
-    console.say(
-        f"\npeak {plan.peak_bytes / GIB:.1f} GiB a device; {plan.checkpoint_bytes / GIB:.1f} GiB "
-        "of disk a checkpoint, of which there are config.train.keep_checkpoints and one more"
-    )
+    header = ["program", "temporary GiB", "compile s", *(f"{kind} GB" for kind in kinds)]
+    console.say(console.table("programs of a step, each run once", header, rows))
+    console.say("\n".join([*LEGEND, ""]))
+
+
+def show_peak(plan: Plan) -> None:
+    line = f"peak {plan.peak_bytes / GIB:.1f} GiB a device"
+    if plan.checkpoint_bytes:
+        line += (
+            f"; {plan.checkpoint_bytes / GIB:.1f} GiB of disk a checkpoint, of which there are\n"
+            "config.train.keep_checkpoints and one more"
+        )
+    console.say("\n" + line)
     if plan.left_out:
         console.say(f"left out of the memory: {plan.left_out}")
 
@@ -70,19 +86,33 @@ def show(plan: Plan) -> None:
 def show_forecast(forecast: Forecast) -> None:
     """The times of a step, what they rest on, and what follows for the stage."""
     rows = [
-        [p.role, p.phase, f"{p.flops / 1e12:,.1f}", f"{p.bytes / 1e9:,.1f}", p.seconds, p.bound]
+        [
+            p.role,
+            p.phase,
+            f"{p.flops / 1e12:,.1f}",
+            f"{p.bytes / 1e9:,.1f}",
+            f"{p.link_bytes / 1e9:,.2f}",
+            f"{p.network_bytes / 1e9:,.2f}",
+            f"{p.collective_s:.2f}",
+            f"{p.seconds:.2f}",
+            p.bound,
+        ]
         for p in forecast.phases
     ]
-    header = ["agent", "phase", "TFLOP a device", "GB a device", "seconds", "bound by"]
-    console.say(console.table("predicted time of a step", header, rows))
-    d, last = forecast.device, forecast.stage
+    header = ["agent", "phase", "TFLOP", "mem. GB", "link GB", "net GB", "coll. s", "s", "bound by"]
+    console.say(console.table("predicted time of a step, of each device", header, rows))
+    d = forecast.device
     lines = [
-        f"\nPredicted, not measured: {d.mfu:g} of a device's {d.peak_tflops:,g} TFLOP/s and "
-        f"{d.bandwidth_share:g} of its {d.bandwidth_gbs:,g} GB/s are assumed,",
-        f"and the worst case: {forecast.worst_case}.",
+        f"Predicted, not measured here: {d.name}, {d.mfu:g} of {d.tflops[forecast.dtype]:,g} "
+        f"TFLOP/s, {d.bandwidth_share:g} of {d.gb_per_s:,g} GB/s;",
+        f"collectives {d.link.gb_per_s:g} GB/s, {d.link.latency_us:g} us ({d.link.name}), between "
+        f"hosts {d.network.gb_per_s:g} GB/s a device ({d.network.name}); none",
+        f"hides behind products: if those of log-probs and updates did, {forecast.hidden_s:.1f} s "
+        "a step less.",
+        f"The worst case: {forecast.worst_case}.",
         f"Left out: {LEFT_OUT}.",
-        f"{last}: {forecast.step_s:.1f} s a step, {forecast.steps:,} steps: {forecast.hours:.1f} h "
-        f"on {forecast.devices} devices, ${forecast.dollars:,.0f} at ${d.price:.2f} a device-hour",
-        forecast.reported,
+        f"{forecast.stage}: {figure(forecast.step_s)} s a step, {forecast.steps:,} "
+        f"step{'s' * (forecast.steps != 1)}: {figure(forecast.hours)} h on {forecast.devices} "
+        f"devices, {figure(forecast.device_hours)} device-hours",
     ]
-    console.say("\n".join(filter(None, lines)))
+    console.say("\n".join(lines))

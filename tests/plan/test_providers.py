@@ -1,0 +1,93 @@
+"""The data files, and costs by hand."""
+
+import pytest
+
+from waltzjax.plan.devices import TABLE, known_device, read_devices
+from waltzjax.plan.providers import Rental, costs, lost_hours, read_providers
+
+
+def test_the_sources_prices_of_52_hours_on_eight_devices():
+    listed = {cost.name: cost.cost for cost in costs(read_providers(), 52, 8, 5, tuning=False)}
+    spot = listed.pop("RunPod spot")
+    assert {name: round(cost) for name, cost in listed.items()} == {
+        "Lambda": 832, "RunPod on demand": 1036, "Hyperstack": 1040, "Vertex AI": 1526,
+    }  # fmt: skip
+    assert spot > 911  # what pre-emptions lose comes on top
+
+
+def test_services_are_offered_for_supervised_tuning_alone():
+    listed = costs(read_providers(), 1, 8, 1, tuning=True)
+    ranges = {cost.name: cost.note.split(",")[0] for cost in listed if cost.hours is None}
+    assert ranges == {
+        "Mistral fine-tuning API": "$4 to $16", "Hugging Face AutoTrain": "$1 to $4",
+        "Together": "$5 to $15", "Fireworks": "$4 to $12", "Claude Haiku": "$16 to $32",
+        "OpenAI": "$100 to $240", "own GPU (16 GB+) with LoRA": "$4 to $16",
+    }  # fmt: skip
+
+
+def test_preemptions_lose_half_an_interval_and_a_restart_each():
+    spot = Rental("spot", 1.0, "", preempted_every_h=10.0, restart_h=1.0)
+    # Of 10 h two are lost each time, to hours that may be lost too: 8 h of work in 10 h.
+    assert lost_hours(spot, 80, 2) == pytest.approx(20)
+    assert lost_hours(spot, 80, 0.5) < lost_hours(spot, 80, 2)
+    assert lost_hours(spot, 80, 30) == float("inf")
+    assert lost_hours(Rental("own", 1.0, ""), 80, 2) == 0
+
+
+def test_devices_are_those_of_the_data_sheets():
+    devices = read_devices()
+    pcie, sxm = devices.device(""), devices.device("h100-sxm")
+    assert (pcie.name, pcie.tflops["bfloat16"], pcie.gb_per_s) == ("H100 PCIe", 756.0, 2000.0)
+    assert (sxm.tflops["bfloat16"], sxm.gb_per_s) == (989.4, 3350.0)
+    assert pcie.link.gb_per_s < 0.2 * sxm.link.gb_per_s
+    assert devices.device("", mfu=0.5, bandwidth_share=None).mfu == 0.5
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("NVIDIA H100 80GB HBM3", "H100 SXM"), ("NVIDIA H100 PCIe", "H100 PCIe"),
+        ("NVIDIA A100-SXM4-80GB", "A100 SXM"), ("NVIDIA H200", "H200"), ("cpu", None),
+    ],
+)  # fmt: skip
+def test_a_device_is_known_by_jaxs_name(kind, name):
+    known = known_device(kind)
+    assert (known.name if known else None) == name
+
+
+def changed(tmp_path, old, new):
+    text = TABLE.read_text()
+    assert old in text
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace(old, new))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("mfu = 0.40", "mfu = 1.5", "'H100 PCIe': mfu: got 1.5, allowed is > 0 and <= 1"),
+        ("gb_per_s = 2000.0", "gb_per_s = -1.0", "gb_per_s: got -1, allowed is > 0 and"),
+        ('link = "pcie5"', 'link = "string"', "h100-pcie.link: got 'string', allowed are nvlink4"),
+        ("memory_gb = 80.0", "", "the entry 'memory_gb' is missing"),
+        ('default = "h100-pcie"', 'default = "x"', "default: got 'x', allowed are h100-pcie"),
+        ("[measured]", "[measured", "mine.toml: "),
+    ],
+)
+def test_a_file_that_cannot_be(tmp_path, old, new, message):
+    with pytest.raises(ValueError) as error:
+        read_devices(changed(tmp_path, old, new))
+    assert message in str(error.value)
+
+
+def test_an_own_price_counts(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'date = "2027-01-01"\ndevice = "own"\nsft = []\nreported = {}\n[[rental]]\nname = "own"\n'
+        'usd_per_device_hour = 0.5\nnote = "paid for"\n'
+    )
+    [cost] = costs(read_providers(path), 10, 4, 1, tuning=True)
+    assert (cost.name, cost.cost, cost.note) == ("own", 20.0, "$0.50 a device-hour; paid for")
+    path.write_text(path.read_text().replace("note", "remark"))
+    with pytest.raises(ValueError, match=r"mine.toml: .*remark"):
+        read_providers(path)

@@ -1,0 +1,140 @@
+"""Growth: the same stage on more and more devices, as many prompts for each of them.
+
+What a device holds while it learns is compiled, ahead of time and for emulated devices, as long as
+there is time; beyond that it is arithmetic, and the table says which.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from waltzjax.model import sharding
+from waltzjax.plan.compile import generator_config, learning_peak
+from waltzjax.plan.devices import Device
+from waltzjax.plan.forecast import Load
+from waltzjax.plan.memory import parts
+from waltzjax.plan.search import Choice, changed, choices, usable_bytes
+from waltzjax.recipes import STAGES
+from waltzjax.stages.stage import PREFER, REINFORCE, SUPERVISE
+
+COMPILED, ARITHMETIC = "compiled", "arithmetic"
+
+
+class Size(NamedTuple):
+    """The stage on ``devices``.
+
+    batch: prompts, rows or pairs of a step, as many for each device.
+    memory_by: COMPILED | ARITHMETIC.
+    link_gb, network_gb: sent by a device in a step, within a host and between hosts.
+    efficiency: work of a device in a second, of what it does in the first row; in (0, 1] or above.
+    same_batch_step_s: with the config's own batch; None: more devices than it has rows for.
+    """
+
+    devices: int
+    mesh: tuple[int, int, int]
+    settings: dict[str, Any]
+    batch: int
+    peak_bytes: int
+    memory_by: str
+    fits: bool
+    link_gb: float
+    network_gb: float
+    step_s: float
+    collective_s: float
+    efficiency: float
+    hours: float
+    same_batch_step_s: float | None
+
+
+def grow(
+    config: ConfigDict,
+    directory: Path,
+    load: Load,
+    device: Device,
+    devices: Sequence[int],
+    compile_s: float,
+) -> list[Size]:
+    """A row for each number of ``devices``; new programs are compiled for ``compile_s`` seconds.
+
+    Raises:
+      ValueError: a number of devices for which there is no layout.
+    """
+    sizes: list[Size] = []
+    started, longest = time.monotonic(), 0.0
+    for count in devices:
+        scaled = changed(config, _scaled(config, load, count / devices[0]))
+        cfg = generator_config(scaled, directory)
+        choice = choices(scaled, cfg, load, device, count)[0]
+        peak, by = choice.peak_bytes, ARITHMETIC
+        if not load.collects and time.monotonic() - started + longest < compile_s:
+            began = time.monotonic()
+            chosen, mesh = changed(scaled, choice.settings), sharding.make_mesh(choice.mesh)
+            learning, _ = learning_peak(chosen, directory, mesh, load.prompt_tokens)
+            kept = parts(chosen, cfg, mesh, load)
+            peak, by = max(learning, int(kept["stays"] + kept["generation"])), COMPILED
+            longest = max(longest, 1.5 * (time.monotonic() - began))
+        sizes.append(_size(config, scaled, load, device, choice, peak, by, directory, sizes))
+    return sizes
+
+
+def _size(
+    config: ConfigDict,
+    scaled: ConfigDict,
+    load: Load,
+    device: Device,
+    choice: Choice,
+    peak: int,
+    by: str,
+    directory: Path,
+    before: Sequence[Size],
+) -> Size:
+    forecast, batch = choice.forecast, _batch(scaled)
+    pace = batch / forecast.step_s / forecast.devices
+    first = before[0] if before else None
+    first_pace = first.batch / first.step_s / first.devices if first else pace
+    return Size(
+        forecast.devices,
+        choice.mesh,
+        choice.settings,
+        batch,
+        peak,
+        by,
+        peak <= usable_bytes(device),
+        sum(p.link_bytes for p in forecast.phases) / 1e9,
+        sum(p.network_bytes for p in forecast.phases) / 1e9,
+        forecast.step_s,
+        sum(p.collective_s for p in forecast.phases),
+        pace / first_pace,
+        forecast.hours,
+        _same_batch(config, directory, load, device, forecast.devices),
+    )
+
+
+def _same_batch(
+    config: ConfigDict, directory: Path, load: Load, device: Device, devices: int
+) -> float | None:
+    try:
+        cfg = generator_config(config, directory)
+        return choices(config, cfg, load, device, devices)[0].forecast.step_s
+    except ValueError:  # a device's part of the cache has no room for a prompt
+        return None
+
+
+def _batch(config: ConfigDict) -> int:
+    kind = STAGES[config.stages[-1]].kind
+    return config[{SUPERVISE: "sft", PREFER: "dpo"}.get(kind, "rollout")].batch
+
+
+def _scaled(config: ConfigDict, load: Load, factor: float) -> dict[str, Any]:
+    """The settings for ``factor`` times as many devices: batch, the engine's slots and cache."""
+    kind = STAGES[config.stages[-1]].kind
+    keys = [{SUPERVISE: "sft.batch", PREFER: "dpo.batch"}.get(kind, "rollout.batch")]
+    if kind == REINFORCE or load.collects:
+        keys += ["rollout.max_num_seqs", "rollout.cache_tokens"]
+    flat = {key: config[key.split(".")[0]][key.split(".")[1]] for key in keys}
+    return {key: max(int(value * factor), 1) for key, value in flat.items()}
