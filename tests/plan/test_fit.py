@@ -116,6 +116,8 @@ def test_the_points_of_a_device_kind(tmp_path):
     assert known.shares["update"] == pytest.approx(best / 1e11)
     assert calibration.held_out(kind, tmp_path).worst_step < 1e-6
     assert "8 steps measured on 2026-11-30" in calibration.trust(kind, tmp_path)
+    write(tmp_path, made[:4], "Small CPU")
+    assert "4 steps measured on 2026-11-30" in calibration.trust("Small CPU", tmp_path)
     whole = path.read_text()
     first = f'"seconds": {made[0].seconds[0]}'
     path.write_text(whole.replace(first, '"seconds": 0.0'))

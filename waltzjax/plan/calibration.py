@@ -97,9 +97,13 @@ def held_out(kind: str, directory: Path = POINTS) -> HeldOut | None:
 
 def trust(kind: str, directory: Path = POINTS) -> str:
     """A sentence on how far the predicted seconds are to be trusted, for every plan."""
-    known, errors = efficiencies(kind, directory), held_out(kind, directory)
-    if known is None or errors is None:
+    known = efficiencies(kind, directory)
+    if known is None:
         return NOT_MEASURED
+    if known.points <= len(FEATURES):
+        return f"{known.points} steps measured on {known.date} ({kind}), too few to leave one out"
+    errors = held_out(kind, directory)
+    assert errors
     shares = ", ".join(f"{phase} {share:.0%}" for phase, share in known.shares.items())
     return (
         f"rates fitted to {known.points} steps measured on {known.date} ({kind}); each predicted "

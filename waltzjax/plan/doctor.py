@@ -126,9 +126,12 @@ def show(line: Line) -> None:
     rows = textwrap.wrap(line.text, room, break_on_hyphens=False) or [""]
     if line.remedy:
         rows += textwrap.wrap(f"-> {line.remedy}", room, break_on_hyphens=False)
-    status = Text(f"{line.status:<{STATUS_WIDTH}}", STYLES[line.status])
-    name = Text(f"{line.check:<{NAME_WIDTH - 1}} ", "bold")
-    screen.print(status + name + Text(f"\n{indent}".join(rows)), soft_wrap=True)
+    text = Text.assemble(
+        (f"{line.status:<{STATUS_WIDTH}}", STYLES[line.status]),
+        (f"{line.check:<{NAME_WIDTH - 1}} ", "bold"),
+        f"\n{indent}".join(rows),
+    )
+    screen.print(text, soft_wrap=True)
 
 
 def command(

@@ -54,7 +54,7 @@ def model_lines(
         named |= {f"config.model.{role}": m[role] for role in (CONVERSATION, FEEDBACK) if m[role]}
         if config.judge.name == "wildguard" and not config.judge.url:
             named["config.judge.model"] = config.judge.model
-    remedy = "see that the directory is whole, or download it again"
+    remedy = "name a directory that is whole, or download the model again"
     for key, name in named.items():
         look = partial(_adapter_or_model, mesh=mesh, cfg=cfg)
         if key in ("config.model.base", "config.judge.model"):
