@@ -5,7 +5,8 @@
 Each point is a model of a few million random weights and one step of reinforcement with it: texts
 are generated from random prompts, none of which ends early; both models' log-probabilities; one
 update. Timed are the whole step and its parts. The first repetition compiles and is left out; the
-least of the others counts, as what else the machine does only adds to it.
+least of the others counts, as what else the machine does only adds to it; where it does much, the
+point is not kept.
 
 The file is ``waltzjax/plan/calibration/NAME.json``, of one device kind. A long list may be measured
 in pieces, and again: of a point that is there already the least of both counts.
@@ -50,6 +51,7 @@ from waltzjax.support.files import write_text
 from waltzjax.training.learner import abstract_batch, init_state
 from waltzjax.training.step import make_logp, make_update, shardings
 
+MOST_LOAD = 0.5  # of other programs
 TIMED = ("first token", "all tokens", "log-probs", "update")
 
 
@@ -176,6 +178,12 @@ def measure(size: Size, repeats: int) -> dict[str, Any]:
     }
 
 
+def disturbed(load: float) -> bool:
+    """Whether a point measured on CPUs is of a machine that does other work, too: it itself makes
+    a load of one a core."""
+    return jax.default_backend() == "cpu" and load > len(os.sched_getaffinity(0)) + MOST_LOAD
+
+
 def merged(before: dict[str, Any] | None, now: dict[str, Any]) -> dict[str, Any]:
     """A point that was measured before and again: the least of both."""
     if before is None:
@@ -249,6 +257,9 @@ def main() -> None:
     for size in sizes()[int(first or 0) : int(end) if end else None]:
         with phase(f"width {size.width}, {size.layers} layers, {size.rows} rows"):
             point = measure(size, f.repeats)
+        if disturbed(point["load"]):
+            print(f"not kept: a load of {point['load']} says that other programs run beside it")
+            continue
         record(path, point)
         print(json.dumps({"step_s": point["step_s"], **point["least_s"]}), flush=True)
 

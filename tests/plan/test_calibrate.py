@@ -21,6 +21,11 @@ def test_a_token_is_the_difference_of_two_generations(script):
     assert got == pytest.approx({"prefill": 1.0, "decode": 2.0, "log-probs": 7.0, "update": 8.0})
 
 
+def test_a_busy_machine_is_not_measured(script, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    assert [script["disturbed"](load) for load in (1.9, 2.5, 2.6)] == [False, False, True]
+
+
 def test_points_are_measured_and_recorded(script, tmp_path, monkeypatch):
     monkeypatch.setitem(script["record"].__globals__, "multiply", lambda *_: (1e9, 0.0))
     path = tmp_path / "points.json"
