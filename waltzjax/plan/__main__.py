@@ -40,7 +40,8 @@ MOST_DEVICES = 1024  # emulated
 def main() -> None:
     f = flags.FLAGS
     if f.check:
-        sys.exit(check.command(Path(f.check), as_json=f.json))
+        tokens = f.prompt_tokens if f["prompt_tokens"].present else 0
+        sys.exit(check.command(Path(f.check), tokens, as_json=f.json))
     if not (f.config or f.doctor):
         cli.usage("--config is missing; only --doctor and --check do without")
     reads = (lambda _: COLLECT_READS) if f.collect else readers

@@ -4,7 +4,8 @@
 
 Measured is what the run's ``metrics.jsonl`` has: medians over the steps of its last stage, without
 the first, which compiles. Predicted is the same step with the rates calibrated on this kind of
-device, every turn of a prompt as long as one may be, its answers as long in all as the run's were.
+device: prompts of --prompt_tokens, or as long as they may be, and as many tokens drawn in all as
+the run drew.
 """
 
 from __future__ import annotations
@@ -143,12 +144,13 @@ def as_drawn(parts: Sequence[Part], share: float) -> list[Part]:
 
 
 def predicted(
-    config: ConfigDict, cfg: ModelConfig, mesh: Mesh, run: Measured, kind: str
+    config: ConfigDict, cfg: ModelConfig, mesh: Mesh, run: Measured, kind: str, prompt: int
 ) -> dict[str, float]:
-    """Seconds by part and GiB of ``run``'s last stage, with the rates of the device kind ``kind``.
+    """Seconds by part and GiB of ``run``'s last stage, with the rates of the device kind ``kind``
+    and prompts of ``prompt`` tokens.
 
     Raises:
-      ValueError: no point of that kind is measured.
+      ValueError: no point of that kind is measured, or there is no room for such prompts.
     """
     known = calibration.efficiencies(kind)
     if known is None:
@@ -157,7 +159,6 @@ def predicted(
         )
     config = config.copy_and_resolve_references()
     config.stages = (run.stage,)
-    prompt = longest_prompt(config, cfg)
     parts = step_parts(config, cfg, mesh, prompt)
     turns = sum(STAGES[run.stage].turns(config).values())
     most = turns * config.rollout.batch * config.rollout.group * config.rollout.max_new_tokens
@@ -181,8 +182,9 @@ def by_part(parts: Sequence[Part], seconds: Sequence[float], kind: str) -> dict[
     return values
 
 
-def command(run: Path, *, as_json: bool = False) -> int:
+def command(run: Path, prompt_tokens: int = 0, *, as_json: bool = False) -> int:
     """The comparison on the screen, with ``as_json`` as a line of data after it; exit status 0.
+    ``prompt_tokens`` 0: the longest that a turn may have.
 
     Raises:
       FileNotFoundError, ValueError: as ``read_config``, ``measured`` and ``predicted``.
@@ -192,7 +194,8 @@ def command(run: Path, *, as_json: bool = False) -> int:
     mesh = sharding.make_mesh(config.mesh)
     cfg = over_mesh(read_model_config(config, base), mesh)
     kind = calibration.device_kind()
-    rows = compare(seen, predicted(config, cfg, mesh, seen, kind))
+    prompt = prompt_tokens or longest_prompt(config, cfg)
+    rows = compare(seen, predicted(config, cfg, mesh, seen, kind, prompt))
     title = f"{run}: {seen.stage}, medians of {seen.steps} steps, beside the prediction for {kind}"
     shown = [[r.part, *map(_number, r[1:]), "-" if r.error is None else f"{r.error:+.0%}"]
              for r in rows]  # fmt: skip
@@ -200,9 +203,10 @@ def command(run: Path, *, as_json: bool = False) -> int:
         console.table(title, ["part, s (memory: GiB)", "predicted", "measured", "error"], shown)
     )
     console.say(
-        f"\n{calibration.trust(kind)}\nPredicted are prompts of {longest_prompt(config, cfg)} "
-        "tokens, the longest there may be, in rows as long as they ask for. Memory is by "
-        "arithmetic; on a CPU the process's own, with Python and all programs, is measured."
+        f"\n{calibration.trust(kind)}\nPredicted are prompts of {prompt} tokens"
+        + (", the longest there may be (--prompt_tokens)" if not prompt_tokens else "")
+        + ". Memory is by arithmetic; on a CPU the process's own, with Python and all programs, is "
+        "measured."
     )
     if as_json:
         lines = [{**r._asdict(), "error": r.error} for r in rows]
