@@ -55,8 +55,12 @@ class JudgeServer:
         self._lock, outer = threading.Lock(), self
 
         class Answer(Handler):
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                sent = self.rfile.read(int(self.headers["content-length"] or 0))
+                body = json.loads(sent) if sent else None
                 key, self.body = self.headers["authorization"], body
                 with outer._lock:
                     outer.requests.append({"path": self.path, "key": key, "body": body})

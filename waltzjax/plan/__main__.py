@@ -3,6 +3,8 @@ it is predicted to take, and what it costs.
 
     python -m waltzjax.plan --config=configs/stage2.py --model=configs/models/llama-3.1-8b
     python -m waltzjax.plan ... --devices=8,16,32,64,128,256   # growth
+    python -m waltzjax.plan --doctor --config=configs/stage2.py:tiny
+    python -m waltzjax.plan --check=runs/demo
 
 The memory is the compiler's for emulated CPU devices, see waltzjax/plan/compile.py; the time is
 arithmetic, see waltzjax/plan/forecast.py; devices and prices are those of devices.toml and
@@ -12,6 +14,7 @@ providers.toml.
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import jax
@@ -20,6 +23,7 @@ from ml_collections import config_flags
 
 from waltzjax.config.key import COLLECT_READS
 from waltzjax.model.hf import config as hf_config
+from waltzjax.plan import check, doctor
 from waltzjax.plan import devices as plan_devices
 from waltzjax.plan import providers as plan_providers
 from waltzjax.plan.forecast import COLLECT, Load
@@ -35,7 +39,15 @@ MOST_DEVICES = 1024  # emulated
 
 def main() -> None:
     f = flags.FLAGS
-    config = cli.chosen_config((lambda _: COLLECT_READS) if f.collect else readers)
+    if f.check:
+        tokens = f.prompt_tokens if f["prompt_tokens"].present else 0
+        sys.exit(check.command(Path(f.check), tokens, as_json=f.json))
+    if not (f.config or f.doctor):
+        cli.usage("--config is missing; only --doctor and --check do without")
+    reads = (lambda _: COLLECT_READS) if f.collect else readers
+    config = cli.chosen_config(reads) if f.config else None
+    if f.doctor:
+        sys.exit(doctor.command(config, Path(f.workdir), collects=f.collect, as_json=f.json))
     validate(config, training=not f.collect, collecting=f.collect)
     counts = device_counts(f.devices)
     jax.config.update("jax_platforms", "cpu")
@@ -108,7 +120,16 @@ def define_flags() -> None:
     flags.DEFINE_string("providers_file", str(plan_providers.TABLE), "Providers, as TOML.")
     flags.DEFINE_float("compile_seconds", 200.0, "Of growth: how long programs are compiled.", 0.0)
     flags.DEFINE_bool("json", False, "Also print the plan as one line of JSON, the last.")
-    flags.mark_flags_as_required(["config"])
+    flags.DEFINE_bool(
+        "doctor",
+        False,
+        "Look at this machine, and at what --config needs, instead: a line each, ok or what to do; "
+        "exit status 1 where something is to mend.",
+    )
+    flags.DEFINE_string("workdir", "runs", "--doctor: where the run would write.")
+    flags.DEFINE_string(
+        "check", "", "Compare the run in this directory with its prediction instead."
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from waltzjax.plan import calibration
 from waltzjax.plan.growth import Size
 from waltzjax.plan.providers import Reported
 from waltzjax.plan.report import Report
@@ -24,6 +25,7 @@ def show_report(report: Report) -> None:
     listed = ", ".join(f"{name} {figure(s)} s" for name, s in report.collective_s.items())
     line = f"A step's collectives over each link, network included: {listed}."
     console.say(textwrap.fill(line, WIDTH))
+    console.say(f"Trust: {calibration.trust(report.device.name)}.")
     _show_costs(report)
     _show_savings(report)
     show_peak(report.plan)

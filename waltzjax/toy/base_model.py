@@ -34,6 +34,23 @@ SHOW_EVERY = 20  # updates whose mean loss is shown
 Lessons = Mapping[str, Sequence[Sample]]
 
 
+def embedded_model(config: ConfigDict, section: str, vocab_size: int = 0) -> ModelConfig:
+    """The architecture of the base model that ``config``'s ``section`` describes, in float32;
+    ``vocab_size`` 0: the section's own, which a tokenizer trained on few texts may not reach."""
+    e = config[section]
+    return ModelConfig(
+        vocab_size=vocab_size or e.vocab_size,
+        width=e.width,
+        mlp_width=e.mlp_width,
+        layers=e.layers,
+        heads=e.heads,
+        kv_heads=e.kv_heads,
+        head_dim=e.width // e.heads,
+        max_positions=e.max_positions,
+        init_scale=e.init_scale,
+    )
+
+
 def train_base(
     config: ConfigDict,
     section: str,
@@ -47,18 +64,7 @@ def train_base(
 
     The "cards" of ``lessons`` come first, then the others by ``turns``, one kind a batch.
     """
-    e = config[section]
-    cfg = ModelConfig(
-        vocab_size=len(tokenizer),
-        width=e.width,
-        mlp_width=e.mlp_width,
-        layers=e.layers,
-        heads=e.heads,
-        kv_heads=e.kv_heads,
-        head_dim=e.width // e.heads,
-        max_positions=e.max_positions,
-        init_scale=e.init_scale,
-    )
+    cfg = embedded_model(config, section, len(tokenizer))
     params = _supervise(config, section, over_mesh(cfg, mesh), mesh, lessons, turns)
     with console.phase("saving the base model"):
         weights.save(directory, cfg, params, tokenizer, generation={"do_sample": True})

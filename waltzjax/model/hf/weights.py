@@ -17,7 +17,14 @@ from jax.sharding import Mesh, NamedSharding
 
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.hf.config import config_json
-from waltzjax.model.hf.files import INDEX, is_derived, open_tensors, same_tensor, write_tensors
+from waltzjax.model.hf.files import (
+    INDEX,
+    StoredTensor,
+    is_derived,
+    open_tensors,
+    same_tensor,
+    write_tensors,
+)
 from waltzjax.model.hf.tokenizer import write_beside_weights
 from waltzjax.model.sharding import params_sharding, path_name
 from waltzjax.model.transformer import init_params
@@ -26,6 +33,7 @@ from waltzjax.support.processes import fetch, wait, writing
 
 SHARD_BYTES = 5_000_000_000  # of an exported file
 HOST_BYTES = 500_000_000  # of a stacked parameter held at once while loading
+BYTES = {"F32": 4, "F16": 2, "BF16": 2, "F64": 8}  # of a number, by its type in files
 # Parameter -> Hugging Face module. Layer kernels are [in, out] here and [out, in] there.
 TOP = {"embed": "model.embed_tokens", "unembed": "lm_head", "final_norm/scale": "model.norm"}
 HEAD = f"{TOP['unembed']}.weight"
@@ -55,23 +63,7 @@ def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
     abstract = jax.eval_shape(lambda: init_params(cfg, jax.random.key(0)))
     with contextlib.ExitStack() as stack:
         tensors = open_tensors(Path(directory), stack)
-        wanted: dict[str, tuple[int, ...]] = {}
-        for path, leaf in jax.tree_util.tree_leaves_with_path(abstract):
-            names, shape = _tensors(path_name(path), leaf.shape)
-            wanted |= dict.fromkeys(names, shape)
-        harmless = {name for name in tensors if is_derived(name)}
-        harmless |= {HEAD} if cfg.tied_embeddings else set()
-        problems = [f"{name}: missing" for name in wanted if name not in tensors]
-        problems += [f"{name}: left over" for name in tensors.keys() - wanted.keys() - harmless]
-        for name in wanted.keys() & tensors.keys():
-            shape, kind = tensors[name].shape, tensors[name].dtype
-            if shape != wanted[name] or kind not in ("F32", "F16", "BF16", "F64"):
-                problems.append(f"{name}: {kind} {shape}, expected floating {wanted[name]}")
-        ties = cfg.tied_embeddings and not problems and HEAD in tensors
-        if ties and not same_tensor(tensors[HEAD], tensors[f"{TOP['embed']}.weight"]):
-            problems.append(f"{HEAD}: differs from the embedding, tie_word_embeddings is true")
-        if problems:
-            raise ValueError("\n  ".join([f"{directory}: weights do not fit:", *sorted(problems)]))
+        _check_tensors(Path(directory), cfg, tensors, abstract)
 
         def load(path, leaf, where):
             names, _ = _tensors(path_name(path), leaf.shape)
@@ -93,6 +85,38 @@ def load_params(directory: Path, cfg: ModelConfig, mesh: Mesh) -> Any:
 
         sharding = params_sharding(mesh, abstract)
         return jax.tree_util.tree_map_with_path(load, abstract, sharding)
+
+
+def check_tensors(directory: Path, cfg: ModelConfig) -> int:
+    """Check the headers of a model's weights, which are not read but for tied ones; the bytes of
+    all tensors. Raises as ``load_params`` does, but for NaN and infinity."""
+    abstract = jax.eval_shape(lambda: init_params(cfg, jax.random.key(0)))
+    with contextlib.ExitStack() as stack:
+        tensors = open_tensors(directory, stack)
+        _check_tensors(directory, cfg, tensors, abstract)
+        return sum(BYTES.get(t.dtype, 0) * math.prod(t.shape) for t in tensors.values())
+
+
+def _check_tensors(
+    directory: Path, cfg: ModelConfig, tensors: dict[str, StoredTensor], abstract: Any
+) -> None:
+    wanted: dict[str, tuple[int, ...]] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(abstract):
+        names, shape = _tensors(path_name(path), leaf.shape)
+        wanted |= dict.fromkeys(names, shape)
+    harmless = {name for name in tensors if is_derived(name)}
+    harmless |= {HEAD} if cfg.tied_embeddings else set()
+    problems = [f"{name}: missing" for name in wanted if name not in tensors]
+    problems += [f"{name}: left over" for name in tensors.keys() - wanted.keys() - harmless]
+    for name in wanted.keys() & tensors.keys():
+        shape, kind = tensors[name].shape, tensors[name].dtype
+        if shape != wanted[name] or kind not in BYTES:
+            problems.append(f"{name}: {kind} {shape}, expected floating {wanted[name]}")
+    ties = cfg.tied_embeddings and not problems and HEAD in tensors
+    if ties and not same_tensor(tensors[HEAD], tensors[f"{TOP['embed']}.weight"]):
+        problems.append(f"{HEAD}: differs from the embedding, tie_word_embeddings is true")
+    if problems:
+        raise ValueError("\n  ".join([f"{directory}: weights do not fit:", *sorted(problems)]))
 
 
 def _by_parts(
