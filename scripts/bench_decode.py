@@ -33,11 +33,11 @@ from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_visit
 from waltzjax.model.decode import generation_params
+from waltzjax.model.flops import decode_bytes
 from waltzjax.model.hf import config
 from waltzjax.model.transformer import init_params
-from waltzjax.plan.devices import known_device
-from waltzjax.model.flops import decode_bytes
 from waltzjax.run import cli
+from waltzjax.run.devices import known_device
 from waltzjax.support.console import phase
 
 flags.DEFINE_string("model", None, "Directory with a config.json.", required=True)

@@ -33,8 +33,8 @@ from waltzjax.model.attention import KERNELS, choose_kernel
 from waltzjax.model.flops import training_flops
 from waltzjax.model.hf import config as hf_config
 from waltzjax.model.transformer import init_params
-from waltzjax.plan.devices import known_device
 from waltzjax.run import cli
+from waltzjax.run.devices import known_device
 from waltzjax.run.runtime import over_mesh
 from waltzjax.stages.reinforce import agent_optimizer
 from waltzjax.support.console import phase

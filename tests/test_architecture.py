@@ -37,7 +37,6 @@ LEVEL = {
     "waltz": 9,
     "preference": 9,
     "recipes": 10,
-    "monitor": 11,
     "plan": 11,
     "monitor": 11,
 }

@@ -7,10 +7,10 @@ from support import mesh_of, tiny_config
 
 from waltzjax.config import defaults
 from waltzjax.plan import work as plan_work
-from waltzjax.plan.devices import Device, Link
 from waltzjax.plan.forecast import Load, predict
 from waltzjax.plan.tables import show_forecast
 from waltzjax.plan.traffic import Traffic
+from waltzjax.run.devices import Device, Link
 
 # Reached: 1e6 FLOPs and 5e5 bytes a second; 2e5 bytes a second and 0.5 s a collective.
 LINK = Link("string", 2e-4, 5e5)

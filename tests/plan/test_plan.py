@@ -11,7 +11,6 @@ from support import REPO, mesh_of
 from waltzjax.engine.engine import Engine
 from waltzjax.plan import compile
 from waltzjax.plan.compile import make_plan
-from waltzjax.plan.devices import read_devices
 from waltzjax.plan.forecast import Load
 from waltzjax.plan.growth import Size
 from waltzjax.plan.providers import read_providers
@@ -19,6 +18,7 @@ from waltzjax.plan.report import make_report
 from waltzjax.plan.show import show_growth, show_report
 from waltzjax.plan.tables import show
 from waltzjax.plan.xla_report import Program
+from waltzjax.run.devices import read_devices
 
 LOAD, DEVICE = Load(48), read_devices().device("")
 SHAPE = {

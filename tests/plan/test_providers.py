@@ -2,8 +2,8 @@
 
 import pytest
 
-from waltzjax.plan.devices import TABLE, known_device, read_devices
 from waltzjax.plan.providers import Rental, costs, lost_hours, read_providers
+from waltzjax.run.devices import TABLE, known_device, read_devices
 
 
 def test_the_sources_prices_of_52_hours_on_eight_devices():

@@ -9,13 +9,13 @@ import pytest
 from support import REPO
 
 from waltzjax.plan import growth as plan_growth
-from waltzjax.plan.devices import read_devices
 from waltzjax.plan.forecast import LEARNING, Load
 from waltzjax.plan.generator import generator_config
 from waltzjax.plan.providers import read_providers
 from waltzjax.plan.report import _remedy
 from waltzjax.plan.search import changed, choices, shapes, split_choice, usable_bytes
 from waltzjax.plan.what_if import Scenario, cheaper, checkpoint_hours, spot
+from waltzjax.run.devices import read_devices
 
 PCIE, SXM = (read_devices().device(name) for name in ("", "h100-sxm"))
 MODELS = REPO / "configs/models"

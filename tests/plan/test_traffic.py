@@ -7,7 +7,6 @@ import math
 import pytest
 from support import mesh_of, tiny_config
 
-from waltzjax.plan.devices import Device, Link
 from waltzjax.plan.traffic import (
     Axes,
     Traffic,
@@ -17,6 +16,7 @@ from waltzjax.plan.traffic import (
     update_traffic,
     weights_traffic,
 )
+from waltzjax.run.devices import Device, Link
 
 CFG = tiny_config(layers=3)
 KERNELS = [CFG.width * CFG.heads * CFG.head_dim] * 2 + [

@@ -7,8 +7,8 @@ from support import mesh_of
 
 from waltzjax.config import defaults
 from waltzjax.engine.requests import Request, Sampling
-from waltzjax.model.architecture import ModelConfig
 from waltzjax.model import flops as model_flops
+from waltzjax.model.architecture import ModelConfig
 from waltzjax.plan import work as plan_work
 from waltzjax.run.runtime import make_engine
 

@@ -7,7 +7,7 @@ import pytest
 
 from waltzjax.engine.session import Stats
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.stages.step_work import rates, rollout_work, text_work
+from waltzjax.stages.step_work import peak_tflops, rates, rollout_work, text_work
 from waltzjax.types import Sample
 
 CFG = ModelConfig(
@@ -47,3 +47,14 @@ def test_rates_are_of_all_devices(monkeypatch):
     monkeypatch.setattr(jax, "devices", lambda: [types.SimpleNamespace(device_kind="cpu")])
     assert rates(work, 4.0) == {"perf/tokens_per_s": 75.0}
     assert rates({}, 4.0) == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "tflops"),
+    [
+        ("NVIDIA H100 PCIe", 756), ("NVIDIA H100 80GB HBM3", 989.4), ("NVIDIA H200", 989.4),
+        ("NVIDIA A100-SXM4-80GB", 312), ("cpu", None), ("NVIDIA GeForce RTX 4090", None),
+    ],
+)  # fmt: skip
+def test_a_devices_peak(kind, tflops):
+    assert peak_tflops(kind) == tflops

@@ -24,7 +24,6 @@ from ml_collections import config_flags
 from waltzjax.config.key import COLLECT_READS
 from waltzjax.model.hf import config as hf_config
 from waltzjax.plan import check, doctor
-from waltzjax.plan import devices as plan_devices
 from waltzjax.plan import providers as plan_providers
 from waltzjax.plan.forecast import COLLECT, Load
 from waltzjax.plan.growth import grow
@@ -32,6 +31,7 @@ from waltzjax.plan.report import make_report, to_json
 from waltzjax.plan.show import show_growth, show_report
 from waltzjax.recipes import readers, validate
 from waltzjax.run import cli
+from waltzjax.run import devices as run_devices
 from waltzjax.support import console
 
 MOST_DEVICES = 1024  # emulated
@@ -52,7 +52,7 @@ def main() -> None:
     counts = device_counts(f.devices)
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", MOST_DEVICES)
-    known = plan_devices.read_devices(Path(f.devices_file))
+    known = run_devices.read_devices(Path(f.devices_file))
     device = known.device(f.device, mfu=f.mfu, bandwidth_share=f.bandwidth_share)
     load = Load(f.prompt_tokens, f.prompts, f.collect)
     directory = Path(f.model) if f.model else hf_config.resolve(config.model.base)
@@ -116,7 +116,7 @@ def define_flags() -> None:
     flags.DEFINE_string("device", "", "A device of the devices' file. Default: the file's own.")
     flags.DEFINE_float("mfu", None, "Share of its TFLOP/s that is reached, of executed FLOPs.")
     flags.DEFINE_float("bandwidth_share", None, "Share of its memory's bandwidth.")
-    flags.DEFINE_string("devices_file", str(plan_devices.TABLE), "Devices and links, as TOML.")
+    flags.DEFINE_string("devices_file", str(run_devices.TABLE), "Devices and links, as TOML.")
     flags.DEFINE_string("providers_file", str(plan_providers.TABLE), "Providers, as TOML.")
     flags.DEFINE_float("compile_seconds", 200.0, "Of growth: how long programs are compiled.", 0.0)
     flags.DEFINE_bool("json", False, "Also print the plan as one line of JSON, the last.")

@@ -20,9 +20,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.plan.devices import known_device
 from waltzjax.plan.fit import HeldOut, Point, Rates, fit, leave_one_out, predict
 from waltzjax.plan.parts import FEATURES, Part, step_parts
+from waltzjax.run.devices import known_device
 
 POINTS = Path(str(files("waltzjax") / "plan" / "calibration"))
 NOT_MEASURED = "no measured point for this device; the efficiencies are those cited"

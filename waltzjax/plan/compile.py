@@ -24,7 +24,6 @@ from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.lora import init_adapter
 from waltzjax.model.transformer import init_params
-from waltzjax.plan.devices import Device
 from waltzjax.plan.forecast import Forecast, Load, predict
 from waltzjax.plan.generator import (
     generation_bytes,
@@ -38,6 +37,7 @@ from waltzjax.plan.xla_report import Program, device_bytes, measure
 from waltzjax.preference.batch import make_answer_logp
 from waltzjax.preference.dpo import dpo_loss
 from waltzjax.recipes import STAGES
+from waltzjax.run.devices import Device
 from waltzjax.run.runtime import make_engine, over_mesh, sampling
 from waltzjax.run.trainable import adapter_form, adapter_merge
 from waltzjax.stages.data_stage import data_update

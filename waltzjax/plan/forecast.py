@@ -20,10 +20,10 @@ from ml_collections import ConfigDict
 from waltzjax.data.source import steps_per_run
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.plan import work as plan_work
-from waltzjax.plan.devices import Device, Link
 from waltzjax.plan.traffic import Axes, axes, crosses_hosts, seconds
 from waltzjax.preference.dpo import dpo_steps
 from waltzjax.recipes import STAGES
+from waltzjax.run.devices import Device, Link
 from waltzjax.stages.reinforce import stage_steps
 from waltzjax.stages.stage import PREFER, REINFORCE, SUPERVISE
 

@@ -15,12 +15,12 @@ from ml_collections import ConfigDict
 
 from waltzjax.model import sharding
 from waltzjax.plan.compile import learning_peak
-from waltzjax.plan.devices import Device
 from waltzjax.plan.forecast import Load
 from waltzjax.plan.generator import generator_config
 from waltzjax.plan.memory import parts
 from waltzjax.plan.search import Choice, changed, choices, usable_bytes
 from waltzjax.recipes import STAGES
+from waltzjax.run.devices import Device
 from waltzjax.stages.stage import PREFER, REINFORCE, SUPERVISE
 
 COMPILED, ARITHMETIC = "compiled", "arithmetic"

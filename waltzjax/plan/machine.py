@@ -17,10 +17,10 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from waltzjax.plan.calibration import device_kind
-from waltzjax.plan.devices import known_device
 from waltzjax.plan.doctor_line import FAIL, OK, WARN, Line, size
 from waltzjax.plan.needs import Needs
 from waltzjax.plan.nvidia import Nvidia
+from waltzjax.run.devices import known_device
 
 MULTIPLYING_S = 2.0  # on all devices together
 SIDE = {"cpu": 1024}  # of the matrices; 4096 elsewhere

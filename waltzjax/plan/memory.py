@@ -14,8 +14,8 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.model.sharding import row_groups
 from waltzjax.model.flops import head_weights, layer_weights, token_bytes
+from waltzjax.model.sharding import row_groups
 from waltzjax.plan.forecast import Load
 from waltzjax.plan.traffic import axes
 from waltzjax.plan.work import adapter_size, update_shape

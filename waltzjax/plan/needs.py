@@ -15,10 +15,10 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from waltzjax.model.architecture import ModelConfig
+from waltzjax.model.flops import token_bytes, weight_bytes
 from waltzjax.model.lora import init_adapter
 from waltzjax.model.sharding import params_sharding
 from waltzjax.model.transformer import init_params
-from waltzjax.model.flops import token_bytes, weight_bytes
 from waltzjax.plan.xla_report import device_bytes
 from waltzjax.recipes import STAGES
 from waltzjax.run.trainable import adapter_form

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from waltzjax.plan.devices import read_toml
+from waltzjax.run.devices import read_toml
 
 TABLE = Path(__file__).with_name("providers.toml")
 

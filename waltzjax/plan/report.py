@@ -11,7 +11,6 @@ from ml_collections import ConfigDict
 
 from waltzjax.model import sharding
 from waltzjax.plan.compile import learning_peak, make_plan
-from waltzjax.plan.devices import Device, Link
 from waltzjax.plan.forecast import Load
 from waltzjax.plan.generator import generator_config
 from waltzjax.plan.providers import Cost, Providers, Reported, costs
@@ -26,6 +25,7 @@ from waltzjax.plan.search import (
 from waltzjax.plan.tables import Plan
 from waltzjax.plan.what_if import Saving, Scenario, adapters, cheaper, checkpoint_hours, spot
 from waltzjax.recipes import STAGES
+from waltzjax.run.devices import Device, Link
 from waltzjax.stages.stage import SUPERVISE
 from waltzjax.types import CONVERSATION
 

@@ -17,10 +17,10 @@ from ml_collections import ConfigDict
 
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.plan.devices import HOST_DEVICES, Device
 from waltzjax.plan.forecast import LEARNING, Forecast, Load, predict
 from waltzjax.plan.memory import estimate
 from waltzjax.recipes import STAGES
+from waltzjax.run.devices import HOST_DEVICES, Device
 from waltzjax.stages.stage import PREFER, REINFORCE, SUPERVISE
 
 USABLE = 0.92  # of a GPU's memory: what commands take of it, see ``run.cli``

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.sharding import AXES
-from waltzjax.plan.devices import HOST_DEVICES, Device
+from waltzjax.run.devices import HOST_DEVICES, Device
 
 # Small collectives a token where the vocabulary is split over tensor and nothing truncates.
 SAMPLING = 5

@@ -11,7 +11,6 @@ from ml_collections import ConfigDict
 
 from waltzjax.config.presets import waltz
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.plan.devices import Device
 from waltzjax.model.flops import head_weights, layer_weights
 from waltzjax.plan.forecast import LEARNING, PROMPTS, Load
 from waltzjax.plan.generator import generator_config
@@ -19,6 +18,7 @@ from waltzjax.plan.providers import Rental, lost_hours
 from waltzjax.plan.search import Choice, changed, choices
 from waltzjax.recipes import STAGES
 from waltzjax.run.cli import CONFIGS
+from waltzjax.run.devices import Device
 from waltzjax.stages.stage import PREFER, REINFORCE, SUPERVISE
 
 SMALLER = ("llama-3.1-8b", "mistral-7b", "qwen2.5-1.5b")  # of configs/models, by size

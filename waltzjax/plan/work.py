@@ -1,6 +1,6 @@
 """The work of a step, by arithmetic: FLOPs, bytes and traffic of its parts, on each device.
 
-``square``, ``packed``, ``adapter``: see ``plan.flops``.
+``square``, ``packed``, ``adapter``: see ``model.flops``.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from waltzjax.data.policy_packing import microbatch_bucket
 from waltzjax.engine.engine import Engine
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.attention import choose_kernel, choose_queries
-from waltzjax.model.lora import Lora
-from waltzjax.model.sharding import row_groups
 from waltzjax.model.flops import (
     adapter_weights,
     attention_flops,
@@ -32,6 +30,8 @@ from waltzjax.model.flops import (
     update_flops,
     weight_bytes,
 )
+from waltzjax.model.lora import Lora
+from waltzjax.model.sharding import row_groups
 from waltzjax.plan.traffic import (
     Traffic,
     axes,

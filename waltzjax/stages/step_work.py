@@ -8,12 +8,14 @@ with weights alone. So "perf/mfu" compares layouts of the same run, and runs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import jax
 
 from waltzjax.engine.session import Stats
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.model.flops import head_weights, layer_weights, peak_flops, texts_flops
+from waltzjax.model.flops import head_weights, layer_weights, texts_flops
+from waltzjax.run.devices import known_device
 from waltzjax.types import Sample
 
 TOKENS, TFLOP = "perf/tokens", "perf/tflop"
@@ -56,8 +58,15 @@ def rates(work: Mapping[str, float], seconds: float) -> dict[str, float]:
     "perf/tokens_per_s", and "perf/mfu" in [0, 1] where the devices' peak is known."""
     if TOKENS not in work or seconds <= 0:
         return {}
-    found = {"perf/tokens_per_s": work[TOKENS] / seconds}
+    per_second = {"perf/tokens_per_s": work[TOKENS] / seconds}
     devices = jax.devices()
-    if peak := peak_flops(devices[0].device_kind):
-        found["perf/mfu"] = work[TFLOP] * 1e12 / (seconds * peak * len(devices))
-    return found
+    if peak := peak_tflops(devices[0].device_kind):
+        per_second["perf/mfu"] = work[TFLOP] / (seconds * peak * len(devices))
+    return per_second
+
+
+@cache
+def peak_tflops(kind: str) -> float | None:
+    """TFLOP/s that a device can do at most, in bfloat16; None: of its kind that is not known."""
+    device = known_device(kind)
+    return device.tflops["bfloat16"] if device else None

@@ -1,14 +1,15 @@
-"""Devices and links a plan may assume: the records of devices.toml."""
+"""Devices and links that are known: the records of plan/devices.toml."""
 
 from __future__ import annotations
 
 import dataclasses
 import tomllib
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-TABLE = Path(__file__).with_name("devices.toml")
+TABLE = Path(str(files("waltzjax") / "plan" / "devices.toml"))
 HOST_DEVICES = 8  # of one host; link joins them, network joins hosts
 
 
