@@ -2,7 +2,9 @@
 
     python -m waltzjax.monitor --workdir=runs/demo [runs/other ...]
     python -m waltzjax.monitor --workdir=runs/demo --once        # for cron
+    python -m waltzjax.monitor --workdir=runs/demo --serve=8080  # and the run's page, in a browser
     python -m waltzjax.monitor --log_file=train.log --rule="kl > 0.1 critical"
+    python -m waltzjax.monitor --alert=mailto:ada@example.org --test_alert
 
 A check reads what a run has written since the last one and judges it by the run's config.monitor.
 It alerts once for each episode of a rule (metrics/episodes.py says when one begins and ends),
@@ -21,8 +23,10 @@ once one of them was above 1, else shares. status.json and alerts.jsonl go to LO
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -30,8 +34,9 @@ from absl import flags
 from rich.console import Console
 from rich.live import Live
 
-from waltzjax.monitor import view, watch
-from waltzjax.monitor.desk import Desk, send_nowhere
+from waltzjax.monitor import send, view, watch
+from waltzjax.monitor.desk import Desk
+from waltzjax.monitor.serve import HOST, make_server
 from waltzjax.monitor.sources import Log, RunDirectory, Source
 from waltzjax.monitor.watch import Status, Watch
 from waltzjax.run import cli
@@ -42,9 +47,9 @@ LIVE_S, PLAIN_S = 10.0, 300.0  # seconds between checks, on a terminal and elsew
 _more: list[str] = []  # directories that are given without a flag
 
 
-def run(desk: Desk, interval: float, once: bool, screen: Console) -> bool:
-    """Check until all runs are finished or Ctrl-C, or once; returns whether a critical rule stands
-    in one of them."""
+def run(desk: Desk, interval: float, once: bool, screen: Console, stays: bool = False) -> bool:
+    """Check until all runs are finished, unless it ``stays``, or until Ctrl-C, or once; returns
+    whether a critical rule stands in one of them."""
     shown: list[tuple[Watch, Status, str]] = []
     drawn = screen.is_terminal and not screen.is_dumb_terminal and not once
     with ExitStack() as stack:
@@ -59,7 +64,8 @@ def run(desk: Desk, interval: float, once: bool, screen: Console) -> bool:
                 else:
                     for _, status, note in shown:
                         console.say("  ".join(filter(None, [view.plain(status), note])))
-                if once or all(status.state == watch.FINISHED for _, status, _ in shown):
+                finished = all(status.state == watch.FINISHED for _, status, _ in shown)
+                if once or (finished and not stays):
                     break
                 time.sleep(interval)
         except KeyboardInterrupt:
@@ -84,20 +90,48 @@ def sources() -> list[Source]:
             cli.usage(f"--log_file: no such file: {path}")
     if logs and f.stop_on:
         cli.usage("--stop_on: a plain log has no trainer that could be asked; leave one of the two")
+    if f.serve is not None and (f.once or logs or len(directories) != 1):
+        cli.usage(
+            "--serve: shows one run as it goes on: needs one --workdir, no --log_file, no --once"
+        )
     if f.interval is not None and f.interval <= 0:
         cli.usage(f"--interval: got {f.interval:g}, allowed is > 0")
     return [*map(RunDirectory, directories), *(Log(path, f.total_steps) for path in logs)]
 
 
+@contextmanager
+def served(workdir: Path, port: int) -> Iterator[None]:
+    """The page of the run in ``workdir`` is served meanwhile.
+
+    Raises:
+      OSError: the port is taken, or not for this user.
+    """
+    with make_server(workdir, port) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, name="page", daemon=True).start()
+        console.say(f"http://{HOST}:{server.server_port}/ shows {workdir}; Ctrl-C ends")
+        try:
+            yield
+        finally:
+            server.shutdown()
+
+
 def main() -> None:
-    f, found = flags.FLAGS, sources()
+    f = flags.FLAGS
     try:
-        desk = Desk(found, f.rule, f.stop_on, send_nowhere, f.once)
+        sender = send.make_sender(f.alert)
+        if f.test_alert:
+            sys.exit(send.send_test(sender))
+        runs = sources()
+        desk = Desk(runs, f.rule, f.stop_on, sender.send, f.once)
     except ValueError as error:
         cli.usage(str(error))
     screen = Console(highlight=False)
     interval = f.interval or (LIVE_S if screen.is_terminal else PLAIN_S)
-    if run(desk, interval, f.once, screen):
+    page = nullcontext() if f.serve is None else served(runs[0].path, f.serve)
+    with page:
+        critical = run(desk, interval, f.once, screen, stays=f.serve is not None)
+    if critical:
         sys.exit(EXIT_RULE)
 
 
@@ -118,5 +152,10 @@ if __name__ == "__main__":
         "stop_on", [], "Rules, between commas, at whose alert the trainer is asked to write a "
         "checkpoint and end.",
     )  # fmt: skip
+    flags.DEFINE_integer(
+        "serve", None, f"Port of {HOST} at which a browser finds the run's page; 0: any free one.",
+        0, 65535,
+    )  # fmt: skip
+    send.define_flags()
     flags.DEFINE_integer("total_steps", 0, "How many steps a log's run has, if it does not say.", 0)
     cli.run(main, rest=_more.extend)

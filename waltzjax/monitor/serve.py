@@ -115,18 +115,3 @@ def make_server(workdir: Path, port: int) -> ThreadingHTTPServer:
             f"--serve: port {port} of {HOST} is taken by another program; name another one, or 0 "
             "for any that is free"
         ) from error
-
-
-def serve(workdir: Path, port: int) -> None:
-    """Serve the page of the run in ``workdir`` until Ctrl-C; a run that has not begun will do.
-
-    Raises:
-      OSError: the port is taken, or not for this user.
-    """
-    with make_server(workdir, port) as server:
-        server.daemon_threads = True
-        console.say(f"http://{HOST}:{server.server_port}/ shows {workdir}; Ctrl-C ends")
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            console.say("")
