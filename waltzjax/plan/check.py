@@ -35,7 +35,7 @@ from waltzjax.run.runtime import over_mesh, read_model_config
 from waltzjax.stages.stage import REINFORCE
 from waltzjax.support import console
 from waltzjax.support.files import flat
-from waltzjax.training.metrics import read_metrics
+from waltzjax.metrics.records import read_metrics
 
 GIB = 2**30
 # Parts of a step in metrics.jsonl, "time/NAME"; the last three are not predicted.
