@@ -17,7 +17,7 @@ from waltzjax.report.heats import Heat
 from waltzjax.report.history import happened
 from waltzjax.report.measures import Estimate, Measure, estimate, number
 from waltzjax.report.pages import render_page, write_page
-from waltzjax.report.summary import Target, tiles
+from waltzjax.report.summary import Target, Tile, tiles
 from waltzjax.report.timeline import STAGES, marks
 from waltzjax.report.times import PREFIX, times
 from waltzjax.report.trust import warnings
@@ -64,6 +64,7 @@ class Record(NamedTuple):
     evaluations: Validations = ()
     state: str = "finished"
     missing: Sequence[str] = ()  # what a run that goes on does not have yet, in words
+    more: Sequence[Tile] = ()  # of its summary
 
 
 class Outcome(NamedTuple):
@@ -138,7 +139,10 @@ def _values(record: Record, outcome: Outcome) -> dict[str, Any]:
         "outcome": outcome,
         "steps": len({(row["stage"], row["step"]) for row in record.metrics}),
         "final": final,
-        "tiles": tiles(record.metrics, record.events, record.alerts, timed, targets, record.state),
+        "tiles": [
+            *tiles(record.metrics, record.events, record.alerts, timed, targets, record.state),
+            *record.more,
+        ],
         "targets": [t for t in targets if t.met is not None],
         "table": table,
         "columns": [*columns],
