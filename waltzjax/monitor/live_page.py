@@ -75,7 +75,7 @@ def _missing(workdir: Path, record: Record) -> list[str]:
         return [f"No run is there yet: {workdir} has no config.json"]
     missing = {
         "a step (metrics.jsonl)": record.metrics,
-        "an evaluation (evaluations/)": record.evaluations or [*_files(workdir)],
+        "an evaluation (evaluations/)": bool(record.evaluations or _files(workdir)),
         f"the final results ({RESULTS})": (workdir / RESULTS).exists(),
     }
     names = [name for name, there in missing.items() if not there]

@@ -184,7 +184,8 @@ def validation_rows(validations: Validations, key: str = "accuracy") -> list[dic
 
 def fitting(transcripts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The first of them that fit into a page."""
-    shown, letters = [], 0
+    shown: list[Mapping[str, Any]] = []
+    letters = 0
     for each in transcripts[:TRANSCRIPTS]:
         letters += len(json.dumps(each, ensure_ascii=False, default=str))
         if letters > LETTERS and shown:
