@@ -16,7 +16,7 @@ from waltzjax.report.figures import Drawn
 from waltzjax.report.heats import Heat
 from waltzjax.report.history import happened
 from waltzjax.report.measures import Estimate, Measure, estimate, number
-from waltzjax.report.pages import render_page, write_page
+from waltzjax.report.pages import render, write_page
 from waltzjax.report.summary import Target, Tile, tiles
 from waltzjax.report.timeline import STAGES, marks
 from waltzjax.report.times import PREFIX, times
@@ -114,7 +114,7 @@ def write_report(path: Path, record: Record, outcome: Outcome) -> None:
 
 def render_report(record: Record, outcome: Outcome) -> str:
     """The page of a run that goes on; it asks for newer ones of itself."""
-    return render_page("report.html", live=True, **_values(record, outcome))
+    return render("report.html", live=True, **_values(record, outcome))
 
 
 def _values(record: Record, outcome: Outcome) -> dict[str, Any]:
