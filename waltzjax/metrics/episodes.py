@@ -211,6 +211,17 @@ def _judge_threshold(
     n, mean, var, squares = figure.n, figure.mean, figure.var, figure.squares
     held, clear, is_open = figure.held, figure.clear, figure.open
     waits, found = figure.waits and waits_until > 0, []
+    if values and n >= settled and not is_open and not waits:
+        for x in values:
+            d = x - mean
+            mean += a * d
+            var = keep * (var + a * d * d)
+            means.append(mean)
+        if sign * ((max(means) if rule.above else min(means)) - limit) <= 0:
+            figure.mean, figure.var, figure.held, figure.waits = mean, var, 0, False
+            return []  # nothing is past: most parts of most runs
+        mean, var = figure.mean, figure.var
+        means.clear()
     for i, x in enumerate(values):
         if waits and steps[i] >= waits_until:  # what the base model did is no longer of interest
             n, var, squares, held, waits = 0, 0.0, 1.0, 0, False
@@ -253,12 +264,15 @@ def _judge_relative(
     del steps, waits_until
     factor, patience, sqrt = rule.threshold - 1, rule.patience, math.sqrt
     fast, slow, least = 2 / (rule.span + 1), 2 / (RECENT + 1), RECENT // 4
+    quick, a, settled = fast, slow, RECENT
     n, mean, base, var = figure.n, figure.mean, figure.base, figure.base_var
     held, clear, is_open = figure.held, figure.clear, figure.open
     found = []
     for i, x in enumerate(values):
-        n += 1
-        mean += (fast if n * fast > 1 else 1 / n) * (x - mean)
+        if n < settled:
+            n += 1
+            quick, a = max(fast, 1 / n), max(slow, 1 / n)
+        mean += quick * (x - mean)
         means.append(mean)
         room, spread = factor * base, WILD * sqrt(var)
         if room < spread:
@@ -278,7 +292,6 @@ def _judge_relative(
             held = 0
             if n > least and room > 0:  # one wild batch must not hide what follows
                 x = limit if x > limit else max(x, base - room)
-            a = slow if n * slow > 1 else 1 / n
             d = x - base
             base += a * d
             var = (1 - a) * (var + a * d * d)
