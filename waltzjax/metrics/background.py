@@ -117,6 +117,8 @@ class Background:
                 if wait_s is not None:
                     self._closing.wait(wait_s)
         with self._news:
+            if self.given_up:  # the end did not wait for it
+                return
             self.given_up = True
             self.left_out += 1 + len(self._calls)
             self._calls.clear()
