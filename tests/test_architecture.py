@@ -63,7 +63,8 @@ NO_JAX = {
     "rlvr.rates", "rlvr.side_by_side", "waltz.chat_examples", "waltz.chat_set", "waltz.feedback",
     "waltz.kinds", "waltz.rates", "waltz.reward", "waltz.transcripts", "preference.balance",
     "preference.coherence", "preference.pairing", "preference.summary",
-    "preference.trajectories", "preference.warnings",
+    "preference.trajectories", "preference.warnings", "monitor.alert", "monitor.delivery",
+    "monitor.send",
 }  # fmt: skip
 DEVICE_ROOMS = {"core", "model", "engine", "training"}
 JAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "clu"}

@@ -10,7 +10,7 @@ from rich.console import Console
 from watched import begin, event, record, write
 
 from waltzjax.monitor import __main__ as command
-from waltzjax.monitor.desk import Desk, send_nowhere
+from waltzjax.monitor.desk import Desk
 from waltzjax.monitor.sources import RunDirectory
 
 
@@ -55,6 +55,8 @@ def test_once_is_0_on_a_good_run_and_3_where_a_critical_rule_stands(tmp_path):
         (["--workdir=.", "--rule=kl"], "--rule: got 'kl', allowed is '[NAME:] METRIC > NUMBER"),
         (["--workdir=.", "--stop-on=klx"], "--stop_on: got klx, allowed are dir, asr"),
         (["--log_file=LICENSE", "--stop_on=kl"], "--stop_on: a plain log has no trainer"),
+        (["--test_alert"], "--test_alert: needs at least one --alert"),
+        (["--workdir=.", "--alert=pigeon:x"], "--alert"),
     ],
 )
 def test_wrong_usage_is_2_and_one_line(arguments, said):
@@ -71,7 +73,7 @@ def test_a_plain_log_by_the_sources_flag(tmp_path):
     assert (tmp_path / "train.log.watch/monitor/status.json").exists()
 
 
-def desk(*workdirs, stop_on=(), send=send_nowhere, once=False):
+def desk(*workdirs, stop_on=(), send=lambda raised: [], once=False):
     return Desk([RunDirectory(d) for d in workdirs], (), stop_on, send, once)
 
 

@@ -3,6 +3,7 @@
     python -m waltzjax.monitor --workdir=runs/demo [runs/other ...]
     python -m waltzjax.monitor --workdir=runs/demo --once        # for cron
     python -m waltzjax.monitor --log_file=train.log --rule="kl > 0.1 critical"
+    python -m waltzjax.monitor --alert=mailto:me@example.org --test_alert
 
 A check reads what a run has written since the last one and judges it by the run's config.monitor.
 It alerts once for each episode of a rule (metrics/episodes.py says when one begins and ends),
@@ -30,8 +31,8 @@ from absl import flags
 from rich.console import Console
 from rich.live import Live
 
-from waltzjax.monitor import view, watch
-from waltzjax.monitor.desk import Desk, send_nowhere
+from waltzjax.monitor import send, view, watch
+from waltzjax.monitor.desk import Desk
 from waltzjax.monitor.sources import Log, RunDirectory, Source
 from waltzjax.monitor.watch import Status, Watch
 from waltzjax.run import cli
@@ -90,9 +91,12 @@ def sources() -> list[Source]:
 
 
 def main() -> None:
-    f, found = flags.FLAGS, sources()
+    f = flags.FLAGS
     try:
-        desk = Desk(found, f.rule, f.stop_on, send_nowhere, f.once)
+        sender = send.make_sender(f.alert)
+        if f.test_alert:
+            sys.exit(send.send_test(sender))
+        desk = Desk(sources(), f.rule, f.stop_on, sender.send, f.once)
     except ValueError as error:
         cli.usage(str(error))
     screen = Console(highlight=False)
@@ -119,4 +123,6 @@ if __name__ == "__main__":
         "checkpoint and end.",
     )  # fmt: skip
     flags.DEFINE_integer("total_steps", 0, "How many steps a log's run has, if it does not say.", 0)
+    send.define_flags()
+    flags.adopt_module_key_flags(send)  # --help shows them
     cli.run(main, rest=_more.extend)

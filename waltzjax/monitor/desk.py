@@ -97,9 +97,3 @@ class Desk:
     def close(self) -> None:
         for book in self.books:
             book.close()
-
-
-def send_nowhere(raised: Mapping[Path, Sequence[Alert]]) -> list[str]:
-    """Alerts go to the console and to alerts.jsonl alone."""
-    del raised
-    return []

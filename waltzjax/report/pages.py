@@ -15,10 +15,7 @@ from matplotlib.figure import Figure
 
 def write_page(path: Path, template: str, **values: object) -> None:
     """Write ``template`` with ``values``, all of them escaped, to ``path``: whole or not at all."""
-    pages = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_source), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    html = pages.get_template(template).render(values)
+    html = render(template, **values)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:  # "replace": model text may hold lone surrogates, which UTF-8 cannot
@@ -26,6 +23,14 @@ def write_page(path: Path, template: str, **values: object) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def render(template: str, **values: object) -> str:
+    """``template`` of waltzjax/templates with ``values``, all of them escaped."""
+    pages = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_source), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return pages.get_template(template).render(values)
 
 
 def _source(template: str) -> str:
