@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean, median, pstdev
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 BLOCKS = 10  # of recent steps, whose means tell how much the speed wanders
 RECENT = 200  # steps that the speed is taken of
@@ -57,7 +57,8 @@ def durations(
     return steps
 
 
-def number(value: Any) -> bool:
+def number(value: Any) -> TypeGuard[float]:
+    """Whether a field of a record is a finite number."""
     return type(value) in (int, float) and math.isfinite(value)
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -51,7 +52,9 @@ def run(desk: Desk, interval: float, once: bool, screen: Console) -> bool:
     with ExitStack() as stack:
         stack.callback(desk.close)
         picture = stack.enter_context(Live(console=screen, auto_refresh=False)) if drawn else None
-        say = partial(picture.console.print, markup=False) if picture else console.say
+        say: Callable[[str], None] = console.say
+        if picture:
+            say = partial(picture.console.print, markup=False)
         try:
             while True:
                 shown = desk.check(say)
