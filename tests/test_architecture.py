@@ -37,8 +37,8 @@ LEVEL = {
     "waltz": 9,
     "preference": 9,
     "recipes": 10,
-    "plan": 11,
     "monitor": 11,
+    "plan": 11,
 }
 COMMAND = 12
 COMMANDS = {
@@ -55,14 +55,16 @@ NO_JAX = {
     "types", "support.files", "support.errors", "report", "data", "dataset",
     "judge.judge", "judge.endpoint", "judge.error_bodies", "judge.model_judges", "judge.quoted",
     "judge.replies", "judge.retry", "judge.verdict_cache", "judge.refusal",
-    "metrics.background", "metrics.clock", "metrics.prometheus", "metrics.records",
+    "metrics.background", "metrics.clock", "metrics.episodes", "metrics.follow",
+    "metrics.log_lines", "metrics.pace", "metrics.prometheus", "metrics.records", "metrics.rules",
     "metrics.summary", "metrics.tensorboard", "metrics.trackio_board", "metrics.weights_and_biases",
     "metrics.writer", "evaluation.bootstrap", "evaluation.intervals", "evaluation.rates",
     "evaluation.files", "rlvr.grading", "rlvr.signals", "rlvr.predictions", "rlvr.problem_files",
     "rlvr.rates", "rlvr.side_by_side", "waltz.chat_examples", "waltz.chat_set", "waltz.feedback",
     "waltz.kinds", "waltz.rates", "waltz.reward", "waltz.transcripts", "preference.balance",
     "preference.coherence", "preference.pairing", "preference.summary",
-    "preference.trajectories", "preference.warnings",
+    "preference.trajectories", "preference.warnings", "monitor.alert", "monitor.delivery",
+    "monitor.send",
 }  # fmt: skip
 DEVICE_ROOMS = {"core", "model", "engine", "training"}
 JAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "clu"}

@@ -34,8 +34,9 @@ from waltzjax.support import console
 from waltzjax.support.files import own_workdir
 from waltzjax.support.processes import wait, writes, writing
 
-# Keys that say where figures go: a run that goes on may send them elsewhere.
-WATCHING = [f"config.{path}" for path in KEYS if path.startswith("metrics.")]
+# Keys that say where figures go and what is made of them: none changes what a run computes, so one
+# that goes on may have others.
+WATCHING = [f"config.{p}" for p in KEYS if p.startswith(("metrics.", "monitor.", "stop."))]
 
 
 def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       ValueError, OSError, ImportError: bad config, data, model, judge or workdir; found before any
         training.
       JudgeError: the judge cannot go on; the same command does, once what it says is mended.
-      Stopped: SIGTERM or Ctrl-C during a stage; a checkpoint is written.
+      Stopped: SIGTERM or Ctrl-C, a rule or a request during a stage; a checkpoint is written.
       FloatingPointError: the training diverged; the checkpoints before that stay.
     """
     config, mesh, job = prepare(config, workdir)
@@ -90,6 +91,8 @@ def dry_run(config: ConfigDict, workdir: Path) -> None:
 
 def main() -> None:
     f, config = flags.FLAGS, cli.chosen_config(readers)
+    if f.stop_on:
+        config.stop.rules = tuple(f.stop_on)
     if f.dry_run:
         dry_run(config, Path(f.workdir or "runs"))
     else:
@@ -114,6 +117,13 @@ if __name__ == "__main__":
         False,
         "Check all that can be checked before any work, print the config and "
         "what in it is not the default, and end.",
+    )
+    flags.DEFINE_list(
+        "stop_on",
+        [],
+        "Rules of config.monitor (dir, asr, orr, loss, utilization, kl, and those that its rules "
+        "add), between commas: where one of them holds, write a checkpoint and end with status 3. "
+        "Short for --config.stop.rules.",
     )
     flags.mark_flags_as_required(["config"])
     cli.define_processes()

@@ -160,3 +160,16 @@ def test_word_pairs_learn_a_pair_and_no_parity():
 
     assert learned(lambda a, b: a == "his") == 1
     assert learned(lambda a, b: (a == "his") != (b == "her")) <= 0.75
+
+
+@pytest.mark.slow
+def test_bench_metrics_pairs_steps():
+    status, out, err = bench(
+        "bench_metrics.py", "--config=configs/stage2.py:tiny", "--pairs=3",
+        "--config.embedded.width=16", "--config.embedded.mlp_width=32",
+        "--config.embedded.layers=1", "--config.rollout.batch=8",
+        "--config.rollout.max_new_tokens=6", "--config.rollout.max_num_seqs=8",
+    )  # fmt: skip
+    assert status == 0, err
+    assert "ratio, median of 3 pairs: " in out and "own time a step: " in out
+    assert "writers jsonl, tensorboard" in out

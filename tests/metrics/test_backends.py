@@ -4,6 +4,7 @@ import json
 import math
 import sqlite3
 import struct
+import time
 
 import pytest
 
@@ -123,9 +124,14 @@ def test_wandb_offline_needs_no_account(tmp_path, monkeypatch):
     Events(tmp_path).add("launch")
     assert write(tmp_path, "wandb", 0, [1, 2]) == []
     [path] = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    parsed = wandb_internal_pb2.Record.FromString
+    records: list = []
+    until = time.monotonic() + 20  # its process writes the file a moment after it has said so
+    while not any(record.HasField("exit") for record in records):
+        assert time.monotonic() < until
+        records = [parsed(data) for data in wandb_records(path.read_bytes())]
     rows, config, runs = [], {}, []
-    for data in wandb_records(path.read_bytes()):
-        record = wandb_internal_pb2.Record.FromString(data)
+    for record in records:
         if record.HasField("history"):
             row = {i.key or "/".join(i.nested_key): json.loads(i.value_json)
                    for i in record.history.item}  # fmt: skip

@@ -4,7 +4,7 @@ Each is one a person would make: a sign, an index, a mask, an axis, a denominato
 None crashes on import. A fault that no test sees is a hole in the suite, not in this list.
 """
 
-from mutations import core, engine, model, text, training
+from mutations import core, engine, metrics, model, text, training
 from mutations.mutation import Mutation
 
 MUTATIONS: tuple[Mutation, ...] = (
@@ -13,4 +13,5 @@ MUTATIONS: tuple[Mutation, ...] = (
     *engine.MUTATIONS,
     *training.MUTATIONS,
     *text.MUTATIONS,
+    *metrics.MUTATIONS,
 )

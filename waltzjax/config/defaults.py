@@ -9,6 +9,7 @@ from waltzjax.config import (
     judge,
     metrics,
     model,
+    monitor,
     preferences,
     prompts,
     reward,
@@ -16,14 +17,15 @@ from waltzjax.config import (
     rollout,
     run,
     sft,
+    stop,
     train,
 )
 from waltzjax.config.key import Key, Keys, flat
 
 # A module has the KEYS of one section or of a few, and the ``broken_rules`` between them.
 MODULES = (
-    run, model, prompts, judge, rollout, reward, rl, sft, preferences, train, metrics,
-    embedded,
+    run, model, prompts, judge, rollout, reward, rl, sft, preferences, train, metrics, monitor,
+    stop, embedded,
 )  # fmt: skip
 SECTIONS: Keys = {name: keys for module in MODULES for name, keys in module.KEYS.items()}
 KEYS = dict(flat(SECTIONS))  # dotted path -> key

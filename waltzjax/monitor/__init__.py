@@ -1,0 +1,1 @@
+"""Watching runs: what they are doing, what is wrong with them, and who is told."""

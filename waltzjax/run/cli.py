@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import NoReturn
@@ -47,9 +48,11 @@ OUT_OF_MEMORY = (
 )
 
 
-def run(main: Callable[[], object]) -> None:
+def run(main: Callable[[], object], rest: Callable[[list[str]], object] | None = None) -> None:
     """Parse the command line, run ``main``, and exit: 0 done; 1 an error, said in one message;
-    2 a command line that cannot be; 130 and 143 after Ctrl-C and SIGTERM."""
+    2 a command line that cannot be; 3 a rule or a request ended the run (of the monitor: a critical
+    rule stands); 130 and 143 after Ctrl-C and SIGTERM. ``rest`` takes arguments that are no flags;
+    without it there may be none."""
 
     _return_freed_memory()
     # jax takes three quarters by itself: two 8B agents' weights for generation beside an update's
@@ -64,7 +67,7 @@ def run(main: Callable[[], object]) -> None:
         with contextlib.ExitStack() as stack:
             _run(main, stack)
 
-    app.run(start, flags_parser=_parse)
+    app.run(start, flags_parser=partial(_parse, rest=rest))
 
 
 def _run(main: Callable[[], object], stack: contextlib.ExitStack) -> None:
@@ -163,15 +166,15 @@ def _silence() -> Iterator[None]:
         yield
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
+def _parse(argv: Sequence[str], rest: Callable[[list[str]], object] | None = None) -> list[str]:
     """As absl does it, but a wrong key or value is one line: ml_collections raises on some."""
-    argv = [_with_path(argument) for argument in argv]
+    argv = [_with_path(_underscored(argument)) for argument in argv]
     for argument in argv:
         key = argument.lstrip("-").partition("=")[0].removeprefix("config.")
         if argument.lstrip("-").startswith("config.") and key in RENAMED:
             usage(f"--config.{key}: there is no such key; it is config.{RENAMED[key]} now")
     try:
-        rest = flags.FLAGS(argv)
+        others = flags.FLAGS(argv)
     except (SyntaxError, ImportError) as error:  # a config's file
         file = next((a for a in argv if a.startswith("--config=")), "--config")
         usage(f"{file}: {type(error).__name__}: {error}")
@@ -190,9 +193,18 @@ def _parse(argv: Sequence[str]) -> list[str]:
         for name in ("coordinator", "processes", "process"):
             if flags.FLAGS[name].present:
                 usage(f"--{name} needs --distributed")
-    if len(rest) > 1:
-        usage(f"unexpected argument {rest[1]!r}")
-    return rest
+    if rest:
+        rest(others[1:])
+    elif len(others) > 1:
+        usage(f"unexpected argument {others[1]!r}")
+    return others
+
+
+def _underscored(argument: str) -> str:
+    """``--log-file=x`` as ``--log_file=x``, where that is the flag's name."""
+    flag, given, value = argument.partition("=")
+    name = flag.lstrip("-").replace("-", "_")
+    return f"--{name}{given}{value}" if flag.startswith("--") and name in flags.FLAGS else argument
 
 
 def _with_path(argument: str) -> str:

@@ -22,6 +22,7 @@ from waltzjax.metrics.writer import MetricWriter
 from waltzjax.run import workdir as run_workdir
 from waltzjax.stages.stage import Stage
 from waltzjax.stages.step_work import rates
+from waltzjax.stages.stopping import Stopping
 from waltzjax.support import console
 from waltzjax.support.errors import JudgeError
 from waltzjax.support.files import flat
@@ -58,7 +59,8 @@ def run_stage(
 
     Raises:
       ValueError: the other run's checkpoints are of another model, data or batch, or past the end.
-      Stopped: SIGTERM or Ctrl-C; a checkpoint of the last whole step is written.
+      Stopped: SIGTERM or Ctrl-C, a rule of ``config.stop.rules``, or a request (see ``Stopping``);
+        a checkpoint of the last whole step is written.
       JudgeError: the judge cannot go on; a checkpoint of the last step is written.
       FloatingPointError: a loss, a gradient, a parameter or a moment is not finite; nothing of
         that step is saved.
@@ -89,6 +91,7 @@ def run_stage(
     if restored:
         events.add(RESUME, f"after step {step}{origin}")
     label = name.replace("stage", "stage ")
+    stopping = Stopping(config, workdir, stage, step)
 
     def now() -> dict[str, Any]:
         return {**start, **{role: agent.params for role, agent in agents.items()}}
@@ -143,7 +146,9 @@ def run_stage(
             lap = clock.lap()
             if writer:
                 devices = memory() | utilization.figures()
-                writer.write_scalars(step, {**metrics, **_times(lap, metrics), **devices})
+                figures = {**metrics, **_times(lap, metrics), **devices}
+                writer.write_scalars(step, figures)
+                stopping.judge(step, figures)
                 if _is_due(step, config.metrics.transcripts_every):
                     writer.write_texts(step, texts)
             counted = {k: v for k, v in metrics.items() if k in SHOWN and math.isfinite(v)}
@@ -154,10 +159,12 @@ def run_stage(
                 or step == total
             )
             validates = every and step % every == 0
-            asked = largest(stop.received)  # one process stops when all do
+            # One process stops when all do.
+            asked = largest(stop.received or stopping.asked)
             if due or validates or asked:
                 with part("save"):
                     keep(batches.get_state())
+                stopping.check(asked, saved())
                 stop.check(asked, saved())
             validate_if_due()
     return now()

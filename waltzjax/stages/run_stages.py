@@ -19,6 +19,7 @@ from waltzjax.run.trainable import make_trainable, merged_params
 from waltzjax.run.workdir import code_version
 from waltzjax.stages.loop import run_stage
 from waltzjax.stages.stage import Stage, StageInputs
+from waltzjax.stages.stopping import discard_request
 from waltzjax.support import console
 from waltzjax.support.files import write_json
 from waltzjax.support.processes import largest, wait, writes
@@ -58,6 +59,7 @@ def run_stages(
     Raises:
       Stopped, JudgeError, FloatingPointError, ValueError: see ``stages.loop.run_stage``.
     """
+    discard_request(workdir)
     events = Events(workdir)
     events.stage = planned[0].name
     on = ", ".join([*code_version().values(), devices_line()])

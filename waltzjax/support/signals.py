@@ -10,14 +10,16 @@ from types import FrameType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+EXIT_RULE = 3  # of a run that a rule ended, and of a monitor where a critical rule stands
 
 
 class Stopped(Exception):
-    """The run was asked to stop, and what it had done is saved."""
+    """The run was asked to stop, and what it had done is saved. ``signum`` 0: not by a signal, but
+    by a rule of its config or a request in its directory."""
 
-    def __init__(self, message: str, signum: int):
+    def __init__(self, message: str, signum: int = 0):
         super().__init__(message)
-        self.exit_status = 128 + signum  # as a shell reports it
+        self.exit_status = 128 + signum if signum else EXIT_RULE  # the former as a shell reports it
 
 
 class StopSignals:

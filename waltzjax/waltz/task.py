@@ -119,11 +119,12 @@ def _run(
     planned = []
     for name in config.stages:
         spec, build = stages[name], partial(supervise, config, runtime, rows)
-        total = steps_per_run(len(rows), config.sft.batch, config.sft.epochs)
         if spec.recipe:
             total = stage_steps(config, name, len(train_prompts))
             recipe = spec.recipe(config)
             build = partial(game_stage, config, name, recipe, runtime, train_prompts, judge)
+        else:
+            total = steps_per_run(len(rows), config.sft.batch, config.sft.epochs)
         planned.append(PlannedStage(name, total, spec.roles(config), build))
 
     def measure(agents: Mapping[str, Any], label: str) -> dict[str, Any]:

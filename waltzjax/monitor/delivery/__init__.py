@@ -1,0 +1,1 @@
+"""Delivery of alerts: messages, destinations, attempts, and those that wait."""
