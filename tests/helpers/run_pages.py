@@ -38,6 +38,7 @@ def metrics(stages: dict[str, int], *, timed: bool = True) -> list[dict[str, Any
                 "reward/conversation": t + rng.gauss(0, 0.2), "reward/feedback": t / 2,
                 "kl/conversation": 1e-4 * t, "kl/feedback": 2e-4 * t, "odd/metric": 1.0,
                 "gap_max/conversation": 10 ** rng.uniform(-6, -1), "loss/conversation": -t,
+                "entropy/feedback": -0.6136 - 1e-4 * t,
             }  # fmt: skip
             seconds = [6 * (1 + rng.random()) / (i + 1) for i in range(len(PARTS))]
             seconds[0] += 90 * (step == 1)  # the first step compiles

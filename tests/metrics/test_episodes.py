@@ -137,6 +137,20 @@ def test_portions_change_nothing(portion):
     assert whole[0].standing == parts[0].standing
 
 
+def test_portions_change_nothing_in_a_long_run_that_is_good_for_most_of_it():
+    rng = random.Random(3)
+    records = [
+        {"stage": "s", "step": i, "kl": 0.05 + 0.05 * rng.random() + 0.3 * (700 < i % 900 < 740),
+         "asr": 10 * rng.random() + 30 * (i > 1500), "loss": 1 + rng.random() + 5 * (i > 1700)}
+        for i in range(1, 1800)
+    ]  # fmt: skip
+    whole, parts = [], []
+    changes = judge(records, by=whole)
+    assert {c[0] for c in changes} == {"kl", "asr", "loss"} and len(changes) == 6
+    assert judge(records, portion=50, by=parts) == changes
+    assert whole[0].standing == parts[0].standing
+
+
 def test_an_episode_ends_with_its_stage_and_where_steps_go_back():
     bad = series("kl", [0.3] * 10)
     episodes = Episodes([KL], {}, 0.5)

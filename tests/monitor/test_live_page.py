@@ -66,7 +66,10 @@ def test_a_run_from_nothing_to_its_end(tmp_path):
          "total_steps": {"stage1": 3, "stage2": 5}},
         {"kind": "resume"},  # of another program: it has no step
     ])  # fmt: skip
+    left = {"left_s": 90.0, "low_s": 60.0, "high_s": 125.0, "run_left_s": 3720.0}
+    write(workdir, "monitor/status.json", left)
     html = build_live(workdir)
+    assert "Time left 1 h 02 min this stage: 1 min 00 s to 2 min 05 s" in text_of(html, "summary")
     assert "Not there yet: the final results" in html and "3 training steps" in html
     assert "3 of 8" in text_of(html, "summary") and "running" in text_of(html, "summary")
     assert "base (final)" in html and html.count('class="card transcript"') == 4
@@ -77,6 +80,7 @@ def test_a_run_from_nothing_to_its_end(tmp_path):
         file.write(json.dumps({"kind": "end", "stage": "stage1", "step": 3}) + "\n")
     write(workdir, "final_validation_results.json", {})
     assert "Not there yet" not in (html := build_live(workdir)) and "finished" in html
+    assert "Time left" not in html
 
 
 def test_a_run_on_maths(tmp_path):

@@ -1,6 +1,7 @@
 """How a run stands at each check, from nothing to its end."""
 
 import json
+import time
 
 import pytest
 from watched import START, STEP_S, begin, event, record, resume, write
@@ -185,3 +186,21 @@ def test_runs_of_one_name_are_known_by_their_paths(tmp_path):
 )  # fmt: skip
 def test_durations_in_words(seconds, words):
     assert duration(seconds) == words
+
+
+@pytest.mark.slow
+def test_two_hundred_thousand_records_are_read_and_judged_in_two_seconds(tmp_path):
+    """Of the processor's time; records of 60 figures, 1.6 kB, as WaltzRL's are."""
+    workdir = begin(tmp_path / "demo")
+    more = {f"figure/{i}": 0.123456789012345 * i for i in range(42)}
+    more |= dict.fromkeys(("orr", "dir", "loss/feedback", "loss/conversation"), 0.1234567890123)
+    with (workdir / "metrics.jsonl").open("w") as file:
+        for i in range(1, 200_001):
+            rows = record(i, **{"kl/conversation": 0.04}, **more)
+            file.write(json.dumps(rows) + "\n")
+    seconds = []
+    for _ in range(3):
+        watched, started = watch(workdir), time.process_time()
+        assert watched.check(at(200_000))[0].records == 200_000
+        seconds.append(time.process_time() - started)
+    assert min(seconds) <= 2.0

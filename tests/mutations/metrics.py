@@ -37,9 +37,12 @@ MUTATIONS = (
     ),
     Mutation(
         "what-is-high-is-usual", EPISODES,
-        "elif past > 0 and past_itself > 0 and room > 0 and n > least:\n            held += 1",
-        "elif past > 0 and past_itself > 0 and room > 0 and n > least:\n            held += 1\n"
-        "            base = mean",
+        "if held >= patience:\n                is_open, held = True, 0\n"
+        "                found.append((i, True, limit))\n        else:\n            held = 0\n"
+        "            if n > least",
+        "if held >= patience:\n                is_open, held = True, 0\n"
+        "                found.append((i, True, limit))\n            base = mean\n"
+        "        else:\n            held = 0\n            if n > least",
         OF_EPISODES,
         "a loss that stays high becomes its own average",
     ),

@@ -176,8 +176,8 @@ MUTATIONS = (
     ),
     Mutation(
         "loader-saved-before-the-batch", LOOP,
-        "keep(batches.get_state())\n                stop.check(asked, saved())",
-        "keep(before)\n                stop.check(asked, saved())",
+        "keep(batches.get_state())\n                stopping.check(asked, saved())",
+        "keep(before)\n                stopping.check(asked, saved())",
         ("tests/stages/test_loop.py",),
         "a resumed run trains on its last batch once more",
     ),

@@ -39,7 +39,8 @@ def written(tmp_path_factory):
 
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
 def test_a_reader_stumbles_over_nothing(chrome, written, width, scheme):
-    for name, url in written.items():
+    alike = (width, scheme) == (390, "dark")  # the others differ from "whole" in what is not there
+    for name, url in written.items() if alike else [("whole", written["whole"])]:
         with opened(chrome, url, width, scheme) as (page, errors):
             page.evaluate(OPEN_ALL)
             assert faults(page) == [], name

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from waltzjax.metrics.rules import Rule
@@ -126,7 +127,10 @@ class Episodes:
         self, rule: Rule, name: str, segment: Sequence[Mapping], steps: Sequence[int]
     ) -> list[Change]:
         figure = self._figures.setdefault((rule.name, name), _Figure())
-        values = [record.get(name) for record in segment]
+        try:
+            values = [*map(itemgetter(name), segment)]
+        except KeyError:
+            values = [record.get(name) for record in segment]
         if not _all_finite(values):
             steps, values = _numbers(steps, values, BAD if rule.above else -BAD)
         total = self.totals.get(self._stage, 0)
@@ -203,18 +207,32 @@ def _judge_threshold(
     sign, limit = (1.0 if rule.above else -1.0), rule.threshold
     least, patience, margin = max(rule.span // 2, 2), rule.patience, MARGIN * abs(rule.threshold)
     usual, sure = 2 / (rule.span + 1), rule.sure * rule.sure
+    a, keep, settled = usual, 1 - usual, 20 * rule.span  # records after which q no longer changes
     n, mean, var, squares = figure.n, figure.mean, figure.var, figure.squares
     held, clear, is_open = figure.held, figure.clear, figure.open
     waits, found = figure.waits and waits_until > 0, []
+    if values and n >= settled and not is_open and not waits:
+        for x in values:
+            d = x - mean
+            mean += a * d
+            var = keep * (var + a * d * d)
+            means.append(mean)
+        if sign * ((max(means) if rule.above else min(means)) - limit) <= 0:
+            figure.mean, figure.var, figure.held, figure.waits = mean, var, 0, False
+            return []  # nothing is past: most parts of most runs
+        mean, var = figure.mean, figure.var
+        means.clear()
     for i, x in enumerate(values):
         if waits and steps[i] >= waits_until:  # what the base model did is no longer of interest
             n, var, squares, held, waits = 0, 0.0, 1.0, 0, False
-        n += 1
-        a = usual if n * usual > 1 else 1 / n
-        keep, d = 1 - a, x - mean
+        if n < settled:
+            n += 1
+            a = usual if n * usual > 1 else 1 / n
+            keep = 1 - a
+            squares = keep * keep * squares + a * a
+        d = x - mean
         mean += a * d
         var = keep * (var + a * d * d)
-        squares = keep * keep * squares + a * a
         means.append(mean)
         past = sign * (mean - limit)
         if is_open:
@@ -244,33 +262,36 @@ def _judge_relative(
     """As ``_judge_threshold``, of a rule whose threshold is a factor of the recent average, which
     the figure must not be above."""
     del steps, waits_until
-    factor, patience = rule.threshold, rule.patience
+    factor, patience, sqrt = rule.threshold - 1, rule.patience, math.sqrt
     fast, slow, least = 2 / (rule.span + 1), 2 / (RECENT + 1), RECENT // 4
+    quick, a, settled = fast, slow, RECENT
     n, mean, base, var = figure.n, figure.mean, figure.base, figure.base_var
     held, clear, is_open = figure.held, figure.clear, figure.open
     found = []
     for i, x in enumerate(values):
-        n += 1
-        mean += (fast if n * fast > 1 else 1 / n) * (x - mean)
+        if n < settled:
+            n += 1
+            quick, a = max(fast, 1 / n), max(slow, 1 / n)
+        mean += quick * (x - mean)
         means.append(mean)
-        room = max((factor - 1) * base, WILD * math.sqrt(var))
-        past = mean - base - room
-        past_itself = x - base - room  # a wild batch leaves its mean high for some records
+        room, spread = factor * base, WILD * sqrt(var)
+        if room < spread:
+            room = spread
+        limit = base + room
         if is_open:
-            clear = clear + 1 if past <= -MARGIN * room else 0
+            clear = clear + 1 if mean - limit <= -MARGIN * room else 0
             if clear >= patience:
                 is_open, clear = False, 0
-                found.append((i, False, base + room))
-        elif past > 0 and past_itself > 0 and room > 0 and n > least:
-            held += 1
+                found.append((i, False, limit))
+        elif mean > limit and x > limit and room > 0 and n > least:
+            held += 1  # x too: a wild batch leaves the mean high for some records
             if held >= patience:
                 is_open, held = True, 0
-                found.append((i, True, base + room))
+                found.append((i, True, limit))
         else:
             held = 0
             if n > least and room > 0:  # one wild batch must not hide what follows
-                x = min(max(x, base - room), base + room)
-            a = slow if n * slow > 1 else 1 / n
+                x = limit if x > limit else max(x, base - room)
             d = x - base
             base += a * d
             var = (1 - a) * (var + a * d * d)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean, median, pstdev
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 BLOCKS = 10  # of recent steps, whose means tell how much the speed wanders
 RECENT = 200  # steps that the speed is taken of
@@ -40,8 +41,8 @@ def durations(
     A gap in which the run was launched again is no step.
     """
     times = [(e["wall_time"], e.get("kind")) for e in events if number(e.get("wall_time"))]
-    starts = [at for at, kind in times if kind in STARTS]
-    pauses = [at for at, kind in times if kind in PAUSES]
+    starts = sorted(at for at, kind in times if kind in STARTS)
+    pauses = sorted(at for at, kind in times if kind in PAUSES)
     steps = []
     for before, after in pairwise(records):
         done = after["step"] - before["step"]
@@ -49,15 +50,21 @@ def durations(
         if done < 1 or before.get("stage") != after.get("stage"):
             continue
         if number(begin) and number(end):
-            if end >= begin and not any(begin < at <= end for at in starts):
-                pause = any(begin < at <= end for at in pauses)
+            if end >= begin and not _any_between(starts, begin, end):
+                pause = _any_between(pauses, begin, end)
                 steps.append(Step((end - begin) / done, pause))
         elif number(after.get("time_s")):
             steps.append(Step(after["time_s"], False))
     return steps
 
 
-def number(value: Any) -> bool:
+def _any_between(times: Sequence[float], begin: float, end: float) -> bool:
+    """Whether one of the sorted times is after ``begin``, and not after ``end``."""
+    return bisect_right(times, begin) < bisect_right(times, end)
+
+
+def number(value: Any) -> TypeGuard[float]:
+    """Whether a field of a record is a finite number."""
     return type(value) in (int, float) and math.isfinite(value)
 
 

@@ -4,7 +4,7 @@
     python -m waltzjax.monitor --workdir=runs/demo --once        # for cron
     python -m waltzjax.monitor --workdir=runs/demo --serve=8080  # and the run's page, in a browser
     python -m waltzjax.monitor --log_file=train.log --rule="kl > 0.1 critical"
-    python -m waltzjax.monitor --alert=mailto:ada@example.org --test_alert
+    python -m waltzjax.monitor --alert=mailto:me@example.org --test_alert
 
 A check reads what a run has written since the last one and judges it by the run's config.monitor.
 It alerts once for each episode of a rule (metrics/episodes.py says when one begins and ends),
@@ -25,7 +25,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -55,7 +55,9 @@ def run(desk: Desk, interval: float, once: bool, screen: Console, stays: bool = 
     with ExitStack() as stack:
         stack.callback(desk.close)
         picture = stack.enter_context(Live(console=screen, auto_refresh=False)) if drawn else None
-        say = partial(picture.console.print, markup=False) if picture else console.say
+        say: Callable[[str], None] = console.say
+        if picture:
+            say = partial(picture.console.print, markup=False)
         try:
             while True:
                 shown = desk.check(say)
@@ -91,9 +93,7 @@ def sources() -> list[Source]:
     if logs and f.stop_on:
         cli.usage("--stop_on: a plain log has no trainer that could be asked; leave one of the two")
     if f.serve is not None and (f.once or logs or len(directories) != 1):
-        cli.usage(
-            "--serve: shows one run as it goes on: needs one --workdir, no --log_file, no --once"
-        )
+        cli.usage("--serve: needs one --workdir, and neither --log_file nor --once")
     if f.interval is not None and f.interval <= 0:
         cli.usage(f"--interval: got {f.interval:g}, allowed is > 0")
     return [*map(RunDirectory, directories), *(Log(path, f.total_steps) for path in logs)]
@@ -128,8 +128,7 @@ def main() -> None:
         cli.usage(str(error))
     screen = Console(highlight=False)
     interval = f.interval or (LIVE_S if screen.is_terminal else PLAIN_S)
-    page = nullcontext() if f.serve is None else served(runs[0].path, f.serve)
-    with page:
+    with nullcontext() if f.serve is None else served(runs[0].path, f.serve):
         critical = run(desk, interval, f.once, screen, stays=f.serve is not None)
     if critical:
         sys.exit(EXIT_RULE)

@@ -12,7 +12,9 @@ from ml_collections import ConfigDict
 from waltzjax.config.text import as_text
 from waltzjax.evaluation.files import read_evaluation
 from waltzjax.evaluation.record import read_record
+from waltzjax.report.measures import number
 from waltzjax.report.run import Outcome, Record, Validations, render_report
+from waltzjax.report.summary import Tile, clock
 from waltzjax.report.timeline import STAGES
 from waltzjax.rlvr import results as maths
 from waltzjax.rlvr.predictions import PREDICTIONS
@@ -31,7 +33,9 @@ def build_live(workdir: Path) -> str:
     seed = f", seed {config.seed}" if "seed" in config else ""
     title = f"{', then '.join(STAGES.get(s, s) for s in stages) or workdir.name}{seed}"
     record = read_record(workdir, title, as_text(config))
-    record = record._replace(state=_state(workdir, record), missing=_missing(workdir, record))
+    state = _state(workdir, record)
+    more = _left(workdir / "monitor" / "status.json") if state == RUNNING else []
+    record = record._replace(state=state, missing=_missing(workdir, record), more=more)
     names = _evaluated(workdir, stages, record.evaluations)
     return render_report(record, _outcome(workdir, names, config.get("seed", 0)))
 
@@ -50,12 +54,28 @@ def _state(workdir: Path, record: Record) -> str:
     return FINISHED if (workdir / RESULTS).exists() else UNFINISHED
 
 
+def _left(snapshot: Path) -> list[Tile]:
+    """The time left by the monitor's last check, if there was one."""
+    try:
+        found = json.loads(snapshot.read_text())
+        stage, low, high, whole = (
+            number(found.get(key)) for key in ("left_s", "low_s", "high_s", "run_left_s")
+        )
+    except (OSError, ValueError, AttributeError):
+        return []
+    left = whole if whole == whole else stage
+    if left != left:
+        return []
+    span = f"this stage: {clock(low)} to {clock(high)}" if low == low and high == high else ""
+    return [Tile("Time left", clock(left), span)]
+
+
 def _missing(workdir: Path, record: Record) -> list[str]:
     if not (workdir / "config.json").exists():
         return [f"No run is there yet: {workdir} has no config.json"]
     missing = {
         "a step (metrics.jsonl)": record.metrics,
-        "an evaluation (evaluations/)": record.evaluations or [*_files(workdir)],
+        "an evaluation (evaluations/)": bool(record.evaluations or _files(workdir)),
         f"the final results ({RESULTS})": (workdir / RESULTS).exists(),
     }
     names = [name for name, there in missing.items() if not there]

@@ -53,6 +53,8 @@ def _times(status: Status) -> Iterator[str]:
     if status.state == watch.FINISHED or not status.step_s:
         return
     yield f"{duration(status.step_s)} a step, {3600 / status.step_s:,.4g} an hour"
+    if status.state in (watch.STALLED, watch.STOPPED):
+        return
     if status.left_s is not None and status.step < status.total:
         likely = ""
         if status.low_s is not None:

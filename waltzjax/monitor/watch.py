@@ -110,15 +110,15 @@ class Watch:
         return self._status(now), alerts
 
     def _keep(self, records: Sequence[Record], now: float) -> None:
-        for record in records:
-            if self.history and (
-                record.get("stage", "") == self.history[-1].get("stage", "")
-                and record["step"] < self.history[-1]["step"]
-            ):
-                self.history.clear()  # a trainer that writes on in the same file went back
-            if isinstance(self.source, Log) and self._seen_at and "wall_time" not in record:
-                record["wall_time"] = now
-            self.history.append(record)
+        if isinstance(self.source, Log):
+            for record in records:
+                if self.history and record["step"] < self.history[-1]["step"]:
+                    self.history.clear()  # a trainer that goes on in the same log went back
+                if self._seen_at:  # else the lines may be of long ago
+                    record.setdefault("wall_time", now)
+                self.history.append(record)
+        else:
+            self.history.extend(records)
         self.records += len(records)
         if records:
             self._seen_at = now

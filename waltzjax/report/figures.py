@@ -27,6 +27,7 @@ INKS = {
 }  # fmt: skip
 WIDTH = 4.0  # inches of any figure: at this width its text is legible on a page of 390 pixels
 SIZE = 9  # points of text
+DIGIT = 5.4  # points, a digit of it in the fonts that pages ask for
 DASHES = {"-": "", "--": "5 2.5", "-.": "6 2 1.5 2", ":": "1.5 2"}  # line style: SVG's dashes
 
 
@@ -92,6 +93,7 @@ def name_rows(axes: Any, names: Sequence[str]) -> None:
 
 def inline_svg(figure: Figure, salt: str) -> str:
     """The figure as SVG for a page; ``salt`` tells its ids from those of the page's others."""
+    _make_room(figure)
     out = StringIO()
     with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}):
         figure.savefig(out, format="svg", transparent=True)
@@ -101,6 +103,13 @@ def inline_svg(figure: Figure, salt: str) -> str:
     svg = re.sub(r' style="[^"]*"', lambda match: _in_ink(match[0]), svg)
     # Coordinates are points: of their six decimals two are more than a screen can show.
     return re.sub(r' (?:d|x|y|points)="[^"]*"', lambda match: _rounded(match[0]), svg)
+
+
+def _make_room(figure: Figure) -> None:
+    """Widen the left margin to what the longest label of a y axis takes."""
+    letters = [len(plain(y)) for axes in figure.axes for y in axes.get_yticks()]
+    left = (DIGIT * max(letters, default=0) + 9) / (72 * WIDTH)
+    figure.subplots_adjust(left=max(left, figure.subplotpars.left))
 
 
 def _in_ink(style: str) -> str:

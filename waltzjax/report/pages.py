@@ -7,15 +7,16 @@ import hashlib
 import os
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
 SCRIPT, LIVE_SCRIPT = "page.js", "live.js"  # of any page; besides, of one that follows a run
 
 
-def write_page(path: Path, template: str, **values: object) -> None:
+def write_page(path: Path, template: str, **values: Any) -> None:
     """Write ``template`` with ``values``, all of them escaped, to ``path``: whole or not at all."""
-    html = render_page(template, **values)
+    html = render(template, **values)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -30,7 +31,7 @@ def encoded(html: str) -> bytes:
     return html.encode("utf-8", "replace")
 
 
-def render_page(template: str, *, live: bool = False, **values: object) -> str:
+def render(template: str, *, live: bool = False, **values: Any) -> str:
     """``template`` with ``values``, all of them escaped. ``live``: it asks where it came from for
     newer ones of itself; any other page asks nobody for anything.
 

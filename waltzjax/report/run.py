@@ -16,8 +16,8 @@ from waltzjax.report.figures import Drawn
 from waltzjax.report.heats import Heat
 from waltzjax.report.history import happened
 from waltzjax.report.measures import Estimate, Measure, estimate, number
-from waltzjax.report.pages import render_page, write_page
-from waltzjax.report.summary import Target, tiles
+from waltzjax.report.pages import render, write_page
+from waltzjax.report.summary import Target, Tile, tiles
 from waltzjax.report.timeline import STAGES, marks
 from waltzjax.report.times import PREFIX, times
 from waltzjax.report.trust import warnings
@@ -64,6 +64,7 @@ class Record(NamedTuple):
     evaluations: Validations = ()
     state: str = "finished"
     missing: Sequence[str] = ()  # what a run that goes on does not have yet, in words
+    more: Sequence[Tile] = ()  # of its summary
 
 
 class Outcome(NamedTuple):
@@ -113,7 +114,7 @@ def write_report(path: Path, record: Record, outcome: Outcome) -> None:
 
 def render_report(record: Record, outcome: Outcome) -> str:
     """The page of a run that goes on; it asks for newer ones of itself."""
-    return render_page("report.html", live=True, **_values(record, outcome))
+    return render("report.html", live=True, **_values(record, outcome))
 
 
 def _values(record: Record, outcome: Outcome) -> dict[str, Any]:
@@ -138,7 +139,10 @@ def _values(record: Record, outcome: Outcome) -> dict[str, Any]:
         "outcome": outcome,
         "steps": len({(row["stage"], row["step"]) for row in record.metrics}),
         "final": final,
-        "tiles": tiles(record.metrics, record.events, record.alerts, timed, targets, record.state),
+        "tiles": [
+            *tiles(record.metrics, record.events, record.alerts, timed, targets, record.state),
+            *record.more,
+        ],
         "targets": [t for t in targets if t.met is not None],
         "table": table,
         "columns": [*columns],
@@ -180,7 +184,8 @@ def validation_rows(validations: Validations, key: str = "accuracy") -> list[dic
 
 def fitting(transcripts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The first of them that fit into a page."""
-    shown, letters = [], 0
+    shown: list[Mapping[str, Any]] = []
+    letters = 0
     for each in transcripts[:TRANSCRIPTS]:
         letters += len(json.dumps(each, ensure_ascii=False, default=str))
         if letters > LETTERS and shown:

@@ -115,7 +115,7 @@ def outcome(evaluations: Evaluations, results: Mapping[str, Any]) -> Outcome:
 
 def transcripts(evaluations: Evaluations) -> dict[str, Sequence[dict[str, Any]]]:
     """Of each evaluation by its name, the last one first."""
-    return {name: e["transcripts"] for name, e in reversed(evaluations.items())}
+    return {name: e["transcripts"] for name, e in [*evaluations.items()][::-1]}
 
 
 def side_by_side(evaluations: Evaluations) -> list[dict[str, Any]]:

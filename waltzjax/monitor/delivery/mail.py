@@ -140,7 +140,7 @@ def compose(message: Message, sender: str, recipient: str) -> EmailMessage:
 
 def html(message: Message, content_ids: list[str]) -> str:
     """The page of a mail; ``content_ids`` of the plots, one for each alert in full, "" for none."""
-    from waltzjax.report.pages import render_page  # not on import: matplotlib and jinja2
+    from waltzjax.report.pages import render  # not on import: matplotlib and jinja2
 
     alerts = [
         {
@@ -152,7 +152,7 @@ def html(message: Message, content_ids: list[str]) -> str:
         }
         for raised, content_id in zip(message.in_full, content_ids, strict=True)
     ]
-    return render_page(
+    return render(
         "alert.html",
         title=text.subject(message),
         test=text.TEST if message.test else "",
