@@ -237,8 +237,16 @@ def test_rules_that_a_user_adds():
     )  # fmt: skip
     low = series("entropy/policy", [0.5] * 10 + [0.01] * 20)
     assert begun(low, only=made)[0][:2] == ("entropy", "entropy/policy")
-    [kl] = [r for r in make_rules(default().monitor.to_dict(), ["kl > 0.5"]) if r.name == "kl"]
-    assert kl == Rule("kl", "kl", True, 0.5, False)  # takes the place of the other
+
+
+def test_a_rule_of_the_same_name_has_the_place_of_the_other_and_is_averaged_as_it_is():
+    given = ["asr > 5", "loss > 3 critical", "kl: kl_k1 > 0.5"]
+    made = {rule.name: rule for rule in make_rules(default().monitor.to_dict(), given)}
+    usual = {rule.name: rule for rule in rules()}
+    assert made["asr"] == usual["asr"]._replace(threshold=5.0, critical=False)
+    assert made["loss"] == Rule("loss", "loss", True, 3.0, True)  # no factor of an average
+    assert made["kl"] == Rule("kl", "kl_k1", True, 0.5, False)
+    assert len(made) == len(usual)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,13 @@ def make_rules(monitor: Mapping[str, Any], given: Sequence[str] = ()) -> tuple[R
                 added = parse_rule(text)
             except ValueError as error:
                 raise ValueError(f"{where}: {error}") from error
-            rules[added.name] = Rule(*added)
+            old, kind = rules.get(added.name), (added.metric, added.above, False)
+            if (
+                old and (old.metric, old.above, old.relative) == kind
+            ):  # another bound, no other rule
+                rules[old.name] = old._replace(threshold=added.threshold, critical=added.critical)
+            else:
+                rules[added.name] = Rule(*added)
     return tuple(rules.values())
 
 
