@@ -177,7 +177,8 @@ def test_where_there_is_time_the_update_is_compiled(monkeypatch):
     monkeypatch.setattr(plan_growth, "learning_peak", peak)
     args = (config(), MODELS / "llama-3.1-8b", Load(1024), SXM, [4, 8], 1e9)
     sizes = plan_growth.grow(*args)
-    assert asked == [4, 8] and {size.memory_by for size in sizes} == {plan_growth.COMPILED}
+    assert {*asked} == {4, 8} and asked.count(8) == plan_growth.TRIES  # none of them fits
+    assert {size.memory_by for size in sizes} == {plan_growth.COMPILED}
     assert {size.peak_bytes for size in sizes} == {10**9 * 79}
     assert not sizes[0].fits  # 0.92 of 80 GB
 

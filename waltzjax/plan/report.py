@@ -19,6 +19,7 @@ from waltzjax.plan.search import (
     Split,
     changed,
     choices,
+    smaller,
     split_choice,
     usable_bytes,
 )
@@ -121,19 +122,17 @@ def make_report(
 def _compile_best(scenario: Scenario, layouts: Sequence[Choice]) -> tuple[Choice, Plan]:
     """The first of the layouts that fits by the compiler's account, or the last that was tried."""
     config, directory, load, device = scenario[:4]
-    tried = None
-    for choice in layouts[:TRIES]:
+    while True:
+        choice, layouts = layouts[0], smaller(layouts, layouts[0])[: TRIES - 1]
         chosen = changed(config, {"mesh": choice.mesh, **choice.settings})
         mesh, update = sharding.make_mesh(choice.mesh), None
         if not load.collects:
             learning, update = learning_peak(chosen, directory, mesh, load.prompt_tokens)
-            if learning > usable_bytes(device) and choice is not layouts[:TRIES][-1]:
+            if learning > usable_bytes(device) and layouts:
                 continue
-        tried = choice, make_plan(chosen, directory, mesh, load, device, update)
-        if tried[1].peak_bytes <= usable_bytes(device):
-            break
-    assert tried
-    return tried
+        plan = make_plan(chosen, directory, mesh, load, device, update)
+        if plan.peak_bytes <= usable_bytes(device) or not layouts:
+            return choice, plan
 
 
 def _as_given(scenario: Scenario) -> Choice | None:

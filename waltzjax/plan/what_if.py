@@ -93,9 +93,11 @@ def cheaper(scenario: Scenario, planned: Choice) -> Iterator[Saving]:
 def spot(scenario: Scenario, planned: Choice, rental: Rental) -> Iterator[Saving]:
     """The plan on devices that may be taken away, as it saves checkpoints and with one an hour."""
     step_s = planned.forecast.step_s
-    every = max(int(CHECKPOINT_H * 3600 / step_s), 1)
-    for name, steps in (("as configured", None), (f"every {every} steps", every)):
-        between_h = checkpoint_hours(scenario, planned) if steps is None else steps * step_s / 3600
+    every, given_h = max(int(CHECKPOINT_H * 3600 / step_s), 1), checkpoint_hours(scenario, planned)
+    intervals = {"as configured": given_h}
+    if every * step_s / 3600 < given_h:
+        intervals[f"every {every} steps"] = every * step_s / 3600
+    for name, between_h in intervals.items():
         lost = lost_hours(rental, planned.forecast.hours, between_h)
         saving = _saving(
             scenario._replace(rental=rental), f"{rental.name}, saved {name}", {}, planned, ""
