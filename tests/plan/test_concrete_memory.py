@@ -16,7 +16,8 @@ from waltzjax.evaluation.likelihood import place_rows
 from waltzjax.model.lora import init_adapter
 from waltzjax.model.sharding import params_sharding
 from waltzjax.model.transformer import init_params
-from waltzjax.plan.compile import generator_config, learning_peak
+from waltzjax.plan.compile import learning_peak
+from waltzjax.plan.generator import generator_config
 from waltzjax.preference.batch import PairTokens
 from waltzjax.preference.dpo import dpo_loss, place_pairs
 from waltzjax.recipes import STAGES

@@ -47,6 +47,8 @@ def test_the_longer_of_both_times_counts_and_collectives_come_on_top(work):
         {"generate": 6, "score": 2, "reference": 2, "update": 3}
     )
     assert [(p.link_bytes, p.network_bytes) for p in made.phases[1:]] == [(1e5, 0)] * 2
+    # Six collectives of 2e5 bytes together.
+    assert made.collective_s(Link("other", 1e-4, 1e6)) == pytest.approx(6 + 2)
 
 
 def test_hours_are_those_of_all_steps_and_device_hours_of_all_devices(work):

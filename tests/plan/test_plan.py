@@ -1,5 +1,6 @@
 """The plan of a run: bytes by hand, and what its programs move between devices."""
 
+import dataclasses
 import json
 from runpy import run_path
 
@@ -7,10 +8,15 @@ import forked
 import pytest
 from support import REPO, mesh_of
 
+from waltzjax.engine.engine import Engine
 from waltzjax.plan import compile
 from waltzjax.plan.compile import make_plan
 from waltzjax.plan.devices import read_devices
 from waltzjax.plan.forecast import Load
+from waltzjax.plan.growth import Size
+from waltzjax.plan.providers import read_providers
+from waltzjax.plan.report import make_report
+from waltzjax.plan.show import show_growth, show_report
 from waltzjax.plan.tables import show
 from waltzjax.plan.xla_report import Program
 
@@ -68,7 +74,7 @@ def uncompiled(monkeypatch):
         return {name: whose + name for name in ("decode", "prefill")}
 
     monkeypatch.setattr(compile, "agent_learner", lambda *_: NoLearner())
-    monkeypatch.setattr(compile.Engine, "lower", lower)
+    monkeypatch.setattr(Engine, "lower", lower)
     monkeypatch.setattr(
         compile, "measure", lambda name: Program(0, temporary.get(name, 0), 0, 0.0, {})
     )
@@ -299,3 +305,52 @@ def test_the_plan_of_preferences_by_hand(directory):
     c.dpo.batch = 64
     double = make_plan(c, directory, mesh_of(1, 1, 1), Load(48, 100), DEVICE).programs["update"]
     assert double.temporary_bytes > 1.5 * alone.programs["update"].temporary_bytes
+
+
+LLAMA = REPO / "configs/models/llama-3.1-8b"
+
+
+def report_of(c, device, **more):
+    providers, links = read_providers(), read_devices().links
+    return make_report(c, LLAMA, Load(1024), device, 8, providers, links, **more)
+
+
+def test_what_does_not_fit_is_planned_after_a_change(uncompiled, capsys):
+    c = run_path(str(REPO / "configs/stage2.py"))["get_config"]("")
+    small = dataclasses.replace(DEVICE, memory_gb=24.0)
+    report = report_of(c, small)
+    assert report.remedy.settings["lora.rank"] == 64 and report.fits
+    assert report.plan.resident["feedback agent's first adapter"] > 0
+    show_report(report)
+    out = capsys.readouterr().out
+    assert "Does not fit as it is on H100 PCIe. With adapters over one base" in out
+    assert "--config.lora.rank=64" in out and "generating on another mesh" in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_a_layout_that_compiles_larger_than_it_was_counted_is_passed_over(uncompiled):
+    c = run_path(str(REPO / "configs/stage2.py"))["get_config"]("")
+    first = report_of(c, DEVICE)
+    uncompiled["update"] = 2**40
+    crowded = report_of(c, DEVICE)
+    assert first.fits and first.remedy is None
+    assert crowded.remedy is not None or not crowded.fits
+
+
+def test_the_configs_own_layout_is_planned_where_nothing_is_searched(uncompiled, capsys):
+    c = run_path(str(REPO / "configs/stage2.py"))["get_config"]("")
+    report = report_of(c, DEVICE, as_given=True)
+    assert report.chosen.mesh == (1, 8, 1) and report.chosen.settings == {}
+    assert report.others == () and report.remedy is None
+    small = dataclasses.replace(DEVICE, memory_gb=24.0)
+    show_report(report_of(c, small, as_given=True))
+    assert "Does not fit: " in capsys.readouterr().out
+
+
+def test_growth_is_a_table_of_a_hundred_columns(capsys):
+    size = Size(256, (32, 8, 1), {}, 1024, 2**36, "arithmetic", False, 273.0, 53.0, 22.7, 13.3,
+                0.93, 0.47, None)  # fmt: skip
+    show_growth([size], LLAMA, "stage2", "H100 PCIe")
+    out = capsys.readouterr().out
+    assert "32x8x1" in out and "64.0 !" in out and "arithmetic" in out
+    assert max(map(len, out.splitlines())) <= 100

@@ -9,9 +9,9 @@ import pytest
 from support import REPO
 
 from waltzjax.plan import growth as plan_growth
-from waltzjax.plan.compile import generator_config
 from waltzjax.plan.devices import read_devices
 from waltzjax.plan.forecast import LEARNING, Load
+from waltzjax.plan.generator import generator_config
 from waltzjax.plan.providers import read_providers
 from waltzjax.plan.report import _remedy
 from waltzjax.plan.search import changed, choices, shapes, split_choice, usable_bytes
@@ -177,7 +177,8 @@ def test_where_there_is_time_the_update_is_compiled(monkeypatch):
     monkeypatch.setattr(plan_growth, "learning_peak", peak)
     args = (config(), MODELS / "llama-3.1-8b", Load(1024), SXM, [4, 8], 1e9)
     sizes = plan_growth.grow(*args)
-    assert asked == [4, 8] and {size.memory_by for size in sizes} == {plan_growth.COMPILED}
+    assert {*asked} == {4, 8} and asked.count(8) == plan_growth.TRIES  # none of them fits
+    assert {size.memory_by for size in sizes} == {plan_growth.COMPILED}
     assert {size.peak_bytes for size in sizes} == {10**9 * 79}
     assert not sizes[0].fits  # 0.92 of 80 GB
 

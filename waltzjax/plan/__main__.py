@@ -65,7 +65,14 @@ def main() -> None:
     else:
         providers = plan_providers.read_providers(Path(f.providers_file))
         report = make_report(
-            config, directory, load, device, counts[0], providers, as_given=not f.search
+            config,
+            directory,
+            load,
+            device,
+            counts[0],
+            providers,
+            known.links,
+            as_given=not f.search,
         )
         show_report(report)
         result = to_json(report)

@@ -9,36 +9,36 @@ arguments are twice a GPU's.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from waltzjax.config.key import MATHS
 from waltzjax.core.losses import nll
-from waltzjax.engine.engine import Engine
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.model.attention import choose_queries, choose_visit
-from waltzjax.model.hf import config as hf_config
 from waltzjax.model.lora import init_adapter
 from waltzjax.model.transformer import init_params
 from waltzjax.plan.devices import Device
-from waltzjax.plan.forecast import Load, predict
+from waltzjax.plan.forecast import Forecast, Load, predict
+from waltzjax.plan.generator import (
+    generation_bytes,
+    generator_config,
+    in_float32,
+    judge_config,
+)
 from waltzjax.plan.tables import Plan
 from waltzjax.plan.work import update_shape
 from waltzjax.plan.xla_report import Program, device_bytes, measure
 from waltzjax.preference.batch import make_answer_logp
 from waltzjax.preference.dpo import dpo_loss
 from waltzjax.recipes import STAGES
-from waltzjax.rlvr.runtime import longest_text
-from waltzjax.run.runtime import make_engine, over_mesh, read_model_config, sampling
+from waltzjax.run.runtime import make_engine, over_mesh, sampling
 from waltzjax.run.trainable import adapter_form, adapter_merge
 from waltzjax.stages.data_stage import data_update
 from waltzjax.stages.reinforce import agent_learner, agent_optimizer
@@ -63,24 +63,24 @@ class _Trained(NamedTuple):
     params: Any
 
 
-def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, load: Load, device: Device) -> Plan:
+def make_plan(
+    config: ConfigDict,
+    directory: Path,
+    mesh: Mesh,
+    load: Load,
+    device: Device,
+    update: Program | None = None,
+) -> Plan:
     """The last stage of ``config``, or collecting, for the architecture in ``directory``; no
-    weights are read."""
+    weights are read. ``update``: that program, where it was compiled before."""
     plain = generator_config(config, directory)
     cfg, roles = over_mesh(plain, mesh), STAGES[config.stages[-1]].roles(config)
     forecast = predict(config, plain, mesh, load, device)
     engine_of = partial(make_engine, config, mesh=mesh, stops=(0,), chat=None)
     base = _weights(cfg, mesh)
     if load.collects:
-        resident = {"base": device_bytes(base)}
-        generating = _generation_bytes(engine_of(plain), "the policy's", base)
-        lowered = engine_of(_in_float32(plain)).lower(base)
-        programs = _compiled(lowered)
-        beside = sum(generating.values()) + max(p.temporary_bytes for p in programs.values())
-        peak = sum(resident.values()) + beside
-        return Plan(resident, generating, {}, programs, peak, "", 0, forecast)
-
-    judge, left_out = _judge_config(config)
+        return _collecting_plan(plain, engine_of, base, forecast)
+    judge, left_out = judge_config(config)
     agent = _trained(config, cfg, mesh, base, roles[0])
     resident = {"base and reference": device_bytes(base), **_agents_bytes(config, roles, agent)}
     lowered = _learning_programs(config, cfg, mesh, agent, load.prompt_tokens)
@@ -91,18 +91,19 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, load: Load, devic
         if roles == (POLICY,)
         else ("both agents'", agent.params, agent.state.params)
     )
-    generating = _generation_bytes(engine_of(plain), *models)
-    drawing = engine_of(_in_float32(plain)).lower(agent.params)
+    generating = generation_bytes(engine_of(plain), *models)
+    drawing = engine_of(in_float32(plain)).lower(agent.params)
     session = dict.fromkeys(drawing, sum(generating.values()))
     judging: dict[str, int] = {}
     if judge:
         judges = _weights(judge, mesh)
         resident[f"judge {config.judge.model}"] = device_bytes(judges)
-        judging = _generation_bytes(engine_of(judge), "the judge's", judges)
-        for name, program in engine_of(_in_float32(judge)).lower(judges).items():
+        judging = generation_bytes(engine_of(judge), "the judge's", judges)
+        for name, program in engine_of(in_float32(judge)).lower(judges).items():
             drawing[f"judge's {name}"] = program
             session[f"judge's {name}"] = sum(judging.values())
-    programs = _compiled(lowered | drawing)
+    known = {"update": update} if update else {}
+    programs = known | _compiled({n: p for n, p in (lowered | drawing).items() if n not in known})
     kept = _kept_bytes(agent)
     beside = [0]
     for name, p in programs.items():
@@ -114,6 +115,16 @@ def make_plan(config: ConfigDict, directory: Path, mesh: Mesh, load: Load, devic
     stored = len(roles) * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(agent.state))
     peak = sum(resident.values()) + max(beside)
     return Plan(resident, generating, judging, programs, peak, left_out, stored, forecast)
+
+
+def _collecting_plan(plain: ModelConfig, engine_of: Any, base: Any, forecast: Forecast) -> Plan:
+    """A plan in which nothing is trained."""
+    resident = {"base": device_bytes(base)}
+    generating = generation_bytes(engine_of(plain), "the policy's", base)
+    programs = _compiled(engine_of(in_float32(plain)).lower(base))
+    drawing = sum(generating.values()) + max(p.temporary_bytes for p in programs.values())
+    peak = sum(resident.values()) + drawing
+    return Plan(resident, generating, {}, programs, peak, "", 0, forecast)
 
 
 def learning_peak(
@@ -140,11 +151,9 @@ def _kept_bytes(agent: _Trained) -> dict[str, int]:
 
 
 def _compiled(lowered: dict[str, Any]) -> dict[str, Program]:
-    programs = {}
-    for name, program in lowered.items():
-        with console.phase(f"compiling {name}"):
-            programs[name] = measure(program)
-    return programs
+    """All programs, two at a time: a compilation keeps little more than one core busy."""
+    with console.phase(f"compiling {', '.join(lowered)}"), ThreadPoolExecutor(2) as threads:
+        return dict(zip(lowered, threads.map(measure, lowered.values()), strict=True))
 
 
 def _weights(cfg: ModelConfig, mesh: Mesh) -> Any:
@@ -208,41 +217,3 @@ def _learning_programs(
     return agent_learner(config, cfg, stage.recipe(config), merge, optimizer).lower(
         state, frozen, params, batch
     )
-
-
-def generator_config(config: ConfigDict, directory: Path) -> ModelConfig:
-    """The architecture in ``directory`` with the kernels that a GPU would take."""
-    longest = longest_text(config) if MATHS in STAGES[config.stages[-1]].reads else 0
-    return dataclasses.replace(
-        read_model_config(config, directory, longest),
-        page_visit=choose_visit("gpu"),
-        query_block=choose_queries("gpu"),
-    )
-
-
-def _in_float32(cfg: ModelConfig) -> ModelConfig:
-    return dataclasses.replace(cfg, dtype=jnp.dtype("float32"))
-
-
-def _judge_config(config: ConfigDict) -> tuple[ModelConfig | None, str]:
-    """The architecture of a judge on the run's own devices (``judge.build.local_wildguard``), or
-    what is left out because it is not at hand."""
-    j = config.judge
-    if j.name != "wildguard" or j.url:
-        return None, ""
-    try:
-        return generator_config(config, hf_config.resolve(j.model)), ""
-    except hf_config.ModelNotFound:
-        return None, (
-            f"the judge {j.model}, whose weights stay on the devices too: it is not at hand; "
-            "config.judge.model may be a directory with its config.json"
-        )
-
-
-def _generation_bytes(engine: Engine, whose: str, *models: Any) -> dict[str, int]:
-    """The bytes that a session of the engine holds on each device."""
-    weights = sum(device_bytes(engine.generation_shapes(model)) for model in models)
-    return {
-        f"{whose} weights as generation reads them": weights,
-        "keys and values": device_bytes(jax.eval_shape(engine.programs.new_cache)),
-    }

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from waltzjax.data.source import steps_per_run
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.plan import work as plan_work
-from waltzjax.plan.devices import Device
+from waltzjax.plan.devices import Device, Link
 from waltzjax.plan.traffic import Axes, axes, crosses_hosts, seconds
 from waltzjax.preference.dpo import dpo_steps
 from waltzjax.recipes import STAGES
@@ -57,6 +57,7 @@ class Phase:
     bytes: float  # of the device's memory
     link_bytes: float  # sent within a host
     network_bytes: float  # sent between hosts
+    collectives: float  # how many of them
     device_s: float  # computing, or reading and writing memory
     collective_s: float
     bound: str  # by what: compute | bandwidth | collectives
@@ -91,6 +92,18 @@ class Forecast:
         their products, as far as these last."""
         phases = [p for p in self.phases if p.phase in LEARNING]
         return sum(min(p.collective_s, p.device_s) for p in phases)
+
+    def collective_s(self, link: Link) -> float:
+        """Seconds of a step's collectives, were all of them over ``link``; over the network as
+        if every device were a host."""
+        latency_us = link.latency_us
+        if link == self.device.network:
+            latency_us = self.device.link.latency_us + (self.devices - 1) * link.latency_us
+        return sum(
+            p.collectives * latency_us * 1e-6
+            + (p.link_bytes + p.network_bytes) / (1e9 * link.gb_per_s)
+            for p in self.phases
+        )
 
     def step_seconds(self) -> dict[str, float]:
         """Seconds of a step by the part that a run's metrics name: generate, score, reference,
@@ -172,7 +185,8 @@ def _phases(
         bound = "collectives" if collective_s > device_s else bound
         far = sum(each.bytes for each in work.traffic if crosses_hosts(mesh, each))
         near = sum(each.bytes for each in work.traffic) - far
-        phases.append(Phase(*work[:4], near, far, device_s, collective_s, bound))
+        times = sum(each.times for each in work.traffic)
+        phases.append(Phase(*work[:4], near, far, times, device_s, collective_s, bound))
     return phases
 
 

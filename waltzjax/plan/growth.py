@@ -14,14 +14,16 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from waltzjax.model import sharding
-from waltzjax.plan.compile import generator_config, learning_peak
+from waltzjax.plan.compile import learning_peak
 from waltzjax.plan.devices import Device
 from waltzjax.plan.forecast import Load
+from waltzjax.plan.generator import generator_config
 from waltzjax.plan.memory import parts
-from waltzjax.plan.search import Choice, changed, choices, usable_bytes
+from waltzjax.plan.search import Choice, changed, choices, smaller, usable_bytes
 from waltzjax.recipes import STAGES
 from waltzjax.stages.stage import PREFER, REINFORCE, SUPERVISE
 
+TRIES = 3  # layouts that are compiled until one fits
 COMPILED, ARITHMETIC = "compiled", "arithmetic"
 
 
@@ -69,15 +71,20 @@ def grow(
     for count in devices:
         scaled = changed(config, _scaled(config, load, count / devices[0]))
         cfg = generator_config(scaled, directory)
-        choice = choices(scaled, cfg, load, device, count)[0]
-        peak, by = choice.peak_bytes, ARITHMETIC
-        if not load.collects and time.monotonic() - started + longest < compile_s:
-            began = time.monotonic()
+        layouts = choices(scaled, cfg, load, device, count)
+        choice, peak, by = layouts[0], layouts[0].peak_bytes, ARITHMETIC
+        for _ in range(TRIES):
+            if load.collects or time.monotonic() - started + longest >= compile_s:
+                break
+            began, choice = time.monotonic(), layouts[0]
             chosen, mesh = changed(scaled, choice.settings), sharding.make_mesh(choice.mesh)
             learning, _ = learning_peak(chosen, directory, mesh, load.prompt_tokens)
             kept = parts(chosen, cfg, mesh, load)
             peak, by = max(learning, int(kept["stays"] + kept["generation"])), COMPILED
             longest = max(longest, 1.5 * (time.monotonic() - began))
+            layouts = smaller(layouts, choice)
+            if peak <= usable_bytes(device) or not layouts:
+                break
         sizes.append(_size(config, scaled, load, device, choice, peak, by, directory, sizes))
     return sizes
 

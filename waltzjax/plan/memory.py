@@ -64,12 +64,11 @@ def _update_bytes(
     rows, size = rows // row_groups(mesh), jnp.dtype(cfg.dtype).itemsize
     each, heads = rows * tokens, cfg.heads * cfg.head_dim
     products = (2 * cfg.kv_heads * cfg.head_dim + heads + 2 * cfg.mlp_width) / shape.tensor
-    kept = {
-        "full": cfg.width,
-        "dots": 3 * cfg.width + products,
-        "none": 6 * cfg.width + 2 * products,
-    }
-    activations = cfg.layers * each * kept[cfg.remat] * size
+    # Over tensor CPUs sum in float32: products that are summed are kept, and worked on, as that.
+    summed = shape.tensor > 1
+    kept = {"full": cfg.width, "dots": (3 + 2 * summed) * cfg.width + products}
+    kept["none"] = 2 * kept["dots"]
+    activations = cfg.layers * each * kept[cfg.remat] * size + 96 * each * cfg.width * summed
     layer = 8 * layer_weights(cfg) / cfg.layers / shape.tensor
     head = 8 * head_weights(cfg) / shape.tensor + 4 * each * config.model.logit_chunk
     packed = stage.kind == SUPERVISE or (stage.kind == REINFORCE and config.rl.token_budget > 0)

@@ -10,15 +10,17 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from waltzjax.model import sharding
-from waltzjax.plan.compile import generator_config, make_plan
-from waltzjax.plan.devices import Device
+from waltzjax.plan.compile import learning_peak, make_plan
+from waltzjax.plan.devices import Device, Link
 from waltzjax.plan.forecast import Load
+from waltzjax.plan.generator import generator_config
 from waltzjax.plan.providers import Cost, Providers, Reported, costs
 from waltzjax.plan.search import (
     Choice,
     Split,
     changed,
     choices,
+    smaller,
     split_choice,
     usable_bytes,
 )
@@ -55,6 +57,7 @@ class Report:
     savings: tuple[Saving, ...]
     reported: Reported | None
     providers: Providers
+    collective_s: dict[str, float]  # of a step, were all collectives over that link
 
     @property
     def fits(self) -> bool:
@@ -68,6 +71,7 @@ def make_report(
     device: Device,
     devices: int,
     providers: Providers,
+    links: dict[str, Link],
     *,
     as_given: bool = False,
 ) -> Report:
@@ -111,23 +115,24 @@ def make_report(
         tuple(_savings(scenario, chosen, providers)),
         providers.reported.get("waltzrl") if CONVERSATION in turns and not load.collects else None,
         providers,
+        {name: forecast.collective_s(link) for name, link in links.items()},
     )
 
 
 def _compile_best(scenario: Scenario, layouts: Sequence[Choice]) -> tuple[Choice, Plan]:
     """The first of the layouts that fits by the compiler's account, or the last that was tried."""
     config, directory, load, device = scenario[:4]
-    tried = None
-    for choice in layouts[:TRIES]:
-        if tried and choice.peak_bytes > tried[0].peak_bytes:  # it would fit even less
-            continue
-        settings = changed(config, {"mesh": choice.mesh, **choice.settings})
-        plan = make_plan(settings, directory, sharding.make_mesh(choice.mesh), load, device)
-        tried = choice, plan
-        if plan.peak_bytes <= usable_bytes(device):
-            break
-    assert tried
-    return tried
+    while True:
+        choice, layouts = layouts[0], smaller(layouts, layouts[0])[: TRIES - 1]
+        chosen = changed(config, {"mesh": choice.mesh, **choice.settings})
+        mesh, update = sharding.make_mesh(choice.mesh), None
+        if not load.collects:
+            learning, update = learning_peak(chosen, directory, mesh, load.prompt_tokens)
+            if learning > usable_bytes(device) and layouts:
+                continue
+        plan = make_plan(chosen, directory, mesh, load, device, update)
+        if plan.peak_bytes <= usable_bytes(device) or not layouts:
+            return choice, plan
 
 
 def _as_given(scenario: Scenario) -> Choice | None:
@@ -193,6 +198,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "providers": [cost._asdict() for cost in report.costs],
         "step_seconds": forecast.step_seconds(),
         "step_s": forecast.step_s,
+        "collective_s_by_link": report.collective_s,
         "steps": forecast.steps,
         "mesh": list(report.chosen.mesh),
         "settings": report.chosen.settings,

@@ -24,6 +24,7 @@ from waltzjax.recipes import STAGES
 from waltzjax.stages.stage import PREFER, REINFORCE, SUPERVISE
 
 USABLE = 0.92  # of a GPU's memory: what commands take of it, see ``run.cli``
+CLEARLY = 0.85  # of the memory, by arithmetic: as much as that is wrong at most
 SECTIONS = {SUPERVISE: "sft", PREFER: "dpo", REINFORCE: "rl"}
 
 
@@ -93,8 +94,8 @@ def choices(
     *,
     as_given: bool = False,
 ) -> list[Choice]:
-    """Every layout on so many devices: those that fit first, then by the time of a step; of those
-    as good as the best to 1 % the one that needs least memory.
+    """Every layout on so many devices: those that fit by the time of a step, of those as good as
+    the best to 1 % the one that needs least memory first; then the others by their memory.
 
     ``as_given``: the config's own layout is the only one.
 
@@ -117,9 +118,17 @@ def choices(
     def order(choice: Choice) -> tuple[bool, float, int]:
         step_s = choice.forecast.step_s
         fits = choice.fits(device)
-        return not fits, step_s if step_s > 1.01 * best else best, choice.peak_bytes
+        if not fits:
+            return True, 0.0, choice.peak_bytes
+        return False, step_s if step_s > 1.01 * best else best, choice.peak_bytes
 
     return sorted(layouts, key=order)
+
+
+def smaller(layouts: Sequence[Choice], choice: Choice) -> list[Choice]:
+    """Those of ``layouts`` that need clearly less memory than ``choice``, which did not fit when it
+    was compiled."""
+    return [other for other in layouts if other.peak_bytes < CLEARLY * choice.peak_bytes]
 
 
 def _settings(config: ConfigDict, load: Load) -> Iterator[dict[str, Any]]:

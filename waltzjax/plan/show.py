@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,13 +14,18 @@ from waltzjax.plan.search import Choice, usable_bytes
 from waltzjax.plan.tables import GIB, figure, show_forecast, show_memory, show_peak
 from waltzjax.support import console
 
+WIDTH = 100  # columns of the terminal
+
 
 def show_report(report: Report) -> None:
     """Everything a plan knows, the answer last."""
     show_memory(report.plan)
     _show_layouts(report)
     show_forecast(report.plan.forecast)
-    console.say(f"Trust: {calibration.trust(report.device.name)}.")
+    listed = ", ".join(f"{name} {figure(s)} s" for name, s in report.collective_s.items())
+    line = f"A step's collectives over each link, network included: {listed}."
+    console.say(textwrap.fill(line, WIDTH))
+    console.say(textwrap.fill(f"Trust: {calibration.trust(report.device.name)}.", WIDTH))
     _show_costs(report)
     _show_savings(report)
     show_peak(report.plan)
@@ -169,13 +175,13 @@ def show_growth(sizes: Sequence[Size], directory: Path, stage: str, device: str)
         for size in sizes
     ]
     header = [
-        "devices", "mesh", "batch", "GiB", "memory by", "link GB", "net GB", "coll. s", "s a step",
-        "eff. %", "hours", "same batch s",
+        "devices", "mesh", "batch", "GiB", "by", "link GB", "net GB", "coll. s", "step s", "eff. %",
+        "hours", "same s",
     ]  # fmt: skip
     title = f"growth: {stage} of {directory.name} on {device}, as many prompts for each device"
     console.say(console.table(title, header, rows))
     console.say(
-        "GiB: the peak of a device; ! does not fit. link, net: GB that a device sends in a step\n"
+        "GiB: the peak of a device, and by what; ! does not fit. link, net: GB sent in a step\n"
         "within a host, between hosts. eff.: work of a device in a second, of the first row's.\n"
-        "same batch: seconds of a step with the first row's batch. Times are arithmetic."
+        "same s: seconds of a step with the first row's batch. Times are arithmetic."
     )

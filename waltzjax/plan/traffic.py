@@ -25,13 +25,13 @@ class Traffic(NamedTuple):
     """Collectives of one kind over one mesh axis.
 
     axis: data | fsdp | tensor | rows: data and fsdp together.
-    bytes: a device sends, of all ``count`` together.
+    bytes: a device sends, of all ``times`` together.
     """
 
     kind: str  # all-gather | reduce-scatter | all-reduce
     axis: str
     bytes: float
-    count: int
+    times: float
 
 
 class Axes(NamedTuple):
@@ -67,7 +67,7 @@ def _seconds(device: Device, mesh: Axes, each: Traffic) -> float:
     if members < size:  # each member of a host has a port of the network; a ring visits all hosts
         latency_us += (size // members - 1) * device.network.latency_us
         gb_per_s = min(gb_per_s, members * device.network.gb_per_s)
-    return each.count * latency_us * 1e-6 + each.bytes / (1e9 * gb_per_s)
+    return each.times * latency_us * 1e-6 + each.bytes / (1e9 * gb_per_s)
 
 
 def crosses_hosts(mesh: Axes, each: Traffic) -> bool:

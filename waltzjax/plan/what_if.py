@@ -11,10 +11,10 @@ from ml_collections import ConfigDict
 
 from waltzjax.config.presets import waltz
 from waltzjax.model.architecture import ModelConfig
-from waltzjax.plan.compile import generator_config
 from waltzjax.plan.devices import Device
 from waltzjax.plan.flops import head_weights, layer_weights
 from waltzjax.plan.forecast import LEARNING, PROMPTS, Load
+from waltzjax.plan.generator import generator_config
 from waltzjax.plan.providers import Rental, lost_hours
 from waltzjax.plan.search import Choice, changed, choices
 from waltzjax.recipes import STAGES
@@ -93,9 +93,11 @@ def cheaper(scenario: Scenario, planned: Choice) -> Iterator[Saving]:
 def spot(scenario: Scenario, planned: Choice, rental: Rental) -> Iterator[Saving]:
     """The plan on devices that may be taken away, as it saves checkpoints and with one an hour."""
     step_s = planned.forecast.step_s
-    every = max(int(CHECKPOINT_H * 3600 / step_s), 1)
-    for name, steps in (("as configured", None), (f"every {every} steps", every)):
-        between_h = checkpoint_hours(scenario, planned) if steps is None else steps * step_s / 3600
+    every, given_h = max(int(CHECKPOINT_H * 3600 / step_s), 1), checkpoint_hours(scenario, planned)
+    intervals = {"as configured": given_h}
+    if every * step_s / 3600 < given_h:
+        intervals[f"every {every} steps"] = every * step_s / 3600
+    for name, between_h in intervals.items():
         lost = lost_hours(rental, planned.forecast.hours, between_h)
         saving = _saving(
             scenario._replace(rental=rental), f"{rental.name}, saved {name}", {}, planned, ""

@@ -188,7 +188,7 @@ def learning_work(
 
 def _times(count: float, traffic: Sequence[Traffic]) -> Iterator[Traffic]:
     for each in traffic:
-        yield each._replace(bytes=count * each.bytes, count=count * each.count)
+        yield each._replace(bytes=count * each.bytes, times=count * each.times)
 
 
 def _check_room(config: ConfigDict, engine: Engine, prompt_tokens: int) -> None:

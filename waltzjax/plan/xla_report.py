@@ -75,7 +75,7 @@ def moved(program: str) -> dict[str, float]:
     """Bytes that each device sends in a whole run of the program, by kind of collective. Loops
     count as often as the compiler knows they run, those of which it does not know that, once."""
     bodies = dict(_computations(program))
-    total: collections.Counter[str] = collections.Counter()
+    total: dict[str, float] = collections.defaultdict(float)
 
     def add(name: str, times: int) -> None:
         for line in bodies.get(name, ()):
@@ -96,7 +96,8 @@ def moved(program: str) -> dict[str, float]:
 
 def _computations(program: str) -> Iterator[tuple[str, list[str]]]:
     """(name, lines) of each computation; the one that is run is named ENTRY."""
-    name, lines = "", []
+    name = ""
+    lines: list[str] = []
     for line in program.splitlines():
         header = re.match(r"(ENTRY )?%?([\w.\-]+) \(.*\{\s*$", line)
         if header:
