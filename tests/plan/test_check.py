@@ -98,20 +98,20 @@ def test_a_run_beside_its_prediction(run, monkeypatch, capsys):
     monkeypatch.setattr(calibration, "trust", lambda kind: "a sentence on trust")
     assert check.command(run, as_json=True) == 0
     out = capsys.readouterr().out
-    told = {p["part"]: p for p in json.loads(out.splitlines()[-1])["parts"]}
+    answer = {p["part"]: p for p in json.loads(out.splitlines()[-1])["parts"]}
     c, cfg = config(), tiny_config()
     work = {w.phase: w.flops for w in step_work(c, cfg, mesh_of(1, 1, 1), 52)}
     # 1,000 of the tokens that 256 answers may have were drawn.
     generate = 1e-9 * (work["prefill"] + work["decode"] * 1000 / (256 * 44))
-    assert told["generate"]["predicted"] == pytest.approx(generate)
-    assert told["generate"]["error"] == pytest.approx(generate / 1.5 - 1)
-    assert told["update"]["predicted"] == pytest.approx(1e-9 * work["update"])
-    assert told["score"] == told["reference"] | {"part": "score"}
-    assert told["score"]["predicted"] == pytest.approx(1e-9 * work["log-probs"] / 2)
+    assert answer["generate"]["predicted"] == pytest.approx(generate)
+    assert answer["generate"]["error"] == pytest.approx(generate / 1.5 - 1)
+    assert answer["update"]["predicted"] == pytest.approx(1e-9 * work["update"])
+    assert answer["score"] == answer["reference"] | {"part": "score"}
+    assert answer["score"]["predicted"] == pytest.approx(1e-9 * work["log-probs"] / 2)
     step = generate + 1e-9 * (work["log-probs"] + work["update"])
-    assert told["step"]["predicted"] == pytest.approx(step)
-    assert told["host"] == {"part": "host", "predicted": None, "measured": 0.75, "error": None}
-    assert "a sentence on trust" in out and told["memory"]["predicted"] > 0
+    assert answer["step"]["predicted"] == pytest.approx(step)
+    assert answer["host"] == {"part": "host", "predicted": None, "measured": 0.75, "error": None}
+    assert "a sentence on trust" in out and answer["memory"]["predicted"] > 0
 
 
 def test_a_device_that_was_not_measured(run, monkeypatch):

@@ -443,9 +443,9 @@ def test_the_command(tmp_path):
         f"--workdir={tmp_path}/runs", "--config.data.directory=nowhere",
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    bad = {line["check"] for line in told["lines"] if line["status"] == FAIL}
-    assert not told["ok"] and bad == {"config.data.directory", "manifest"}
+    printed = json.loads(done.stdout.splitlines()[-1])
+    bad = {line["check"] for line in printed["lines"] if line["status"] == FAIL}
+    assert not printed["ok"] and bad == {"config.data.directory", "manifest"}
     assert list(tmp_path.iterdir()) == []
     done = forked.run("-m", "waltzjax.plan")
     assert done.returncode == 2 and "--config is missing" in done.stderr
@@ -455,3 +455,6 @@ def test_defaults_name_what_is_not_there(quick, tmp_path):
     lines = by_name(doctor.examine(defaults.default(), tmp_path))
     assert lines["config.model.base"].status == FAIL
     assert "hf download" in lines["config.model.base"].text
+    assert lines["needs"].status == WARN and "needs" not in lines["host memory"].text
+    lines = by_name(doctor.examine(config(stages=("stage3",)), tmp_path))
+    assert lines["config"].status == FAIL and "stage3" in lines["config"].text

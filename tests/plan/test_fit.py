@@ -36,15 +36,15 @@ def test_seconds_are_the_sum_of_what_each_unit_costs():
 
 
 def test_known_rates_are_found_again():
-    found = fit(points(12))
+    fitted = fit(points(12))
     for phase, rates in TRUE.items():
-        assert found[phase] == pytest.approx(rates, rel=1e-6, abs=1e-16)
+        assert fitted[phase] == pytest.approx(rates, rel=1e-6, abs=1e-16)
 
 
 def test_noise_moves_them_little_and_never_below_zero():
-    found = fit(points(60, noise=0.05))
-    assert found["decode"][:3] == pytest.approx(TRUE["decode"][:3], rel=0.1)
-    assert all(rate >= 0 for rates in found.values() for rate in rates)
+    fitted = fit(points(60, noise=0.05))
+    assert fitted["decode"][:3] == pytest.approx(TRUE["decode"][:3], rel=0.1)
+    assert all(rate >= 0 for rates in fitted.values() for rate in rates)
 
 
 def test_relative_errors_are_minimised():

@@ -42,12 +42,13 @@ def main() -> None:
     if f.check:
         tokens = f.prompt_tokens if f["prompt_tokens"].present else 0
         sys.exit(check.command(Path(f.check), tokens, as_json=f.json))
-    if not (f.config or f.doctor):
-        cli.usage("--config is missing; only --doctor and --check do without")
     reads = (lambda _: COLLECT_READS) if f.collect else readers
-    config = cli.chosen_config(reads) if f.config else None
     if f.doctor:
-        sys.exit(doctor.command(config, Path(f.workdir), collects=f.collect, as_json=f.json))
+        given = cli.chosen_config(reads) if f.config else None
+        sys.exit(doctor.command(given, Path(f.workdir), collects=f.collect, as_json=f.json))
+    if not f.config:
+        cli.usage("--config is missing; only --doctor and --check do without")
+    config = cli.chosen_config(reads)
     validate(config, training=not f.collect, collecting=f.collect)
     counts = device_counts(f.devices)
     jax.config.update("jax_platforms", "cpu")

@@ -22,6 +22,7 @@ from ml_collections import ConfigDict
 from waltzjax.config import renamed
 from waltzjax.config.defaults import KEYS, default
 from waltzjax.config.key import EMBEDDED, MATHS, value_at
+from waltzjax.metrics.records import read_metrics
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.hf import config as hf_config
@@ -35,7 +36,6 @@ from waltzjax.run.runtime import over_mesh, read_model_config
 from waltzjax.stages.stage import REINFORCE
 from waltzjax.support import console
 from waltzjax.support.files import flat
-from waltzjax.metrics.records import read_metrics
 
 GIB = 2**30
 # Parts of a step in metrics.jsonl, "time/NAME"; the last three are not predicted.

@@ -62,12 +62,15 @@ def lines(
     needed, reads, mesh, cfg = None, frozenset[str](), None, None
     if config is not None:
         reads = COLLECT_READS if collects else readers(config)
-        yield _config_line(config, collects)
+        yield (rules := _config_line(config, collects))
         mesh_line, mesh = _mesh_line(config)
         yield mesh_line
-    if config is not None and mesh is not None:
-        cfg = _model_config(config, reads, mesh)
-        needed = needs(config, cfg, mesh, training=TRAIN in reads) if cfg else None
+        if mesh is not None and rules.status == OK:
+            cfg = _model_config(config, reads, mesh)
+            needed = needs(config, cfg, mesh, training=TRAIN in reads) if cfg else None
+        if needed is None:
+            text = "nobody knows how much memory and disk this config needs: not without its model"
+            yield Line("needs", WARN, text, "mend the lines that fail, then ask again")
     yield from machine.memory_lines(needed, gpu, machine.host_memory())
     yield machine.product_line(config.model.dtype if config is not None else "float32")
     yield machine.collective_line()

@@ -56,13 +56,17 @@ def model_lines(
             named["config.judge.model"] = config.judge.model
     remedy = "name a directory that is whole, or download the model again"
     for key, name in named.items():
-        look = partial(_adapter_or_model, mesh=mesh, cfg=cfg)
+        look: Callable[[Path], str] = partial(_adapter_or_model, mesh=mesh, cfg=cfg)
         if key in ("config.model.base", "config.judge.model"):
             look = partial(_model, template=key == "config.model.base")
         if name == EMBEDDED:
             yield Line(key, OK, "made from nothing")
         else:
-            yield _line(key, lambda n=name, f=look: f(hf_config.resolve(n)), remedy)
+            yield _line(key, partial(_resolved, look, name), remedy)
+
+
+def _resolved(look: Callable[[Path], str], name: str) -> str:
+    return look(hf_config.resolve(name))
 
 
 def _model(directory: Path, template: bool = True) -> str:
@@ -82,13 +86,13 @@ def _adapter_or_model(directory: Path, mesh: Mesh, cfg: ModelConfig | None) -> s
 def data_lines(config: ConfigDict, reads: frozenset[str]) -> Iterator[Line]:
     """The data and prompt files that are read, by their first lines."""
     for name in (CONVERSATION, FEEDBACK) if WALTZ in reads else ("maths",) * (MATHS in reads):
-        yield _line(f"config.prompts.{name}", lambda n=name: _prompt(config, n))
+        yield _line(f"config.prompts.{name}", partial(_prompt, config, name))
     files = list(data_files(config, reads))
     for file in files:
-        yield _line(file.key, lambda f=file: _first_lines(f), file.remedy)
+        yield _line(file.key, partial(_first_lines, file), file.remedy)
     if WALTZ in reads and config.data.directory != EMBEDDED:
         directory = Path(config.data.directory)
-        yield _line("manifest", lambda: _manifest(directory), PROMPTS_REMEDY)
+        yield _line("manifest", partial(_manifest, directory), PROMPTS_REMEDY)
     if not files:
         yield Line("data", OK, "made from nothing")
 
@@ -98,8 +102,8 @@ def data_files(config: ConfigDict, reads: frozenset[str]) -> Iterator[DataFile]:
     if WALTZ in reads and config.data.directory != EMBEDDED:
         for split in SPLITS:
             path = Path(config.data.directory) / f"{split}.jsonl"
-            keys = (("id",), ("prompt",), ("label",), ("category",))
-            yield DataFile("config.data.directory", path, keys, PROMPTS_REMEDY)
+            prompt = (("id",), ("prompt",), ("label",), ("category",))
+            yield DataFile("config.data.directory", path, prompt, PROMPTS_REMEDY)
     if CHATS in reads:
         for split in SPLITS:
             path = Path(config.sft.data) / f"{config.sft.role}-{split}.jsonl"
@@ -111,13 +115,13 @@ def data_files(config: ConfigDict, reads: frozenset[str]) -> Iterator[DataFile]:
             # Preferences are learned from pairs, arms answer no held-out problems.
             unread = PREFERENCES if split == "train" else COLLECT
             if given != EMBEDDED and unread not in reads:
-                keys = (("problem", "question"), ("answer",))
+                problem = (("problem", "question"), ("answer",))
                 remedy = "name JSON Lines of problems and answers, or 'embedded'"
-                yield DataFile(f"config.problems.{split}", Path(given), keys, remedy)
+                yield DataFile(f"config.problems.{split}", Path(given), problem, remedy)
     if PREFERENCES in reads:
-        keys = (("question", "prompt"), ("chosen",), ("rejected",))
+        pair = (("question", "prompt"), ("chosen",), ("rejected",))
         remedy = "python -m waltzjax.collect makes it, or name pairs of your own"
-        yield DataFile("config.dpo.data", Path(config.dpo.data), keys, remedy)
+        yield DataFile("config.dpo.data", Path(config.dpo.data), pair, remedy)
 
 
 def _prompt(config: ConfigDict, name: str) -> str:

@@ -25,7 +25,7 @@ def show_report(report: Report) -> None:
     listed = ", ".join(f"{name} {figure(s)} s" for name, s in report.collective_s.items())
     line = f"A step's collectives over each link, network included: {listed}."
     console.say(textwrap.fill(line, WIDTH))
-    console.say(f"Trust: {calibration.trust(report.device.name)}.")
+    console.say(textwrap.fill(f"Trust: {calibration.trust(report.device.name)}.", WIDTH))
     _show_costs(report)
     _show_savings(report)
     show_peak(report.plan)
