@@ -155,6 +155,16 @@ if __name__ == "__main__":
         "serve", None, f"Port of {HOST} at which a browser finds the run's page; 0: any free one.",
         0, 65535,
     )  # fmt: skip
-    send.define_flags()
+    flags.DEFINE_multi_string(
+        "alert",
+        [],
+        "Where alerts go; may be given several times. mailto:NAME@HOST: by e-mail, through the "
+        "server in the environment variable WALTZJAX_SMTP_URL (smtp://HOST, smtps://HOST), with "
+        "the login in WALTZJAX_SMTP_USER and WALTZJAX_SMTP_PASSWORD. env:VARIABLE: to the URL in "
+        "that environment variable: https://... is a webhook as Slack's, Mattermost's or "
+        "Discord's (with /slack at its end); others, ntfy://... or tgram://... say, are apprise's "
+        "(the extra alerts). URLs and passwords are never given on the command line.",
+    )
+    flags.DEFINE_bool("test_alert", False, "Send a test message to each --alert, then exit.")
     flags.DEFINE_integer("total_steps", 0, "How many steps a log's run has, if it does not say.", 0)
     cli.run(main, rest=_more.extend)

@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from absl import flags
-
 from waltzjax.monitor.alert import Alert
 from waltzjax.monitor.delivery.attempts import Refused, Unreached, attempt
 from waltzjax.monitor.delivery.destinations import Destination, read_destinations
@@ -158,21 +156,6 @@ EXAMPLE = Alert(
     history=tuple(zip(range(111, 121), (0.05, 0.06, 0.05, 0.08, 0.09, 0.13, 0.15, 0.19, 0.24, 0.31),
                       strict=True)),
 )  # fmt: skip
-
-
-def define_flags() -> None:
-    """The flags --alert and --test_alert."""
-    flags.DEFINE_multi_string(
-        "alert",
-        [],
-        "Where alerts go; may be given several times. mailto:NAME@HOST: by e-mail, through the "
-        "server in the environment variable WALTZJAX_SMTP_URL (smtp://HOST, smtps://HOST), with "
-        "the login in WALTZJAX_SMTP_USER and WALTZJAX_SMTP_PASSWORD. env:VARIABLE: to the URL in "
-        "that environment variable: https://... is a webhook as Slack's, Mattermost's or "
-        "Discord's (with /slack at its end); others, ntfy://... or tgram://... say, are apprise's "
-        "(the extra alerts). URLs and passwords are never given on the command line.",
-    )
-    flags.DEFINE_bool("test_alert", False, "Send a test message to each --alert, then exit.")
 
 
 def make_sender(values: Sequence[str], environment: Mapping[str, str] = os.environ) -> Sender:
