@@ -38,6 +38,7 @@ LEVEL = {
     "preference": 9,
     "recipes": 10,
     "plan": 11,
+    "monitor": 11,
 }
 COMMAND = 12
 COMMANDS = {
