@@ -1,16 +1,19 @@
 """The cost of measuring and writing a step's figures: the same step with and without, in pairs.
 
-    python scripts/bench_metrics.py --config=configs/stage2.py:tiny --pairs=20
+    python scripts/bench_metrics.py --config=configs/stage2.py:tiny \\
+        --config.model.base=runs/demo/base
 
-A step of the config's last stage, on a base model of its size that has learned nothing, is done
-again and again from the same state: once with the clock, all writers that are installed, memory and
-utilisation, once without any; who is first alternates. Printed: the median of the pairs' ratio with
-its 95 % interval, by bootstrap, and the time that the measuring thread and the writers' threads
-spend, which is what the ratio would be on an idle machine.
+A step of the config's last stage, on the base that it names (an embedded one has learned nothing,
+and says all that it may), is done again and again from the same state: once with the clock, all
+writers that are installed, memory and utilisation, once without any; who is first alternates.
+Printed: the median of the pairs' ratio with its 95 % interval, by bootstrap, and the time that the
+measuring thread and the writers' threads spend, which is what the ratio would be on an idle
+machine.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 import time
@@ -26,6 +29,7 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from waltzjax.config.key import EMBEDDED
 from waltzjax.dataset.dataset import read_prompts
 from waltzjax.judge.build import open_judge
 from waltzjax.metrics import background
@@ -52,13 +56,15 @@ def made_stage(
     config: ConfigDict, workdir: Path, stack: ExitStack
 ) -> tuple[Stage, Callable[[], Any]]:
     """The last stage of ``config``, and what gives its agents as they are at first."""
-    config.embedded.card_steps = config.embedded.demo_steps = 2
     mesh, name = sharding.make_mesh(config.mesh), config.stages[-1]
     safety.embedded_data(config, workdir / "data")
-    safety.embedded_base(config, mesh, workdir / "base")
-    runtime = game_runtime(config, workdir / "base", mesh)
-    params = weights.load_params(workdir / "base", runtime.cfg, mesh)
-    trainable = make_trainable(config, runtime, workdir / "base")
+    base = Path(config.model.base)
+    if config.model.base == EMBEDDED:
+        base, config.embedded.card_steps, config.embedded.demo_steps = workdir / "base", 2, 2
+        safety.embedded_base(config, mesh, base)
+    runtime = game_runtime(config, base, mesh)
+    params = weights.load_params(base, runtime.cfg, mesh)
+    trainable = make_trainable(config, runtime, base)
     start = {role: trainable.start(params, 0) for role in (CONVERSATION, FEEDBACK)}
     recipe = STAGES[name].recipe
     assert recipe
@@ -97,6 +103,7 @@ def main() -> None:
     with ExitStack() as stack:
         workdir = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stage, agents = made_stage(f.config, workdir, stack)
+        os.environ["TRACKIO_DIR"] = str(workdir / "trackio")  # read as it is imported
         names = [name for name, b in BACKENDS.items() if not b.package or find_spec(b.package)]
         run = RunInfo(workdir, "bench", 0, "bench", workdir / "metrics.prom")
         writer = stack.enter_context(closing(MetricWriter(run, names, say)))
@@ -123,7 +130,10 @@ def main() -> None:
         plain(), measured(1)  # compile; open what is written to
         time.sleep(5)
         spent.clear(), own.clear()
+        until = time.monotonic() + f.seconds
         for number in range(f.pairs):
+            if time.monotonic() > until and number > 1:
+                break
             without = plain() if number % 2 else None
             with_all = measured(number + 2)
             pairs.append((without or plain(), with_all))
@@ -131,10 +141,10 @@ def main() -> None:
     ratio, rng = on / off - 1, np.random.default_rng(0)
     drawn = np.median(rng.choice(ratio, (10_000, len(ratio))), axis=1)
     low, high = np.quantile(drawn, (0.025, 0.975))
-    threads = sum(spent.values()) / f.pairs
+    threads = sum(spent.values()) / len(pairs)
     say(f"step without {np.median(off):.3f} s; writers jsonl, {', '.join(names)}")
     say(
-        f"ratio, median of {f.pairs} pairs: {100 * np.median(ratio):+.2f} % "
+        f"ratio, median of {len(pairs)} pairs: {100 * np.median(ratio):+.2f} % "
         f"({100 * low:+.2f} to {100 * high:+.2f})"
     )
     say(
@@ -142,7 +152,7 @@ def main() -> None:
         f"{1e3 * threads:.2f} ms of the writers' threads; together "
         f"{100 * (np.median(own) + threads) / np.median(off):.2f} %"
     )
-    say(", ".join(f"{name} {1e3 * s / f.pairs:.2f} ms" for name, s in spent.items()))
+    say(", ".join(f"{name} {1e3 * s / len(pairs):.2f} ms" for name, s in spent.items()))
 
 
 def _write(
@@ -163,6 +173,7 @@ def _write(
 
 if __name__ == "__main__":
     config_flags.DEFINE_config_file("config", None, "A config whose last stage plays the game.")
-    flags.DEFINE_integer("pairs", 20, "Pairs of steps.")
+    flags.DEFINE_integer("pairs", 20, "Pairs of steps, at most.")
+    flags.DEFINE_float("seconds", 150, "No pair begins after so many.")
     flags.mark_flags_as_required(["config"])
     cli.run(main)

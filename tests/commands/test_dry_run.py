@@ -17,12 +17,18 @@ def dry(tmp_path, *flags, config="configs/stage2.py:tiny"):
 
 
 def test_it_prints_the_config_and_what_is_not_the_default(tmp_path):
-    done = dry(tmp_path, "--config.seed=3", "--config.judge.max_unparsed=0.25")
+    writers = "--config.metrics.writers=('tensorboard','prometheus')"
+    done = dry(tmp_path, "--config.seed=3", "--config.judge.max_unparsed=0.25", writers)
     assert done.returncode == 0 and not done.stderr
     table = done.stdout.partition("key that is not the default")[2]
     rows = {line.split()[0]: line.split()[1:] for line in table.splitlines() if "config." in line}
     assert rows["config.seed"] == ["0", "3"] and rows["config.optim.eps"] == ["1e-08", "0.0001"]
     assert rows["config.judge.max_unparsed"][-1] == "0.25"
+    assert rows["config.metrics.writers"] == [
+        "('tensorboard',)",
+        "('tensorboard',",
+        "'prometheus')",
+    ]
     assert "config.judge.name" not in rows and "\nconfig.judge.name = 'label'\n" in done.stdout
     assert "nothing was written" in done.stdout
 
