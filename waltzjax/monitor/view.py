@@ -52,7 +52,7 @@ def _place(status: Status) -> str:
 def _times(status: Status) -> Iterator[str]:
     if status.state == watch.FINISHED or not status.step_s:
         return
-    yield f"{duration(status.step_s)} a step, {3600 / status.step_s:,.4g} an hour"
+    yield f"{duration(status.step_s)} a step, {3600 / status.step_s:,.0f} an hour"
     if status.state in (watch.STALLED, watch.STOPPED):
         return
     if status.left_s is not None and status.step < status.total:
