@@ -28,13 +28,13 @@ def parse_rule(text: str) -> AddedRule:
     Raises:
       ValueError: the text is no rule; says what one looks like.
     """
-    found = _RULE.fullmatch(text) if isinstance(text, str) else None
-    if not found:
+    match = _RULE.fullmatch(text) if isinstance(text, str) else None
+    if not match:
         raise ValueError(f"got {text!r}, allowed is {FORM}")
     return AddedRule(
-        found["name"] or found["metric"],
-        found["metric"],
-        found["side"] == ">",
-        float(found["number"]),
-        bool(found["critical"]),
+        match["name"] or match["metric"],
+        match["metric"],
+        match["side"] == ">",
+        float(match["number"]),
+        bool(match["critical"]),
     )

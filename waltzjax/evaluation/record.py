@@ -41,8 +41,8 @@ def _alerts(path: Path) -> list[dict[str, Any]]:
     """The whole ones of a file that the monitor appends to; a last line may be half written."""
     if not path.exists():
         return []
-    found = []
+    alerts = []
     for line in path.read_text().splitlines():
         with suppress(ValueError):
-            found.append(json.loads(line))
-    return [alert for alert in found if _has(alert, ALERT)]
+            alerts.append(json.loads(line))
+    return [alert for alert in alerts if _has(alert, ALERT)]

@@ -210,7 +210,7 @@ def _judge_threshold(
     a, keep, settled = usual, 1 - usual, 20 * rule.span  # records after which q no longer changes
     n, mean, var, squares = figure.n, figure.mean, figure.var, figure.squares
     held, clear, is_open = figure.held, figure.clear, figure.open
-    waits, found = figure.waits and waits_until > 0, []
+    waits, changes = figure.waits and waits_until > 0, []
     if values and n >= settled and not is_open and not waits:
         for x in values:
             d = x - mean
@@ -239,12 +239,12 @@ def _judge_threshold(
             clear = clear + 1 if past <= -margin else 0
             if clear >= patience:
                 is_open, clear = False, 0
-                found.append((i, False, limit))
+                changes.append((i, False, limit))
         elif past > 0 and n >= least and past * past * (1 - squares) > sure * var * squares:
             held += 1
             if held >= patience and not waits:
                 is_open, held = True, 0
-                found.append((i, True, limit))
+                changes.append((i, True, limit))
         else:
             held = 0
             if past < -margin and n >= least:
@@ -252,7 +252,7 @@ def _judge_threshold(
     figure.waits = waits
     figure.n, figure.mean, figure.var, figure.squares = n, mean, var, squares
     figure.held, figure.clear, figure.open = held, clear, is_open
-    return found
+    return changes
 
 
 def _judge_relative(
@@ -267,7 +267,7 @@ def _judge_relative(
     quick, a, settled = fast, slow, RECENT
     n, mean, base, var = figure.n, figure.mean, figure.base, figure.base_var
     held, clear, is_open = figure.held, figure.clear, figure.open
-    found = []
+    changes = []
     for i, x in enumerate(values):
         if n < settled:
             n += 1
@@ -282,12 +282,12 @@ def _judge_relative(
             clear = clear + 1 if mean - limit <= -MARGIN * room else 0
             if clear >= patience:
                 is_open, clear = False, 0
-                found.append((i, False, limit))
+                changes.append((i, False, limit))
         elif mean > limit and x > limit and room > 0 and n > least:
             held += 1  # x too: a wild batch leaves the mean high for some records
             if held >= patience:
                 is_open, held = True, 0
-                found.append((i, True, limit))
+                changes.append((i, True, limit))
         else:
             held = 0
             if n > least and room > 0:  # one wild batch must not hide what follows
@@ -297,4 +297,4 @@ def _judge_relative(
             var = (1 - a) * (var + a * d * d)
     figure.n, figure.mean, figure.base, figure.base_var = n, mean, base, var
     figure.held, figure.clear, figure.open = held, clear, is_open
-    return found
+    return changes

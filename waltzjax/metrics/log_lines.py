@@ -87,8 +87,8 @@ class LogLines:
         if counted := (by_word or (None if self._by_word else _BAR.search(text))):
             self._step, self._numbered = int(counted["step"]), True
             self.total = int(counted["total"] or self.total)
-        found = [m for m in _FIGURE.finditer(text) if m["name"].lower() not in STEPS]
-        return dict(self._named(m["name"], float(m["value"]), m["unit"] or "") for m in found)
+        figures = [m for m in _FIGURE.finditer(text) if m["name"].lower() not in STEPS]
+        return dict(self._named(m["name"], float(m["value"]), m["unit"] or "") for m in figures)
 
     def _named(self, name: str, value: float, unit: str) -> tuple[str, float]:
         name = OTHER_NAMES.get(name.lower(), name.lower())

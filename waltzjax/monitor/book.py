@@ -76,13 +76,13 @@ class Book:
 
     def _met(self, alert: Alert) -> bool:
         same = [
-            told
-            for told in self._of_earlier
-            if told[:3] == (alert.rule, alert.metric, alert.stage)
-            and abs(told[3] - alert.step) <= SAME
+            earlier
+            for earlier in self._of_earlier
+            if earlier[:3] == (alert.rule, alert.metric, alert.stage)
+            and abs(earlier[3] - alert.step) <= SAME
         ]
         if same:
-            self._of_earlier.remove(min(same, key=lambda told: abs(told[3] - alert.step)))
+            self._of_earlier.remove(min(same, key=lambda earlier: abs(earlier[3] - alert.step)))
         return bool(same)
 
     def told(self, alerts: Sequence[Alert], now: float) -> None:

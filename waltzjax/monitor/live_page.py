@@ -57,9 +57,9 @@ def _state(workdir: Path, record: Record) -> str:
 def _left(snapshot: Path) -> list[Tile]:
     """The time left by the monitor's last check, if there was one."""
     try:
-        found = json.loads(snapshot.read_text())
+        status = json.loads(snapshot.read_text())
         stage, low, high, whole = (
-            number(found.get(key)) for key in ("left_s", "low_s", "high_s", "run_left_s")
+            number(status.get(key)) for key in ("left_s", "low_s", "high_s", "run_left_s")
         )
     except (OSError, ValueError, AttributeError):
         return []

@@ -44,9 +44,9 @@ def plain(status: Status) -> str:
 
 def _place(status: Status) -> str:
     stage = status.stage.replace("stage", "stage ")
-    of = f" ({status.number} of {status.stages})" if status.stages > 1 and status.number else ""
+    count = f" ({status.number} of {status.stages})" if status.stages > 1 and status.number else ""
     share = f"/{status.total:,} ({100 * status.step / status.total:.0f} %)" if status.total else ""
-    return f"{stage}{of}{'  ' * bool(stage)}step {status.step:,}{share}"
+    return f"{stage}{count}{'  ' * bool(stage)}step {status.step:,}{share}"
 
 
 def _times(status: Status) -> Iterator[str]:

@@ -21,7 +21,7 @@ def labels_heat(confusion: Counts) -> Heat | None:
     """The feedback's labels against the judge's; None: there was no judged feedback."""
     names = {"overrefuse": "over-refuse"}
     confusion = {
-        names.get(judged, judged): {names.get(said, said): n for said, n in row.items()}
+        names.get(judged, judged): {names.get(label, label): n for label, n in row.items()}
         for judged, row in confusion.items()
     }
     return _heat(

@@ -102,9 +102,9 @@ class Cell(NamedTuple):
 
 
 def cell(result: Mapping[str, Any], measure: Measure) -> Cell:
-    found = estimate(result, measure.key)
+    figure = estimate(result, measure.key)
     first = number((result.get("initial") or {}).get(measure.key))
-    return Cell(found, first, measure.met(found.value), bool(warnings(result)))
+    return Cell(figure, first, measure.met(figure.value), bool(warnings(result)))
 
 
 def write_report(path: Path, record: Record, outcome: Outcome) -> None:

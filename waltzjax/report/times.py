@@ -55,9 +55,9 @@ def times(metrics: Sequence[Mapping[str, Any]]) -> Times | None:
     order = [n for n in (PREFIX + name for name in COLORS) if n in names]
     order += sorted(names - {*order})
     part_KN = np.nan_to_num(np.array([[number(row.get(n)) for row in rows] for n in order]))
-    found = Times(float(whole_N.sum()), float(np.median(whole_N)), (), None, False)
+    times = Times(float(whole_N.sum()), float(np.median(whole_N)), (), None, False)
     if not part_KN.sum() > 0:
-        return found
+        return times
     shares = part_KN.sum(axis=1) / part_KN.sum()
     labels = [name.removeprefix(PREFIX) for name in order]
     parts = [
@@ -70,7 +70,7 @@ def times(metrics: Sequence[Mapping[str, Any]]) -> Times | None:
     svg = _stack(line._replace(rows=rows), edges_N, part_KN, labels, top if cut else None)
     legend: list[Key] = [legend_key(n, COLORS.get(n, OTHERS), mark="■") for n in labels]
     drawn = Drawn("Time by part of the step", order, svg, "seconds per step", legend)
-    return found._replace(parts=parts, figure=drawn, cut=cut)
+    return times._replace(parts=parts, figure=drawn, cut=cut)
 
 
 def _stack(

@@ -114,8 +114,8 @@ def _parts(columns: Mapping[str, Mapping[str, Any]], key: str, heading: str) -> 
     header += [f"{rate} {name}" for name in columns for rate in ("accuracy", "format rate")]
     rows = []
     for name, last in [*columns.values()][-1][key].items():
-        of = [column.get(key, {}).get(name, {}) for column in columns.values()]
-        rates = [number(each.get(rate)) for each in of for rate in ("accuracy", "format_rate")]
+        parts = [column.get(key, {}).get(name, {}) for column in columns.values()]
+        rates = [number(each.get(rate)) for each in parts for rate in ("accuracy", "format_rate")]
         rows.append((name, [last["n"], *rates]))
     return header, rows
 

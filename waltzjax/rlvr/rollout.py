@@ -66,8 +66,8 @@ def attempt_text(group: Group) -> str:
     """A problem and the first answer to it, with its signals, as lines for people."""
     first = group.attempts[0]
     signals = ", ".join(f"{name} {value:g}" for name, value in first.signals.items())
-    said = f"  thought   {first.completion.thought}\n" if first.completion.thought else ""
+    thought = f"  thought   {first.completion.thought}\n" if first.completion.thought else ""
     return (
-        f"  problem   {group.problem.text}\n{said}  answer    {first.completion.text}\n"
+        f"  problem   {group.problem.text}\n{thought}  answer    {first.completion.text}\n"
         f"  label     {group.problem.answer}\n  signals   {signals}"
     )

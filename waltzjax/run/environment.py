@@ -22,7 +22,7 @@ VARIABLES = ("XLA_", "JAX_", "LIBTPU_")  # beginnings of names that change how a
 
 def environment(commit: str, devices: str, mesh: Mapping[str, int]) -> dict[str, str]:
     """By name, as people read it; ``devices`` in words, ``mesh``: devices of each axis."""
-    found = {
+    named = {
         "command": _command(sys.orig_argv),
         "launched": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S} UTC",
         "commit": commit,
@@ -33,7 +33,7 @@ def environment(commit: str, devices: str, mesh: Mapping[str, int]) -> dict[str,
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
         **{k: v for k, v in sorted(os.environ.items()) if k.startswith(VARIABLES)},
     }
-    return {name: text for name, text in found.items() if text}
+    return {name: text for name, text in named.items() if text}
 
 
 def write_environment(workdir: Path, commit: str, devices: str, mesh: Mapping[str, int]) -> None:
@@ -44,10 +44,12 @@ def write_environment(workdir: Path, commit: str, devices: str, mesh: Mapping[st
 def read_environment(workdir: Path) -> dict[str, str]:
     """That of the last launch; {}: none is recorded."""
     try:
-        found = json.loads((workdir / FILE).read_text())
+        recorded = json.loads((workdir / FILE).read_text())
     except (OSError, ValueError):
         return {}
-    return {str(name): str(text) for name, text in found.items()} if type(found) is dict else {}
+    return (
+        {str(name): str(text) for name, text in recorded.items()} if type(recorded) is dict else {}
+    )
 
 
 def _command(argv: list[str]) -> str:

@@ -108,14 +108,14 @@ def newest(
 @cache
 def code_version() -> dict[str, str]:
     """The version of this package, and the commit of its checkout, where it is one."""
-    found = {"code.version": version("waltzjax")}
+    code = {"code.version": version("waltzjax")}
     root = Path(__file__).resolve().parents[2]
     if (root / ".git").exists():
         command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
         with suppress(OSError, subprocess.SubprocessError):
             done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
-            found["code.commit"] = done.stdout.strip()
-    return found
+            code["code.commit"] = done.stdout.strip()
+    return code
 
 
 def way_on(config: ConfigDict) -> str:

@@ -128,8 +128,8 @@ def side_by_side(evaluations: Evaluations) -> list[dict[str, Any]]:
     pairs = []
     for number, t in by_id[names[-1]].items():
         kind, title = kinds.kind(episode_of(t)), titles.get(number, "")
-        said = {name: found[number] for name, found in by_id.items() if number in found}
-        pair = {**t, "said": said, "tags": [kind], "title": title, "opened": bool(title)}
+        spoken = {name: texts[number] for name, texts in by_id.items() if number in texts}
+        pair = {**t, "said": spoken, "tags": [kind], "title": title, "opened": bool(title)}
         pairs.append((not title, kinds.KINDS.index(kind), pair))
     return [pair for *_, pair in sorted(pairs, key=lambda p: p[:2])]
 

@@ -100,7 +100,7 @@ def _read_waiting(path: Path) -> list[Waiting]:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    found = []
+    waiting = []
     for line in lines:
         try:
             record = json.loads(line)
@@ -110,8 +110,8 @@ def _read_waiting(path: Path) -> list[Waiting]:
             alert = Alert(**record, value=value, threshold=threshold, history=history)
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
-        found.append(Waiting(label, Raised(when, alert)))
-    return found
+        waiting.append(Waiting(label, Raised(when, alert)))
+    return waiting
 
 
 def _read_sent(path: Path) -> dict[str, list[float]]:
