@@ -2,6 +2,7 @@
 
     python -m waltzjax.monitor --workdir=runs/demo [runs/other ...]
     python -m waltzjax.monitor --workdir=runs/demo --once        # for cron
+    python -m waltzjax.monitor --workdir=runs/demo --serve=8080  # its page too, for a browser here
     python -m waltzjax.monitor --log_file=train.log --rule="kl > 0.1 critical"
     python -m waltzjax.monitor --alert=mailto:me@example.org --test_alert
 
@@ -44,8 +45,9 @@ LIVE_S, PLAIN_S = 10.0, 300.0  # seconds between checks, on a terminal and elsew
 _more: list[str] = []  # directories that are given without a flag
 
 
-def run(desk: Desk, interval: float, once: bool, screen: Console) -> bool:
-    """Check until all runs are finished or Ctrl-C, or once; returns whether a critical rule stands
+def run(desk: Desk, interval: float, once: bool, screen: Console, page: str = "") -> bool:
+    """Check until all runs are finished or Ctrl-C, or once; where a ``page`` is served, until
+    Ctrl-C; returns whether a critical rule stands
     in one of them."""
     shown: list[tuple[Watch, Status, str]] = []
     drawn = screen.is_terminal and not screen.is_dumb_terminal and not once
@@ -55,6 +57,8 @@ def run(desk: Desk, interval: float, once: bool, screen: Console) -> bool:
         say: Callable[[str], None] = console.say
         if picture:
             say = partial(picture.console.print, markup=False)
+        if page:
+            say(f"{page} is the run's page; Ctrl-C ends")
         try:
             while True:
                 shown = desk.check(say)
@@ -63,7 +67,8 @@ def run(desk: Desk, interval: float, once: bool, screen: Console) -> bool:
                 else:
                     for _, status, note in shown:
                         console.say("  ".join(filter(None, [view.plain(status), note])))
-                if once or all(status.state == watch.FINISHED for _, status, _ in shown):
+                finished = all(status.state == watch.FINISHED for _, status, _ in shown)
+                if once or (finished and not page):
                     break
                 time.sleep(interval)
         except KeyboardInterrupt:
@@ -88,6 +93,8 @@ def sources() -> list[Source]:
             cli.usage(f"--log_file: no such file: {path}")
     if logs and f.stop_on:
         cli.usage("--stop_on: a plain log has no trainer that could be asked; leave one of the two")
+    if f.serve is not None and (logs or f.once or len(directories) > 1):
+        cli.usage("--serve: shows one run while it is watched; give one --workdir, and no --once")
     if f.interval is not None and f.interval <= 0:
         cli.usage(f"--interval: got {f.interval:g}, allowed is > 0")
     return [*map(RunDirectory, directories), *(Log(path, f.total_steps) for path in logs)]
@@ -99,12 +106,20 @@ def main() -> None:
         sender = send.make_sender(f.alert)
         if f.test_alert:
             sys.exit(send.send_test(sender))
-        desk = Desk(sources(), f.rule, f.stop_on, sender.send, f.once)
+        runs = sources()
+        desk = Desk(runs, f.rule, f.stop_on, sender.send, f.once)
     except ValueError as error:
         cli.usage(str(error))
     screen = Console(highlight=False)
     interval = f.interval or (LIVE_S if screen.is_terminal else PLAIN_S)
-    if run(desk, interval, f.once, screen):
+    with ExitStack() as stack:
+        page = ""
+        if f.serve is not None:
+            from waltzjax.monitor.serve import serving  # not on import: matplotlib and jinja2
+
+            page = stack.enter_context(serving(runs[0].path, f.serve))
+        critical = run(desk, interval, f.once, screen, page)
+    if critical:
         sys.exit(EXIT_RULE)
 
 
@@ -126,6 +141,10 @@ if __name__ == "__main__":
         "checkpoint and end.",
     )  # fmt: skip
     flags.DEFINE_integer("total_steps", 0, "How many steps a log's run has, if it does not say.", 0)
+    flags.DEFINE_integer(
+        "serve", None, "Show the run's page on http://127.0.0.1:PORT/ too, until Ctrl-C; 0: any "
+        "port that is free.", 0, 65535,
+    )  # fmt: skip
     send.define_flags()
     flags.adopt_module_key_flags(send)  # --help shows them
     cli.run(main, rest=_more.extend)
