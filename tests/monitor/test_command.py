@@ -54,13 +54,15 @@ def test_once_is_0_on_a_good_run_and_3_where_a_critical_rule_stands(tmp_path):
         (["--workdir=.", "--interval=0"], "--interval: got 0, allowed is > 0"),
         (["--workdir=.", "--rule=kl"], "--rule: got 'kl', allowed is '[NAME:] METRIC > NUMBER"),
         (["--workdir=.", "--stop-on=klx"], "--stop_on: got klx, allowed are dir, asr"),
-        (["--workdir=.", "--serve=0"], "--serve: needs one --workdir, and neither --log_file"),
+        (["--workdir=.", "--serve=0"], "--serve: shows one run while it is watched; give one"),
         (
             ["--workdir=.", "--alert=ada@example.org"],
             "--alert=ada@example.org: it may be",
         ),
         (["--test_alert"], "--test_alert: needs at least one --alert"),
         (["--log_file=LICENSE", "--stop_on=kl"], "--stop_on: a plain log has no trainer"),
+        (["--workdir=.", "--once", "--serve=0"], "--serve: shows one run while it is watched"),
+        (["--workdir=.", "--serve=70000"], "flag --serve=70000"),
         (["--test_alert"], "--test_alert: needs at least one --alert"),
         (["--workdir=.", "--alert=pigeon:x"], "--alert"),
     ],
@@ -148,6 +150,22 @@ def test_it_watches_until_all_runs_are_finished(tmp_path, monkeypatch, capsys):
     assert command.run(desk(run), 7.0, False, Console(file=io.StringIO())) is False
     assert naps == [7.0, 7.0]
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()][-1] == "finished"
+
+
+def test_a_served_page_stays_when_its_run_is_finished(tmp_path, monkeypatch, capsys):
+    run = begin(tmp_path / "run")
+    write(run, [record(i) for i in range(1, 61)])
+    event(run, "end", 1.9e9)
+    naps = []
+
+    def sleep(seconds):
+        naps.append(seconds)
+        if len(naps) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(command.time, "sleep", sleep)
+    assert command.run(desk(run), 7.0, False, Console(file=io.StringIO()), "http:") is False
+    assert len(naps) == 3 and capsys.readouterr().out.startswith("http: is the run's page")
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")

@@ -2,10 +2,8 @@
 
 import json
 import re
-import threading
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
 
 import browser
 import pytest
@@ -13,9 +11,9 @@ import run_pages
 from support import answered, attempt, scored_episode
 
 from waltzjax.config.defaults import default
-from waltzjax.monitor import serve as serving
+from waltzjax.monitor import serve
 from waltzjax.monitor.live_page import build_live
-from waltzjax.monitor.serve import LivePage, make_server
+from waltzjax.monitor.serve import LivePage, serving
 from waltzjax.rlvr.predictions import prediction
 from waltzjax.rlvr.rates import result as maths_result
 from waltzjax.waltz.evaluate import result
@@ -98,19 +96,6 @@ def test_a_run_on_maths(tmp_path):
     assert html.count("✓ right") == 3 and html.count("✗ wrong") == 3 and "not finished" in html
 
 
-@contextmanager
-def served(workdir):
-    server = make_server(workdir, 0)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def get(url, **headers):
     request = urllib.request.Request(url, headers=headers)
     try:
@@ -121,51 +106,53 @@ def get(url, **headers):
 
 
 def test_who_is_served_and_what(tmp_path, monkeypatch):
-    monkeypatch.setattr(serving, "PAUSE_S", 0.0)
-    with served(tmp_path) as url:
-        status, headers, html = get(f"{url}/")
+    monkeypatch.setattr(serve, "PAUSE_S", 0.0)
+    with serving(tmp_path, 0) as url:
+        status, headers, html = get(url)
         assert status == 200 and "No run is there yet" in html
         assert "connect-src &#39;self&#39;" in html and len(re.findall("<script>", html)) == 2
-        assert get(f"{url}/", **{"If-None-Match": headers["ETag"]})[0] == 304
-        assert get(f"{url}/", Host="localhost:9")[0] == 200
-        assert get(f"{url}/", Host="evil.example")[0] == 403  # its name may lead here
-        assert get(f"{url}/config.json")[0] == get(f"{url}/../etc/passwd")[0] == 404
-        assert get(f"{url}/favicon.ico")[0] == 204
-        with pytest.raises(OSError, match=r"--serve: port \d+ of 127.0.0.1 is taken"):
-            make_server(tmp_path, int(url.rpartition(":")[2]))
-    with pytest.raises(ValueError, match="got 70000, allowed is a port, 0 to 65535"):
-        make_server(tmp_path, 70000)
+        assert get(url, **{"If-None-Match": headers["ETag"]})[0] == 304
+        assert get(url, Host="localhost:9")[0] == 200
+        assert get(url, Host="evil.example")[0] == 403  # its name may lead here
+        assert get(f"{url}config.json")[0] == get(f"{url}../etc/passwd")[0] == 404
+        assert get(f"{url}favicon.ico")[0] == 204
+        port = int(url.strip("/").rpartition(":")[2])
+        taken = f"--serve: port {port} of 127.0.0.1 is taken"
+        with pytest.raises(OSError, match=taken), serving(tmp_path, port):
+            pass
+    with pytest.raises(urllib.error.URLError):
+        get(url)  # it is over with the block
 
 
 def test_the_page_is_built_when_files_change_and_seldom(tmp_path, monkeypatch):
     built = []
-    monkeypatch.setattr(serving, "build_live", lambda d: built.append(d) or f"page {len(built)}")
+    monkeypatch.setattr(serve, "build_live", lambda d: built.append(d) or f"page {len(built)}")
     live = LivePage(tmp_path)
-    monkeypatch.setattr(serving.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(serve.time, "monotonic", lambda: now[0])
     now = [10.0]
     page, tag = live.now()
     write(tmp_path, "metrics.jsonl", [{"a": 1}])
     now[0] += 1.0  # too soon
     assert live.now() == (page, tag)
-    now[0] += serving.PAUSE_S
+    now[0] += serve.PAUSE_S
     newer, other = live.now()
     assert newer == b"page 2" and other != tag
-    now[0] += serving.PAUSE_S  # nothing is new
+    now[0] += serve.PAUSE_S  # nothing is new
     assert live.now() == (newer, other) and len(built) == 2
 
 
 @pytest.mark.skipif(bool(why := browser.missing()), reason=why or "a browser is here")
 def test_the_page_renews_itself_and_the_reader_keeps_the_place(tmp_path, monkeypatch):
-    monkeypatch.setattr(serving, "PAUSE_S", 0.0)
-    monkeypatch.setattr(serving, "SHARE", 1e9)
+    monkeypatch.setattr(serve, "PAUSE_S", 0.0)
+    monkeypatch.setattr(serve, "SHARE", 1e9)
     write(tmp_path, "config.json", CONFIG)
     rows = run_pages.metrics({"stage1": 9})
     write(tmp_path, "metrics.jsonl", rows[:3])
     write(tmp_path, "evaluations/base.json", evaluation(mended=False))
     with (
-        served(tmp_path) as url,
+        serving(tmp_path, 0) as url,
         browser.chromium() as chrome,
-        browser.opened(chrome, f"{url}/", 390, "dark") as (page, errors),
+        browser.opened(chrome, url, 390, "dark") as (page, errors),
     ):
         page.fill("input[type=search]", "unsafe")
         page.evaluate("document.querySelector('.transcript').open = true")

@@ -2,7 +2,7 @@
 
     python -m waltzjax.monitor --workdir=runs/demo [runs/other ...]
     python -m waltzjax.monitor --workdir=runs/demo --once        # for cron
-    python -m waltzjax.monitor --workdir=runs/demo --serve=8080  # and the run's page, in a browser
+    python -m waltzjax.monitor --workdir=runs/demo --serve=8080  # its page too, for a browser here
     python -m waltzjax.monitor --log_file=train.log --rule="kl > 0.1 critical"
     python -m waltzjax.monitor --alert=mailto:me@example.org --test_alert
 
@@ -23,10 +23,9 @@ once one of them was above 1, else shares. status.json and alerts.jsonl go to LO
 from __future__ import annotations
 
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -36,7 +35,6 @@ from rich.live import Live
 
 from waltzjax.monitor import send, view, watch
 from waltzjax.monitor.desk import Desk
-from waltzjax.monitor.serve import HOST, make_server
 from waltzjax.monitor.sources import Log, RunDirectory, Source
 from waltzjax.monitor.watch import Status, Watch
 from waltzjax.run import cli
@@ -47,9 +45,9 @@ LIVE_S, PLAIN_S = 10.0, 300.0  # seconds between checks, on a terminal and elsew
 _more: list[str] = []  # directories that are given without a flag
 
 
-def run(desk: Desk, interval: float, once: bool, screen: Console, stays: bool = False) -> bool:
-    """Check until all runs are finished, unless it ``stays``, or until Ctrl-C, or once; returns
-    whether a critical rule stands in one of them."""
+def run(desk: Desk, interval: float, once: bool, screen: Console, page: str = "") -> bool:
+    """Check until all runs are finished or Ctrl-C, or once; where a ``page`` is served, until
+    Ctrl-C; returns whether a critical rule stands in one of them."""
     shown: list[tuple[Watch, Status, str]] = []
     drawn = screen.is_terminal and not screen.is_dumb_terminal and not once
     with ExitStack() as stack:
@@ -58,6 +56,8 @@ def run(desk: Desk, interval: float, once: bool, screen: Console, stays: bool = 
         say: Callable[[str], None] = console.say
         if picture:
             say = partial(picture.console.print, markup=False)
+        if page:
+            say(f"{page} is the run's page; Ctrl-C ends")
         try:
             while True:
                 shown = desk.check(say)
@@ -67,7 +67,7 @@ def run(desk: Desk, interval: float, once: bool, screen: Console, stays: bool = 
                     for _, status, note in shown:
                         console.say("  ".join(filter(None, [view.plain(status), note])))
                 finished = all(status.state == watch.FINISHED for _, status, _ in shown)
-                if once or (finished and not stays):
+                if once or (finished and not page):
                     break
                 time.sleep(interval)
         except KeyboardInterrupt:
@@ -92,28 +92,11 @@ def sources() -> list[Source]:
             cli.usage(f"--log_file: no such file: {path}")
     if logs and f.stop_on:
         cli.usage("--stop_on: a plain log has no trainer that could be asked; leave one of the two")
-    if f.serve is not None and (f.once or logs or len(directories) != 1):
-        cli.usage("--serve: needs one --workdir, and neither --log_file nor --once")
+    if f.serve is not None and (logs or f.once or len(directories) > 1):
+        cli.usage("--serve: shows one run while it is watched; give one --workdir, and no --once")
     if f.interval is not None and f.interval <= 0:
         cli.usage(f"--interval: got {f.interval:g}, allowed is > 0")
     return [*map(RunDirectory, directories), *(Log(path, f.total_steps) for path in logs)]
-
-
-@contextmanager
-def served(workdir: Path, port: int) -> Iterator[None]:
-    """The page of the run in ``workdir`` is served meanwhile.
-
-    Raises:
-      OSError: the port is taken, or not for this user.
-    """
-    with make_server(workdir, port) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, name="page", daemon=True).start()
-        console.say(f"http://{HOST}:{server.server_port}/ shows {workdir}; Ctrl-C ends")
-        try:
-            yield
-        finally:
-            server.shutdown()
 
 
 def main() -> None:
@@ -128,8 +111,13 @@ def main() -> None:
         cli.usage(str(error))
     screen = Console(highlight=False)
     interval = f.interval or (LIVE_S if screen.is_terminal else PLAIN_S)
-    with nullcontext() if f.serve is None else served(runs[0].path, f.serve):
-        critical = run(desk, interval, f.once, screen, stays=f.serve is not None)
+    with ExitStack() as stack:
+        page = ""
+        if f.serve is not None:
+            from waltzjax.monitor.serve import serving  # not on import: matplotlib and jinja2
+
+            page = stack.enter_context(serving(runs[0].path, f.serve))
+        critical = run(desk, interval, f.once, screen, page)
     if critical:
         sys.exit(EXIT_RULE)
 
@@ -151,9 +139,10 @@ if __name__ == "__main__":
         "stop_on", [], "Rules, between commas, at whose alert the trainer is asked to write a "
         "checkpoint and end.",
     )  # fmt: skip
+    flags.DEFINE_integer("total_steps", 0, "How many steps a log's run has, if it does not say.", 0)
     flags.DEFINE_integer(
-        "serve", None, f"Port of {HOST} at which a browser finds the run's page; 0: any free one.",
-        0, 65535,
+        "serve", None, "Show the run's page on http://127.0.0.1:PORT/ too, until Ctrl-C; 0: any "
+        "port that is free.", 0, 65535,
     )  # fmt: skip
     flags.DEFINE_multi_string(
         "alert",
@@ -166,5 +155,5 @@ if __name__ == "__main__":
         "(the extra alerts). URLs and passwords are never given on the command line.",
     )
     flags.DEFINE_bool("test_alert", False, "Send a test message to each --alert, then exit.")
-    flags.DEFINE_integer("total_steps", 0, "How many steps a log's run has, if it does not say.", 0)
+    flags.adopt_module_key_flags(send)  # --help shows them
     cli.run(main, rest=_more.extend)

@@ -10,6 +10,8 @@ import errno
 import hashlib
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -51,14 +53,14 @@ class LivePage:
     def _files(self) -> list[tuple[str, int, int]]:
         paths = [self.workdir / name for name in WATCHED]
         paths += sorted((self.workdir / "evaluations").glob("*.json"))
-        states = []
+        found = []
         for path in paths:
             try:
                 stat = path.stat()
             except OSError:
                 continue
-            states.append((str(path), stat.st_mtime_ns, stat.st_size))
-        return states
+            found.append((str(path), stat.st_mtime_ns, stat.st_size))
+        return found
 
 
 def make_server(workdir: Path, port: int) -> ThreadingHTTPServer:
@@ -106,8 +108,6 @@ def make_server(workdir: Path, port: int) -> ThreadingHTTPServer:
         return ThreadingHTTPServer((HOST, port), Handler)
     except PermissionError as error:
         raise OSError(f"--serve: port {port} is not for this user; take 1024 or more") from error
-    except OverflowError as error:
-        raise ValueError(f"--serve: got {port}, allowed is a port, 0 to 65535") from error
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
@@ -115,3 +115,22 @@ def make_server(workdir: Path, port: int) -> ThreadingHTTPServer:
             f"--serve: port {port} of {HOST} is taken by another program; name another one, or 0 "
             "for any that is free"
         ) from error
+
+
+@contextmanager
+def serving(workdir: Path, port: int) -> Iterator[str]:
+    """A block during which the page of the run in ``workdir`` is served, also before the run has
+    begun; yields its address.
+
+    Raises:
+      OSError: the port is taken, or not for this user.
+    """
+    with make_server(workdir, port) as server:
+        server.daemon_threads = True  # a reader's open connection keeps nothing from ending
+        thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
+        thread.start()
+        try:
+            yield f"http://{HOST}:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
