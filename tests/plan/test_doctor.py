@@ -19,7 +19,8 @@ from support import REPO, mesh_of, sharded_params, small_data, tiny_chat, tiny_c
 
 from waltzjax.config import defaults
 from waltzjax.config.key import COLLECT_READS
-from waltzjax.model.hf import weights
+from waltzjax.model.hf import peft, weights
+from waltzjax.model.lora import Lora, init_adapter
 from waltzjax.plan import doctor, inputs, machine, nvidia, software
 from waltzjax.plan.doctor_line import FAIL, OK, WARN
 from waltzjax.plan.judge_line import judge_line
@@ -311,6 +312,22 @@ def test_agents_and_a_judge_on_the_devices_are_models_too(model, tmp_path):
     assert {name: line.status for name, line in lines.items()} == {
         "config.model.base": OK, "config.model.feedback": FAIL, "config.judge.model": OK,
     }  # fmt: skip
+
+
+def test_adapters_are_held_to_their_base(model, tmp_path):
+    form = Lora(2, 4.0, ("q",))
+    adapter = init_adapter(tiny_config(), form, jax.random.key(0))
+    peft.save_adapter(
+        tmp_path / "adapter", adapter, form, str(model), dropout=0.0,
+        tokenizer=tiny_chat().tokenizer, generation={},
+    )  # fmt: skip
+    c = config(**{"model.base": str(model), "model.feedback": str(tmp_path / "adapter")})
+    for cfg, status in ((None, OK), (tiny_config(), OK), (tiny_config(layers=1), FAIL)):
+        lines = by_name(inputs.model_lines(c, readers(c), mesh_of(1, 1, 1), cfg))
+        assert lines["config.model.feedback"].status == status
+    truncate(tmp_path / "adapter/adapter_model.safetensors")
+    lines = by_name(inputs.model_lines(c, readers(c), mesh_of(1, 1, 1), None))
+    assert "truncated" in lines["config.model.feedback"].text
 
 
 def test_prompt_datasets(tmp_path):
