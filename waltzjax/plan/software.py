@@ -21,6 +21,8 @@ LEAST_DRIVER = {12: "525.60.13", 13: "580"}  # of Linux, by CUDA's major version
 # Packages that a config needs and the base installation lacks: when, import, extra.
 EXTRAS: tuple[tuple[str, Callable[[ConfigDict], bool], str, str], ...] = (
     ("config.judge.url", lambda c: bool(c.judge.url), "openai", "judge"),
+    ("config.metrics.writers", lambda c: "wandb" in c.metrics.writers, "wandb", "wandb"),
+    ("config.metrics.writers", lambda c: "trackio" in c.metrics.writers, "trackio", "trackio"),
 )
 
 
