@@ -38,10 +38,10 @@ MUTATIONS = (
     Mutation(
         "what-is-high-is-usual", EPISODES,
         "if held >= patience:\n                is_open, held = True, 0\n"
-        "                found.append((i, True, limit))\n        else:\n            held = 0\n"
+        "                changes.append((i, True, limit))\n        else:\n            held = 0\n"
         "            if n > least",
         "if held >= patience:\n                is_open, held = True, 0\n"
-        "                found.append((i, True, limit))\n            base = mean\n"
+        "                changes.append((i, True, limit))\n            base = mean\n"
         "        else:\n            held = 0\n            if n > least",
         OF_EPISODES,
         "a loss that stays high becomes its own average",
