@@ -162,6 +162,10 @@ def test_an_episode_ends_with_its_stage_and_where_steps_go_back():
     assert episodes.standing
     episodes.feed([{"stage": "stage3", "step": 5, "kl": 0.3}])
     assert not episodes.standing
+    # In one portion too, as a monitor that begins late reads them.
+    late = Episodes([KL], {}, 0.5)
+    late.feed([*bad, *series("kl", [0.01] * 10, stage="stage3")])
+    assert not late.standing
 
 
 @pytest.mark.parametrize(

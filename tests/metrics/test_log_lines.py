@@ -59,6 +59,19 @@ def test_rates_are_shares_until_one_is_above_one():
     assert asr == pytest.approx([40.0, 2.0, 38.0, 0.8])
 
 
+@pytest.mark.parametrize(
+    ("line", "step"),
+    [
+        ("0000-00-00 00:00:00 step 7 loss: 0.5", 7),
+        ("2026-11-31 12:00:00 step 7 loss: 0.5", 7),
+        ('{"step": NaN, "loss": 0.5}', 1),
+        ('{"step": 1e999, "loss": 0.5}', 1),
+    ],
+)
+def test_a_date_or_step_that_is_none_is_passed_over(line, step):
+    assert LogLines().parse(line.encode()) == {"stage": "", "step": step, "loss": 0.5}
+
+
 def test_what_is_not_finite_stays():
     assert math.isnan(LogLines().parse(b"step 3 loss: nan")["loss"])
     assert LogLines().parse(b"step 3 loss: inf")["loss"] == math.inf

@@ -81,8 +81,22 @@ def test_a_plain_log_by_the_sources_flag(tmp_path):
     assert (tmp_path / "train.log.watch/monitor/status.json").exists()
 
 
-def desk(*workdirs, stop_on=(), send=lambda raised: [], once=False):
-    return Desk([RunDirectory(d) for d in workdirs], (), stop_on, send, once)
+class Post:
+    """A sender that notes what it is given."""
+
+    def __init__(self, *problems):
+        self.destinations, self.queued, self.sent, self.problems = problems, [], [], [*problems]
+
+    def queue(self, home, alerts):
+        self.queued += [(home, [alert.rule for alert in alerts])]
+
+    def send(self, homes):
+        self.sent.append(homes)
+        return self.problems
+
+
+def desk(*workdirs, stop_on=(), sender=None, once=False):
+    return Desk([RunDirectory(d) for d in workdirs], (), stop_on, sender or Post(), once)
 
 
 def test_a_trainer_is_asked_once_to_stop_and_only_by_a_rule_that_stands(tmp_path):
@@ -125,14 +139,39 @@ def test_a_run_that_cannot_be_read_for_a_while_is_shown_as_it_was(tmp_path, monk
 
 
 def test_those_who_are_told_get_each_alert_once_by_directory(tmp_path):
-    run, calls = begin(tmp_path / "run"), []
+    run, post = begin(tmp_path / "run"), Post("mail is down")
     write(run, bad())
-    one = desk(run, send=lambda raised: calls.append(raised) or ["mail is down"])
+    one = desk(run, sender=post)
     said = []
     one.check(said.append)
     one.check(said.append)
-    assert [[a.rule for a in raised[run]] for raised in calls] == [["kl"], []]
+    assert post.queued == [(run, ["kl"]), (run, [])] and post.sent == [[run], [run]]
     assert said[1:] == ["mail is down", "mail is down"]
+    other = Post("mail is down")
+    [(*_, note)] = desk(run, sender=other).check(said.append)
+    assert "--alert sends nothing from here" in note and not other.queued
+    one.close()
+
+
+def test_an_alert_is_kept_to_be_sent_before_it_counts_as_told(tmp_path):
+    run, post = begin(tmp_path / "run"), Post("mail")
+    write(run, bad())
+    post.queue = lambda home, alerts: [][1]  # ended in between
+    with pytest.raises(IndexError):
+        desk(run, sender=post).check(lambda text: None)
+    assert not (run / "monitor/alerts.jsonl").exists()
+
+
+def test_a_trainer_that_could_not_be_asked_is_asked_again(tmp_path):
+    run, said = begin(tmp_path / "run"), []
+    write(run, bad())
+    (run / "stop").mkdir()  # nothing can be written there
+    one = desk(run, stop_on=["kl"], once=True)
+    [(*_, note)] = one.check(said.append)
+    assert "could not ask to stop, tries again" in note and len(said) == 1
+    (run / "stop").rmdir()
+    one.check(said.append)
+    assert "kl/feedback" in (run / "stop").read_text() and len(said) == 1
     one.close()
 
 

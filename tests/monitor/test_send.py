@@ -37,6 +37,13 @@ class Place:
         return [sorted(r.alert.rule for r in (*m.in_full, *m.summed_up)) for m in self.got]
 
 
+def deliver(sender, raised):
+    """What a check does: alerts are kept, by run, and then all that waits is sent."""
+    for workdir, alerts in raised.items():
+        sender.queue(workdir, alerts)
+    return sender.send([*raised])
+
+
 def fail(error: Exception) -> Callable[[], object]:
     def react() -> None:
         raise error
@@ -63,7 +70,7 @@ def unsent(workdir: Path) -> list[dict]:
 def test_an_alert_that_could_not_be_sent_comes_with_a_later_check_once(workdir):
     place = Place(react=fail(Unreached("down")))
     sender = sender_for(place)
-    assert sender.send({workdir: [alert()]}) == [
+    assert deliver(sender, {workdir: [alert()]}) == [
         "alerts to env:PLACE: down. The alerts wait for a later check"
     ]
     (line,) = unsent(workdir)
@@ -71,15 +78,15 @@ def test_an_alert_that_could_not_be_sent_comes_with_a_later_check_once(workdir):
         "env:PLACE", "demo", 0.31, NOON,
     )  # fmt: skip
     place.react = lambda: None
-    assert sender.send({workdir: []}) == [] and sender.send({workdir: []}) == []
+    assert deliver(sender, {workdir: []}) == [] and deliver(sender, {workdir: []}) == []
     assert place.rules() == [["kl"]] and unsent(workdir) == []
 
 
 def test_an_alert_outlives_the_process(workdir):
-    sender_for(Place(react=fail(Unreached("down")))).send({workdir: [alert(value=math.nan)]})
+    deliver(sender_for(Place(react=fail(Unreached("down")))), {workdir: [alert(value=math.nan)]})
     place = Place()
     for _ in range(2):  # what is sent stays sent, also of figures that equal nothing
-        assert sender_for(place).send({workdir: []}) == []
+        assert deliver(sender_for(place), {workdir: []}) == []
     assert place.rules() == [["kl"]] and math.isnan(place.got[0].in_full[0].alert.value)
     assert place.got[0].in_full[0].when == NOON
 
@@ -87,9 +94,9 @@ def test_an_alert_outlives_the_process(workdir):
 def test_each_destination_gets_each_alert_whatever_another_does(workdir):
     down, up = Place("env:DOWN", fail(Unreached("down"))), Place("env:UP")
     sender = Sender([down, up], clock=(t := FakeTime()).clock, wait=t.wait)
-    sender.send({workdir: [alert()]})
+    deliver(sender, {workdir: [alert()]})
     down.react = lambda: None
-    sender.send({workdir: [alert(rule="orr")]})
+    deliver(sender, {workdir: [alert(rule="orr")]})
     assert (down.rules(), up.rules()) == ([["kl", "orr"]], [["kl"], ["orr"]])
 
 
@@ -98,7 +105,7 @@ def test_an_hour_brings_so_many_messages_and_the_next_one_sums_up_the_rest(workd
     sender, told = sender_for(place, time_, most_per_hour=2), []
     for minute in range(0, 70, 10):
         time_.now = NOON + 60 * minute
-        told.append(sender.send({workdir: [alert(rule=f"r{minute}")]}))
+        told.append(deliver(sender, {workdir: [alert(rule=f"r{minute}")]}))
     assert place.rules() == [["r0"], ["r10"], ["r20", "r30", "r40", "r50", "r60"]]
     assert len(place.got[2].in_full) == 4 and "also rule r20: once" in chat_text(place.got[2])
     assert told[1] == [] and "2 messages within an hour are the most" in told[2][0]
@@ -107,7 +114,7 @@ def test_an_hour_brings_so_many_messages_and_the_next_one_sums_up_the_rest(workd
 def test_the_limit_of_an_hour_outlives_the_process(workdir):
     place, time_ = Place(), FakeTime()
     for _ in range(3):  # as cron starts it
-        sender_for(place, time_, most_per_hour=2).send({workdir: [alert()]})
+        deliver(sender_for(place, time_, most_per_hour=2), {workdir: [alert()]})
         time_.now += 60
     assert len(place.got) == 2 and len(unsent(workdir)) == 1
 
@@ -117,7 +124,7 @@ def test_several_runs_share_a_destination_and_its_limit(workdir, tmp_path):
     place = Place()
     sender = sender_for(place, most_per_hour=3)
     for _ in range(2):
-        sender.send({workdir: [alert()], other: [alert(run="other")]})
+        deliver(sender, {workdir: [alert()], other: [alert(run="other")]})
     assert [m.in_full[0].alert.run for m in place.got] == ["demo", "other", "demo"]
     assert unsent(workdir) == [] and [line["run"] for line in unsent(other)] == ["other"]
 
@@ -125,12 +132,14 @@ def test_several_runs_share_a_destination_and_its_limit(workdir, tmp_path):
 def test_a_pause_that_a_server_asks_for_outlasts_the_check(workdir):
     place, time_ = Place(react=fail(Unreached("busy", 900))), FakeTime()
     sender = sender_for(place, time_)
-    sender.send({workdir: [alert()]})
+    deliver(sender, {workdir: [alert()]})
     place.react = lambda: None
     time_.now += 300
-    assert "busy. The alerts wait until 2026-10-02 12:15:00 UTC" in sender.send({workdir: []})[0]
+    assert (
+        "busy. The alerts wait until 2026-10-02 12:15:00 UTC" in deliver(sender, {workdir: []})[0]
+    )
     time_.now += 700
-    assert sender.send({workdir: []}) == [] and len(place.got) == 1
+    assert deliver(sender, {workdir: []}) == [] and len(place.got) == 1
 
 
 def test_a_refusal_is_said_at_each_check_and_tried_again_half_an_hour_later(workdir):
@@ -138,7 +147,7 @@ def test_a_refusal_is_said_at_each_check_and_tried_again_half_an_hour_later(work
     place.react = lambda: (tries.append(time_.now), fail(Refused("login refused"))())
     sender = sender_for(place, time_)
     for _ in range(13):
-        assert "login refused" in sender.send({workdir: [alert()]})[0]
+        assert "login refused" in deliver(sender, {workdir: [alert()]})[0]
         time_.now += 300
     assert tries == [NOON, NOON + 1800, NOON + 3600] and len(unsent(workdir)) == 13
 
@@ -148,20 +157,20 @@ def test_a_server_that_hangs_holds_up_no_check_and_gets_nothing_twice(workdir):
     place = Place(react=lambda: free.wait(30))
     sender = Sender([place], budget_s=0.1)
     start = time.monotonic()
-    told = sender.send({workdir: [alert()]}) + sender.send({workdir: [alert(rule="orr")]})
+    told = deliver(sender, {workdir: [alert()]}) + deliver(sender, {workdir: [alert(rule="orr")]})
     assert time.monotonic() - start < 10
     assert len(told) == 2 and all("no answer yet" in line for line in told)
     assert [line["rule"] for line in unsent(workdir)] == ["kl", "orr"]
     free.set()
     sender._threads[place.label].join(10)
     assert place.rules() == [["kl"]] and [line["rule"] for line in unsent(workdir)] == ["orr"]
-    sender.send({workdir: []})
+    deliver(sender, {workdir: []})
     assert place.rules() == [["kl"], ["orr"]] and unsent(workdir) == []
 
 
 def test_a_fault_nobody_thought_of_ends_nothing_and_shows_no_text(workdir, capfd, caplog):
     sender = sender_for(Place(react=fail(RuntimeError(f"https://h/{SECRET}"))))
-    (line,) = sender.send({workdir: [alert()]})
+    (line,) = deliver(sender, {workdir: [alert()]})
     assert "RuntimeError" in line
     assert SECRET not in line + "".join(capfd.readouterr()) + caplog.text
 
@@ -170,20 +179,22 @@ def test_a_directory_that_cannot_be_written_keeps_no_alert_back(tmp_path):
     (tmp_path / "monitor").write_text("a file")
     place = Place(react=fail(Unreached("down")))
     sender = sender_for(place)
-    sender.send({tmp_path: [alert()]})
+    deliver(sender, {tmp_path: [alert()]})
     place.react = lambda: None
-    assert sender.send({tmp_path: []}) == [] and place.rules() == [["kl"]]
+    assert deliver(sender, {tmp_path: []}) == [] and place.rules() == [["kl"]]
 
 
 def test_lines_that_are_damaged_are_left_out(workdir):
-    sender_for(Place(react=fail(Unreached("down")))).send({workdir: [alert(), alert(rule="orr")]})
+    deliver(
+        sender_for(Place(react=fail(Unreached("down")))), {workdir: [alert(), alert(rule="orr")]}
+    )
     path = workdir / "monitor/unsent.jsonl"
     path.write_text('{"to": "env:PLACE"\n[1]\n{}\n' + path.read_text()[:-9])
     assert [r.alert.rule for r in Outbox(workdir / "monitor").waiting("env:PLACE")] == ["kl"]
 
 
 def test_without_a_destination_nothing_is_written(workdir):
-    assert Sender([]).send({workdir: [alert()]}) == [] and not [*workdir.iterdir()]
+    assert deliver(Sender([]), {workdir: [alert()]}) == [] and not [*workdir.iterdir()]
 
 
 def test_no_secret_is_written_or_shown(workdir, capfd, caplog):
@@ -197,7 +208,7 @@ def test_no_secret_is_written_or_shown(workdir, capfd, caplog):
         }
         sender = make_sender(["env:HOOK", "env:PHONE"], environment)
         sender._wait = lambda _: None
-        shown = sender.send({workdir: [alert()]})
+        shown = deliver(sender, {workdir: [alert()]})
         send_test(sender)
         with pytest.raises(ValueError) as refused:
             make_sender([url], environment)
@@ -218,7 +229,7 @@ def test_from_an_alert_to_a_mailbox_and_a_channel_through_failures(workdir):
         }
         sender = make_sender(["env:HOOK", "mailto:bob@example.org"], environment)
         sender._wait = (waits := []).append
-        assert sender.send({workdir: [alert()]}) == []
+        assert deliver(sender, {workdir: [alert()]}) == []
     assert len(server.requests) == 3 and (box.rejected, len(box.mails)) == (1, 1)
     assert 2.0 in waits and unsent(workdir) == []
 

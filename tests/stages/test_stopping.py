@@ -1,6 +1,7 @@
 """A rule of the config, or a request in the run's directory, ends a stage with a checkpoint."""
 
 import json
+import signal
 
 import pytest
 from support import mesh_of, sharded_params, tiny_config
@@ -13,6 +14,7 @@ from waltzjax.stages import stopping
 from waltzjax.stages.loop import run_stage
 from waltzjax.stages.stopping import ASKED, Stopping, discard_request
 from waltzjax.support.signals import EXIT_RULE, Stopped
+from waltzjax.training.checkpoint import Checkpoints
 from waltzjax.types import POLICY
 
 STEPS = 24
@@ -50,13 +52,13 @@ def test_a_rule_stops_the_run_and_the_same_run_goes_on(tmp_path, capsys):
     )
     assert f"above 0.2: dpo stands saved after step {last}; the same command goes on" in message
     assert [p.name for p in (tmp_path / "checkpoints/dpo").iterdir()] == [str(last)]
-    assert "dpo: stops on loss, kl, judged anew from step 1 on" in capsys.readouterr().out
+    assert "dpo: stops on loss, kl; steps count from 1 on" in capsys.readouterr().out
     # The rule has forgotten what it saw: well again, the run ends.
     run(tmp_path, kl_from(STEPS + 1), "kl")
     assert steps(tmp_path) == [*range(1, STEPS + 1)]
     said = capsys.readouterr().out
     assert f"resumed after step {last}" in said
-    assert f"stops on kl, judged anew from step {last + 1} on" in said
+    assert f"stops on kl; steps count from {last + 1} on" in said
 
 
 def test_what_holds_still_stops_it_again_and_without_the_rule_it_does_not(tmp_path):
@@ -134,3 +136,40 @@ def test_rules_that_cannot_be(change, said):
     with pytest.raises(ValueError) as error:
         validate(c, training=True)
     assert said in str(error.value)
+
+
+def test_a_figure_of_which_nothing_was_counted_is_no_fault_and_hides_none(tmp_path):
+    """NaN, as a rate has it in a batch without such prompts; metrics.jsonl leaves it out."""
+
+    def rate(value, every):
+        return lambda number: {"asr": float("nan") if number % every == 0 else value}
+
+    run(tmp_path / "good", rate(2.0, 2), "asr", grace=0.0)
+    assert steps(tmp_path / "good")[-1] == STEPS
+    with pytest.raises(Stopped, match="asr, averaged over some 24 steps, is 60,"):
+        run(tmp_path / "bad", rate(60.0, 5), "asr", grace=0.0)
+
+
+def test_a_request_that_cannot_be_removed_stops_no_less(tmp_path, monkeypatch):
+    def refuse(self, missing_ok=False):
+        raise PermissionError(1, "not yours")
+
+    (tmp_path / "stop").write_text("look at it")
+    monkeypatch.setattr(type(tmp_path), "unlink", refuse)
+    discard_request(tmp_path)
+    with pytest.raises(Stopped, match="look at it"):
+        run(tmp_path, kl_from(STEPS + 1))
+
+
+def test_a_signal_that_comes_with_the_last_checkpoint_stops_the_run(tmp_path, monkeypatch):
+    save = Checkpoints.save
+
+    def save_and_signal(self, step, *rest):
+        save(self, step, *rest)
+        if step == STEPS:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Checkpoints, "save", save_and_signal)
+    with pytest.raises(Stopped) as caught:
+        run(tmp_path, kl_from(STEPS + 1))
+    assert caught.value.exit_status == 143 and steps(tmp_path)[-1] == STEPS

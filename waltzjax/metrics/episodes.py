@@ -91,13 +91,14 @@ class Episodes:
             for name in _names(segment):
                 for rule in self._rules_of(name):
                     of_segment += self._judge(rule, name, segment, steps)
-            changes += sorted(of_segment, key=lambda change: (change.step, change.ended))
-        for change in changes:
-            key = change.episode.rule.name, change.episode.metric
-            if change.ended:
-                self.standing.pop(key, None)
-            else:
-                self.standing[key] = change.episode
+            of_segment.sort(key=lambda change: (change.step, change.ended))
+            for change in of_segment:  # now: the next segment begins with none that stands
+                key = change.episode.rule.name, change.episode.metric
+                if change.ended:
+                    self.standing.pop(key, None)
+                else:
+                    self.standing[key] = change.episode
+            changes += of_segment
         return changes
 
     def _segments(self, records: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -65,7 +66,8 @@ class LogLines:
             self._step += 1
         time = _TIME.search(text)
         if time and "wall_time" not in figures:
-            figures["wall_time"] = datetime.fromisoformat(time[0]).timestamp()
+            with suppress(ValueError, OverflowError, OSError):  # no day of any calendar
+                figures["wall_time"] = datetime.fromisoformat(time[0]).timestamp()
         return {"stage": figures.pop("stage", ""), "step": self._step, **figures}
 
     def _from_json(self, line: bytes) -> dict[str, Any] | None:
@@ -74,7 +76,7 @@ class LogLines:
             return None
         numbers = {k: v for k, v in given.items() if type(v) in (int, float)}
         step = next((numbers.pop(k) for k in STEPS if k in numbers), None)
-        if step is not None:
+        if step is not None and math.isfinite(step):
             self._step, self._numbered = int(step), True
         figures = {n: v for k, x in numbers.items() for n, v in [self._named(k, x, "")]}
         stage = given.get("stage")

@@ -58,5 +58,6 @@ def wall_seconds(
     known = sorted(r["wall_time"] for r in (*metrics, *events) if "wall_time" in r)
     total = seconds
     for start, following in pairwise(begun):
-        total += max(t for t in known if start <= t < following) - start
+        # A clock that was set back between two launches: of the first one nothing is known.
+        total += max((t for t in known if start <= t < following), default=start) - start
     return total

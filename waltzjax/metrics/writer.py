@@ -108,9 +108,11 @@ class MetricWriter:
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
         """Close all; wait for each of the others at most ``timeout_s`` seconds."""
-        self._file.close()
-        for other in self.others:
-            other.close(timeout_s)
+        try:
+            self._file.close()
+        finally:  # a full disk must not keep the others from ending
+            for other in self.others:
+                other.close(timeout_s)
 
     def _call(self, method: str, *args: Any) -> None:
         for other in self.others:

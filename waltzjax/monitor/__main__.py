@@ -106,7 +106,7 @@ def main() -> None:
         if f.test_alert:
             sys.exit(send.send_test(sender))
         runs = sources()
-        desk = Desk(runs, f.rule, f.stop_on, sender.send, f.once)
+        desk = Desk(runs, f.rule, f.stop_on, sender, f.once)
     except ValueError as error:
         cli.usage(str(error))
     screen = Console(highlight=False)

@@ -50,14 +50,14 @@ class Book:
         except OSError as error:
             self.why = f"nothing is written: {error}"
             return
+        self._told = [key for line in self._lines() if (key := _key(line))]
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.close()
-            self.why = "another monitor of this run writes its alerts and snapshot"
+            self.why = "another monitor of this run writes and sends its alerts"
             return
         self._lock, self.writes = lock, True
-        self._told = [key for line in self._lines() if (key := _key(line))]
 
     def _lines(self) -> list[dict[str, Any]]:
         assert self._directory

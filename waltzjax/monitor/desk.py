@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from waltzjax.metrics.rules import chosen
 from waltzjax.monitor import watch
@@ -13,9 +14,20 @@ from waltzjax.monitor.book import Book, ask_to_stop
 from waltzjax.monitor.sources import Source, named
 from waltzjax.monitor.watch import Status, Watch, to_alert
 
-# Told at each check of the new alerts of every run, by the directory of its files; returns lines
-# for those who watch.
-Send = Callable[[Mapping[Path, Sequence[Alert]]], list[str]]
+Began = tuple[str, str, str]  # rule, figure, stage
+
+
+class Sender(Protocol):
+    """Whoever sends alerts; ``monitor.send.Sender`` does.
+
+    queue: keeps alerts of the run with these files until they are sent.
+    send: sends what waits of these runs; lines for those who watch.
+    """
+
+    destinations: Sequence[object]
+
+    def queue(self, home: Path, alerts: Sequence[Alert]) -> None: ...
+    def send(self, homes: Sequence[Path]) -> list[str]: ...
 
 
 class Desk:
@@ -30,13 +42,14 @@ class Desk:
         sources: list[Source],
         added: Sequence[str],
         stop_on: Sequence[str],
-        send: Send,
+        sender: Sender,
         once: bool = False,
     ) -> None:
         self.watches = [Watch(each, added) for each in named(sources)]
         self.books = [Book() for _ in sources]
-        self._stop_on, self._send, self._joins = stop_on, send, not once
+        self._stop_on, self._sender, self._joins = stop_on, sender, not once
         self._before: dict[str, Status] = {}
+        self._owed: dict[str, set[Began]] = {}  # alerts of which no trainer could be told, by run
         for watched in self.watches:
             chosen(watched.rules, stop_on, "--stop_on")
 
@@ -47,15 +60,15 @@ class Desk:
         Raises:
           OSError: a run cannot be read, and never could.
         """
-        shown, raised = [], {}
+        shown, raised = [], []
         for watched, book in zip(self.watches, self.books, strict=True):
             status, new, note = self._check(watched, book, time.time())
             for alert in new:
                 say(sentence(alert))
             if watched.source.home and book.writes:
-                raised[watched.source.home] = new
+                raised.append(watched.source.home)
             shown.append((watched, status, note))
-        for line in self._send(raised):
+        for line in self._sender.send(raised):
             say(line)
         self._joins = False
         return shown
@@ -69,20 +82,32 @@ class Desk:
             return self._before[watched.name], [], f"cannot be read: {error}"
         self._before[watched.name] = status
         book.open(watched.source.home)
-        new, note = book.new(alerts, watched.passes), book.why
+        new, notes = book.new(alerts, watched.passes), [book.why]
+        if book.why and self._sender.destinations:
+            notes.append("--alert sends nothing from here: give it to that one")
+        began = {(alert.rule, alert.metric, alert.stage) for alert in new}
+        owed = self._owed.get(watched.name, set()) | began
+        try:
+            notes.append(self._stop(watched, status, owed))
+            self._owed[watched.name] = set()
+        except OSError as error:
+            self._owed[watched.name] = owed
+            notes.append(f"could not ask to stop, tries again: {error}")
+        # In this order: who is ended in between repeats an alert, and loses none.
+        if watched.source.home and book.writes:
+            self._sender.queue(watched.source.home, new)
         try:
             book.told(new, now)
             book.snapshot(status)
-            note = self._stop(watched, status, new) or note
         except OSError as error:
-            note = f"nothing is written: {error}"
-        return status, new, note
+            notes.append(f"nothing is written: {error}")
+        return status, new, "; ".join(filter(None, notes))
 
-    def _stop(self, watched: Watch, status: Status, new: Sequence[Alert]) -> str:
-        """Ask a trainer to stop where a rule of ``stop_on`` stands; returns what it was asked."""
+    def _stop(self, watched: Watch, status: Status, began: set[Began]) -> str:
+        """Ask a trainer to stop where a rule of ``stop_on`` stands that ``began``; returns what it
+        was asked."""
         if status.state in (watch.STOPPED, watch.FINISHED):
             return ""
-        began = {(alert.rule, alert.metric, alert.stage) for alert in new}
         reasons = [
             sentence(to_alert(watched.name, episode))
             for episode in status.standing

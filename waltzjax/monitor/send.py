@@ -51,9 +51,22 @@ class Sender:
         self._threads: dict[str, threading.Thread] = {}  # those that send, by label
         self._pauses: dict[str, tuple[float, str]] = {}  # until when, and why, by label
 
-    def send(self, raised: Mapping[Path, Sequence[Alert]]) -> list[str]:
-        """Send alerts that were raised now, by the run's working directory, and those that wait.
-        To be called at each check with every run, also one that raised nothing.
+    def queue(self, workdir: Path, alerts: Sequence[Alert]) -> None:
+        """Keep alerts of the run in ``workdir`` for every destination, on disk before this returns
+        (a full disk aside)."""
+        now, labels = self._clock(), [d.label for d in self.destinations]
+        if labels:
+            new = [Raised(now, alert) for alert in alerts]
+            self._outbox(workdir).add(Waiting(label, r) for r in new for label in labels)
+
+    def _outbox(self, workdir: Path) -> Outbox:
+        if workdir not in self._outboxes:
+            self._outboxes[workdir] = Outbox(workdir / "monitor")
+        return self._outboxes[workdir]
+
+    def send(self, workdirs: Sequence[Path]) -> list[str]:
+        """Send the alerts of these runs that wait; to be called at each check with every run, also
+        one that raised nothing.
 
         Returns within ``budget_s``: what does not get through waits for the next call.
 
@@ -62,12 +75,9 @@ class Sender:
         """
         if not self.destinations:
             return []
-        now, labels = self._clock(), [d.label for d in self.destinations]
-        for workdir, alerts in raised.items():
-            if workdir not in self._outboxes:
-                self._outboxes[workdir] = Outbox(workdir / "monitor")
-            new = [Raised(now, alert) for alert in alerts]
-            self._outboxes[workdir].add(Waiting(label, r) for r in new for label in labels)
+        labels = [d.label for d in self.destinations]
+        for workdir in workdirs:
+            self._outbox(workdir)
         problems: dict[str, str] = {}
         for destination in self.destinations:
             self._start(destination, problems)

@@ -127,7 +127,7 @@ class Log:
         return default().monitor.to_dict()
 
     def has_results(self) -> bool:
-        return False
+        return True  # a log's last step is all there is
 
 
 Source = RunDirectory | Log

@@ -124,10 +124,10 @@ def run_stage(
 
     with (
         reuse_freed(),
+        StopSignals(interrupted) as stop,  # first, so that it ends last: saving takes a while
         closing(checkpoints),
         writing(lambda: closing(_open_writer(config, workdir, name, step))) as writer,
         Utilization() as utilization,
-        StopSignals(interrupted) as stop,
         console.Progress(total, label, initial=step) as bar,
         Clock() as clock,
     ):
@@ -169,6 +169,7 @@ def run_stage(
                 stopping.check(asked, saved())
                 stop.check(asked, saved())
             validate_if_due()
+        stop.check(largest(stop.received), saved())  # it came with the last checkpoint
     return now()
 
 

@@ -7,7 +7,9 @@ the launch is too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -37,11 +39,13 @@ class Stopping:
         self._episodes = Episodes(rules, {stage.name: stage.total}, config.monitor.grace)
         if rules:
             names = ", ".join(rule.name for rule in rules)
-            console.say(f"{stage.name}: stops on {names}, judged anew from step {step + 1} on")
+            console.say(f"{stage.name}: stops on {names}; steps count from {step + 1} on")
 
     def judge(self, step: int, figures: Mapping[str, float]) -> None:
         """Judge the figures of ``step``, and look for a request."""
-        record = {"stage": self._stage, "step": step, **figures}
+        # As metrics.jsonl has them: a figure of which nothing was counted is NaN, and no fault.
+        counted = {name: x for name, x in figures.items() if math.isfinite(x)}
+        record = {"stage": self._stage, "step": step, **counted}
         began = [c.episode for c in self._episodes.feed([record]) if not c.ended]
         if began:
             self.asked, self._why = ASKED, f"stopped by {'; '.join(map(_in_words, began))}"
@@ -54,7 +58,7 @@ class Stopping:
         stands."""
         if asked == ASKED:
             if writes():
-                self._request.unlink(missing_ok=True)
+                _remove(self._request)
             raise Stopped(f"{self._why}: {saved}")
 
 
@@ -67,15 +71,22 @@ def _in_words(episode: Episode) -> str:
 
 
 def _read(path: Path) -> str | None:
-    """The reason of a request, in one line; None: there is no request."""
+    """The reason of a request, in one line; None: there is no request, or none that can be seen."""
     try:
         return " ".join(path.read_text(errors="replace").split())[:LONGEST]
-    except (FileNotFoundError, IsADirectoryError):
+    except PermissionError:
+        return "its reason may not be read"
+    except OSError:
         return None
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # it is another user's, say: the next launch asks no more of it
+        path.unlink(missing_ok=True)
 
 
 def discard_request(workdir: Path) -> None:
     """Remove a request that was made before this launch."""
     if writes() and (reason := _read(workdir / REQUEST)) is not None:
-        (workdir / REQUEST).unlink()
+        _remove(workdir / REQUEST)
         console.say(f"a request to stop from before this launch is removed: {reason or '-'}")

@@ -12,6 +12,7 @@ from waltzjax.monitor.delivery.redact import system_error
 
 FIRST_S = 1.0  # pause after the first failure; doubled after each further one
 MOST_ATTEMPTS = 4
+DAY_S = 86_400.0
 
 
 class Unreached(Exception):
@@ -69,12 +70,13 @@ def connection_failure(error: BaseException, server: str, tls_remedy: str) -> Un
 
 
 def retry_after_s(header: str | None, now: float) -> float:
-    """Seconds that a Retry-After header asks for: a number of seconds or an HTTP date; else 0."""
+    """Seconds that a Retry-After header asks for, at most a day's: a number of seconds or an HTTP
+    date; else 0."""
     try:
-        return max(0.0, float(header or 0))
+        seconds = float(header or 0)
     except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(str(header)).timestamp() - now)
-    except (TypeError, ValueError):
-        return 0.0
+        try:
+            seconds = email.utils.parsedate_to_datetime(str(header)).timestamp() - now
+        except (TypeError, ValueError):
+            return 0.0
+    return min(max(0.0, seconds), DAY_S) if seconds == seconds else 0.0
