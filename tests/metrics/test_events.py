@@ -60,3 +60,6 @@ def test_the_summary_of_two_launches():
     spent = {part: s for part, s in stage["time_by_part_s"].items() if s}
     assert spent == {"update": 6.0, "host": 3.0} and stage["last"] == metrics[-1]
     json.dumps(got)
+    # The clock was set back an hour before the second launch: of the first nothing is known.
+    back = [{"kind": "launch", "wall_time": 5000.0}, {"kind": "launch", "wall_time": 1400.0}]
+    assert training_metrics(("rlvr",), 7, metrics, back, 30.0)["wall_hours"] == 30.0 / 3600
