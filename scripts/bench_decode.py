@@ -103,13 +103,20 @@ def measure(cfg: ModelConfig, params, mesh, slots: int, f, bandwidth: float) -> 
         seconds, steps, first = decode_seconds(engine, params, prompts, f.new)
     read = decode_bytes(cfg, slots, first, steps)
     return {
-        "device": jax.devices()[0].device_kind, "jax": jax.__version__, "layers": cfg.layers,
-        "slots": slots, "prompt": f.prompt, "new": f.new, "dtype": f.dtype,
-        "step_ms": 1e3 * seconds / steps, "tokens_per_s": slots * steps / seconds,
-        "gb_per_step": read / steps / 1e9, "gb_per_s": read / seconds / 1e9,
+        "device": jax.devices()[0].device_kind,
+        "jax": jax.__version__,
+        "layers": cfg.layers,
+        "slots": slots,
+        "prompt": f.prompt,
+        "new": f.new,
+        "dtype": f.dtype,
+        "step_ms": 1e3 * seconds / steps,
+        "tokens_per_s": slots * steps / seconds,
+        "gb_per_step": read / steps / 1e9,
+        "gb_per_s": read / seconds / 1e9,
         "bandwidth_gb_per_s": bandwidth or None,
         "roofline": read / seconds / 1e9 / bandwidth if bandwidth else None,
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

@@ -69,10 +69,14 @@ def made_stage(
     recipe = STAGES[name].recipe
     assert recipe
     stage = game_stage(
-        config, name, recipe(config), runtime, read_prompts(workdir / "data/train.jsonl"),
+        config,
+        name,
+        recipe(config),
+        runtime,
+        read_prompts(workdir / "data/train.jsonl"),
         stack.enter_context(open_judge(config, mesh, workdir)),
         StageInputs(trainable, params, start),
-    )  # fmt: skip
+    )
 
     def agents() -> Any:
         return {

@@ -87,12 +87,11 @@ def make_learner(cfg: ModelConfig) -> Learner:
         partial(
             policy_loss, clip_low=0.2, clip_high=0.2, dual_clip=None, kl_in="reward", estimator="k1"
         ),
-        partial(
-            compute_advantages, kl_in="reward", estimator="k1", normalise=True,
-            tis_cap=0.0,
-        ),
-        temperature=1.0, block=c.model.logit_chunk, updates=1,
-    )  # fmt: skip
+        partial(compute_advantages, kl_in="reward", estimator="k1", normalise=True, tis_cap=0.0),
+        temperature=1.0,
+        block=c.model.logit_chunk,
+        updates=1,
+    )
 
 
 def main() -> None:
@@ -100,17 +99,29 @@ def main() -> None:
     mesh = sharding.make_mesh((1, 1, 1))
     texts = draw(MIXES[f.mix], f.longest, f.texts, np.random.default_rng(0))
     cfg = ModelConfig(
-        vocab_size=VOCABULARY, width=f.width, mlp_width=4 * f.width, layers=f.layers,
-        heads=f.width // 32, kv_heads=1, head_dim=32, max_positions=f.longest,
-        remat="full", query_block=choose_queries(jax.default_backend()),
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        width=f.width,
+        mlp_width=4 * f.width,
+        layers=f.layers,
+        heads=f.width // 32,
+        kv_heads=1,
+        head_dim=32,
+        max_positions=f.longest,
+        remat="full",
+        query_block=choose_queries(jax.default_backend()),
+    )
     multiple = defaults.default().rollout.pad_to_multiple_of
     rows = max(f.budget // bucket(f.longest, multiple), 1)
     micro = -(-f.texts // rows)
     batch_of = partial(
-        device_batch, texts, mesh, microbatches=micro, multiple=multiple, weights="sequence",
+        device_batch,
+        texts,
+        mesh,
+        microbatches=micro,
+        multiple=multiple,
+        weights="sequence",
         max_length=f.longest,
-    )  # fmt: skip
+    )
     packed_cfg = dataclasses.replace(cfg, longest_text=f.longest)
     forms: dict[str, tuple[Learner, Any]] = {
         "padded": (make_learner(cfg), batch_of),

@@ -161,10 +161,16 @@ def transformers(directory: Path, work: Work, batch: int) -> Contestant:
                 ids[row, -len(prompt) :], mask[row, -len(prompt) :] = torch.tensor(prompt), 1
             with torch.inference_mode():
                 out = model.generate(
-                    ids, attention_mask=mask, do_sample=True, temperature=1.0, top_k=0, top_p=1.0,
-                    max_new_tokens=max(lengths), pad_token_id=0,
+                    ids,
+                    attention_mask=mask,
+                    do_sample=True,
+                    temperature=1.0,
+                    top_k=0,
+                    top_p=1.0,
+                    max_new_tokens=max(lengths),
+                    pad_token_id=0,
                     stopping_criteria=[Lengths(longest, lengths)],
-                )  # fmt: skip
+                )
             assert out.shape[1] == longest + max(lengths)
         return sum(work.lengths)
 
@@ -179,10 +185,15 @@ def tunix(directory: Path, work: Work, batch: int) -> Contestant:
     shape = json.loads((directory / "config.json").read_text())
     heads = (shape["num_attention_heads"], shape["head_dim"], shape["num_key_value_heads"])
     config = llama.ModelConfig(
-        shape["num_hidden_layers"], shape["vocab_size"], shape["hidden_size"],
-        shape["intermediate_size"], *heads, shape["rope_parameters"]["rope_theta"],
-        shape["rms_norm_eps"], weight_tying=shape["tie_word_embeddings"],
-    )  # fmt: skip
+        shape["num_hidden_layers"],
+        shape["vocab_size"],
+        shape["hidden_size"],
+        shape["intermediate_size"],
+        *heads,
+        shape["rope_parameters"]["rope_theta"],
+        shape["rms_norm_eps"],
+        weight_tying=shape["tie_word_embeddings"],
+    )
 
     class Numbers:
         """A tokenizer of texts that are token numbers."""
@@ -221,8 +232,10 @@ def tunix(directory: Path, work: Work, batch: int) -> Contestant:
                     [" ".join(map(str, p)) for p in prompts + prompts[:1] * missing],
                     max_generation_steps=up(max(lengths), 64),  # few shapes
                     max_prompt_length=up(max(map(len, prompts)), 64),
-                    temperature=1.0, top_p=1.0, seed=0,
-                )  # fmt: skip
+                    temperature=1.0,
+                    top_p=1.0,
+                    seed=0,
+                )
         return sum(work.lengths)
 
     return Contestant(run, dict)
@@ -234,10 +247,16 @@ def random_model(directory: Path) -> None:
 
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=8192, hidden_size=512, intermediate_size=1408, num_hidden_layers=8,
-        num_attention_heads=8, num_key_value_heads=4, head_dim=64, max_position_embeddings=2048,
+        vocab_size=8192,
+        hidden_size=512,
+        intermediate_size=1408,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        head_dim=64,
+        max_position_embeddings=2048,
         tie_word_embeddings=True,
-    )  # fmt: skip
+    )
     LlamaForCausalLM(config).save_pretrained(directory)
 
 
@@ -264,10 +283,16 @@ def peak_mib(name: str, directory: Path, batch: int) -> float:
     """Peak memory of a process that runs the contestant alone, in MiB."""
     f = flags.FLAGS
     command = [
-        sys.executable, __file__, f"--only={name}", f"--only_batch={batch}", f"--model={directory}",
-        f"--requests={f.requests}", f"--slots={f.slots}", f"--cache_tokens={f.cache_tokens}",
+        sys.executable,
+        __file__,
+        f"--only={name}",
+        f"--only_batch={batch}",
+        f"--model={directory}",
+        f"--requests={f.requests}",
+        f"--slots={f.slots}",
+        f"--cache_tokens={f.cache_tokens}",
         f"--seed={f.seed}",
-    ]  # fmt: skip
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return float(done.stdout.splitlines()[-1])
 
@@ -307,13 +332,18 @@ def compare(directory: Path, work: Work) -> dict:
         return statistics.median(a / b for a, b in zip(rates["ours"], rates[name], strict=True))
 
     return {
-        "requests": len(work.prompts), "tokens": sum(work.lengths),
-        "ours_tokens_per_s": median["ours"], "hf_tokens_per_s": median["transformers"],
-        "tunix_tokens_per_s": median.get("tunix"), "ratio_hf": ratio("transformers"),
-        "ratio_tunix": ratio("tunix"), **best["ours"][0].report(),
-        "hf_batch": best["transformers"][1], "tunix_batch": best.get("tunix", (0, None))[1],
+        "requests": len(work.prompts),
+        "tokens": sum(work.lengths),
+        "ours_tokens_per_s": median["ours"],
+        "hf_tokens_per_s": median["transformers"],
+        "tunix_tokens_per_s": median.get("tunix"),
+        "ratio_hf": ratio("transformers"),
+        "ratio_tunix": ratio("tunix"),
+        **best["ours"][0].report(),
+        "hf_batch": best["transformers"][1],
+        "tunix_batch": best.get("tunix", (0, None))[1],
         "peak_mib": memory,
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

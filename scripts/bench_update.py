@@ -88,9 +88,11 @@ def random_batch(cfg: ModelConfig, mesh, f) -> PolicyBatch:
     batch = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
     weight = np.full(token.shape, 1 / token.size, np.float32)
     batch = batch._replace(
-        token_BT=token, length_B=batch.length_B + f.tokens, action_BT=~batch.action_BT,
+        token_BT=token,
+        length_B=batch.length_B + f.tokens,
+        action_BT=~batch.action_BT,
         weight_BT=weight,
-    )  # fmt: skip
+    )
     return sharding.place(batch, sharding.rows_sharding(mesh, leading=1))
 
 

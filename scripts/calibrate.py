@@ -102,10 +102,18 @@ def settings(size: Size) -> tuple[ConfigDict, ModelConfig]:
     head_dim = 32 if size.width < 1024 else 128
     heads, dtype = size.width // head_dim, jnp.dtype(c.model.dtype)
     return c, ModelConfig(
-        size.vocab, size.width, size.width * 5 // 2, size.layers, heads, max(1, heads // 2),
-        head_dim, max_positions=2048, dtype=dtype, page_visit=choose_visit(platform),
+        size.vocab,
+        size.width,
+        size.width * 5 // 2,
+        size.layers,
+        heads,
+        max(1, heads // 2),
+        head_dim,
+        max_positions=2048,
+        dtype=dtype,
+        page_visit=choose_visit(platform),
         attention=choose_kernel("auto", platform, dtype, head_dim),
-    )  # fmt: skip
+    )
 
 
 def random_batch(mesh: Mesh, size: Size, shape: tuple[int, int, int], tokens: Any) -> Any:

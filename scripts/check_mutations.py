@@ -140,9 +140,14 @@ def run_tests(
     options = ["-x", "-rfE", "-p", "no:cacheprovider", f"--ignore={OF_THE_LIST}"]
     command = [sys.executable, "-m", "pytest", *options, *tests]
     process = subprocess.Popen(
-        command, cwd=tree, env=env, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        command,
+        cwd=tree,
+        env=env,
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     try:
         output, _ = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:

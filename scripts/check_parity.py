@@ -139,12 +139,15 @@ def compare(directory, rows, ours, unembed_VD) -> dict[str, float]:
                     shortfall = max(shortfall, float(logits_V.max() - logits_V[row[at + 1]]))
     floor = ULPS * float(np.spacing(np.float32(largest)))
     return {
-        "rms_diff": mine.rms, "torch_rms_diff": torchs.rms,
+        "rms_diff": mine.rms,
+        "torch_rms_diff": torchs.rms,
         "allowed_rms": RMS_TIMES * torchs.rms + floor,
-        "max_abs_diff": mine.largest, "torch_max_abs_diff": torchs.largest,
+        "max_abs_diff": mine.largest,
+        "torch_max_abs_diff": torchs.largest,
         "allowed_max": MAX_TIMES * torchs.largest + floor,
-        "largest_logit": largest, "greedy_shortfall": shortfall,
-    }  # fmt: skip
+        "largest_logit": largest,
+        "greedy_shortfall": shortfall,
+    }
 
 
 class Distance:

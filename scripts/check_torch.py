@@ -93,8 +93,10 @@ def main() -> int:
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     how = {
         "eos_token_id": list(stop_ids(tokenizer, args.workdir / "conversation")),
-        "pad_token_id": pad, "max_new_tokens": config.rollout.max_new_tokens, **sampling,
-    }  # fmt: skip
+        "pad_token_id": pad,
+        "max_new_tokens": config.rollout.max_new_tokens,
+        **sampling,
+    }
 
     directory = config.data.directory
     data = args.workdir / "data" if directory == "embedded" else Path(directory)
@@ -119,9 +121,11 @@ def main() -> int:
         noise = 100 * math.sqrt(p * (1 - p) * (1 / counted + len(prompts) / counted / here["n"]))
         difference = there[name] - here[name]
         report[name] = {
-            "torch": round(there[name], 2), "jax": round(here[name], 2),
-            "difference": round(difference, 2), "allowed": round(max(4 * noise, 2.0), 2),
-        }  # fmt: skip
+            "torch": round(there[name], 2),
+            "jax": round(here[name], 2),
+            "difference": round(difference, 2),
+            "allowed": round(max(4 * noise, 2.0), 2),
+        }
         worst = max(worst, abs(difference) - report[name]["allowed"])
     print(json.dumps({"prompts": len(prompts), "seed": args.seed, **report}))
     return int(worst > 0)

@@ -67,9 +67,11 @@ def measure(seed: int, held_out: str, coded: float) -> dict[str, float]:
     rows = [bigrams(prompt.text) for prompt in train]
     model = fit(rows, np.array([float(prompt.harmful) for prompt in train]), seed)
     return {
-        "coded": coded, "seed": seed,
-        "train": accuracy(*model, train), held_out: accuracy(*model, validation),
-    }  # fmt: skip
+        "coded": coded,
+        "seed": seed,
+        "train": accuracy(*model, train),
+        held_out: accuracy(*model, validation),
+    }
 
 
 def main(_) -> None:

@@ -60,12 +60,16 @@ def right_forms(label: str) -> Forms:
         yield "root", rf"{front or 1}\cdot {inside}^{{1/2}}"
         yield "root", rf"\sqrt{{{int(front or 1) ** 2 * int(inside)}}}"
     for kind, maker in (
-        (r"-?\d+", _right_integer), (r"-?\\[dt]?frac *\{\d+\} *\{\d+\}", _right_fraction),
-        (r"-?\d*\.\d+", _right_decimal), (r"\d+\^\\circ", _right_degrees),
-        (r"\d+_\{?\d\}?", _right_base), (r"\\begin\{pmatrix\}.*", _right_matrix),
-        (r"[^()\[\]{}=]+,[^()\[\]{}=]+", _right_list), (r"[(\[][^,]+,[^,]+[)\]]", _right_interval),
+        (r"-?\d+", _right_integer),
+        (r"-?\\[dt]?frac *\{\d+\} *\{\d+\}", _right_fraction),
+        (r"-?\d*\.\d+", _right_decimal),
+        (r"\d+\^\\circ", _right_degrees),
+        (r"\d+_\{?\d\}?", _right_base),
+        (r"\\begin\{pmatrix\}.*", _right_matrix),
+        (r"[^()\[\]{}=]+,[^()\[\]{}=]+", _right_list),
+        (r"[(\[][^,]+,[^,]+[)\]]", _right_interval),
         (r"\\text\{\(?\w+\)?\}", _right_word),
-    ):  # fmt: skip
+    ):
         if re.fullmatch(kind, label) and not re.fullmatch(r".*,\\!.*", label):
             yield from maker(label)
 
@@ -85,9 +89,15 @@ def _right_integer(label: str) -> Forms:
         yield "unit", form
     yield "unit", rf"{n} \text{{ (units)}}"
     for form in (
-        f"{n - 3} + 3", rf"\frac{{{2 * n}}}{{2}}", rf"{n}\times 1", rf"{n}\times 10^{{0}}",
-        rf"\sqrt{{{n * n}}} - {abs(n) - n}", rf"{n}.0 \cdot 10^0", f"{10 * n}/10", f"{n}e0",
-    ):  # fmt: skip
+        f"{n - 3} + 3",
+        rf"\frac{{{2 * n}}}{{2}}",
+        rf"{n}\times 1",
+        rf"{n}\times 10^{{0}}",
+        rf"\sqrt{{{n * n}}} - {abs(n) - n}",
+        rf"{n}.0 \cdot 10^0",
+        f"{10 * n}/10",
+        f"{n}e0",
+    ):
         yield "arithmetic", form
 
 
@@ -95,11 +105,16 @@ def _right_fraction(label: str) -> Forms:
     sign = "-" if label.startswith("-") else ""
     over, under = map(int, re.findall(r"\d+", label))
     for form in (
-        f"{sign}{over}/{under}", f"{sign}{over} / {under}", rf"\frac{{{sign}{over}}}{{{under}}}",
-        rf"{sign}\frac{{{3 * over}}}{{{3 * under}}}", rf"{sign}{over} \div {under}",
-        rf"{sign}{over}\cdot {under}^{{-1}}", rf"{sign}({over}/{under})", f"−{over}/{under}" if sign
-        else f"{over}⁄{under}", rf"{sign}\left(\frac{{{over}}}{{{under}}}\right)",
-    ):  # fmt: skip
+        f"{sign}{over}/{under}",
+        f"{sign}{over} / {under}",
+        rf"\frac{{{sign}{over}}}{{{under}}}",
+        rf"{sign}\frac{{{3 * over}}}{{{3 * under}}}",
+        rf"{sign}{over} \div {under}",
+        rf"{sign}{over}\cdot {under}^{{-1}}",
+        rf"{sign}({over}/{under})",
+        f"−{over}/{under}" if sign else f"{over}⁄{under}",
+        rf"{sign}\left(\frac{{{over}}}{{{under}}}\right)",
+    ):
         yield "fraction", form
     if over > under and over % under:
         whole, rest = divmod(over, under)

@@ -43,8 +43,17 @@ def wrong_forms(label: str) -> Forms:
         start, end = label[: match.start()], label[match.end() :]
         yield "number", f"{start}{int(match[0]) + 1}{end}"
         yield "number", f"{start}{int(match[0]) + 20}{end}"
-    for old, new in ((r"\cot", r"\tan"), (r"\pi", "e"), ("+", "-"), (r"\sqrt", ""), (r"\circ", "0"),
-                     ("(-", "("), (r"\pm", "+"), (r"\pm", "-"), ("frac", "binom")):  # fmt: skip
+    for old, new in (
+        (r"\cot", r"\tan"),
+        (r"\pi", "e"),
+        ("+", "-"),
+        (r"\sqrt", ""),
+        (r"\circ", "0"),
+        ("(-", "("),
+        (r"\pm", "+"),
+        (r"\pm", "-"),
+        ("frac", "binom"),
+    ):
         if old in label:
             yield "sign", label.replace(old, new, 1)
     if word := re.fullmatch(r"\\text\{\(?(\w+)\)?\}", label):
@@ -93,14 +102,30 @@ def _wrong_integer(n: int) -> Forms:
     for form in (f"{n} or {n + 1}", f"{n + 1}, {n}", f"{n} {n}", rf"{n}\text{{ and }}{n + 1}", ""):
         yield "hedge", form
     for form in (
-        f"{n + 1} = {n}", f"{n} = {n + 1}", rf"{n + 1} \approx {n}", f"-x = {n - (n == 0)}",
-        f"3x = {n + 1}", rf"x \ne {n}", rf"\not= {n}", f"x > {n}", rf"x \ge {n}", f"{n} < x",
-    ):  # fmt: skip
+        f"{n + 1} = {n}",
+        f"{n} = {n + 1}",
+        rf"{n + 1} \approx {n}",
+        f"-x = {n - (n == 0)}",
+        f"3x = {n + 1}",
+        rf"x \ne {n}",
+        rf"\not= {n}",
+        f"x > {n}",
+        rf"x \ge {n}",
+        f"{n} < x",
+    ):
         yield "relation", form
     for form in (
-        f"({n}, {n})", f"[{n}]", rf"\{{{n}\}}", f"[{n},{n}]", rf"({n},\infty)", f"({n + 1}, {n})",
-        rf"\begin{{pmatrix}}{n}\\{n}\end{{pmatrix}}", rf"\pm {n or 1}", f"{n}_7", r"\emptyset",
-    ):  # fmt: skip
+        f"({n}, {n})",
+        f"[{n}]",
+        rf"\{{{n}\}}",
+        f"[{n},{n}]",
+        rf"({n},\infty)",
+        f"({n + 1}, {n})",
+        rf"\begin{{pmatrix}}{n}\\{n}\end{{pmatrix}}",
+        rf"\pm {n or 1}",
+        f"{n}_7",
+        r"\emptyset",
+    ):
         yield "other kind", form
     for form in (f"{n}x", f"{n} + x", f"{n or 2}i", f"{n or 2}e", rf"{n or 2}\pi", f"{n}x + 1"):
         yield "variable", form

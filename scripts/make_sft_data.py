@@ -114,9 +114,15 @@ def described(title: str, files: dict[str, list[Example]]) -> str:
 
 
 def make(
-    output: Path, transcripts: Sequence[Path], *, prompts: str | None, examples: int, seed: int,
-    data_seed: int = 0, coded: float = 0.0,
-) -> None:  # fmt: skip
+    output: Path,
+    transcripts: Sequence[Path],
+    *,
+    prompts: str | None,
+    examples: int,
+    seed: int,
+    data_seed: int = 0,
+    coded: float = 0.0,
+) -> None:
     """Write the chats and say what they are; of no transcripts: those of the embedded world."""
     if os.path.lexists(output):
         raise FileExistsError(f"--output: {output} is there already; name another directory")
@@ -156,9 +162,14 @@ def main() -> None:
     else:
         transcripts = [Path(name) for name in f.transcripts]
         make(
-            Path(f.output), transcripts, prompts=f.prompts, examples=f.examples, seed=f.seed,
-            data_seed=f.data_seed, coded=f.coded,
-        )  # fmt: skip
+            Path(f.output),
+            transcripts,
+            prompts=f.prompts,
+            examples=f.examples,
+            seed=f.seed,
+            data_seed=f.data_seed,
+            coded=f.coded,
+        )
 
 
 if __name__ == "__main__":
@@ -169,20 +180,26 @@ if __name__ == "__main__":
     flags.DEFINE_string("output", "", "Directory to write; it does not exist.")
     flags.DEFINE_string("verify", "", "Directory to check instead.")
     flags.DEFINE_integer(
-        "examples", 2000, "Examples of each agent, one in ten for validation; 0: all there are.",
+        "examples",
+        2000,
+        "Examples of each agent, one in ten for validation; 0: all there are.",
         lower_bound=0,
-    )  # fmt: skip
+    )
     flags.DEFINE_integer("seed", 0, "Which examples are drawn, and on which side they fall.")
     flags.DEFINE_integer(
-        "data_seed", 0, "Of the embedded world: the run's config.embedded.data_seed.",
-        lower_bound=0,
-    )  # fmt: skip
+        "data_seed", 0, "Of the embedded world: the run's config.embedded.data_seed.", lower_bound=0
+    )
     flags.DEFINE_float(
-        "coded", 0.0, "Of the embedded world: the run's config.embedded.coded, 0.3 for :coded.",
-        lower_bound=0.0, upper_bound=1.0,
-    )  # fmt: skip
+        "coded",
+        0.0,
+        "Of the embedded world: the run's config.embedded.coded, 0.3 for :coded.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
     flags.DEFINE_string(
-        "prompts", None, "Directory of the run's conversation.txt and feedback.txt, or one in the "
+        "prompts",
+        None,
+        "Directory of the run's conversation.txt and feedback.txt, or one in the "
         "package's prompts; by itself the package's own, for the embedded world its tiny.",
-    )  # fmt: skip
+    )
     cli.run(main)

@@ -55,11 +55,14 @@ def minimal_rl(config, workdir: Path, *, steps: int, prompts: int, group: int) -
         lr=2e-4, warmup_steps=5, b1=0.9, b2=0.95, weight_decay=0.0, grad_clip=1.0
     )
     learner = Learner(
-        cfg, optimizer,
+        cfg,
+        optimizer,
         partial(policy_loss, **KL, clip_low=0.2, clip_high=0.2, dual_clip=None, entropy_bonus=0.02),
         partial(compute_advantages, **KL, normalise=False, tis_cap=0.0),
-        temperature=1.0, block=config.model.logit_chunk, updates=1,
-    )  # fmt: skip
+        temperature=1.0,
+        block=config.model.logit_chunk,
+        updates=1,
+    )
     # The update takes the state's memory, and the base stays the reference: the state has a copy.
     state = init_state(weights.load_params(workdir / "base", cfg, mesh), optimizer, mesh, beta=1e-3)
     rng = np.random.default_rng(config.seed)
@@ -94,9 +97,13 @@ def minimal_rl(config, workdir: Path, *, steps: int, prompts: int, group: int) -
                 )
             ]
             batch = device_batch(
-                samples, mesh, microbatches=1, multiple=64, weights="sequence",
+                samples,
+                mesh,
+                microbatches=1,
+                multiple=64,
+                weights="sequence",
                 max_length=cfg.max_positions,
-            )  # fmt: skip
+            )
 
             # 4. Update, with the base as the KL's reference.
             state, metrics = learner.learn(state, None, base, batch)

@@ -61,9 +61,12 @@ def record(runs: Sequence[Path], command: str, hardware: str, commit: str) -> di
 
 def main() -> None:
     f = flags.FLAGS
-    commit = f.commit or subprocess.run(
-        ["git", "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True, check=True
-    ).stdout.strip()  # fmt: skip
+    commit = (
+        f.commit
+        or subprocess.run(
+            ["git", "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+    )
     write_json(Path(f.output), record([Path(r) for r in f.runs], f.command, f.hardware, commit))
     say(f"{f.output}: {len(f.runs)} runs of {commit}; now python scripts/write_tables.py")
 

@@ -160,16 +160,22 @@ def main() -> None:
     ]
     warned = [
         f"{ROWS[name].label}, seed {seed}: {text}"
-        for seed, of_seed in zip(seeds, results, strict=True) for name in wanted
+        for seed, of_seed in zip(seeds, results, strict=True)
+        for name in wanted
         for text in warnings(of_seed[name])
-    ]  # fmt: skip
+    ]
     judged = note(results[0][wanted[0]])
     write_json(workdir / "table.json", summary)
     write_text(workdir / "table.md", markdown(header, rows))
     write_rows(
-        workdir / "table.html", title="Every row of WaltzRL's table", seeds=seeds, over=over,
-        rows={ROWS[name].label: summary[name] for name in wanted}, warnings=warned, note=judged,
-    )  # fmt: skip
+        workdir / "table.html",
+        title="Every row of WaltzRL's table",
+        seeds=seeds,
+        over=over,
+        rows={ROWS[name].label: summary[name] for name in wanted},
+        warnings=warned,
+        note=judged,
+    )
     say(table(f"seeds {', '.join(f.seeds)}; intervals over {over}", header, rows))
     for line in (*warned, judged):
         say(line)

@@ -98,12 +98,17 @@ def maths_table(record: Record) -> str:
         r = run["results"]
         names = ["base", *sorted((n for n in r if n.startswith("rlvr_")), key=_step)]
         low, high = r["intervals"]["accuracy"]
-        rows.append([
-            f"multi-signal, seed {run['seed']}", *(f"{r[n]['accuracy']:.1f}" for n in names),
-            f"**{r['accuracy']:.1f}** ({low:.1f}–{high:.1f})",
-            f"{r['accuracy'] - r['base']['accuracy']:+.1f}", f"{r['format_rate']:.1f}",
-            f"{r['reflect']:.2f}", f"{r['tokens']:.0f}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                f"multi-signal, seed {run['seed']}",
+                *(f"{r[n]['accuracy']:.1f}" for n in names),
+                f"**{r['accuracy']:.1f}** ({low:.1f}–{high:.1f})",
+                f"{r['accuracy'] - r['base']['accuracy']:+.1f}",
+                f"{r['format_rate']:.1f}",
+                f"{r['reflect']:.2f}",
+                f"{r['tokens']:.0f}",
+            ]
+        )
     steps = [n.removeprefix("rlvr_") for n in names]
     header = [
         "run",
@@ -128,17 +133,29 @@ def preference_table(record: Record) -> str:
         r = run["results"]
         low, high = r["interval"]
         named = [100 - result["unparsed"] for result in (r["base"], r)]
-        rows.append([
-            f"{run['seed']}", f"{r['base']['accuracy']:.1f}", f"{r['accuracy']:.1f}",
-            f"{r['accuracy'] - r['base']['accuracy']:+.1f} ({low:.1f} to {high:.1f})",
-            f"{r['pairs']:,} ({r['pair_types']['correctness']:,})",
-            ", ".join(f"{loss:.3f}" for loss in r["epoch_losses"]),
-            f"{named[0]:.0f} → {named[1]:.0f}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                f"{run['seed']}",
+                f"{r['base']['accuracy']:.1f}",
+                f"{r['accuracy']:.1f}",
+                f"{r['accuracy'] - r['base']['accuracy']:+.1f} ({low:.1f} to {high:.1f})",
+                f"{r['pairs']:,} ({r['pair_types']['correctness']:,})",
+                ", ".join(f"{loss:.3f}" for loss in r["epoch_losses"]),
+                f"{named[0]:.0f} → {named[1]:.0f}",
+            ]
+        )
     return markdown(
-        ["seed", "base", "trained", "change", "pairs (correctness)", "loss by epoch",
-         "names its result, %"], rows,
-    )  # fmt: skip
+        [
+            "seed",
+            "base",
+            "trained",
+            "change",
+            "pairs (correctness)",
+            "loss by epoch",
+            "names its result, %",
+        ],
+        rows,
+    )
 
 
 def kept_table(record: Record) -> str:
@@ -213,8 +230,9 @@ def overview() -> str:
     """The one table of README: a row a measured size, and those kept as they were printed."""
     rows = [
         [f"[`{config}.py:{size}`]({DETAILS[config]})", *measured(*where)]
-        for config, sizes in LINES.items() for size, where in sizes.items()
-    ]  # fmt: skip
+        for config, sizes in LINES.items()
+        for size, where in sizes.items()
+    ]
     rows += [read(file)["overview"] for file, make in TABLES.values() if make is kept_table]
     return markdown(["config", "commit", "hardware", "time", "seeds", "result"], rows)
 

@@ -143,9 +143,14 @@ class Episodes:
             if began:
                 new = [*zip(steps[: at + 1], means[: at + 1], strict=True)]
                 figure.episode = Episode(
-                    rule, name, self._stage, steps[at], means[at], threshold,
+                    rule,
+                    name,
+                    self._stage,
+                    steps[at],
+                    means[at],
+                    threshold,
                     tuple([*figure.recent, *new][-SHOWN:]),
-                )  # fmt: skip
+                )
             assert figure.episode
             changes.append(Change(steps[at], not began, figure.episode))
         new = [*zip(steps[-SHOWN:], means[-SHOWN:], strict=True)]
@@ -188,9 +193,19 @@ class _Figure:
     """The state of one figure under one rule."""
 
     __slots__ = (
-        "base", "base_var", "clear", "episode", "held", "mean", "n", "open", "recent", "squares",
-        "var", "waits",
-    )  # fmt: skip
+        "base",
+        "base_var",
+        "clear",
+        "episode",
+        "held",
+        "mean",
+        "n",
+        "open",
+        "recent",
+        "squares",
+        "var",
+        "waits",
+    )
 
     def __init__(self) -> None:
         self.n, self.mean, self.var, self.squares = 0, 0.0, 0.0, 1.0
@@ -201,9 +216,13 @@ class _Figure:
 
 
 def _judge_threshold(
-    figure: _Figure, rule: Rule, steps: Sequence[int], values: Sequence[float],
-    waits_until: float, means: list[float],
-) -> list[Began]:  # fmt: skip
+    figure: _Figure,
+    rule: Rule,
+    steps: Sequence[int],
+    values: Sequence[float],
+    waits_until: float,
+    means: list[float],
+) -> list[Began]:
     """Judge the values; append the mean after each to ``means``."""
     sign, limit = (1.0 if rule.above else -1.0), rule.threshold
     least, patience, margin = max(rule.span // 2, 2), rule.patience, MARGIN * abs(rule.threshold)
@@ -257,9 +276,13 @@ def _judge_threshold(
 
 
 def _judge_relative(
-    figure: _Figure, rule: Rule, steps: Sequence[int], values: Sequence[float],
-    waits_until: float, means: list[float],
-) -> list[Began]:  # fmt: skip
+    figure: _Figure,
+    rule: Rule,
+    steps: Sequence[int],
+    values: Sequence[float],
+    waits_until: float,
+    means: list[float],
+) -> list[Began]:
     """As ``_judge_threshold``, of a rule whose threshold is a factor of the recent average, which
     the figure must not be above."""
     del steps, waits_until

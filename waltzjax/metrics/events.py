@@ -36,9 +36,13 @@ class Events:
         if not writes():
             return
         event = {
-            "wall_time": time.time(), "kind": kind, "stage": self.stage, "step": self.step,
-            "text": text, **more,
-        }  # fmt: skip
+            "wall_time": time.time(),
+            "kind": kind,
+            "stage": self.stage,
+            "step": self.step,
+            "text": text,
+            **more,
+        }
         # A line that a kill cut off stays alone: what follows it begins anew.
         begin = "\n" if _cut_off(self.path) else ""
         with self.path.open("a") as file:

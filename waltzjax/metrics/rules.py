@@ -62,10 +62,11 @@ def make_rules(monitor: Mapping[str, Any], given: Sequence[str] = ()) -> tuple[R
       ValueError: a text is no rule.
     """
     rules = {
-        name: Rule(name, threshold=monitor[name]["threshold"], critical=monitor[name]["critical"],
-                   **shape)
+        name: Rule(
+            name, threshold=monitor[name]["threshold"], critical=monitor[name]["critical"], **shape
+        )
         for name, shape in SHAPES.items()
-    }  # fmt: skip
+    }
     for where, texts in (("config.monitor.rules", monitor["rules"]), ("--rule", given)):
         for text in texts:
             try:

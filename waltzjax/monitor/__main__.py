@@ -132,18 +132,24 @@ if __name__ == "__main__":
         "interval", None, f"Seconds between checks; {LIVE_S:g} on a terminal, else {PLAIN_S:g}."
     )
     flags.DEFINE_multi_string(
-        "rule", [],
+        "rule",
+        [],
         "A rule more, '[NAME:] METRIC > NUMBER [critical]' or with <; it replaces one of its name.",
-    )  # fmt: skip
+    )
     flags.DEFINE_list(
-        "stop_on", [], "Rules, between commas, at whose alert the trainer is asked to write a "
-        "checkpoint and end.",
-    )  # fmt: skip
+        "stop_on",
+        [],
+        "Rules, between commas, at whose alert the trainer is asked to write a checkpoint and end.",
+    )
     flags.DEFINE_integer("total_steps", 0, "How many steps a log's run has, if it does not say.", 0)
     flags.DEFINE_integer(
-        "serve", None, "Show the run's page on http://127.0.0.1:PORT/ too, until Ctrl-C; 0: any "
-        "port that is free.", 0, 65535,
-    )  # fmt: skip
+        "serve",
+        None,
+        "Show the run's page on http://127.0.0.1:PORT/ too, until Ctrl-C; 0: any "
+        "port that is free.",
+        0,
+        65535,
+    )
     flags.DEFINE_multi_string(
         "alert",
         [],

@@ -126,7 +126,12 @@ def as_json(status: Status) -> dict[str, Any]:
 def _episode(episode: Episode) -> dict[str, Any]:
     rule = episode.rule
     return {
-        "rule": rule.name, "critical": rule.critical, "metric": episode.metric,
-        "stage": episode.stage, "step": episode.step, "value": episode.value,
-        "above": rule.above, "threshold": episode.threshold,
-    }  # fmt: skip
+        "rule": rule.name,
+        "critical": rule.critical,
+        "metric": episode.metric,
+        "stage": episode.stage,
+        "step": episode.step,
+        "value": episode.value,
+        "above": rule.above,
+        "threshold": episode.threshold,
+    }

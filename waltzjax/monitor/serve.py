@@ -91,10 +91,15 @@ def make_server(workdir: Path, port: int) -> ThreadingHTTPServer:
 
         def _answer(self, status: HTTPStatus, body: bytes, tag: str) -> None:
             self.send_response(status)
-            headers = {"Content-Type": "text/html; charset=utf-8", "ETag": tag,
-                       "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff",
-                       "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
-                       "Content-Length": f"{len(body)}"}  # fmt: skip
+            headers = {
+                "Content-Type": "text/html; charset=utf-8",
+                "ETag": tag,
+                "Cache-Control": "no-store",
+                "X-Content-Type-Options": "nosniff",
+                "Referrer-Policy": "no-referrer",
+                "X-Frame-Options": "DENY",
+                "Content-Length": f"{len(body)}",
+            }
             for name, value in headers.items():
                 if value:
                     self.send_header(name, value)

@@ -83,9 +83,10 @@ def _panel(watched: Watch, status: Status, note: str) -> Panel:
     body: list[RenderableType] = []
     if status.step:
         bar = Table.grid(padding=(0, 2), expand=True)
-        bar.add_row(Text(_place(status), style="bold"), ProgressBar(
-            total=max(1, status.total), completed=status.step if status.total else 0
-        ))  # fmt: skip
+        bar.add_row(
+            Text(_place(status), style="bold"),
+            ProgressBar(total=max(1, status.total), completed=status.step if status.total else 0),
+        )
         body.append(bar)
         if times := list(_times(status)):
             body.append(Text("   ".join(times), style="cyan"))
@@ -103,10 +104,13 @@ def _panel(watched: Watch, status: Status, note: str) -> Panel:
     at = datetime.fromtimestamp(status.checked).strftime("%H:%M:%S")
     colour = "red" if status.critical else COLOURS[status.state]
     return Panel(
-        Group(*body), title=Text(f"{status.run}: {status.state}", style=f"bold {colour}"),
-        title_align="left", subtitle=Text(f"checked {at}", style="dim"), subtitle_align="right",
+        Group(*body),
+        title=Text(f"{status.run}: {status.state}", style=f"bold {colour}"),
+        title_align="left",
+        subtitle=Text(f"checked {at}", style="dim"),
+        subtitle_align="right",
         border_style=colour,
-    )  # fmt: skip
+    )
 
 
 def _colour(episode: Episode) -> str:

@@ -191,8 +191,11 @@ class Watch:
         return RUNNING, ""
 
     def _modified(self) -> float:
-        for path in (self.source.path / "metrics.jsonl", self.source.path / "config.json",
-                     self.source.path):  # fmt: skip
+        for path in (
+            self.source.path / "metrics.jsonl",
+            self.source.path / "config.json",
+            self.source.path,
+        ):
             try:
                 return path.stat().st_mtime
             except OSError:
@@ -214,10 +217,17 @@ def to_alert(run: str, episode: Episode) -> Alert:
     """The alert of an episode of this run."""
     rule = episode.rule
     return Alert(
-        run=run, rule=rule.name, critical=rule.critical, stage=episode.stage, step=episode.step,
-        metric=episode.metric, value=episode.value, above=rule.above, threshold=episode.threshold,
+        run=run,
+        rule=rule.name,
+        critical=rule.critical,
+        stage=episode.stage,
+        step=episode.step,
+        metric=episode.metric,
+        value=episode.value,
+        above=rule.above,
+        threshold=episode.threshold,
         history=episode.history,
-    )  # fmt: skip
+    )
 
 
 def duration(seconds: float | None) -> str:
@@ -227,8 +237,10 @@ def duration(seconds: float | None) -> str:
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     for size, unit, small, part in (
-        (86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"),
-    ):  # fmt: skip
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
         if seconds >= size:
             whole, rest = divmod(round(seconds / small), size // small)
             return f"{whole} {unit} {rest} {part}" if rest else f"{whole} {unit}"

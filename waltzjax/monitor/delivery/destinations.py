@@ -47,8 +47,10 @@ def _destination(value: str, environment: Mapping[str, str]) -> Destination:
             "on a command line). For example: --alert=env:SLACK_URL"
         )
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", rest):
-        raise ValueError("--alert=env:...: not the name of an environment variable (not shown, in "
-                         "case it is a secret)")  # fmt: skip
+        raise ValueError(
+            "--alert=env:...: not the name of an environment variable (not shown, in "
+            "case it is a secret)"
+        )
     url = environment.get(rest, "").strip()
     if not url:
         raise ValueError(f"--alert={value}: the environment variable {rest} is not set or empty")
