@@ -329,6 +329,7 @@ runpy.run_path("scripts/check_torch.py", run_name="__main__")
 
 
 def test_the_exported_agents_reach_the_same_rates_in_torch(finished):
+    pytest.importorskip("torch")
     done = forked.run("-c", PLAY_IN_TORCH.format(workdir=str(finished[0])))
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
@@ -225,7 +226,8 @@ def _parquet_row(where: str, row: Any) -> Row:
     except UnicodeDecodeError as error:
         return Row(where, {}, f"not UTF-8 ({error})")
     except (ValueError, ArithmeticError, LookupError) as error:  # no value that Python has
-        return Row(where, {}, f"a value cannot be read ({error})")
+        why = textwrap.shorten(str(error), 100, placeholder=" ...")  # pyarrow's may be a paragraph
+        return Row(where, {}, f"a value cannot be read ({why})")
     # pandas writes what is missing as NaN where a whole column is.
     return Row(where, {key: None if value != value else value for key, value in fields.items()})
 
