@@ -166,6 +166,17 @@ def test_growth_keeps_the_work_of_a_device():
     assert sizes[0].same_batch_step_s == sizes[0].step_s
 
 
+def test_growth_of_collecting_answers_the_same_questions():
+    c, load = config("regime_w_collect"), Load(512, collects=True)
+    sizes = plan_growth.grow(c, MODELS / "mistral-7b", load, SXM, [8, 16, 64], 0.0)
+    assert {size.batch for size in sizes} == {500}
+    for size in sizes:
+        assert size.efficiency == pytest.approx(
+            sizes[0].step_s * 8 / size.step_s / size.devices
+        )
+        assert 0 < size.efficiency <= 1.05
+
+
 def test_where_there_is_time_the_update_is_compiled(monkeypatch):
     asked = []
 

@@ -119,6 +119,11 @@ class Forecast:
         return parts
 
 
+def questions(config: ConfigDict, load: Load) -> int:
+    """How many questions are answered by collecting."""
+    return load.prompts or config.collect.questions
+
+
 def predict(
     config: ConfigDict,
     cfg: ModelConfig,
@@ -133,9 +138,9 @@ def predict(
     library cannot yet.
     """
     stage = STAGES[config.stages[-1]]
-    questions = load.prompts or config.collect.questions
     if load.collects:
-        work = plan_work.collecting_work(config, cfg, mesh, load.prompt_tokens, questions)
+        asked = questions(config, load)
+        work = plan_work.collecting_work(config, cfg, mesh, load.prompt_tokens, asked)
         phases, steps = _phases(work, device, cfg, axes(mesh.shape)), 1
     elif generation_mesh is None:
         work = plan_work.step_work(config, cfg, mesh, load.prompt_tokens)

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.model import sharding
 from waltzjax.plan.compile import learning_peak
-from waltzjax.plan.forecast import Load
+from waltzjax.plan.forecast import Load, questions
 from waltzjax.plan.generator import generator_config
 from waltzjax.plan.memory import parts
 from waltzjax.plan.search import Choice, changed, choices, smaller, usable_bytes
@@ -30,7 +30,8 @@ COMPILED, ARITHMETIC = "compiled", "arithmetic"
 class Size(NamedTuple):
     """The stage on ``devices``.
 
-    batch: prompts, rows or pairs of a step, as many for each device.
+    batch: prompts, rows or pairs of a step, as many for each device; of collecting all questions,
+      however many devices.
     memory_by: COMPILED | ARITHMETIC.
     link_gb, network_gb: sent by a device in a step, within a host and between hosts.
     efficiency: work of a device in a second, of what it does in the first row; in (0, 1] or above.
@@ -100,7 +101,8 @@ def _size(
     directory: Path,
     before: Sequence[Size],
 ) -> Size:
-    forecast, batch = choice.forecast, _batch(scaled)
+    forecast = choice.forecast
+    batch = questions(config, load) if load.collects else _batch(scaled)
     pace = batch / forecast.step_s / forecast.devices
     first = before[0] if before else None
     first_pace = first.batch / first.step_s / first.devices if first else pace

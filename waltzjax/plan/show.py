@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from waltzjax.plan import calibration
+from waltzjax.plan.forecast import COLLECT
 from waltzjax.plan.growth import Size
 from waltzjax.plan.providers import Reported
 from waltzjax.plan.report import Report
@@ -178,7 +179,8 @@ def show_growth(sizes: Sequence[Size], directory: Path, stage: str, device: str)
         "devices", "mesh", "batch", "GiB", "by", "link GB", "net GB", "coll. s", "step s", "eff. %",
         "hours", "same s",
     ]  # fmt: skip
-    title = f"growth: {stage} of {directory.name} on {device}, as many prompts for each device"
+    work = "the same questions" if stage == COLLECT else "as many prompts for each device"
+    title = f"growth: {stage} of {directory.name} on {device}, {work}"
     console.say(console.table(title, header, rows))
     console.say(
         "GiB: the peak of a device, and by what; ! does not fit. link, net: GB sent in a step\n"
