@@ -113,7 +113,9 @@ def spot(scenario: Scenario, planned: Choice, rental: Rental) -> Iterator[Saving
 
 def checkpoint_hours(scenario: Scenario, planned: Choice) -> float:
     """Hours between two checkpoints: config.train.checkpoint_every steps, or an epoch if that is
-    shorter."""
+    shorter; of collecting 0: it goes on question by question."""
+    if scenario.load.collects:
+        return 0.0
     forecast, config = planned.forecast, scenario.config
     section = {SUPERVISE: config.sft, PREFER: config.dpo}.get(
         STAGES[config.stages[-1]].kind, config.train
