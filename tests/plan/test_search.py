@@ -169,6 +169,16 @@ def test_growth_keeps_the_work_of_a_device():
     assert sizes[0].same_batch_step_s == sizes[0].step_s
 
 
+def test_growth_of_tuning_keeps_the_room_of_a_group_and_grows_beyond_the_batch():
+    args = (MODELS / "llama-3.1-8b", Load(1024), SXM, [8, 256], 0.0)
+    c = config("sft")
+    sizes = plan_growth.grow(c, *args)
+    assert sizes[1].batch == 32 * sizes[0].batch and sizes[1].same_batch_step_s is not None
+    scaled = plan_growth._scaled(c, args[1], 4.0)
+    assert scaled["rollout.cache_tokens"] == 4 * c.rollout.cache_tokens
+    assert scaled["sft.batch"] == 4 * c.sft.batch and "rollout.batch" not in scaled
+
+
 def test_growth_of_collecting_answers_the_same_questions():
     c, load = config("regime_w_collect"), Load(512, collects=True)
     sizes = plan_growth.grow(c, MODELS / "mistral-7b", load, SXM, [8, 16, 64], 0.0)

@@ -21,7 +21,7 @@ from waltzjax.plan.memory import parts
 from waltzjax.plan.search import Choice, changed, choices, smaller, usable_bytes
 from waltzjax.recipes import STAGES
 from waltzjax.run.devices import Device
-from waltzjax.stages.stage import PREFER, REINFORCE, SUPERVISE
+from waltzjax.stages.stage import PREFER, SUPERVISE
 
 TRIES = 3  # layouts that are compiled until one fits
 COMPILED, ARITHMETIC = "compiled", "arithmetic"
@@ -140,10 +140,11 @@ def _batch(config: ConfigDict) -> int:
 
 
 def _scaled(config: ConfigDict, load: Load, factor: float) -> dict[str, Any]:
-    """The settings for ``factor`` times as many devices: batch, the engine's slots and cache."""
+    """The settings for ``factor`` times as many devices: batch, the engine's slots and cache, which
+    every stage evaluates with."""
     kind = STAGES[config.stages[-1]].kind
-    keys = [{SUPERVISE: "sft.batch", PREFER: "dpo.batch"}.get(kind, "rollout.batch")]
-    if kind == REINFORCE or load.collects:
-        keys += ["rollout.max_num_seqs", "rollout.cache_tokens"]
+    keys = ["rollout.max_num_seqs", "rollout.cache_tokens"]
+    if not load.collects:
+        keys.append({SUPERVISE: "sft.batch", PREFER: "dpo.batch"}.get(kind, "rollout.batch"))
     flat = {key: config[key.split(".")[0]][key.split(".")[1]] for key in keys}
     return {key: max(int(value * factor), 1) for key, value in flat.items()}
