@@ -149,6 +149,19 @@ def test_spot_loses_what_lies_after_a_checkpoint():
     assert checkpoint_hours(collecting, planned) == 0  # it goes on question by question
 
 
+def test_devices_that_a_mesh_leaves_idle_are_not_counted():
+    s = scenario(mesh=(1, 4, 1))
+    cfg = generator_config(s.config, s.directory)
+    [planned] = choices(s.config, cfg, s.load, SXM, 8, as_given=True)
+    assert planned.forecast.devices == 4
+    rental = next(r for r in read_providers().rentals if r.preempted_every_h)
+    for saving in spot(s, planned, rental):
+        assert saving.device_hours == pytest.approx(4 * saving.hours)
+        assert saving.dollars == pytest.approx(4 * saving.hours * rental.usd_per_device_hour)
+    names = [saving.name for saving in cheaper(s, planned)]
+    assert "2 devices" in names and "4 devices" not in names
+
+
 def test_what_does_not_fit_is_told_what_to_change():
     small = dataclasses.replace(PCIE, memory_gb=24.0)
     with_adapters = _remedy(scenario(small))

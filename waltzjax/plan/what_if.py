@@ -83,8 +83,9 @@ def cheaper(scenario: Scenario, planned: Choice) -> Iterator[Saving]:
             scenario, f"answers of {new // 2} tokens", {"rollout.max_new_tokens": new // 2}
         )
     yield from _early(scenario)
-    if scenario.devices > 1:
-        fewer = scenario._replace(devices=scenario.devices // 2)
+    used = planned.forecast.devices  # a mesh of the config's own may leave some idle
+    if used > 1:
+        fewer = scenario._replace(devices=used // 2)
         yield from _try(fewer, f"{fewer.devices} devices", {})
     if kind == REINFORCE and not config.rl.token_budget and not load.collects:
         yield _packed(scenario, planned)
@@ -103,10 +104,11 @@ def spot(scenario: Scenario, planned: Choice, rental: Rental) -> Iterator[Saving
             scenario._replace(rental=rental), f"{rental.name}, saved {name}", {}, planned, ""
         )
         hours = saving.hours + lost
+        device_hours = hours * planned.forecast.devices
         yield saving._replace(
             hours=hours,
-            device_hours=hours * scenario.devices,
-            dollars=hours * scenario.devices * rental.usd_per_device_hour,
+            device_hours=device_hours,
+            dollars=device_hours * rental.usd_per_device_hour,
             note=f"{lost:.1f} h lost",
         )
 
