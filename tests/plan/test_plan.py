@@ -12,9 +12,11 @@ from waltzjax.engine.engine import Engine
 from waltzjax.plan import compile
 from waltzjax.plan.compile import make_plan
 from waltzjax.plan.forecast import Load
+from waltzjax.plan.generator import generator_config
 from waltzjax.plan.growth import Size
 from waltzjax.plan.providers import read_providers
 from waltzjax.plan.report import make_report
+from waltzjax.plan.search import USABLE, choices
 from waltzjax.plan.show import show_growth, show_report
 from waltzjax.plan.tables import show
 from waltzjax.plan.xla_report import Program
@@ -317,7 +319,7 @@ def report_of(c, device, **more):
 
 def test_what_does_not_fit_is_planned_after_a_change(uncompiled, capsys):
     c = run_path(str(REPO / "configs/stage2.py"))["get_config"]("")
-    small = dataclasses.replace(DEVICE, memory_gb=24.0)
+    small = dataclasses.replace(DEVICE, memory_gib=22.4)
     report = report_of(c, small)
     assert report.remedy.settings["lora.rank"] == 64 and report.fits
     assert report.plan.resident["feedback agent's first adapter"] > 0
@@ -342,9 +344,33 @@ def test_the_configs_own_layout_is_planned_where_nothing_is_searched(uncompiled,
     report = report_of(c, DEVICE, as_given=True)
     assert report.chosen.mesh == (1, 8, 1) and report.chosen.settings == {}
     assert report.others == () and report.remedy is None
-    small = dataclasses.replace(DEVICE, memory_gb=24.0)
+    small = dataclasses.replace(DEVICE, memory_gib=22.4)
     show_report(report_of(c, small, as_given=True))
-    assert "Does not fit: " in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "Does not fit: " in out
+    assert "The config's own mesh: 1x8x1." in out and "Best mesh" not in out
+
+
+def test_a_change_that_is_not_enough_does_not_fit(uncompiled, capsys):
+    c = run_path(str(REPO / "configs/stage2.py"))["get_config"]("")
+    uncompiled["update"] = 2**40
+    report = report_of(c, dataclasses.replace(DEVICE, memory_gib=22.4))
+    assert report.remedy and not report.fits
+    show_report(report)
+    out = capsys.readouterr().out
+    assert "and not with adapters over one base (:lora) either" in out and "it does;" not in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_what_nearly_fits_by_arithmetic_is_compiled(uncompiled):
+    """As compiled here, without temporary bytes, it needs less than was counted."""
+    c = run_path(str(REPO / "configs/stage2.py"))["get_config"]("")
+    cfg = generator_config(c, LLAMA)
+    least = min(choice.peak_bytes for choice in choices(c, cfg, Load(1024), DEVICE, 8))
+    nearly = dataclasses.replace(DEVICE, memory_gib=0.99 * least / USABLE / 2**30)
+    report = report_of(c, nearly)
+    assert report.fits and report.remedy is None and not report.chosen.fits(nearly)
+    assert report_of(c, dataclasses.replace(nearly, memory_gib=0.8 * nearly.memory_gib)).remedy
 
 
 def test_growth_is_a_table_of_a_hundred_columns(capsys):

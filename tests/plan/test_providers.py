@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from waltzjax.plan.providers import Rental, costs, lost_hours, read_providers
+from waltzjax.plan.search import usable_bytes
 from waltzjax.run.devices import TABLE, known_device, read_devices
 
 SPOT = Rental("spot", 1.0, "", preempted_every_h=10.0, restart_h=1.0)
@@ -51,6 +52,7 @@ def test_devices_are_those_of_the_data_sheets():
     pcie, sxm = devices.device(""), devices.device("h100-sxm")
     assert (pcie.name, pcie.tflops["bfloat16"], pcie.gb_per_s) == ("H100 PCIe", 756.0, 2000.0)
     assert (sxm.tflops["bfloat16"], sxm.gb_per_s) == (989.4, 3350.0)
+    assert usable_bytes(sxm) == pytest.approx(0.92 * 81_559 * 2**20, rel=1e-3)  # by nvidia-smi
     assert pcie.link.gb_per_s < 0.2 * sxm.link.gb_per_s
     assert devices.device("", mfu=0.5, bandwidth_share=None).mfu == 0.5
 
@@ -81,7 +83,7 @@ def changed(tmp_path, old, new):
         ("mfu = 0.40", "mfu = 1.5", "'H100 PCIe': mfu: got 1.5, allowed is > 0 and <= 1"),
         ("gb_per_s = 2000.0", "gb_per_s = -1.0", "gb_per_s: got -1, allowed is > 0 and"),
         ('link = "pcie5"', 'link = "string"', "h100-pcie.link: got 'string', allowed are nvlink4"),
-        ("memory_gb = 80.0", "", "the entry 'memory_gb' is missing"),
+        ("memory_gib = 79.6", "", "the entry 'memory_gib' is missing"),
         ('default = "h100-pcie"', 'default = "x"', "default: got 'x', allowed are h100-pcie"),
         ("[measured]", "[measured", "mine.toml: "),
     ],

@@ -163,10 +163,10 @@ def test_devices_that_a_mesh_leaves_idle_are_not_counted():
 
 
 def test_what_does_not_fit_is_told_what_to_change():
-    small = dataclasses.replace(PCIE, memory_gb=24.0)
+    small = dataclasses.replace(PCIE, memory_gib=22.4)
     with_adapters = _remedy(scenario(small))
     assert with_adapters.settings["lora.rank"] == 64 and with_adapters.devices == 8
-    more = _remedy(scenario(dataclasses.replace(PCIE, memory_gb=7.0)))
+    more = _remedy(scenario(dataclasses.replace(PCIE, memory_gib=6.5)))
     assert more.devices > 8
 
 
@@ -208,15 +208,15 @@ def test_where_there_is_time_the_update_is_compiled(monkeypatch):
 
     def peak(config, directory, mesh, prompt_tokens):
         asked.append(mesh.size)
-        return 10**9 * 79, None
+        return 2**30 * 74, None
 
     monkeypatch.setattr(plan_growth, "learning_peak", peak)
     args = (config(), MODELS / "llama-3.1-8b", Load(1024), SXM, [4, 8], 1e9)
     sizes = plan_growth.grow(*args)
     assert {*asked} == {4, 8} and asked.count(8) == plan_growth.TRIES  # none of them fits
     assert {size.memory_by for size in sizes} == {plan_growth.COMPILED}
-    assert {size.peak_bytes for size in sizes} == {10**9 * 79}
-    assert not sizes[0].fits  # 0.92 of 80 GB
+    assert {size.peak_bytes for size in sizes} == {2**30 * 74}
+    assert not sizes[0].fits  # 0.92 of 79.6 GiB
 
 
 def test_a_model_of_70b_is_there():

@@ -15,6 +15,7 @@ from waltzjax.plan.forecast import Load
 from waltzjax.plan.generator import generator_config
 from waltzjax.plan.providers import Cost, Providers, Reported, costs
 from waltzjax.plan.search import (
+    CLEARLY,
     Choice,
     Split,
     changed,
@@ -44,7 +45,7 @@ class Remedy(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """A plan and what it was chosen from."""
+    """A plan and what it was chosen from; ``as_given``: from nothing, it is the config's own."""
 
     device: Device
     chosen: Choice
@@ -58,6 +59,7 @@ class Report:
     reported: Reported | None
     providers: Providers
     collective_s: dict[str, float]  # of a step, were all collectives over that link
+    as_given: bool = False
 
     @property
     def fits(self) -> bool:
@@ -83,7 +85,9 @@ def make_report(
     scenario = Scenario(config, directory, load, device, devices, providers.rentals[0])
     cfg = generator_config(config, directory)
     layouts, remedy = choices(config, cfg, load, device, devices, as_given=as_given), None
-    compiled = _compile_best(scenario, layouts) if as_given or layouts[0].fits(device) else None
+    # What nearly fits by arithmetic may fit.
+    nearly = CLEARLY * layouts[0].peak_bytes <= usable_bytes(device)
+    compiled = _compile_best(scenario, layouts) if as_given or nearly else None
     if compiled is None or (not as_given and compiled[1].peak_bytes > usable_bytes(device)):
         remedy = _remedy(scenario)
         if remedy:
@@ -116,6 +120,7 @@ def make_report(
         providers.reported.get("waltzrl") if CONVERSATION in turns and not load.collects else None,
         providers,
         {name: forecast.collective_s(link) for name, link in links.items()},
+        as_given,
     )
 
 

@@ -42,9 +42,11 @@ def _settings(choice: Choice) -> str:
 
 
 def _show_layouts(report: Report) -> None:
-    listed = [("chosen", report.chosen), *(("", choice) for choice in report.others)]
-    if report.given:
-        listed.append(("the config's own", report.given))
+    own = "the config's own"
+    listed = [(own if report.as_given else "chosen", report.chosen)]
+    listed += [("", choice) for choice in report.others]
+    if report.given and not report.as_given:
+        listed.append((own, report.given))
     rows = [
         [
             label,
@@ -124,12 +126,17 @@ def _answer(report: Report) -> list[str]:
     device, forecast = report.device, report.plan.forecast
     usable = usable_bytes(device) / GIB
     lines = []
-    if report.remedy:
+    if report.remedy and not report.fits:
+        lines += [
+            f"Does not fit as it is on {device.name}, and not with {report.remedy.words} either:",
+            f"{report.plan.peak_bytes / GIB:.1f} GiB of {usable:.1f} that a run takes of one; the "
+            "plan above is made for that:",
+        ]
+    elif report.remedy:
         lines.append(
             f"Does not fit as it is on {device.name}. With {report.remedy.words} it does;\n"
             "the plan above is made for that:"
         )
-        lines += [f"  --config.{key}={value}" for key, value in report.remedy.settings.items()]
     elif not report.fits:
         lines.append(
             f"Does not fit: {report.plan.peak_bytes / GIB:.1f} GiB of {usable:.1f} that a run "
@@ -140,7 +147,10 @@ def _answer(report: Report) -> list[str]:
             f"Fits: {report.plan.peak_bytes / GIB:.1f} GiB of {usable:.1f} that a run takes of one "
             f"{device.name}."
         )
-    lines += [f"Best mesh: {_mesh(report.chosen.mesh)}. Run with", f"  {report.chosen.arguments()}"]
+    if report.remedy:
+        lines += [f"  --config.{key}={value}" for key, value in report.remedy.settings.items()]
+    what = "The config's own mesh" if report.as_given else "Best mesh"
+    lines += [f"{what}: {_mesh(report.chosen.mesh)}. Run with", f"  {report.chosen.arguments()}"]
     if report.split and report.split.forecast.step_s < 0.98 * forecast.step_s:
         split = report.split
         hidden_s = split.forecast.step_s - split.forecast.hidden_s
