@@ -69,6 +69,26 @@ def test_supervised_tuning_sees_every_chat_in_every_epoch(work):
         forecast(prompts=1, **sft)
 
 
+def test_the_usual_number_is_the_stages_and_is_named(work, capsys):
+    for stage, steps, count in (
+        ("stage2", 15_015 * 5 // 8, "15,015 prompts"),
+        ("sft", 5_000 * 3 // 6, "5,000 chats"),
+        ("dpo", 4_000 * 2 // 10, "4,000 pairs"),
+    ):
+        more = {"sft.batch": 6, "sft.epochs": 3, "dpo.batch": 10, "dpo.epochs": 2}
+        made = forecast(prompts=0, stages=(stage,), **more)
+        assert made.steps == steps
+        show_forecast(made)
+        out = " ".join(capsys.readouterr().out.split())
+        assert f"{count}, the usual number (--prompts)" in out
+    show_forecast(forecast(prompts=70))
+    assert "70 prompts." in capsys.readouterr().out
+    show_forecast(forecast(prompts=0, **{"train.steps.stage2": 7}))
+    assert "15,015" not in capsys.readouterr().out
+    sft = {"stages": ("sft",), "sft.batch": 6, "sft.epochs": 3}
+    assert forecast(prompts=0, **sft, **{"sft.examples": 6000}).steps == 3000
+
+
 def test_the_peak_is_that_of_the_compute_type(work):
     fast = dataclasses.replace(SLOW, gb_per_s=1e9)
     assert forecast(fast).phases[0].device_s == pytest.approx(2.0)

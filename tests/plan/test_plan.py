@@ -325,6 +325,8 @@ def test_what_does_not_fit_is_planned_after_a_change(uncompiled, capsys):
     assert report.plan.resident["feedback agent's first adapter"] > 0
     show_report(report)
     out = capsys.readouterr().out
+    assert "seconds are arithmetic with the shares cited in devices" in " ".join(out.split())
+    assert "rates fitted to measured steps are --check's" in " ".join(out.split())
     assert "Does not fit as it is on H100 PCIe. With adapters over one base" in out
     assert "--config.lora.rank=64" in out and "generating on another mesh" in out
     assert max(map(len, out.splitlines())) <= 100
@@ -349,6 +351,20 @@ def test_the_configs_own_layout_is_planned_where_nothing_is_searched(uncompiled,
     out = capsys.readouterr().out
     assert "Does not fit: " in out
     assert "The config's own mesh: 1x8x1." in out and "Best mesh" not in out
+
+
+def test_services_and_rentals_say_whose_tuning_each_price_is(uncompiled, monkeypatch, capsys):
+    monkeypatch.setattr(compile, "data_update", lambda *_: NoUpdate())
+    c = run_path(str(REPO / "configs/sft.py"))["get_config"]("lora")
+    report = report_of(c, DEVICE)
+    show_report(report)
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Rentals: one agent on 5,000 chats. Services: two agents of 2,000 to 5,000" in out
+
+
+class NoUpdate:
+    def lower(self, *_):
+        return "update"
 
 
 def test_a_change_that_is_not_enough_does_not_fit(uncompiled, capsys):

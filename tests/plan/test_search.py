@@ -197,9 +197,7 @@ def test_growth_of_collecting_answers_the_same_questions():
     sizes = plan_growth.grow(c, MODELS / "mistral-7b", load, SXM, [8, 16, 64], 0.0)
     assert {size.batch for size in sizes} == {500}
     for size in sizes:
-        assert size.efficiency == pytest.approx(
-            sizes[0].step_s * 8 / size.step_s / size.devices
-        )
+        assert size.efficiency == pytest.approx(sizes[0].step_s * 8 / size.step_s / size.devices)
         assert 0 < size.efficiency <= 1.05
 
 

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.model import sharding
 from waltzjax.plan.compile import learning_peak
-from waltzjax.plan.forecast import Load, questions
+from waltzjax.plan.forecast import Load, prompt_count
 from waltzjax.plan.generator import generator_config
 from waltzjax.plan.memory import parts
 from waltzjax.plan.search import Choice, changed, choices, smaller, usable_bytes
@@ -102,7 +102,7 @@ def _size(
     before: Sequence[Size],
 ) -> Size:
     forecast = choice.forecast
-    batch = questions(config, load) if load.collects else _batch(scaled)
+    batch = prompt_count(config, load) if load.collects else _batch(scaled)
     pace = batch / forecast.step_s / forecast.devices
     first = before[0] if before else None
     first_pace = first.batch / first.step_s / first.devices if first else pace

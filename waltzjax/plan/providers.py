@@ -95,8 +95,8 @@ def _priced(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def lost_hours(rental: Rental, hours: float, checkpoint_h: float) -> float:
-    """Hours that pre-emptions add to ``hours`` of training with ``checkpoint_h`` between checkpoints;
-    0: nothing is lost but the restarts.
+    """Hours that pre-emptions add to ``hours`` of training with ``checkpoint_h`` between its
+    checkpoints; 0: nothing is lost but the restarts.
 
     Pre-emptions come at random, one in m = ``rental.preempted_every_h`` hours; each loses what was
     trained since the last checkpoint and r = ``rental.restart_h``. An interval of t hours that has

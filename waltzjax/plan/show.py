@@ -16,6 +16,10 @@ from waltzjax.plan.tables import GIB, figure, show_forecast, show_memory, show_p
 from waltzjax.support import console
 
 WIDTH = 100  # columns of the terminal
+TRUST = (
+    "Trust: these seconds are arithmetic with the shares cited in devices.toml. The rates fitted to "
+    "measured steps are --check's: {}."
+)
 
 
 def show_report(report: Report) -> None:
@@ -26,7 +30,7 @@ def show_report(report: Report) -> None:
     listed = ", ".join(f"{name} {figure(s)} s" for name, s in report.collective_s.items())
     line = f"A step's collectives over each link, network included: {listed}."
     console.say(textwrap.fill(line, WIDTH))
-    console.say(textwrap.fill(f"Trust: {calibration.trust(report.device.name)}.", WIDTH))
+    console.say(textwrap.fill(TRUST.format(calibration.trust(report.device.name)), WIDTH))
     _show_costs(report)
     _show_savings(report)
     show_peak(report.plan)
@@ -79,6 +83,11 @@ def _show_costs(report: Report) -> None:
     console.say("\n" + console.table(title, ["provider", "$", "hours", "note"], rows))
     if not used.startswith(sold):
         console.say(f"Rentals sell {sold}, not {used}: set their prices in a --providers_file.")
+    if any(cost.hours is None for cost in report.costs):
+        console.say(
+            f"Rentals: one agent on {report.plan.forecast.prompts:,} chats. Services: two agents "
+            "of 2,000 to 5,000\nexamples each, as the sources have them."
+        )
     if report.reported:
         console.say("\n".join(reported_lines(report.reported, report.plan.forecast.step_s)))
 

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from waltzjax.config.presets import waltz
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.flops import head_weights, layer_weights
-from waltzjax.plan.forecast import LEARNING, PROMPTS, Load
+from waltzjax.plan.forecast import LEARNING, Load, prompt_count
 from waltzjax.plan.generator import generator_config
 from waltzjax.plan.providers import Rental, lost_hours
 from waltzjax.plan.search import Choice, changed, choices
@@ -73,7 +73,7 @@ def cheaper(scenario: Scenario, planned: Choice) -> Iterator[Saving]:
     if not config.lora.rank and not load.collects:
         yield from _try(scenario, "adapters over one base (:lora)", adapters())
     yield from _smaller(scenario)
-    half = load._replace(prompts=max(_prompts(scenario) // 2, 1))
+    half = load._replace(prompts=max(prompt_count(config, load) // 2, 1))
     items = {SUPERVISE: "chats", PREFER: "pairs"}.get(kind, "prompts")
     items = "questions" if load.collects else items
     if not _steps(config):
@@ -124,11 +124,6 @@ def checkpoint_hours(scenario: Scenario, planned: Choice) -> float:
     )
     steps = min(config.train.checkpoint_every, max(forecast.steps // section.epochs, 1))
     return steps * forecast.step_s / 3600
-
-
-def _prompts(scenario: Scenario) -> int:
-    usual = scenario.config.collect.questions if scenario.load.collects else PROMPTS
-    return scenario.load.prompts or usual
 
 
 def _steps(config: ConfigDict) -> int:
