@@ -176,7 +176,7 @@ def test_the_command(directory):
     assert "PCIe 80 GB" in costs["Lambda"]["note"]
     assert len(costs) == 5  # no API tunes by reinforcement
     out = done.stdout
-    assert "80 s a step" in out and "not the 40 s they name" in out
+    assert "80 s a step" not in out and "alone" not in out  # that is of stage 2 on eight devices
     assert "Best mesh: " in out and "--config.rl.microbatches=" in out
     assert "adapters over one base" in out and "saves $" in out
     assert max(map(len, out.splitlines()[:-1])) <= 100
@@ -327,6 +327,7 @@ def test_what_does_not_fit_is_planned_after_a_change(uncompiled, capsys):
     out = capsys.readouterr().out
     assert "seconds are arithmetic with the shares cited in devices" in " ".join(out.split())
     assert "rates fitted to measured steps are --check's" in " ".join(out.split())
+    assert "80 s a step" in out and "not the 40 s they name" in out
     assert "Does not fit as it is on H100 PCIe. With adapters over one base" in out
     assert "--config.lora.rank=64" in out and "generating on another mesh" in out
     assert max(map(len, out.splitlines())) <= 100
@@ -367,6 +368,18 @@ class NoUpdate:
         return "update"
 
 
+def test_a_rental_that_costs_nothing_and_a_stage_after_another(uncompiled, capsys):
+    c = run_path(str(REPO / "configs/stage2.py"))["get_config"]("")
+    c.stages = ("stage1", "stage2")
+    known = read_providers()
+    free = known._replace(rentals=(known.rentals[0]._replace(usd_per_device_hour=0.0),))
+    report = make_report(c, LLAMA, Load(1024), DEVICE, 8, free, read_devices().links)
+    show_report(report)
+    out = capsys.readouterr().out
+    assert "Hours and cost are those of stage2 alone; stage1 before it" in out
+    assert report.savings[0].dollars == 0
+
+
 def test_a_change_that_is_not_enough_does_not_fit(uncompiled, capsys):
     c = run_path(str(REPO / "configs/stage2.py"))["get_config"]("")
     uncompiled["update"] = 2**40
@@ -391,7 +404,7 @@ def test_what_nearly_fits_by_arithmetic_is_compiled(uncompiled):
 
 def test_growth_is_a_table_of_a_hundred_columns(capsys):
     size = Size(256, (32, 8, 1), {}, 1024, 2**36, "arithmetic", False, 273.0, 53.0, 22.7, 13.3,
-                0.93, 0.47, None)  # fmt: skip
+                0.93, 0.47, {"update": 22.7}, 1.0, None)  # fmt: skip
     show_growth([size], LLAMA, "stage2", "H100 PCIe")
     out = capsys.readouterr().out
     assert "32x8x1" in out and "64.0 !" in out and "arithmetic" in out

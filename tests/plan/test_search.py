@@ -139,14 +139,18 @@ def test_spot_loses_what_lies_after_a_checkpoint():
     rental = next(r for r in read_providers().rentals if r.preempted_every_h)
     step_s = planned.forecast.step_s
     # An epoch, 469 steps, is shorter than config.train.checkpoint_every = 1000.
-    assert checkpoint_hours(s, planned) == pytest.approx(469 * step_s / 3600)
+    assert checkpoint_hours(s.config, s.load, planned.forecast) == pytest.approx(
+        469 * step_s / 3600
+    )
     seldom, often = spot(s, planned, rental)
     assert often.hours < seldom.hours and often.dollars < seldom.dollars
     # Half of that for each pre-emption, and more than half a bit: the lost hours may be lost too.
     share = (469 * step_s / 3600 / 2 + rental.restart_h) / rental.preempted_every_h
     assert seldom.hours == pytest.approx(planned.forecast.hours / (1 - share), rel=0.02)
-    collecting = s._replace(load=Load(1024, collects=True))
-    assert checkpoint_hours(collecting, planned) == 0  # it goes on question by question
+    collecting = Load(1024, collects=True)
+    assert (
+        checkpoint_hours(s.config, collecting, planned.forecast) == 0
+    )  # it goes on question by question
 
 
 def test_devices_that_a_mesh_leaves_idle_are_not_counted():
@@ -180,6 +184,11 @@ def test_growth_keeps_the_work_of_a_device():
         assert size.efficiency == pytest.approx(sizes[0].step_s / size.step_s)
         assert size.network_gb > 0 and size.hours < sizes[0].hours
     assert sizes[0].same_batch_step_s == sizes[0].step_s
+    answer = plan_growth.growth_json(sizes, args[0], args[2], read_providers())
+    assert sum(answer["step_seconds"].values()) == pytest.approx(sizes[0].step_s)
+    assert (answer["hours"], answer["peak_gib"]) == (sizes[0].hours, sizes[0].peak_bytes / 2**30)
+    assert answer["providers"][0]["cost"] == pytest.approx(8 * 2.00 * sizes[0].hours)
+    assert len(answer["growth"]) == 3 and len(answer["providers"]) == 5
 
 
 def test_growth_of_tuning_keeps_the_room_of_a_group_and_grows_beyond_the_batch():

@@ -15,24 +15,27 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import jax
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
-from waltzjax.config.key import COLLECT_READS
+from waltzjax.config.key import COLLECT_READS, EMBEDDED, MATHS, WALTZ
 from waltzjax.model.hf import config as hf_config
 from waltzjax.plan import check, doctor
 from waltzjax.plan import providers as plan_providers
 from waltzjax.plan.forecast import COLLECT, Load
-from waltzjax.plan.growth import grow
+from waltzjax.plan.growth import grow, growth_json
 from waltzjax.plan.report import make_report, to_json
 from waltzjax.plan.show import show_growth, show_report
 from waltzjax.recipes import readers, validate
 from waltzjax.run import cli
 from waltzjax.run import devices as run_devices
 from waltzjax.support import console
+from waltzjax.toy.base_model import embedded_model
 
 MOST_DEVICES = 1024  # emulated
 
@@ -55,15 +58,32 @@ def main() -> None:
     jax.config.update("jax_num_cpu_devices", MOST_DEVICES)
     known = run_devices.read_devices(Path(f.devices_file))
     device = known.device(f.device, mfu=f.mfu, bandwidth_share=f.bandwidth_share)
-    load = Load(f.prompt_tokens, f.prompts, f.collect)
-    directory = Path(f.model) if f.model else hf_config.resolve(config.model.base)
+    providers = plan_providers.read_providers(Path(f.providers_file))
+    with tempfile.TemporaryDirectory() as scratch:
+        directory, prompt_tokens = _model(config, Path(scratch), reads(config))
+        load = Load(prompt_tokens, f.prompts, f.collect)
+        result = _planned(config, directory, load, device, counts, providers, known.links)
+    if f.json:
+        console.say(json.dumps(result))
+
+
+def _planned(
+    config: ConfigDict,
+    directory: Path,
+    load: Load,
+    device: run_devices.Device,
+    counts: list[int],
+    providers: plan_providers.Providers,
+    links: dict[str, run_devices.Link],
+) -> dict[str, Any]:
+    """The plan on the screen, and as an object."""
+    f = flags.FLAGS
     if len(counts) > 1:
         sizes = grow(config, directory, load, device, counts, f.compile_seconds)
         stage = COLLECT if f.collect else config.stages[-1]
         show_growth(sizes, directory, stage, device.name)
-        result = {"growth": [size._asdict() for size in sizes]}
+        result = growth_json(sizes, config, load, providers)
     else:
-        providers = plan_providers.read_providers(Path(f.providers_file))
         report = make_report(
             config,
             directory,
@@ -71,13 +91,31 @@ def main() -> None:
             device,
             counts[0],
             providers,
-            known.links,
+            links,
             as_given=not f.search,
         )
         show_report(report)
         result = to_json(report)
-    if f.json:
-        console.say(json.dumps(result))
+    return result
+
+
+def _model(config: ConfigDict, scratch: Path, reads: frozenset[str]) -> tuple[Path, int]:
+    """The directory of the base's architecture, written to ``scratch`` where the run would build
+    its model itself, and the tokens of a prompt, which such a model may have fewer of."""
+    f = flags.FLAGS
+    if f.model:
+        return Path(f.model), f.prompt_tokens
+    if config.model.base != EMBEDDED:
+        return hf_config.resolve(config.model.base), f.prompt_tokens
+    cfg = embedded_model(config, "embedded" if WALTZ in reads else "embedded_maths")
+    directory = scratch / EMBEDDED
+    directory.mkdir()
+    (directory / "config.json").write_text(json.dumps(hf_config.config_json(cfg, "float32")))
+    if f["prompt_tokens"].present:
+        return directory, f.prompt_tokens
+    room = cfg.max_positions - config.rollout.max_new_tokens
+    room = min(room, config.problems.max_tokens) if MATHS in reads else room
+    return directory, min(f.prompt_tokens, room)
 
 
 def device_counts(given: list[str]) -> list[int]:
@@ -97,7 +135,7 @@ def define_flags() -> None:
         "model",
         "",
         "Directory with the model's config.json; weights are not needed. Default: "
-        "config.model.base.",
+        "config.model.base; of 'embedded' its architecture.",
     )
     flags.DEFINE_list("devices", ["8"], "How many devices; several: a table of growth.")
     flags.DEFINE_bool(
@@ -108,7 +146,8 @@ def define_flags() -> None:
         "prompt_tokens",
         1024,
         "Tokens of the longest prompt an agent reads; the feedback agent's "
-        "holds the user's and an answer, a revision's the feedback too.",
+        "holds the user's and an answer, a revision's the feedback too. An embedded model's "
+        "default is at most what it has room for.",
         1,
     )
     flags.DEFINE_integer(

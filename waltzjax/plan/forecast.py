@@ -209,7 +209,9 @@ def _phases(
         device_s = max(computing_s, moving_s)
         bound = "compute" if computing_s >= moving_s else "bandwidth"
         bound = "collectives" if collective_s > device_s else bound
-        far = sum(each.bytes for each in work.traffic if crosses_hosts(mesh, each))
+        # A ring's bytes leave a host once, by the ports of all its members together.
+        crossing = [each for each in work.traffic if crosses_hosts(mesh, each)]
+        far = sum(each.bytes / mesh.members(each.axis) for each in crossing)
         near = sum(each.bytes for each in work.traffic) - far
         times = sum(each.times for each in work.traffic)
         phases.append(Phase(*work[:4], near, far, times, device_s, collective_s, bound))

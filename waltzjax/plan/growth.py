@@ -18,7 +18,9 @@ from waltzjax.plan.compile import learning_peak
 from waltzjax.plan.forecast import Load, prompt_count
 from waltzjax.plan.generator import generator_config
 from waltzjax.plan.memory import parts
+from waltzjax.plan.providers import Providers, costs
 from waltzjax.plan.search import Choice, changed, choices, smaller, usable_bytes
+from waltzjax.plan.what_if import checkpoint_hours
 from waltzjax.recipes import STAGES
 from waltzjax.run.devices import Device
 from waltzjax.stages.stage import PREFER, SUPERVISE
@@ -35,6 +37,8 @@ class Size(NamedTuple):
     memory_by: COMPILED | ARITHMETIC.
     link_gb, network_gb: sent by a device in a step, within a host and between hosts.
     efficiency: work of a device in a second, of what it does in the first row; in (0, 1] or above.
+    step_seconds: of a step, by the part that a run's metrics name.
+    checkpoint_h: hours between checkpoints.
     same_batch_step_s: with the config's own batch; None: more devices than it has rows for.
     """
 
@@ -51,6 +55,8 @@ class Size(NamedTuple):
     collective_s: float
     efficiency: float
     hours: float
+    step_seconds: dict[str, float]
+    checkpoint_h: float
     same_batch_step_s: float | None
 
 
@@ -120,8 +126,28 @@ def _size(
         sum(p.collective_s for p in forecast.phases),
         pace / first_pace,
         forecast.hours,
+        forecast.step_seconds(),
+        checkpoint_hours(scaled, load, forecast),
         _same_batch(config, directory, load, device, forecast.devices),
     )
+
+
+def growth_json(
+    sizes: Sequence[Size], config: ConfigDict, load: Load, providers: Providers
+) -> dict[str, Any]:
+    """The table as an object for scripts: ``report.to_json``'s first keys of the first size, and
+    "growth", all sizes."""
+    first, tuning = sizes[0], STAGES[config.stages[-1]].kind == SUPERVISE and not load.collects
+    costed = costs(providers, first.hours, first.devices, first.checkpoint_h, tuning=tuning)
+    return {
+        "hours": first.hours,
+        "device_hours": first.hours * first.devices,
+        "peak_gib": first.peak_bytes / 2**30,
+        "fits": first.fits,
+        "providers": [cost._asdict() for cost in costed],
+        "step_seconds": first.step_seconds,
+        "growth": [size._asdict() for size in sizes],
+    }
 
 
 def _same_batch(

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.model import sharding
 from waltzjax.plan.compile import learning_peak, make_plan
-from waltzjax.plan.forecast import Load
+from waltzjax.plan.forecast import COLLECT, Forecast, Load
 from waltzjax.plan.generator import generator_config
 from waltzjax.plan.providers import Cost, Providers, Reported, costs
 from waltzjax.plan.search import (
@@ -29,7 +29,6 @@ from waltzjax.plan.what_if import Saving, Scenario, adapters, cheaper, checkpoin
 from waltzjax.recipes import STAGES
 from waltzjax.run.devices import Device, Link
 from waltzjax.stages.stage import SUPERVISE
-from waltzjax.types import CONVERSATION
 
 TRIES = 3  # layouts that are compiled until one fits
 MORE = (2, 4, 8, 16, 32)  # times as many devices
@@ -58,6 +57,7 @@ class Report:
     savings: tuple[Saving, ...]
     reported: Reported | None
     providers: Providers
+    stages: tuple[str, ...]  # of the config; all figures are the last one's
     collective_s: dict[str, float]  # of a step, were all collectives over that link
     as_given: bool = False
 
@@ -98,7 +98,7 @@ def make_report(
             compiled = None
     chosen, plan = compiled or _compile_best(scenario, layouts)
     forecast = plan.forecast
-    turns = STAGES[config.stages[-1]].turns(config)
+    reported = providers.reported.get("waltzrl")
     return Report(
         device,
         chosen,
@@ -112,16 +112,24 @@ def make_report(
                 providers,
                 forecast.hours,
                 forecast.devices,
-                checkpoint_hours(scenario, chosen),
+                checkpoint_hours(scenario.config, load, forecast),
                 tuning=STAGES[config.stages[-1]].kind == SUPERVISE and not load.collects,
             )
         ),
         tuple(_savings(scenario, chosen, providers)),
-        providers.reported.get("waltzrl") if CONVERSATION in turns and not load.collects else None,
+        reported if reported and _as_reported(forecast, reported) else None,
         providers,
+        (COLLECT,) if load.collects else tuple(config.stages),
         {name: forecast.collective_s(link) for name, link in links.items()},
         as_given,
     )
+
+
+def _as_reported(forecast: Forecast, reported: Reported) -> bool:
+    """Whether the sources speak of this: WaltzRL's second stage, about as many steps on as many
+    devices."""
+    alike = 0.9 < forecast.steps / reported.steps < 1.1
+    return alike and forecast.stage == "stage2" and forecast.devices == reported.devices
 
 
 def _compile_best(scenario: Scenario, layouts: Sequence[Choice]) -> tuple[Choice, Plan]:

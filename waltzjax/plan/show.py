@@ -17,8 +17,8 @@ from waltzjax.support import console
 
 WIDTH = 100  # columns of the terminal
 TRUST = (
-    "Trust: these seconds are arithmetic with the shares cited in devices.toml. The rates fitted to "
-    "measured steps are --check's: {}."
+    "Trust: these seconds are arithmetic with the shares cited in devices.toml. The rates fitted "
+    "to measured steps are --check's: {}."
 )
 
 
@@ -120,7 +120,7 @@ def _show_savings(report: Report) -> None:
             figure(saving.hours),
             figure(saving.dollars),
             "-" * (saving.dollars > base.dollars) + figure(abs(base.dollars - saving.dollars)),
-            f"{100 * (1 - saving.dollars / base.dollars):.0f}",
+            f"{100 * (1 - saving.dollars / base.dollars):.0f}" if base.dollars else "-",
             saving.note,
         ]
         for saving in report.savings
@@ -158,6 +158,12 @@ def _answer(report: Report) -> list[str]:
         )
     if report.remedy:
         lines += [f"  --config.{key}={value}" for key, value in report.remedy.settings.items()]
+    if len(report.stages) > 1:
+        *earlier, last = report.stages
+        lines.append(
+            f"Hours and cost are those of {last} alone; {', '.join(earlier)} before it: plan with "
+            "--config.stages."
+        )
     what = "The config's own mesh" if report.as_given else "Best mesh"
     lines += [f"{what}: {_mesh(report.chosen.mesh)}. Run with", f"  {report.chosen.arguments()}"]
     if report.split and report.split.forecast.step_s < 0.98 * forecast.step_s:
@@ -195,14 +201,15 @@ def show_growth(sizes: Sequence[Size], directory: Path, stage: str, device: str)
         for size in sizes
     ]
     header = [
-        "devices", "mesh", "batch", "GiB", "by", "link GB", "net GB", "coll. s", "step s", "eff. %",
-        "hours", "same s",
+        "devices", "mesh", "batch", "GiB", "by", "link", "net", "coll.", "step s", "eff. %",
+        "hours", "s, same batch",
     ]  # fmt: skip
     work = "the same questions" if stage == COLLECT else "as many prompts for each device"
     title = f"growth: {stage} of {directory.name} on {device}, {work}"
     console.say(console.table(title, header, rows))
     console.say(
         "GiB: the peak of a device, and by what; ! does not fit. link, net: GB sent in a step\n"
-        "within a host, between hosts. eff.: work of a device in a second, of the first row's.\n"
-        "same s: seconds of a step with the first row's batch. Times are arithmetic."
+        "within a host, between hosts. coll.: seconds of its collectives. eff.: work of a device in\n"
+        "a second, of the first row's. s, same batch: seconds of a step with the first row's batch.\n"
+        "Times are arithmetic."
     )

@@ -114,6 +114,6 @@ def show_forecast(forecast: Forecast) -> None:
         f"Left out: {LEFT_OUT}.",
         f"{forecast.stage}: {figure(forecast.step_s)} s a step, {forecast.steps:,} "
         f"step{'s' * (forecast.steps != 1)}: {figure(forecast.hours)} h on {forecast.devices} "
-        f"devices, {figure(forecast.device_hours)} device-hours",
+        f"device{'s' * (forecast.devices != 1)}, {figure(forecast.device_hours)} device-hours",
     ]
     console.say("\n".join(lines))

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from waltzjax.config.presets import waltz
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.flops import head_weights, layer_weights
-from waltzjax.plan.forecast import LEARNING, Load, prompt_count
+from waltzjax.plan.forecast import LEARNING, Forecast, Load, prompt_count
 from waltzjax.plan.generator import generator_config
 from waltzjax.plan.providers import Rental, lost_hours
 from waltzjax.plan.search import Choice, changed, choices
@@ -94,7 +94,8 @@ def cheaper(scenario: Scenario, planned: Choice) -> Iterator[Saving]:
 def spot(scenario: Scenario, planned: Choice, rental: Rental) -> Iterator[Saving]:
     """The plan on devices that may be taken away, as it saves checkpoints and with one an hour."""
     step_s = planned.forecast.step_s
-    every, given_h = max(int(CHECKPOINT_H * 3600 / step_s), 1), checkpoint_hours(scenario, planned)
+    every = max(int(CHECKPOINT_H * 3600 / step_s), 1)
+    given_h = checkpoint_hours(scenario.config, scenario.load, planned.forecast)
     intervals = {"as configured": given_h}
     if every * step_s / 3600 < given_h:
         intervals[f"every {every} steps"] = every * step_s / 3600
@@ -113,12 +114,11 @@ def spot(scenario: Scenario, planned: Choice, rental: Rental) -> Iterator[Saving
         )
 
 
-def checkpoint_hours(scenario: Scenario, planned: Choice) -> float:
+def checkpoint_hours(config: ConfigDict, load: Load, forecast: Forecast) -> float:
     """Hours between two checkpoints: config.train.checkpoint_every steps, or an epoch if that is
     shorter; of collecting 0: it goes on question by question."""
-    if scenario.load.collects:
+    if load.collects:
         return 0.0
-    forecast, config = planned.forecast, scenario.config
     section = {SUPERVISE: config.sft, PREFER: config.dpo}.get(
         STAGES[config.stages[-1]].kind, config.train
     )
