@@ -9,6 +9,7 @@ import pytest
 from support import REPO, mesh_of
 
 from waltzjax.engine.engine import Engine
+from waltzjax.plan import __main__ as main
 from waltzjax.plan import compile
 from waltzjax.plan.compile import make_plan
 from waltzjax.plan.forecast import Load
@@ -20,6 +21,7 @@ from waltzjax.plan.search import USABLE, choices
 from waltzjax.plan.show import show_growth, show_report
 from waltzjax.plan.tables import show
 from waltzjax.plan.xla_report import Program
+from waltzjax.recipes import readers
 from waltzjax.run.devices import read_devices
 
 LOAD, DEVICE = Load(48), read_devices().device("")
@@ -378,6 +380,19 @@ def test_a_rental_that_costs_nothing_and_a_stage_after_another(uncompiled, capsy
     out = capsys.readouterr().out
     assert "Hours and cost are those of stage2 alone; stage1 before it" in out
     assert report.savings[0].dollars == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "section", "tokens"),
+    [("stage2", "embedded", 256 - 56), ("rlvr_naive", "embedded_maths", 52)],
+)
+def test_a_base_that_the_run_builds_itself(tmp_path, name, section, tokens):
+    c = run_path(str(REPO / f"configs/{name}.py"))["get_config"]("tiny")
+    directory = main.model_directory(c, tmp_path, readers(c))
+    cfg = generator_config(c, directory)
+    assert (cfg.layers, cfg.width) == (c[section].layers, c[section].width)
+    assert main.usual_prompt(c, directory, readers(c), 1024) == tokens
+    assert main.usual_prompt(c, directory, readers(c), 8) == 8
 
 
 def test_a_change_that_is_not_enough_does_not_fit(uncompiled, capsys):

@@ -28,6 +28,7 @@ from waltzjax.model.hf import config as hf_config
 from waltzjax.plan import check, doctor
 from waltzjax.plan import providers as plan_providers
 from waltzjax.plan.forecast import COLLECT, Load
+from waltzjax.plan.generator import generator_config
 from waltzjax.plan.growth import grow, growth_json
 from waltzjax.plan.report import make_report, to_json
 from waltzjax.plan.show import show_growth, show_report
@@ -60,8 +61,12 @@ def main() -> None:
     device = known.device(f.device, mfu=f.mfu, bandwidth_share=f.bandwidth_share)
     providers = plan_providers.read_providers(Path(f.providers_file))
     with tempfile.TemporaryDirectory() as scratch:
-        directory, prompt_tokens = _model(config, Path(scratch), reads(config))
-        load = Load(prompt_tokens, f.prompts, f.collect)
+        chosen = Path(f.model) if f.model else None
+        directory = chosen or model_directory(config, Path(scratch), reads(config))
+        tokens = f.prompt_tokens
+        if not f["prompt_tokens"].present:
+            tokens = usual_prompt(config, directory, reads(config), tokens)
+        load = Load(tokens, f.prompts, f.collect)
         result = _planned(config, directory, load, device, counts, providers, known.links)
     if f.json:
         console.say(json.dumps(result))
@@ -99,23 +104,23 @@ def _planned(
     return result
 
 
-def _model(config: ConfigDict, scratch: Path, reads: frozenset[str]) -> tuple[Path, int]:
+def model_directory(config: ConfigDict, scratch: Path, reads: frozenset[str]) -> Path:
     """The directory of the base's architecture, written to ``scratch`` where the run would build
-    its model itself, and the tokens of a prompt, which such a model may have fewer of."""
-    f = flags.FLAGS
-    if f.model:
-        return Path(f.model), f.prompt_tokens
+    its model itself."""
     if config.model.base != EMBEDDED:
-        return hf_config.resolve(config.model.base), f.prompt_tokens
+        return hf_config.resolve(config.model.base)
     cfg = embedded_model(config, "embedded" if WALTZ in reads else "embedded_maths")
     directory = scratch / EMBEDDED
     directory.mkdir()
     (directory / "config.json").write_text(json.dumps(hf_config.config_json(cfg, "float32")))
-    if f["prompt_tokens"].present:
-        return directory, f.prompt_tokens
-    room = cfg.max_positions - config.rollout.max_new_tokens
+    return directory
+
+
+def usual_prompt(config: ConfigDict, directory: Path, reads: frozenset[str], tokens: int) -> int:
+    """``tokens`` of a prompt, or as many as the model has positions for, or a problem may have."""
+    room = generator_config(config, directory).max_positions - config.rollout.max_new_tokens
     room = min(room, config.problems.max_tokens) if MATHS in reads else room
-    return directory, min(f.prompt_tokens, room)
+    return min(tokens, max(room, 1))
 
 
 def device_counts(given: list[str]) -> list[int]:
@@ -146,8 +151,8 @@ def define_flags() -> None:
         "prompt_tokens",
         1024,
         "Tokens of the longest prompt an agent reads; the feedback agent's "
-        "holds the user's and an answer, a revision's the feedback too. An embedded model's "
-        "default is at most what it has room for.",
+        "holds the user's and an answer, a revision's the feedback too. The default "
+        "is at most what the model has room for.",
         1,
     )
     flags.DEFINE_integer(

@@ -209,7 +209,7 @@ def show_growth(sizes: Sequence[Size], directory: Path, stage: str, device: str)
     console.say(console.table(title, header, rows))
     console.say(
         "GiB: the peak of a device, and by what; ! does not fit. link, net: GB sent in a step\n"
-        "within a host, between hosts. coll.: seconds of its collectives. eff.: work of a device in\n"
-        "a second, of the first row's. s, same batch: seconds of a step with the first row's batch.\n"
+        "within a host, between hosts. coll.: seconds of its collectives. eff.: work of a device\n"
+        "in a second, of the first row's. s, same batch: of a step with the first row's batch.\n"
         "Times are arithmetic."
     )
