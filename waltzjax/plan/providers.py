@@ -35,8 +35,9 @@ class Service(NamedTuple):
 
 
 class Reported(NamedTuple):
-    """What others report of a stage; ``step_s``: seconds a step by their own arithmetic."""
+    """What others report of ``stage``; ``step_s``: seconds a step by their own arithmetic."""
 
+    stage: str
     hours: float
     usd: float
     steps: int

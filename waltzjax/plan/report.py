@@ -126,10 +126,9 @@ def make_report(
 
 
 def _as_reported(forecast: Forecast, reported: Reported) -> bool:
-    """Whether the sources speak of this: WaltzRL's second stage, about as many steps on as many
-    devices."""
+    """Whether the sources speak of this: the same stage, about as many steps on as many devices."""
     alike = 0.9 < forecast.steps / reported.steps < 1.1
-    return alike and forecast.stage == "stage2" and forecast.devices == reported.devices
+    return alike and (forecast.stage, forecast.devices) == (reported.stage, reported.devices)
 
 
 def _compile_best(scenario: Scenario, layouts: Sequence[Choice]) -> tuple[Choice, Plan]:
