@@ -91,6 +91,17 @@ def test_parts_are_those_of_the_plan_and_count_the_runs_of_layers():
     assert {p.phase: p.values for p in parts}["decode"] == 256 * 44 * of_token
 
 
+def test_the_longest_prompt_is_that_of_a_groups_part_of_the_cache():
+    c, cfg = config(**{"rollout.cache_tokens": 8 * 96}), tiny_config(max_positions=512)
+    new = c.rollout.max_new_tokens
+    c.problems.max_tokens = 512
+    assert check.longest_prompt(c, cfg, mesh_of(1, 1, 1)) == 512 - new
+    assert check.longest_prompt(c, cfg, mesh_of(2, 4, 1)) == 96 - new
+    assert check.longest_prompt(c, cfg, mesh_of(1, 2, 4)) == 4 * 96 - new
+    c.problems.max_tokens = 40
+    assert check.longest_prompt(c, cfg, mesh_of(2, 4, 1)) == 40
+
+
 def test_a_run_beside_its_prediction(run, monkeypatch, capsys):
     rates = dict.fromkeys(("prefill", "decode", "log-probs", "update"), PER_FLOP)
     known = calibration.Efficiencies("here", "2026-11-30", "", 6, rates, 1e9, {})

@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+import threading
 import urllib.request
 from importlib import metadata
 from pathlib import Path
@@ -159,6 +160,9 @@ def test_memory_of_the_host_or_of_its_container(tmp_path):
     (tmp_path / "memory.max").write_text(f"{2**20}\n")
     (tmp_path / "memory.current").write_text("1000\n")
     assert machine.host_memory(tmp_path, tmp_path) == Memory(2**20, 2**20 - 1000)
+    # Of what it holds, files that nobody has read lately go as soon as memory is asked for.
+    (tmp_path / "memory.stat").write_text("anon 100\nfile 900\ninactive_file 600\n")
+    assert machine.host_memory(tmp_path, tmp_path) == Memory(2**20, 2**20 - 400)
 
 
 def test_memory_that_is_not_there():
@@ -201,6 +205,7 @@ def test_needs_by_hand():
     assert got.checkpoint == state and got.host == HOST_BASE + state
     assert got.disk == 2 * (state // 2 + state) + state + 2 * 4 * count
     halved = needs(c, cfg, mesh_of(1, 2, 1))
+    assert HOST_BASE == GIB  # embedded runs peak at 1 to 2.4 GiB
     assert halved.checkpoint == state and halved.device < got.device
     assert needs(c, cfg, mesh_of(1, 1, 1), training=False)[2:] == (0, 0)
 
@@ -409,6 +414,42 @@ def test_a_judge_that_does_not_answer(monkeypatch):
     assert line.status == FAIL and "is not set" in line.text
     monkeypatch.setattr(urllib.request, "urlopen", None)  # nobody is asked
     assert judge_line(config()).status == OK
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("http://me:pass-word@127.0.0.1:1/v1", "holds a user's name or password"),
+        ("me:pass-word@host", "holds a user's name or password"),
+        ("127.0.0.1:1/v1", "'127.0.0.1:1/v1' is no address"),
+        ("http://[::1/v1", "is no address"),
+        ("", "'' is no address"),
+        ("file:///etc/passwd", "is no address"),
+        ("http:///v1", "is no address"),
+        ("http://127.0.0.1:http/v1", "is no address"),
+        ("http://127.0.0.1:1/v 1", "control characters"),
+    ],
+)
+def test_an_address_that_cannot_be(url, text):
+    line = judge_line(judge_config(url))
+    assert line.status == FAIL and text in line.text and line.remedy
+    assert "pass-word" not in line.text + line.remedy
+
+
+def test_a_server_that_does_not_speak_http():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"220 mail.example.org ESMTP\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        line = judge_line(judge_config(f"http://127.0.0.1:{server.getsockname()[1]}/v1"))
+        thread.join()
+    assert line.status == FAIL and "ESMTP" in line.text
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from support import mesh_of, tiny_config
 from waltzjax.config import defaults
 from waltzjax.plan import work as plan_work
 from waltzjax.plan.forecast import Load, predict
+from waltzjax.plan.search import layout
 from waltzjax.plan.tables import show_forecast
 from waltzjax.plan.traffic import Traffic
 from waltzjax.run.devices import Device, Link
@@ -67,6 +68,35 @@ def test_supervised_tuning_sees_every_chat_in_every_epoch(work):
     assert forecast(**sft, **{"sft.examples": 400}).steps == 50
     with pytest.raises(ValueError, match=r"config.sft.batch: got 6, .* = 1 \* 3 \(--prompts"):
         forecast(prompts=1, **sft)
+
+
+def test_of_what_crosses_hosts_each_device_sends_its_part(work):
+    # Sixteen devices of two hosts: eight ports share what a ring sends from host to host.
+    c = defaults.default()
+    c.update_from_flattened_dict({"stages": ("stage2",), "rollout.batch": 8})
+    phase = predict(c, tiny_config(), layout((1, 16, 1)), Load(5, 100), SLOW).phases[1]
+    assert phase.network_bytes == pytest.approx(1e5 / 8)
+    assert phase.link_bytes == pytest.approx(1e5 * 7 / 8)
+
+
+def test_the_usual_number_is_the_stages_and_is_named(work, capsys):
+    for stage, steps, count in (
+        ("stage2", 15_015 * 5 // 8, "15,015 prompts"),
+        ("sft", 5_000 * 3 // 6, "5,000 chats"),
+        ("dpo", 4_000 * 2 // 10, "4,000 pairs"),
+    ):
+        more = {"sft.batch": 6, "sft.epochs": 3, "dpo.batch": 10, "dpo.epochs": 2}
+        made = forecast(prompts=0, stages=(stage,), **more)
+        assert made.steps == steps
+        show_forecast(made)
+        out = " ".join(capsys.readouterr().out.split())
+        assert f"{count}, the usual number (--prompts)" in out
+    show_forecast(forecast(prompts=70))
+    assert "70 prompts." in capsys.readouterr().out
+    show_forecast(forecast(prompts=0, **{"train.steps.stage2": 7}))
+    assert "15,015" not in capsys.readouterr().out
+    sft = {"stages": ("sft",), "sft.batch": 6, "sft.epochs": 3}
+    assert forecast(prompts=0, **sft, **{"sft.examples": 6000}).steps == 3000
 
 
 def test_the_peak_is_that_of_the_compute_type(work):

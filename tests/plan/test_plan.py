@@ -9,15 +9,19 @@ import pytest
 from support import REPO, mesh_of
 
 from waltzjax.engine.engine import Engine
+from waltzjax.plan import __main__ as main
 from waltzjax.plan import compile
 from waltzjax.plan.compile import make_plan
 from waltzjax.plan.forecast import Load
+from waltzjax.plan.generator import generator_config
 from waltzjax.plan.growth import Size
 from waltzjax.plan.providers import read_providers
 from waltzjax.plan.report import make_report
+from waltzjax.plan.search import USABLE, choices
 from waltzjax.plan.show import show_growth, show_report
 from waltzjax.plan.tables import show
 from waltzjax.plan.xla_report import Program
+from waltzjax.recipes import readers
 from waltzjax.run.devices import read_devices
 
 LOAD, DEVICE = Load(48), read_devices().device("")
@@ -174,7 +178,7 @@ def test_the_command(directory):
     assert "PCIe 80 GB" in costs["Lambda"]["note"]
     assert len(costs) == 5  # no API tunes by reinforcement
     out = done.stdout
-    assert "80 s a step" in out and "not the 40 s they name" in out
+    assert "80 s a step" not in out and "alone" not in out  # that is of stage 2 on eight devices
     assert "Best mesh: " in out and "--config.rl.microbatches=" in out
     assert "adapters over one base" in out and "saves $" in out
     assert max(map(len, out.splitlines()[:-1])) <= 100
@@ -317,12 +321,15 @@ def report_of(c, device, **more):
 
 def test_what_does_not_fit_is_planned_after_a_change(uncompiled, capsys):
     c = run_path(str(REPO / "configs/stage2.py"))["get_config"]("")
-    small = dataclasses.replace(DEVICE, memory_gb=24.0)
+    small = dataclasses.replace(DEVICE, memory_gib=22.4)
     report = report_of(c, small)
     assert report.remedy.settings["lora.rank"] == 64 and report.fits
     assert report.plan.resident["feedback agent's first adapter"] > 0
     show_report(report)
     out = capsys.readouterr().out
+    assert "seconds are arithmetic with the shares cited in devices" in " ".join(out.split())
+    assert "rates fitted to measured steps are --check's" in " ".join(out.split())
+    assert "80 s a step" in out and "not the 40 s they name" in out
     assert "Does not fit as it is on H100 PCIe. With adapters over one base" in out
     assert "--config.lora.rank=64" in out and "generating on another mesh" in out
     assert max(map(len, out.splitlines())) <= 100
@@ -342,14 +349,77 @@ def test_the_configs_own_layout_is_planned_where_nothing_is_searched(uncompiled,
     report = report_of(c, DEVICE, as_given=True)
     assert report.chosen.mesh == (1, 8, 1) and report.chosen.settings == {}
     assert report.others == () and report.remedy is None
-    small = dataclasses.replace(DEVICE, memory_gb=24.0)
+    small = dataclasses.replace(DEVICE, memory_gib=22.4)
     show_report(report_of(c, small, as_given=True))
-    assert "Does not fit: " in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "Does not fit: " in out
+    assert "The config's own mesh: 1x8x1." in out and "Best mesh" not in out
+
+
+def test_services_and_rentals_say_whose_tuning_each_price_is(uncompiled, monkeypatch, capsys):
+    monkeypatch.setattr(compile, "data_update", lambda *_: NoUpdate())
+    c = run_path(str(REPO / "configs/sft.py"))["get_config"]("lora")
+    report = report_of(c, DEVICE)
+    show_report(report)
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Rentals: one agent on 5,000 chats. Services: two agents of 2,000 to 5,000" in out
+
+
+class NoUpdate:
+    def lower(self, *_):
+        return "update"
+
+
+def test_a_rental_that_costs_nothing_and_a_stage_after_another(uncompiled, capsys):
+    c = run_path(str(REPO / "configs/stage2.py"))["get_config"]("")
+    c.stages = ("stage1", "stage2")
+    known = read_providers()
+    free = known._replace(rentals=(known.rentals[0]._replace(usd_per_device_hour=0.0),))
+    report = make_report(c, LLAMA, Load(1024), DEVICE, 8, free, read_devices().links)
+    show_report(report)
+    out = capsys.readouterr().out
+    assert "Hours and cost are those of stage2 alone; stage1 before it" in out
+    assert report.savings[0].dollars == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "section", "tokens"),
+    [("stage2", "embedded", 256 - 56), ("rlvr_naive", "embedded_maths", 52)],
+)
+def test_a_base_that_the_run_builds_itself(tmp_path, name, section, tokens):
+    c = run_path(str(REPO / f"configs/{name}.py"))["get_config"]("tiny")
+    directory = main.model_directory(c, tmp_path, readers(c))
+    cfg = generator_config(c, directory)
+    assert (cfg.layers, cfg.width) == (c[section].layers, c[section].width)
+    assert main.usual_prompt(c, directory, readers(c), 1024) == tokens
+    assert main.usual_prompt(c, directory, readers(c), 8) == 8
+
+
+def test_a_change_that_is_not_enough_does_not_fit(uncompiled, capsys):
+    c = run_path(str(REPO / "configs/stage2.py"))["get_config"]("")
+    uncompiled["update"] = 2**40
+    report = report_of(c, dataclasses.replace(DEVICE, memory_gib=22.4))
+    assert report.remedy and not report.fits
+    show_report(report)
+    out = capsys.readouterr().out
+    assert "and not with adapters over one base (:lora) either" in out and "it does;" not in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_what_nearly_fits_by_arithmetic_is_compiled(uncompiled):
+    """As compiled here, without temporary bytes, it needs less than was counted."""
+    c = run_path(str(REPO / "configs/stage2.py"))["get_config"]("")
+    cfg = generator_config(c, LLAMA)
+    least = min(choice.peak_bytes for choice in choices(c, cfg, Load(1024), DEVICE, 8))
+    nearly = dataclasses.replace(DEVICE, memory_gib=0.99 * least / USABLE / 2**30)
+    report = report_of(c, nearly)
+    assert report.fits and report.remedy is None and not report.chosen.fits(nearly)
+    assert report_of(c, dataclasses.replace(nearly, memory_gib=0.8 * nearly.memory_gib)).remedy
 
 
 def test_growth_is_a_table_of_a_hundred_columns(capsys):
     size = Size(256, (32, 8, 1), {}, 1024, 2**36, "arithmetic", False, 273.0, 53.0, 22.7, 13.3,
-                0.93, 0.47, None)  # fmt: skip
+                0.93, 0.47, {"update": 22.7}, 1.0, None)  # fmt: skip
     show_growth([size], LLAMA, "stage2", "H100 PCIe")
     out = capsys.readouterr().out
     assert "32x8x1" in out and "64.0 !" in out and "arithmetic" in out

@@ -1,9 +1,13 @@
 """The data files, and costs by hand."""
 
+import numpy as np
 import pytest
 
 from waltzjax.plan.providers import Rental, costs, lost_hours, read_providers
+from waltzjax.plan.search import usable_bytes
 from waltzjax.run.devices import TABLE, known_device, read_devices
+
+SPOT = Rental("spot", 1.0, "", preempted_every_h=10.0, restart_h=1.0)
 
 
 def test_the_sources_prices_of_52_hours_on_eight_devices():
@@ -25,12 +29,21 @@ def test_services_are_offered_for_supervised_tuning_alone():
     }  # fmt: skip
 
 
-def test_preemptions_lose_half_an_interval_and_a_restart_each():
-    spot = Rental("spot", 1.0, "", preempted_every_h=10.0, restart_h=1.0)
-    # Of 10 h two are lost each time, to hours that may be lost too: 8 h of work in 10 h.
-    assert lost_hours(spot, 80, 2) == pytest.approx(20)
-    assert lost_hours(spot, 80, 0.5) < lost_hours(spot, 80, 2)
-    assert lost_hours(spot, 80, 30) == float("inf")
+@pytest.mark.parametrize("checkpoint_h", [1.0, 5.0, 25.0])
+def test_preemptions_lose_what_was_not_saved_and_a_restart_each(checkpoint_h):
+    """Against an interval that is begun anew until no pre-emption comes, drawn often."""
+    rng, hours = np.random.default_rng(0), []
+    for _ in range(4000):
+        hours.append(checkpoint_h)
+        while (until := rng.exponential(10.0)) < checkpoint_h:
+            hours[-1] += until + 1.0
+    lost = lost_hours(SPOT, checkpoint_h, checkpoint_h)
+    assert lost == pytest.approx(np.mean(hours) - checkpoint_h, rel=0.1)
+
+
+def test_a_run_that_hardly_ends_has_a_price_and_one_that_loses_nothing_restarts():
+    assert lost_hours(SPOT, 80, 0) == pytest.approx(80 * 1.0 / 10.0, rel=1e-6)
+    assert 80 * 1000 < lost_hours(SPOT, 80, 1e6) < 1e9  # finite, so that JSON has it
     assert lost_hours(Rental("own", 1.0, ""), 80, 2) == 0
 
 
@@ -39,6 +52,7 @@ def test_devices_are_those_of_the_data_sheets():
     pcie, sxm = devices.device(""), devices.device("h100-sxm")
     assert (pcie.name, pcie.tflops["bfloat16"], pcie.gb_per_s) == ("H100 PCIe", 756.0, 2000.0)
     assert (sxm.tflops["bfloat16"], sxm.gb_per_s) == (989.4, 3350.0)
+    assert usable_bytes(sxm) == pytest.approx(0.92 * 81_559 * 2**20, rel=1e-3)  # by nvidia-smi
     assert pcie.link.gb_per_s < 0.2 * sxm.link.gb_per_s
     assert devices.device("", mfu=0.5, bandwidth_share=None).mfu == 0.5
 
@@ -69,7 +83,7 @@ def changed(tmp_path, old, new):
         ("mfu = 0.40", "mfu = 1.5", "'H100 PCIe': mfu: got 1.5, allowed is > 0 and <= 1"),
         ("gb_per_s = 2000.0", "gb_per_s = -1.0", "gb_per_s: got -1, allowed is > 0 and"),
         ('link = "pcie5"', 'link = "string"', "h100-pcie.link: got 'string', allowed are nvlink4"),
-        ("memory_gb = 80.0", "", "the entry 'memory_gb' is missing"),
+        ("memory_gib = 79.6", "", "the entry 'memory_gib' is missing"),
         ('default = "h100-pcie"', 'default = "x"', "default: got 'x', allowed are h100-pcie"),
         ("[measured]", "[measured", "mine.toml: "),
     ],

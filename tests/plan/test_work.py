@@ -59,6 +59,14 @@ def test_a_step_by_hand():
     assert work() == expected
 
 
+@pytest.mark.parametrize("stage", ["sft", "dpo"])
+def test_a_stage_that_draws_nothing_needs_no_room_for_a_turn(stage):
+    found = plan_work.step_work(
+        settings(**{"stages": (stage,), "rollout.cache_tokens": 1}), CFG, mesh_of(1, 1, 1), 5000
+    )
+    assert {w.phase for w in found} <= {"log-probs", "update"}
+
+
 def test_devices_share_the_work():
     one, four = work(), work(mesh=(1, 2, 2))
     role = "feedback"

@@ -74,7 +74,7 @@ def broken_rules(c: ConfigDict, reads: frozenset[str]) -> Iterator[str]:
             "config.judge.url: holds a user's name or password (not shown), which the run's files "
             "would keep; leave it out, and name the key's variable in config.judge.key_env"
         )
-    elif remote and not _is_address(url):
+    elif remote and not is_address(url):
         yield f"config.judge.url: got {url!r}, {needed} is http://HOST:PORT/v1 or https://..."
     if not re.fullmatch(r"([A-Za-z_]\w*)?", judge["key_env"], re.ASCII):
         yield (
@@ -93,7 +93,8 @@ def broken_rules(c: ConfigDict, reads: frozenset[str]) -> Iterator[str]:
             yield f"config.judge.{key}: not used by config.judge.name = {name!r}{where}; drop it"
 
 
-def _is_address(url: str) -> bool:
+def is_address(url: str) -> bool:
+    """Whether an endpoint may be at ``url``."""
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

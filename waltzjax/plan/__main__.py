@@ -15,24 +15,28 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import jax
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
-from waltzjax.config.key import COLLECT_READS
+from waltzjax.config.key import COLLECT_READS, EMBEDDED, MATHS, WALTZ
 from waltzjax.model.hf import config as hf_config
 from waltzjax.plan import check, doctor
 from waltzjax.plan import providers as plan_providers
 from waltzjax.plan.forecast import COLLECT, Load
-from waltzjax.plan.growth import grow
+from waltzjax.plan.generator import generator_config
+from waltzjax.plan.growth import grow, growth_json
 from waltzjax.plan.report import make_report, to_json
 from waltzjax.plan.show import show_growth, show_report
 from waltzjax.recipes import readers, validate
 from waltzjax.run import cli
 from waltzjax.run import devices as run_devices
 from waltzjax.support import console
+from waltzjax.toy.base_model import embedded_model
 
 MOST_DEVICES = 1024  # emulated
 
@@ -55,15 +59,36 @@ def main() -> None:
     jax.config.update("jax_num_cpu_devices", MOST_DEVICES)
     known = run_devices.read_devices(Path(f.devices_file))
     device = known.device(f.device, mfu=f.mfu, bandwidth_share=f.bandwidth_share)
-    load = Load(f.prompt_tokens, f.prompts, f.collect)
-    directory = Path(f.model) if f.model else hf_config.resolve(config.model.base)
+    providers = plan_providers.read_providers(Path(f.providers_file))
+    with tempfile.TemporaryDirectory() as scratch:
+        chosen = Path(f.model) if f.model else None
+        directory = chosen or model_directory(config, Path(scratch), reads(config))
+        tokens = f.prompt_tokens
+        if not f["prompt_tokens"].present:
+            tokens = usual_prompt(config, directory, reads(config), tokens)
+        load = Load(tokens, f.prompts, f.collect)
+        result = _planned(config, directory, load, device, counts, providers, known.links)
+    if f.json:
+        console.say(json.dumps(result))
+
+
+def _planned(
+    config: ConfigDict,
+    directory: Path,
+    load: Load,
+    device: run_devices.Device,
+    counts: list[int],
+    providers: plan_providers.Providers,
+    links: dict[str, run_devices.Link],
+) -> dict[str, Any]:
+    """The plan on the screen, and as an object."""
+    f = flags.FLAGS
     if len(counts) > 1:
         sizes = grow(config, directory, load, device, counts, f.compile_seconds)
         stage = COLLECT if f.collect else config.stages[-1]
         show_growth(sizes, directory, stage, device.name)
-        result = {"growth": [size._asdict() for size in sizes]}
+        result = growth_json(sizes, config, load, providers)
     else:
-        providers = plan_providers.read_providers(Path(f.providers_file))
         report = make_report(
             config,
             directory,
@@ -71,13 +96,31 @@ def main() -> None:
             device,
             counts[0],
             providers,
-            known.links,
+            links,
             as_given=not f.search,
         )
         show_report(report)
         result = to_json(report)
-    if f.json:
-        console.say(json.dumps(result))
+    return result
+
+
+def model_directory(config: ConfigDict, scratch: Path, reads: frozenset[str]) -> Path:
+    """The directory of the base's architecture, written to ``scratch`` where the run would build
+    its model itself."""
+    if config.model.base != EMBEDDED:
+        return hf_config.resolve(config.model.base)
+    cfg = embedded_model(config, "embedded" if WALTZ in reads else "embedded_maths")
+    directory = scratch / EMBEDDED
+    directory.mkdir()
+    (directory / "config.json").write_text(json.dumps(hf_config.config_json(cfg, "float32")))
+    return directory
+
+
+def usual_prompt(config: ConfigDict, directory: Path, reads: frozenset[str], tokens: int) -> int:
+    """``tokens`` of a prompt, or as many as the model has positions for, or a problem may have."""
+    room = generator_config(config, directory).max_positions - config.rollout.max_new_tokens
+    room = min(room, config.problems.max_tokens) if MATHS in reads else room
+    return min(tokens, max(room, 1))
 
 
 def device_counts(given: list[str]) -> list[int]:
@@ -97,7 +140,7 @@ def define_flags() -> None:
         "model",
         "",
         "Directory with the model's config.json; weights are not needed. Default: "
-        "config.model.base.",
+        "config.model.base; of 'embedded' its architecture.",
     )
     flags.DEFINE_list("devices", ["8"], "How many devices; several: a table of growth.")
     flags.DEFINE_bool(
@@ -108,7 +151,8 @@ def define_flags() -> None:
         "prompt_tokens",
         1024,
         "Tokens of the longest prompt an agent reads; the feedback agent's "
-        "holds the user's and an answer, a revision's the feedback too.",
+        "holds the user's and an answer, a revision's the feedback too. The default "
+        "is at most what the model has room for.",
         1,
     )
     flags.DEFINE_integer(

@@ -16,12 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
-from waltzjax.model.architecture import ModelConfig
-from waltzjax.plan.fit import HeldOut, Point, Rates, fit, leave_one_out, predict
-from waltzjax.plan.parts import FEATURES, Part, step_parts
+from waltzjax.plan.fit import HeldOut, Point, Rates, fit, leave_one_out
+from waltzjax.plan.parts import FEATURES, Part
 from waltzjax.run.devices import known_device
 
 POINTS = Path(str(files("waltzjax") / "plan" / "calibration"))
@@ -73,18 +70,6 @@ def efficiencies(kind: str, directory: Path = POINTS) -> Efficiencies | None:
     shares = {phase: rate / best for phase, rate in reached.items()}
     origin = (record["device"], record["date"], record["command"], len(points))
     return Efficiencies(*origin, fit(points), best, shares)
-
-
-def step_seconds(
-    kind: str, config: ConfigDict, cfg: ModelConfig, mesh: Mesh, prompt_tokens: int
-) -> list[tuple[Part, float]] | None:
-    """The parts of a step of ``config`` and their seconds on a kind of device; None: no point of it
-    is measured. ValueError as ``parts.step_parts``."""
-    known = efficiencies(kind)
-    if known is None:
-        return None
-    parts = step_parts(config, cfg, mesh, prompt_tokens)
-    return list(zip(parts, predict(known.rates, parts), strict=True))
 
 
 @cache

@@ -32,7 +32,7 @@ from waltzjax.plan.forecast import Load
 from waltzjax.plan.memory import estimate
 from waltzjax.plan.parts import Part, step_parts
 from waltzjax.recipes import STAGES, readers
-from waltzjax.run.runtime import over_mesh, read_model_config
+from waltzjax.run.runtime import make_engine, over_mesh, read_model_config
 from waltzjax.stages.stage import REINFORCE
 from waltzjax.support import console
 from waltzjax.support.files import flat
@@ -124,9 +124,10 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def longest_prompt(config: ConfigDict, cfg: ModelConfig) -> int:
-    """Tokens of the longest prompt that a turn of the run may have."""
-    room = min(cfg.max_positions, config.rollout.cache_tokens) - config.rollout.max_new_tokens
+def longest_prompt(config: ConfigDict, cfg: ModelConfig, mesh: Mesh) -> int:
+    """Tokens of the longest prompt that a turn of the run may have: a group of devices has its part
+    of the cache."""
+    room = make_engine(config, cfg, mesh, (0,), None).longest - config.rollout.max_new_tokens
     if MATHS in readers(config):
         return min(config.problems.max_tokens, room)
     return room
@@ -194,7 +195,7 @@ def command(run: Path, prompt_tokens: int = 0, *, as_json: bool = False) -> int:
     mesh = sharding.make_mesh(config.mesh)
     cfg = over_mesh(read_model_config(config, base), mesh)
     kind = calibration.device_kind()
-    prompt = prompt_tokens or longest_prompt(config, cfg)
+    prompt = prompt_tokens or longest_prompt(config, cfg, mesh)
     rows = compare(seen, predicted(config, cfg, mesh, seen, kind, prompt))
     title = f"{run}: {seen.stage}, medians of {seen.steps} steps, beside the prediction for {kind}"
     shown = [[r.part, *map(_number, r[1:]), "-" if r.error is None else f"{r.error:+.0%}"]

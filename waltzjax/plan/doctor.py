@@ -70,7 +70,7 @@ def lines(
             needed = needs(config, cfg, mesh, training=TRAIN in reads) if cfg else None
         if needed is None:
             text = "nobody knows how much memory and disk this config needs: not without its model"
-            yield Line("needs", WARN, text, "mend the lines that fail, then ask again")
+            yield Line("needs", WARN, text, "fix the failed lines, then ask again")
     yield from machine.memory_lines(needed, gpu, machine.host_memory())
     yield machine.product_line(config.model.dtype if config is not None else "float32")
     yield machine.collective_line()

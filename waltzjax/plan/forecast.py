@@ -27,7 +27,9 @@ from waltzjax.run.devices import Device, Link
 from waltzjax.stages.reinforce import stage_steps
 from waltzjax.stages.stage import PREFER, REINFORCE, SUPERVISE
 
-PROMPTS = 15_015  # of the training split
+# What a stage trains on where nobody says, number and name by its kind: WaltzRL's training split;
+# the examples of an agent and the pairs that the sources expect.
+USUAL = {REINFORCE: (15_015, "prompts"), SUPERVISE: (5_000, "chats"), PREFER: (4_000, "pairs")}
 COLLECT = "collect"  # the stage's name in a plan of collecting
 LEARNING = ("log-probs", "update")  # phases
 # The parts of a step that a run's time is measured by.
@@ -38,7 +40,7 @@ class Load(NamedTuple):
     """What a stage works on.
 
     prompt_tokens: of the longest prompt; prompts: chats, or pairs, it trains on; 0: its usual
-      number, PROMPTS, or of collecting config.collect.questions.
+      number, see ``prompt_count``.
     collects: the answers of waltzjax.collect are planned, not the training.
     """
 
@@ -81,6 +83,7 @@ class Forecast:
     device: Device  # as assumed
     dtype: str
     worst_case: str  # in words
+    prompts: int  # prompts, chats, pairs or questions
 
     @property
     def device_hours(self) -> float:
@@ -119,6 +122,28 @@ class Forecast:
         return parts
 
 
+def prompt_count(config: ConfigDict, load: Load) -> int:
+    """How many prompts, chats or pairs a stage trains on; of collecting, questions."""
+    if load.collects:
+        return load.prompts or config.collect.questions
+    kind = STAGES[config.stages[-1]].kind
+    if kind == SUPERVISE and (examples := config.sft.examples):
+        return min(examples, load.prompts or examples)
+    return load.prompts or USUAL[kind][0]
+
+
+def _counted(config: ConfigDict, load: Load) -> str:
+    """That number in words; "": the config says how many steps there are."""
+    kind, stage = STAGES[config.stages[-1]].kind, config.stages[-1]
+    if load.collects:
+        return f"; {prompt_count(config, load):,} questions"
+    if kind == REINFORCE and config.train.steps[stage]:
+        return ""
+    usual = not load.prompts and not (kind == SUPERVISE and config.sft.examples)
+    origin = ", the usual number (--prompts)" if usual else ""
+    return f"; {prompt_count(config, load):,} {USUAL[kind][1]}{origin}"
+
+
 def predict(
     config: ConfigDict,
     cfg: ModelConfig,
@@ -133,9 +158,9 @@ def predict(
     library cannot yet.
     """
     stage = STAGES[config.stages[-1]]
-    questions = load.prompts or config.collect.questions
     if load.collects:
-        work = plan_work.collecting_work(config, cfg, mesh, load.prompt_tokens, questions)
+        asked = prompt_count(config, load)
+        work = plan_work.collecting_work(config, cfg, mesh, load.prompt_tokens, asked)
         phases, steps = _phases(work, device, cfg, axes(mesh.shape)), 1
     elif generation_mesh is None:
         work = plan_work.step_work(config, cfg, mesh, load.prompt_tokens)
@@ -150,7 +175,7 @@ def predict(
     new = config.rollout.max_new_tokens
     worst_case = (
         f"all rounds in every episode, all {new} tokens in every turn after {load.prompt_tokens} "
-        "of a\nprompt, none of them shared"
+        "of a prompt, none of them shared"
     )
     if load.collects:
         worst_case = f"all {new} tokens in every answer after {load.prompt_tokens} of a prompt"
@@ -168,7 +193,8 @@ def predict(
         mesh.size,
         device,
         jnp.dtype(cfg.dtype).name,
-        worst_case,
+        worst_case + _counted(config, load),
+        prompt_count(config, load),
     )
 
 
@@ -183,7 +209,9 @@ def _phases(
         device_s = max(computing_s, moving_s)
         bound = "compute" if computing_s >= moving_s else "bandwidth"
         bound = "collectives" if collective_s > device_s else bound
-        far = sum(each.bytes for each in work.traffic if crosses_hosts(mesh, each))
+        # A ring's bytes leave a host once, by the ports of all its members together.
+        crossing = [each for each in work.traffic if crosses_hosts(mesh, each)]
+        far = sum(each.bytes / mesh.members(each.axis) for each in crossing)
         near = sum(each.bytes for each in work.traffic) - far
         times = sum(each.times for each in work.traffic)
         phases.append(Phase(*work[:4], near, far, times, device_s, collective_s, bound))
@@ -192,16 +220,15 @@ def _phases(
 
 def _steps(config: ConfigDict, load: Load) -> int:
     sft, kind = config.sft, STAGES[config.stages[-1]].kind
-    prompts = load.prompts or PROMPTS
+    prompts = prompt_count(config, load)
     if kind == PREFER:
         return dpo_steps(config, prompts)
     if kind == REINFORCE:
         return stage_steps(config, config.stages[-1], prompts)
-    chats = min(sft.examples or prompts, prompts)
-    steps = steps_per_run(chats, sft.batch, sft.epochs)
+    steps = steps_per_run(prompts, sft.batch, sft.epochs)
     if not steps:
         raise ValueError(
-            f"config.sft.batch: got {sft.batch}, allowed is at most chats * epochs = {chats} * "
+            f"config.sft.batch: got {sft.batch}, allowed is at most chats * epochs = {prompts} * "
             f"{sft.epochs} (--prompts, config.sft.examples), or there is no step"
         )
     return steps

@@ -15,13 +15,15 @@ from ml_collections import ConfigDict
 
 from waltzjax.model import sharding
 from waltzjax.plan.compile import learning_peak
-from waltzjax.plan.forecast import Load
+from waltzjax.plan.forecast import Load, prompt_count
 from waltzjax.plan.generator import generator_config
 from waltzjax.plan.memory import parts
+from waltzjax.plan.providers import Providers, costs
 from waltzjax.plan.search import Choice, changed, choices, smaller, usable_bytes
+from waltzjax.plan.what_if import checkpoint_hours
 from waltzjax.recipes import STAGES
 from waltzjax.run.devices import Device
-from waltzjax.stages.stage import PREFER, REINFORCE, SUPERVISE
+from waltzjax.stages.stage import PREFER, SUPERVISE
 
 TRIES = 3  # layouts that are compiled until one fits
 COMPILED, ARITHMETIC = "compiled", "arithmetic"
@@ -30,10 +32,13 @@ COMPILED, ARITHMETIC = "compiled", "arithmetic"
 class Size(NamedTuple):
     """The stage on ``devices``.
 
-    batch: prompts, rows or pairs of a step, as many for each device.
+    batch: prompts, rows or pairs of a step, as many for each device; of collecting all questions,
+      however many devices.
     memory_by: COMPILED | ARITHMETIC.
     link_gb, network_gb: sent by a device in a step, within a host and between hosts.
     efficiency: work of a device in a second, of what it does in the first row; in (0, 1] or above.
+    step_seconds: of a step, by the part that a run's metrics name.
+    checkpoint_h: hours between checkpoints.
     same_batch_step_s: with the config's own batch; None: more devices than it has rows for.
     """
 
@@ -50,6 +55,8 @@ class Size(NamedTuple):
     collective_s: float
     efficiency: float
     hours: float
+    step_seconds: dict[str, float]
+    checkpoint_h: float
     same_batch_step_s: float | None
 
 
@@ -100,7 +107,8 @@ def _size(
     directory: Path,
     before: Sequence[Size],
 ) -> Size:
-    forecast, batch = choice.forecast, _batch(scaled)
+    forecast = choice.forecast
+    batch = prompt_count(config, load) if load.collects else _batch(scaled)
     pace = batch / forecast.step_s / forecast.devices
     first = before[0] if before else None
     first_pace = first.batch / first.step_s / first.devices if first else pace
@@ -118,8 +126,28 @@ def _size(
         sum(p.collective_s for p in forecast.phases),
         pace / first_pace,
         forecast.hours,
+        forecast.step_seconds(),
+        checkpoint_hours(scaled, load, forecast),
         _same_batch(config, directory, load, device, forecast.devices),
     )
+
+
+def growth_json(
+    sizes: Sequence[Size], config: ConfigDict, load: Load, providers: Providers
+) -> dict[str, Any]:
+    """The table as an object for scripts: ``report.to_json``'s first keys of the first size, and
+    "growth", all sizes."""
+    first, tuning = sizes[0], STAGES[config.stages[-1]].kind == SUPERVISE and not load.collects
+    costed = costs(providers, first.hours, first.devices, first.checkpoint_h, tuning=tuning)
+    return {
+        "hours": first.hours,
+        "device_hours": first.hours * first.devices,
+        "peak_gib": first.peak_bytes / 2**30,
+        "fits": first.fits,
+        "providers": [cost._asdict() for cost in costed],
+        "step_seconds": first.step_seconds,
+        "growth": [size._asdict() for size in sizes],
+    }
 
 
 def _same_batch(
@@ -138,10 +166,11 @@ def _batch(config: ConfigDict) -> int:
 
 
 def _scaled(config: ConfigDict, load: Load, factor: float) -> dict[str, Any]:
-    """The settings for ``factor`` times as many devices: batch, the engine's slots and cache."""
+    """The settings for ``factor`` times as many devices: batch, the engine's slots and cache, which
+    every stage evaluates with."""
     kind = STAGES[config.stages[-1]].kind
-    keys = [{SUPERVISE: "sft.batch", PREFER: "dpo.batch"}.get(kind, "rollout.batch")]
-    if kind == REINFORCE or load.collects:
-        keys += ["rollout.max_num_seqs", "rollout.cache_tokens"]
+    keys = ["rollout.max_num_seqs", "rollout.cache_tokens"]
+    if not load.collects:
+        keys.append({SUPERVISE: "sft.batch", PREFER: "dpo.batch"}.get(kind, "rollout.batch"))
     flat = {key: config[key.split(".")[0]][key.split(".")[1]] for key in keys}
     return {key: max(int(value * factor), 1) for key, value in flat.items()}

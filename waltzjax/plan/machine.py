@@ -39,15 +39,22 @@ class Memory(NamedTuple):
 
 
 def host_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> Memory:
-    """The host's memory, or the container's where that is less."""
+    """The host's memory, or the container's where that is less. What a container holds counts the
+    files it has read, of which the inactive ones go as soon as memory is asked for."""
     rows = [line.split() for line in (proc / "meminfo").read_text().splitlines()]
     kib = {row[0].rstrip(":"): int(row[1]) for row in rows}
     total, available = 1024 * kib["MemTotal"], 1024 * kib["MemAvailable"]
     limit, used = cgroup / "memory.max", cgroup / "memory.current"
     if limit.is_file() and (text := limit.read_text().strip()).isdigit():
         total = min(total, int(text))
-        available = min(available, total - int(used.read_text()))
+        held = int(used.read_text()) - _inactive_files(cgroup / "memory.stat")
+        available = min(available, total - held)
     return Memory(total, max(available, 0))
+
+
+def _inactive_files(stat: Path) -> int:
+    rows = [line.split() for line in stat.read_text().splitlines()] if stat.is_file() else []
+    return next((int(row[1]) for row in rows if row[0] == "inactive_file"), 0)
 
 
 def device_line() -> Line:

@@ -25,7 +25,7 @@ from waltzjax.run.trainable import adapter_form
 from waltzjax.training.learner import abstract
 
 STATE = 3  # AdamW keeps two moments of every trained number, as large as itself
-HOST_BASE = 4 * 2**30  # Python, jax, a tokenizer, one file's tensors at a time
+HOST_BASE = 2**30  # Python, jax, a tokenizer, one file's tensors at a time
 
 
 class Needs(NamedTuple):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from waltzjax.run.devices import read_toml
 
 TABLE = Path(__file__).with_name("providers.toml")
+# Hours between checkpoints count up to as many pre-emptions: beyond that a run hardly ends.
+MOST_PREEMPTIONS = 10.0
 
 
 class Rental(NamedTuple):
@@ -32,8 +35,9 @@ class Service(NamedTuple):
 
 
 class Reported(NamedTuple):
-    """What others report of a stage; ``step_s``: seconds a step by their own arithmetic."""
+    """What others report of ``stage``; ``step_s``: seconds a step by their own arithmetic."""
 
+    stage: str
     hours: float
     usd: float
     steps: int
@@ -92,13 +96,18 @@ def _priced(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def lost_hours(rental: Rental, hours: float, checkpoint_h: float) -> float:
-    """Hours that pre-emptions add to ``hours`` of training: what was trained since the last
-    checkpoint, half of ``checkpoint_h`` on average, and the restart."""
+    """Hours that pre-emptions add to ``hours`` of training with ``checkpoint_h`` between its
+    checkpoints; 0: nothing is lost but the restarts.
+
+    Pre-emptions come at random, one in m = ``rental.preempted_every_h`` hours; each loses what was
+    trained since the last checkpoint and r = ``rental.restart_h``. An interval of t hours that has
+    to pass without one then takes (m + r) * (exp(t / m) - 1) hours.
+    """
     if not rental.preempted_every_h:
         return 0.0
-    # What is lost is itself trained in hours that can be pre-empted.
-    share = (checkpoint_h / 2 + rental.restart_h) / rental.preempted_every_h
-    return hours * share / (1 - share) if share < 1 else float("inf")
+    m, r = rental.preempted_every_h, rental.restart_h
+    t = min(max(checkpoint_h, 1e-9), MOST_PREEMPTIONS * m)
+    return hours * ((m + r) / t * math.expm1(t / m) - 1)
 
 
 def costs(

@@ -11,10 +11,11 @@ from ml_collections import ConfigDict
 
 from waltzjax.model import sharding
 from waltzjax.plan.compile import learning_peak, make_plan
-from waltzjax.plan.forecast import Load
+from waltzjax.plan.forecast import COLLECT, Forecast, Load
 from waltzjax.plan.generator import generator_config
 from waltzjax.plan.providers import Cost, Providers, Reported, costs
 from waltzjax.plan.search import (
+    CLEARLY,
     Choice,
     Split,
     changed,
@@ -28,7 +29,6 @@ from waltzjax.plan.what_if import Saving, Scenario, adapters, cheaper, checkpoin
 from waltzjax.recipes import STAGES
 from waltzjax.run.devices import Device, Link
 from waltzjax.stages.stage import SUPERVISE
-from waltzjax.types import CONVERSATION
 
 TRIES = 3  # layouts that are compiled until one fits
 MORE = (2, 4, 8, 16, 32)  # times as many devices
@@ -44,7 +44,7 @@ class Remedy(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """A plan and what it was chosen from."""
+    """A plan and what it was chosen from; ``as_given``: from nothing, it is the config's own."""
 
     device: Device
     chosen: Choice
@@ -57,7 +57,9 @@ class Report:
     savings: tuple[Saving, ...]
     reported: Reported | None
     providers: Providers
+    stages: tuple[str, ...]  # of the config; all figures are the last one's
     collective_s: dict[str, float]  # of a step, were all collectives over that link
+    as_given: bool = False
 
     @property
     def fits(self) -> bool:
@@ -83,7 +85,9 @@ def make_report(
     scenario = Scenario(config, directory, load, device, devices, providers.rentals[0])
     cfg = generator_config(config, directory)
     layouts, remedy = choices(config, cfg, load, device, devices, as_given=as_given), None
-    compiled = _compile_best(scenario, layouts) if as_given or layouts[0].fits(device) else None
+    # What nearly fits by arithmetic may fit.
+    nearly = CLEARLY * layouts[0].peak_bytes <= usable_bytes(device)
+    compiled = _compile_best(scenario, layouts) if as_given or nearly else None
     if compiled is None or (not as_given and compiled[1].peak_bytes > usable_bytes(device)):
         remedy = _remedy(scenario)
         if remedy:
@@ -94,7 +98,7 @@ def make_report(
             compiled = None
     chosen, plan = compiled or _compile_best(scenario, layouts)
     forecast = plan.forecast
-    turns = STAGES[config.stages[-1]].turns(config)
+    reported = providers.reported.get("waltzrl")
     return Report(
         device,
         chosen,
@@ -108,15 +112,23 @@ def make_report(
                 providers,
                 forecast.hours,
                 forecast.devices,
-                checkpoint_hours(scenario, chosen),
+                checkpoint_hours(scenario.config, load, forecast),
                 tuning=STAGES[config.stages[-1]].kind == SUPERVISE and not load.collects,
             )
         ),
         tuple(_savings(scenario, chosen, providers)),
-        providers.reported.get("waltzrl") if CONVERSATION in turns and not load.collects else None,
+        reported if reported and _as_reported(forecast, reported) else None,
         providers,
+        (COLLECT,) if load.collects else tuple(config.stages),
         {name: forecast.collective_s(link) for name, link in links.items()},
+        as_given,
     )
+
+
+def _as_reported(forecast: Forecast, reported: Reported) -> bool:
+    """Whether the sources speak of this: the same stage, about as many steps on as many devices."""
+    alike = 0.9 < forecast.steps / reported.steps < 1.1
+    return alike and (forecast.stage, forecast.devices) == (reported.stage, reported.devices)
 
 
 def _compile_best(scenario: Scenario, layouts: Sequence[Choice]) -> tuple[Choice, Plan]:

@@ -46,7 +46,7 @@ class Choice(NamedTuple):
 
 
 def usable_bytes(device: Device) -> int:
-    return int(USABLE * 1e9 * device.memory_gb)
+    return int(USABLE * 2**30 * device.memory_gib)
 
 
 def changed(config: ConfigDict, settings: Mapping[str, Any]) -> ConfigDict:

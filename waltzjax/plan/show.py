@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from waltzjax.plan import calibration
+from waltzjax.plan.forecast import COLLECT
 from waltzjax.plan.growth import Size
 from waltzjax.plan.providers import Reported
 from waltzjax.plan.report import Report
@@ -15,6 +16,10 @@ from waltzjax.plan.tables import GIB, figure, show_forecast, show_memory, show_p
 from waltzjax.support import console
 
 WIDTH = 100  # columns of the terminal
+TRUST = (
+    "Trust: these seconds are arithmetic with the shares cited in devices.toml. The rates fitted "
+    "to measured steps are --check's: {}."
+)
 
 
 def show_report(report: Report) -> None:
@@ -25,7 +30,7 @@ def show_report(report: Report) -> None:
     listed = ", ".join(f"{name} {figure(s)} s" for name, s in report.collective_s.items())
     line = f"A step's collectives over each link, network included: {listed}."
     console.say(textwrap.fill(line, WIDTH))
-    console.say(textwrap.fill(f"Trust: {calibration.trust(report.device.name)}.", WIDTH))
+    console.say(textwrap.fill(TRUST.format(calibration.trust(report.device.name)), WIDTH))
     _show_costs(report)
     _show_savings(report)
     show_peak(report.plan)
@@ -41,9 +46,11 @@ def _settings(choice: Choice) -> str:
 
 
 def _show_layouts(report: Report) -> None:
-    listed = [("chosen", report.chosen), *(("", choice) for choice in report.others)]
-    if report.given:
-        listed.append(("the config's own", report.given))
+    own = "the config's own"
+    listed = [(own if report.as_given else "chosen", report.chosen)]
+    listed += [("", choice) for choice in report.others]
+    if report.given and not report.as_given:
+        listed.append((own, report.given))
     rows = [
         [
             label,
@@ -76,6 +83,11 @@ def _show_costs(report: Report) -> None:
     console.say("\n" + console.table(title, ["provider", "$", "hours", "note"], rows))
     if not used.startswith(sold):
         console.say(f"Rentals sell {sold}, not {used}: set their prices in a --providers_file.")
+    if any(cost.hours is None for cost in report.costs):
+        console.say(
+            f"Rentals: one agent on {report.plan.forecast.prompts:,} chats. Services: two agents "
+            "of 2,000 to 5,000\nexamples each, as the sources have them."
+        )
     if report.reported:
         console.say("\n".join(reported_lines(report.reported, report.plan.forecast.step_s)))
 
@@ -108,7 +120,7 @@ def _show_savings(report: Report) -> None:
             figure(saving.hours),
             figure(saving.dollars),
             "-" * (saving.dollars > base.dollars) + figure(abs(base.dollars - saving.dollars)),
-            f"{100 * (1 - saving.dollars / base.dollars):.0f}",
+            f"{100 * (1 - saving.dollars / base.dollars):.0f}" if base.dollars else "-",
             saving.note,
         ]
         for saving in report.savings
@@ -123,12 +135,17 @@ def _answer(report: Report) -> list[str]:
     device, forecast = report.device, report.plan.forecast
     usable = usable_bytes(device) / GIB
     lines = []
-    if report.remedy:
+    if report.remedy and not report.fits:
+        lines += [
+            f"Does not fit as it is on {device.name}, and not with {report.remedy.words} either:",
+            f"{report.plan.peak_bytes / GIB:.1f} GiB of {usable:.1f} that a run takes of one; the "
+            "plan above is made for that:",
+        ]
+    elif report.remedy:
         lines.append(
             f"Does not fit as it is on {device.name}. With {report.remedy.words} it does;\n"
             "the plan above is made for that:"
         )
-        lines += [f"  --config.{key}={value}" for key, value in report.remedy.settings.items()]
     elif not report.fits:
         lines.append(
             f"Does not fit: {report.plan.peak_bytes / GIB:.1f} GiB of {usable:.1f} that a run "
@@ -139,7 +156,16 @@ def _answer(report: Report) -> list[str]:
             f"Fits: {report.plan.peak_bytes / GIB:.1f} GiB of {usable:.1f} that a run takes of one "
             f"{device.name}."
         )
-    lines += [f"Best mesh: {_mesh(report.chosen.mesh)}. Run with", f"  {report.chosen.arguments()}"]
+    if report.remedy:
+        lines += [f"  --config.{key}={value}" for key, value in report.remedy.settings.items()]
+    if len(report.stages) > 1:
+        *earlier, last = report.stages
+        lines.append(
+            f"Hours and cost are those of {last} alone; {', '.join(earlier)} before it: plan with "
+            "--config.stages."
+        )
+    what = "The config's own mesh" if report.as_given else "Best mesh"
+    lines += [f"{what}: {_mesh(report.chosen.mesh)}. Run with", f"  {report.chosen.arguments()}"]
     if report.split and report.split.forecast.step_s < 0.98 * forecast.step_s:
         split = report.split
         hidden_s = split.forecast.step_s - split.forecast.hidden_s
@@ -175,13 +201,15 @@ def show_growth(sizes: Sequence[Size], directory: Path, stage: str, device: str)
         for size in sizes
     ]
     header = [
-        "devices", "mesh", "batch", "GiB", "by", "link GB", "net GB", "coll. s", "step s", "eff. %",
-        "hours", "same s",
+        "devices", "mesh", "batch", "GiB", "by", "link", "net", "coll.", "step s", "eff. %",
+        "hours", "s, same batch",
     ]  # fmt: skip
-    title = f"growth: {stage} of {directory.name} on {device}, as many prompts for each device"
+    work = "the same questions" if stage == COLLECT else "as many prompts for each device"
+    title = f"growth: {stage} of {directory.name} on {device}, {work}"
     console.say(console.table(title, header, rows))
     console.say(
         "GiB: the peak of a device, and by what; ! does not fit. link, net: GB sent in a step\n"
-        "within a host, between hosts. eff.: work of a device in a second, of the first row's.\n"
-        "same s: seconds of a step with the first row's batch. Times are arithmetic."
+        "within a host, between hosts. coll.: seconds of its collectives. eff.: work of a device\n"
+        "in a second, of the first row's. s, same batch: of a step with the first row's batch.\n"
+        "Times are arithmetic."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 
 from waltzjax.plan.forecast import Forecast
 from waltzjax.plan.xla_report import Program
@@ -109,10 +110,10 @@ def show_forecast(forecast: Forecast) -> None:
         f"hosts {d.network.gb_per_s:g} GB/s a device ({d.network.name}); none",
         f"hides behind products: if those of log-probs and updates did, {forecast.hidden_s:.1f} s "
         "a step less.",
-        f"The worst case: {forecast.worst_case}.",
+        textwrap.fill(f"The worst case: {forecast.worst_case}.", 100),
         f"Left out: {LEFT_OUT}.",
         f"{forecast.stage}: {figure(forecast.step_s)} s a step, {forecast.steps:,} "
         f"step{'s' * (forecast.steps != 1)}: {figure(forecast.hours)} h on {forecast.devices} "
-        f"devices, {figure(forecast.device_hours)} device-hours",
+        f"device{'s' * (forecast.devices != 1)}, {figure(forecast.device_hours)} device-hours",
     ]
     console.say("\n".join(lines))

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from waltzjax.config.presets import waltz
 from waltzjax.model.architecture import ModelConfig
 from waltzjax.model.flops import head_weights, layer_weights
-from waltzjax.plan.forecast import LEARNING, PROMPTS, Load
+from waltzjax.plan.forecast import LEARNING, Forecast, Load, prompt_count
 from waltzjax.plan.generator import generator_config
 from waltzjax.plan.providers import Rental, lost_hours
 from waltzjax.plan.search import Choice, changed, choices
@@ -73,7 +73,7 @@ def cheaper(scenario: Scenario, planned: Choice) -> Iterator[Saving]:
     if not config.lora.rank and not load.collects:
         yield from _try(scenario, "adapters over one base (:lora)", adapters())
     yield from _smaller(scenario)
-    half = load._replace(prompts=max(_prompts(scenario) // 2, 1))
+    half = load._replace(prompts=max(prompt_count(config, load) // 2, 1))
     items = {SUPERVISE: "chats", PREFER: "pairs"}.get(kind, "prompts")
     items = "questions" if load.collects else items
     if not _steps(config):
@@ -83,8 +83,9 @@ def cheaper(scenario: Scenario, planned: Choice) -> Iterator[Saving]:
             scenario, f"answers of {new // 2} tokens", {"rollout.max_new_tokens": new // 2}
         )
     yield from _early(scenario)
-    if scenario.devices > 1:
-        fewer = scenario._replace(devices=scenario.devices // 2)
+    used = planned.forecast.devices  # a mesh of the config's own may leave some idle
+    if used > 1:
+        fewer = scenario._replace(devices=used // 2)
         yield from _try(fewer, f"{fewer.devices} devices", {})
     if kind == REINFORCE and not config.rl.token_budget and not load.collects:
         yield _packed(scenario, planned)
@@ -93,7 +94,8 @@ def cheaper(scenario: Scenario, planned: Choice) -> Iterator[Saving]:
 def spot(scenario: Scenario, planned: Choice, rental: Rental) -> Iterator[Saving]:
     """The plan on devices that may be taken away, as it saves checkpoints and with one an hour."""
     step_s = planned.forecast.step_s
-    every, given_h = max(int(CHECKPOINT_H * 3600 / step_s), 1), checkpoint_hours(scenario, planned)
+    every = max(int(CHECKPOINT_H * 3600 / step_s), 1)
+    given_h = checkpoint_hours(scenario.config, scenario.load, planned.forecast)
     intervals = {"as configured": given_h}
     if every * step_s / 3600 < given_h:
         intervals[f"every {every} steps"] = every * step_s / 3600
@@ -103,28 +105,25 @@ def spot(scenario: Scenario, planned: Choice, rental: Rental) -> Iterator[Saving
             scenario._replace(rental=rental), f"{rental.name}, saved {name}", {}, planned, ""
         )
         hours = saving.hours + lost
+        device_hours = hours * planned.forecast.devices
         yield saving._replace(
             hours=hours,
-            device_hours=hours * scenario.devices,
-            dollars=hours * scenario.devices * rental.usd_per_device_hour,
+            device_hours=device_hours,
+            dollars=device_hours * rental.usd_per_device_hour,
             note=f"{lost:.1f} h lost",
         )
 
 
-def checkpoint_hours(scenario: Scenario, planned: Choice) -> float:
+def checkpoint_hours(config: ConfigDict, load: Load, forecast: Forecast) -> float:
     """Hours between two checkpoints: config.train.checkpoint_every steps, or an epoch if that is
-    shorter."""
-    forecast, config = planned.forecast, scenario.config
+    shorter; of collecting 0: it goes on question by question."""
+    if load.collects:
+        return 0.0
     section = {SUPERVISE: config.sft, PREFER: config.dpo}.get(
         STAGES[config.stages[-1]].kind, config.train
     )
     steps = min(config.train.checkpoint_every, max(forecast.steps // section.epochs, 1))
     return steps * forecast.step_s / 3600
-
-
-def _prompts(scenario: Scenario) -> int:
-    usual = scenario.config.collect.questions if scenario.load.collects else PROMPTS
-    return scenario.load.prompts or usual
 
 
 def _steps(config: ConfigDict) -> int:

@@ -92,8 +92,11 @@ def step_work(
 def generation_work(
     config: ConfigDict, cfg: ModelConfig, mesh: Mesh, prompt_tokens: int
 ) -> Iterator[Work]:
-    """The rollout of a step, see ``step_work``; ``mesh`` is the one that generates."""
+    """The rollout of a step, see ``step_work``; ``mesh`` is the one that generates. Nothing for a
+    stage that rolls nothing out, whatever room there is."""
     turns, tensor = STAGES[config.stages[-1]].turns(config), mesh.shape["tensor"]
+    if not any(turns.values()):
+        return
     engine = make_engine(config, cfg, mesh, (0,), None)
     _check_room(config, engine, prompt_tokens)
     adapter = adapter_size(config, cfg)

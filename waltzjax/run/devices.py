@@ -29,7 +29,7 @@ class Link(NamedTuple):
 class Device:
     """One kind of device, as it is assumed.
 
-    tflops: dense, by compute type; gb_per_s: of its memory; memory_gb: in 1e9 bytes.
+    tflops: dense, by compute type; gb_per_s: of its memory; memory_gib: in 2**30 bytes.
     mfu: share of ``tflops`` that training reaches, of all FLOPs that are executed, in (0, 1].
     bandwidth_share: share of ``gb_per_s`` that decoding reaches, in (0, 1].
     link, network: within a host, between hosts.
@@ -38,7 +38,7 @@ class Device:
     name: str
     tflops: Mapping[str, float]
     gb_per_s: float
-    memory_gb: float
+    memory_gib: float
     mfu: float
     bandwidth_share: float
     link: Link
@@ -46,7 +46,7 @@ class Device:
 
     def __post_init__(self) -> None:
         sizes = {f"tflops.{dtype}": value for dtype, value in self.tflops.items()}
-        sizes |= {name: getattr(self, name) for name in ("gb_per_s", "memory_gb")}
+        sizes |= {name: getattr(self, name) for name in ("gb_per_s", "memory_gib")}
         shares = {name: getattr(self, name) for name in ("mfu", "bandwidth_share")}
         for name, value in (sizes | shares).items():
             most = 1 if name in shares else 1e9
