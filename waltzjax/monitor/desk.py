@@ -24,8 +24,8 @@ class Sender(Protocol):
     send: sends what waits of these runs; lines for those who watch.
     """
 
-    destinations: Sequence[object]
-
+    @property
+    def destinations(self) -> Sequence[object]: ...
     def queue(self, home: Path, alerts: Sequence[Alert]) -> None: ...
     def send(self, homes: Sequence[Path]) -> list[str]: ...
 

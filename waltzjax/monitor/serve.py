@@ -53,14 +53,14 @@ class LivePage:
     def _files(self) -> list[tuple[str, int, int]]:
         paths = [self.workdir / name for name in WATCHED]
         paths += sorted((self.workdir / "evaluations").glob("*.json"))
-        found = []
+        states = []
         for path in paths:
             try:
                 stat = path.stat()
             except OSError:
                 continue
-            found.append((str(path), stat.st_mtime_ns, stat.st_size))
-        return found
+            states.append((str(path), stat.st_mtime_ns, stat.st_size))
+        return states
 
 
 def make_server(workdir: Path, port: int) -> ThreadingHTTPServer:

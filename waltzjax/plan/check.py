@@ -198,8 +198,9 @@ def command(run: Path, prompt_tokens: int = 0, *, as_json: bool = False) -> int:
     prompt = prompt_tokens or longest_prompt(config, cfg, mesh)
     rows = compare(seen, predicted(config, cfg, mesh, seen, kind, prompt))
     title = f"{run}: {seen.stage}, medians of {seen.steps} steps, beside the prediction for {kind}"
-    shown = [[r.part, *map(_number, r[1:]), "-" if r.error is None else f"{r.error:+.0%}"]
-             for r in rows]  # fmt: skip
+    shown = [
+        [r.part, *map(_number, r[1:]), "-" if r.error is None else f"{r.error:+.0%}"] for r in rows
+    ]
     console.say(
         console.table(title, ["part, s (memory: GiB)", "predicted", "measured", "error"], shown)
     )

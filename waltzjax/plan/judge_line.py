@@ -24,14 +24,18 @@ def judge_line(config: ConfigDict, limit_s: float = JUDGE_LIMIT_S) -> Line:
         return Line("judge", OK, f"{j.name}, no endpoint")
     if "@" in j.url:
         return Line(
-            "judge", FAIL, "config.judge.url holds a user's name or password (not shown)",
+            "judge",
+            FAIL,
+            "config.judge.url holds a user's name or password (not shown)",
             "put the key into a variable that config.judge.key_env names",
-        )  # fmt: skip
+        )
     if not is_address(j.url):
         return Line(
-            "judge", FAIL, f"config.judge.url: {j.url!r} is no address",
+            "judge",
+            FAIL,
+            f"config.judge.url: {j.url!r} is no address",
             "it is http://HOST:PORT/v1 or https://...",
-        )  # fmt: skip
+        )
     address = f"{j.url.rstrip('/')}/models"
     try:
         key = read_key(j.key_env)
@@ -45,20 +49,26 @@ def judge_line(config: ConfigDict, limit_s: float = JUDGE_LIMIT_S) -> Line:
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
             return Line(
-                "judge", FAIL, f"{address}: HTTP {error.code}, the key is refused",
+                "judge",
+                FAIL,
+                f"{address}: HTTP {error.code}, the key is refused",
                 "name the variable that holds a key in config.judge.key_env, or correct the key",
-            )  # fmt: skip
+            )
         return Line(
-            "judge", WARN, f"{address}: HTTP {error.code}; the server is there",
+            "judge",
+            WARN,
+            f"{address}: HTTP {error.code}; the server is there",
             "some servers list no models; else correct config.judge.url, which ends in /v1",
-        )  # fmt: skip
+        )
     # URLError, timeouts; an odd port; an answer that is no HTTP
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error) or type(error).__name__
         return Line(
-            "judge", FAIL, f"{address}: {reason}",
+            "judge",
+            FAIL,
+            f"{address}: {reason}",
             "start the judge's server, or correct config.judge.url",
-        )  # fmt: skip
+        )
     return _served(address, j.model, body)
 
 
@@ -67,13 +77,17 @@ def _served(address: str, model: str, body: bytes) -> Line:
         served = [entry["id"] for entry in json.loads(body)["data"]]
     except (ValueError, LookupError, TypeError):
         return Line(
-            "judge", WARN, f"{address}: answers, but with no list of models",
+            "judge",
+            WARN,
+            f"{address}: answers, but with no list of models",
             "see that config.judge.url is an OpenAI-compatible endpoint and ends in /v1",
-        )  # fmt: skip
+        )
     if model in served:
         return Line("judge", OK, f"{address}: serves {model}")
     shown = ", ".join(map(str, served[:5])) or "none"
     return Line(
-        "judge", WARN, f"{address}: {model} is not among its models ({shown})",
+        "judge",
+        WARN,
+        f"{address}: {model} is not among its models ({shown})",
         "correct config.judge.model, or serve that one",
-    )  # fmt: skip
+    )

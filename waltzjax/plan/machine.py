@@ -78,9 +78,11 @@ def memory_lines(needed: Needs | None, gpu: Nvidia | None, host: Memory) -> Iter
     if max(shares, default=0.0) > BUSY:
         busy = [f"GPU {i} {share:.0%}" for i, share in enumerate(shares) if share > BUSY]
         yield Line(
-            "other processes", WARN, f"hold memory of {', '.join(busy)}",
+            "other processes",
+            WARN,
+            f"hold memory of {', '.join(busy)}",
             "nvidia-smi lists them; end them, or choose others with CUDA_VISIBLE_DEVICES",
-        )  # fmt: skip
+        )
 
 
 def _device_memory(local: list[jax.Device], needed: Needs | None) -> Iterator[Line]:
@@ -100,10 +102,12 @@ def _against(check: str, free: int, wanted: int, where: str) -> Line:
     if wanted <= free:
         return Line(check, OK, text)
     return Line(
-        check, FAIL, text,
+        check,
+        FAIL,
+        text,
         "more devices, :lora, a smaller config.rollout.cache_tokens or a smaller model; "
         "waltzjax.plan without --doctor says what fits",
-    )  # fmt: skip
+    )
 
 
 def disk_line(workdir: Path, needed: Needs | None, keep: int = 0) -> Line:
@@ -117,9 +121,11 @@ def disk_line(workdir: Path, needed: Needs | None, keep: int = 0) -> Line:
         free = shutil.disk_usage(there).free
     except OSError as error:
         return Line(
-            "disk", FAIL, f"{there} cannot be written: {error.strerror}",
+            "disk",
+            FAIL,
+            f"{there} cannot be written: {error.strerror}",
             "name a directory of yours with --workdir",
-        )  # fmt: skip
+        )
     text = f"{there} can be written, {size(free)} free"
     if not needed or not needed.disk:
         return Line("disk", OK, text)
@@ -129,9 +135,11 @@ def disk_line(workdir: Path, needed: Needs | None, keep: int = 0) -> Line:
     )
     if needed.disk > free:
         return Line(
-            "disk", FAIL, text,
+            "disk",
+            FAIL,
+            text,
             "free some, name another --workdir, or lower config.train.keep_checkpoints",
-        )  # fmt: skip
+        )
     return Line("disk", OK, text)
 
 
@@ -145,9 +153,11 @@ def product_line(dtype: str, seconds: float = MULTIPLYING_S) -> Line:
     bad = [d for d, error in zip(local, errors, strict=True) if not error <= TOLERANCE[dtype]]
     if bad:  # NaN too
         return Line(
-            "matmul", FAIL, f"wrong on {', '.join(map(str, bad))}: relative errors {errors}",
+            "matmul",
+            FAIL,
+            f"wrong on {', '.join(map(str, bad))}: relative errors {errors}",
             "take the device out of the run (CUDA_VISIBLE_DEVICES) and have it checked",
-        )  # fmt: skip
+        )
     slowest, fastest = min(rates), max(rates)
     text = f"{slowest / 1e9:,.0f} GFLOP/s in {dtype}"
     text += f" on the slowest of {len(local)}" if len(local) > 1 else ""
@@ -213,7 +223,9 @@ def collective_line() -> Line:
     text = f"psum of {4 * SUMMED / 2**20:.0f} MiB over {count} device{'s' * (count > 1)}"
     if not right:
         return Line(
-            "collective", FAIL, f"{text}: wrong",
+            "collective",
+            FAIL,
+            f"{text}: wrong",
             "a link between the devices is damaged: nvidia-smi topo -m, NCCL_DEBUG=INFO",
-        )  # fmt: skip
+        )
     return Line("collective", OK, f"{text}: right, {1000 * seconds:.2f} ms")

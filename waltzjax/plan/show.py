@@ -201,9 +201,19 @@ def show_growth(sizes: Sequence[Size], directory: Path, stage: str, device: str)
         for size in sizes
     ]
     header = [
-        "devices", "mesh", "batch", "GiB", "by", "link", "net", "coll.", "step s", "eff. %",
-        "hours", "s, same batch",
-    ]  # fmt: skip
+        "devices",
+        "mesh",
+        "batch",
+        "GiB",
+        "by",
+        "link",
+        "net",
+        "coll.",
+        "step s",
+        "eff. %",
+        "hours",
+        "s, same batch",
+    ]
     work = "the same questions" if stage == COLLECT else "as many prompts for each device"
     title = f"growth: {stage} of {directory.name} on {device}, {work}"
     console.say(console.table(title, header, rows))

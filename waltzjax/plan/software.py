@@ -32,9 +32,11 @@ def versions() -> Iterator[Line]:
         own = metadata.metadata("waltzjax")
     except metadata.PackageNotFoundError:
         yield Line(
-            "versions", WARN, "waltzjax is a checkout that is not installed: no ranges known",
+            "versions",
+            WARN,
+            "waltzjax is a checkout that is not installed: no ranges known",
             "pip install -e .",
-        )  # fmt: skip
+        )
         return
     wanted = SpecifierSet(own["Requires-Python"] or "")
     yield _in_range("python", platform.python_version(), wanted, "take another interpreter")
@@ -91,9 +93,11 @@ def extras(config: ConfigDict) -> Iterator[Line]:
             yield Line(f"extra {extra}", OK, f"{module} is there, for {key}")
         else:
             yield Line(
-                f"extra {extra}", FAIL, f"{key} needs {module}, which is not installed",
+                f"extra {extra}",
+                FAIL,
+                f"{key} needs {module}, which is not installed",
                 f'pip install "waltzjax[{extra}]"',
-            )  # fmt: skip
+            )
     if not needed:
         yield Line("extras", OK, "this config needs none")
 
@@ -123,14 +127,18 @@ def cuda(gpu: Nvidia | None, backend: str) -> Iterator[Line]:
         least = LEAST_DRIVER[cuda_major]
         if version != jaxlib:
             yield Line(
-                name, FAIL, f"{version}, but jaxlib is {jaxlib}: they are released together",
+                name,
+                FAIL,
+                f"{version}, but jaxlib is {jaxlib}: they are released together",
                 f'pip install "jax[cuda{cuda_major}]=={jaxlib}"',
-            )  # fmt: skip
+            )
         elif gpu.driver and not _newer(gpu.driver, least):
             yield Line(
-                name, FAIL, f"driver {gpu.driver} is too old for CUDA {cuda_major}",
+                name,
+                FAIL,
+                f"driver {gpu.driver} is too old for CUDA {cuda_major}",
                 f"install a driver >= {least}" + (f", or {extra}" if major < cuda_major else ""),
-            )  # fmt: skip
+            )
         else:
             yield Line(name, OK, f"{version}, as jaxlib; {gpu.text}")
         yield _libraries(name, cuda_major)
@@ -143,9 +151,11 @@ def _libraries(plugin: str, major: int) -> Line:
     shown = ", ".join(f"{n} {v}" for n, v in there.items() if "cudnn" in n and v)
     if wheels and not any(there.values()):
         return Line(
-            "CUDA libraries", WARN, "none of the plugin's wheels is there: the system's are used",
+            "CUDA libraries",
+            WARN,
+            "none of the plugin's wheels is there: the system's are used",
             f'pip install "jax[cuda{major}]" brings those that it was built with',
-        )  # fmt: skip
+        )
     bad = [
         f"{r.name} {there[r.name] or 'missing'} ({r.specifier})"
         for r in wheels
