@@ -483,7 +483,7 @@ def test_the_machine_alone(quick, tmp_path, capsys, monkeypatch):
     assert doctor.command(None, tmp_path) == 1
     out = capsys.readouterr().out
     assert "fail  CUDA  " in out and '-> pip install "waltzjax[cuda12]"' in out
-    assert "cannot begin a run" in out and "1 to mend" in out
+    assert "cannot begin a run" in out and "1 to fix" in out
 
 
 def test_a_platform_that_cannot_be_had(tmp_path, monkeypatch):

@@ -169,7 +169,7 @@ def define_flags() -> None:
         "doctor",
         False,
         "Look at this machine, and at what --config needs, instead: a line each, ok or what to do; "
-        "exit status 1 where something is to mend.",
+        "exit status 1 where something is to fix.",
     )
     flags.DEFINE_string("workdir", "runs", "--doctor: where the run would write.")
     flags.DEFINE_string(

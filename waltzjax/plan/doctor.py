@@ -152,7 +152,7 @@ def command(
     verdict = "can" if not status else "cannot"
     console.say(
         f"\n{what} {verdict} begin a run: {count[OK]} ok, {count[WARN]} warnings, "
-        f"{count[FAIL]} to mend"
+        f"{count[FAIL]} to fix"
     )
     if as_json:
         console.say(json.dumps({"ok": not status, "lines": [line._asdict() for line in seen]}))
