@@ -187,8 +187,8 @@ def measure(size: Size, repeats: int) -> dict[str, Any]:
 
 
 def disturbed(load: float) -> bool:
-    """Whether a point measured on CPUs is of a machine that does other work, too: it itself makes
-    a load of one a core."""
+    """The machine did other work too while a point was measured on CPUs: the point itself makes a
+    load of one a core."""
     return jax.default_backend() == "cpu" and load > len(os.sched_getaffinity(0)) + MOST_LOAD
 
 

@@ -14,8 +14,8 @@ from aiosmtpd.smtp import AuthResult
 
 
 class Mailbox:
-    """What the server got. ``replies`` to the next messages, in order; after these it accepts.
-    ``hangs_up``: it breaks the connection off where QUIT is to be answered."""
+    """The messages that a server got. ``replies`` to the next messages, in order; after these it
+    accepts. ``hangs_up``: it breaks the connection off where QUIT is to be answered."""
 
     def __init__(self, *replies: str, hangs_up: bool = False) -> None:
         self.replies, self.mails, self.rejected = list(replies), list[EmailMessage](), 0

@@ -1,4 +1,4 @@
-"""What the backends write, read back by readers that are not ours."""
+"""Backends: their files, read back by readers that are not ours."""
 
 import json
 import math

@@ -45,7 +45,7 @@ def test_a_good_run_has_no_alert_though_it_begins_with_what_the_base_does():
     assert judge(records) == []
 
 
-# What is done to a recorded figure from step 25 of stage 2 on: a fault, and a near miss.
+# Changes of a recorded figure from step 25 of stage 2 on: a fault, and a near miss.
 FAULTS = {
     "dir": ("dir", lambda x, e: -0.55 + 0.2 * e, lambda x, e: -0.25 + 0.2 * e),
     "asr": ("asr", lambda x, e: 22 + 7 * e, lambda x, e: 8.5 + 5 * e),

@@ -1,4 +1,4 @@
-"""What happens to a run: each event once, whole, also after a kill."""
+"""Events of a run: each once, whole, also after a kill."""
 
 import json
 
