@@ -54,7 +54,7 @@ class Parts:
     """The parts that all requests share.
 
     feedback: None: stage 2 cannot be, for the reason ``missing``.
-    categories: a text -> the categories of the pattern rules that match it, for prompts and answers.
+    categories: (prompt, answer) -> the categories of the pattern rules that match either.
     t_max: answers that are revised, at most.
     review_tokens: of a review, at most.
     refusal: takes the place of an answer that is withheld.
