@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.config import model, rl, rollout
 from waltzjax.config.defaults import KEYS, MODULES, default
-from waltzjax.config.key import COLLECT, COLLECT_READS, Spec, readers_in, readers_of, value_at
+from waltzjax.config.key import COMMAND_READS, Spec, readers_in, readers_of, value_at
 from waltzjax.config.renamed import RENAMED
 
 OPEN = ("config.model.template_kwargs",)  # groups whose keys are the user's
@@ -23,7 +23,7 @@ def validate(
     algorithms: Collection[str],
     *,
     training: bool,
-    collecting: bool = False,
+    reads: frozenset[str] | None = None,
 ) -> None:
     """Check every rule; all that is broken is in one error.
 
@@ -31,14 +31,14 @@ def validate(
       stages: all stages there are, in the order in which they run.
       algorithms: what ``config.rl.algorithm`` may be.
       training: check what holds for a run that trains only, too.
-      collecting: the keys of ``waltzjax.collect`` are read, and those of no stage.
+      reads: of whom the keys are read, such as ``COLLECT_READS``; None: of the stages of ``c``.
 
     Raises:
       ValueError: key, what was got, what is allowed, one line each.
     """
     problems = list(_unknown_keys(default(), c, "config", stages)) or list(_bad_stages(c, stages))
     if not problems:
-        reads = COLLECT_READS if collecting else readers_in(c, stages)
+        reads = readers_in(c, stages) if reads is None else reads
         problems = [
             *_bounds(c),
             *_unread_keys(c, reads, stages),
@@ -122,7 +122,7 @@ def _unread_keys(c: ConfigDict, reads: frozenset[str], stages: Mapping[str, Spec
             continue
         if not reads & {*key.readers}:
             would = [name for name in stages if readers_of(name, stages[name], c) & {*key.readers}]
-            would += [COLLECT] * bool(COLLECT_READS & {*key.readers})
+            would += [name for name, own in COMMAND_READS.items() if own & {*key.readers}]
             yield (
                 f"config.{path}: got {_short(value)}, but nothing that runs reads it; read by "
                 f"{', '.join(would)}. Leave it out, or at its default {_short(key.default)}"
