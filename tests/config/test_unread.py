@@ -65,7 +65,7 @@ def problems(c: ConfigDict, **how) -> list[str]:
         ("rlvr_naive", "reward.gamma", 0.5, SELF_PLAYED),
         ("rlvr_naive", "prompts.feedback", "x", SERVED),
         ("regime_w_dpo", "serve.port", 80, "waltzjax.serve"),
-        ("stage2", "serve.upstream.url", "http://h", "waltzjax.serve"),
+        ("stage2", "serve.upstream.timeout_s", 3.0, "waltzjax.serve"),
         ("rlvr_naive", "model.feedback", "x", GAME),
         ("regime_w_dpo", "rl.kl_estimator", "k3", REINFORCED),
         ("regime_w_dpo", "reward.signals.verify", 0.5, "rlvr"),

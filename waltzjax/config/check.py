@@ -14,6 +14,7 @@ from waltzjax.config.key import COMMAND_READS, Spec, readers_in, readers_of, val
 from waltzjax.config.renamed import RENAMED
 
 OPEN = ("config.model.template_kwargs",)  # groups whose keys are the user's
+SECRETIVE = ("url", "key_env")  # keys whose value may be, or hold, a secret: no error shows it
 BY_STAGE = ("config.train.steps", "config.rl.beta")  # groups with a key for each stage
 
 
@@ -120,16 +121,17 @@ def _unread_keys(c: ConfigDict, reads: frozenset[str], stages: Mapping[str, Spec
         value = value_at(c, path)
         if value == key.default:
             continue
+        got = "a value (not shown)" if path.rpartition(".")[2] in SECRETIVE else _short(value)
         if not reads & {*key.readers}:
             would = [name for name in stages if readers_of(name, stages[name], c) & {*key.readers}]
             would += [name for name, own in COMMAND_READS.items() if own & {*key.readers}]
             yield (
-                f"config.{path}: got {_short(value)}, but nothing that runs reads it; read by "
+                f"config.{path}: got {got}, but nothing that runs reads it; read by "
                 f"{', '.join(would)}. Leave it out, or at its default {_short(key.default)}"
             )
         elif key.only_if and not key.only_if.holds(c):
             yield (
-                f"config.{path}: got {_short(value)}, but it is read only where "
+                f"config.{path}: got {got}, but it is read only where "
                 f"{key.only_if.words}. Leave it out, or at its default {_short(key.default)}"
             )
 
