@@ -142,8 +142,7 @@ class _Request:
 
     async def check(self, reply: str | None) -> Report:
         if reply is None:
-            report = self._by_patterns("")
-            return dataclasses.replace(report, stage=min(self._stage, PATTERNS))
+            return Report(OFF) if self._stage == OFF else self._by_patterns("")
         draft = await self._guarded(Reply(reply, "stop", 0, 0), revise=False)
         return dataclasses.replace(draft.report, timings_ms=self._timings())
 
