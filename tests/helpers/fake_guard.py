@@ -10,11 +10,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import httpx
 import uvicorn
 
 from waltzjax.serve.app import make_app
 from waltzjax.serve.records import AGENTS, HOLD, Answer, Ask, Delta, Labels, Messages, Report
 from waltzjax.serve.service import Settings
+
+HTTP = httpx.Client(timeout=10)  # one for all: each reads certificates, which takes a while
 
 
 class Flags(NamedTuple):

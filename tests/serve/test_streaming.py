@@ -5,7 +5,7 @@ import json
 import httpx
 import openai
 import pytest
-from fake_guard import REPORT, FakeGuard, serving, wait_for
+from fake_guard import HTTP, REPORT, FakeGuard, serving, wait_for
 
 from waltzjax.serve.records import HOLD, SPECULATIVE, AgentFailed, Delta
 from waltzjax.serve.service import Settings
@@ -16,7 +16,7 @@ AT_ONCE = {"waltzjax": {"stream": "speculative"}}
 
 
 def lines_of(url, body=STREAM):
-    with httpx.stream("POST", f"{url}/v1/chat/completions", json=body) as response:
+    with HTTP.stream("POST", f"{url}/v1/chat/completions", json=body) as response:
         assert response.status_code == 200
         assert response.headers["content-type"].startswith("text/event-stream")
         return [line for line in response.iter_lines() if line]
@@ -45,9 +45,9 @@ def test_hold_is_the_default_and_speculative_has_to_be_allowed():
     guard = FakeGuard()
     with serving(guard) as url:
         lines_of(url)
-        refused = httpx.post(f"{url}/v1/chat/completions", json={**STREAM, **AT_ONCE})
+        refused = HTTP.post(f"{url}/v1/chat/completions", json={**STREAM, **AT_ONCE})
         wrong = {"waltzjax": {"stream": "quickly"}}
-        unknown = httpx.post(f"{url}/v1/chat/completions", json={**STREAM, **wrong})
+        unknown = HTTP.post(f"{url}/v1/chat/completions", json={**STREAM, **wrong})
     assert guard.modes == [HOLD]
     for response in (refused, unknown):
         assert response.status_code == 400
@@ -85,13 +85,19 @@ def test_what_fails_late_is_an_event():
     guard = FakeGuard(delay_s=0.1, raises=AgentFailed("it stopped"))
     with serving(guard, Settings(commit_s=0.01)) as url:
         lines = lines_of(url)
-        with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
-            with pytest.raises(openai.APIError, match="no agent answers now"):
-                list(client.chat.completions.create(**STREAM))
-        counted = httpx.get(f"{url}/metrics").text
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        with client, pytest.raises(openai.APIError, match="no agent answers now"):
+            list(client.chat.completions.create(**STREAM))
+        counted = HTTP.get(f"{url}/metrics").text
     assert json.loads(lines[-2].removeprefix("data: "))["error"]["code"] == "agent_failed"
     assert lines[-1] == "data: [DONE]"
     assert 'waltzjax_requests_total{path="/v1/chat/completions",status="200"} 2.0' in counted
+
+
+def leave(url, body):
+    """Ask, and be gone before there is an answer."""
+    with HTTP.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=0.15) as response:
+        list(response.iter_lines())
 
 
 @pytest.mark.parametrize("body", [HI, STREAM, {**HI, "n": 3}, {**STREAM, "n": 3}])
@@ -100,15 +106,12 @@ def test_a_client_that_leaves_ends_what_runs_for_it(body, commit_s):
     guard, choices = FakeGuard(delay_s=60), body.get("n", 1)
     with serving(guard, Settings(commit_s=commit_s)) as url:
         with pytest.raises(httpx.ReadTimeout):
-            with httpx.stream(
-                "POST", f"{url}/v1/chat/completions", json=body, timeout=0.3
-            ) as response:
-                list(response.iter_lines())
+            leave(url, body)
         assert wait_for(lambda: guard.cancelled == choices)
         assert guard.begun == choices
 
         def seen():
-            page = httpx.get(f"{url}/metrics").text
+            page = HTTP.get(f"{url}/metrics").text
             return 'status="499"} 1.0' in page and "waltzjax_in_flight 0.0" in page
 
         assert wait_for(seen)
@@ -117,18 +120,20 @@ def test_a_client_that_leaves_ends_what_runs_for_it(body, commit_s):
 def test_a_client_that_leaves_in_the_middle():
     guard = FakeGuard(pieces=[Delta("word ")] * 100_000)
     with serving(guard) as url:
-        with httpx.stream("POST", f"{url}/v1/chat/completions", json=STREAM) as response:
+        with HTTP.stream("POST", f"{url}/v1/chat/completions", json=STREAM) as response:
             lines = response.iter_lines()
             for _ in range(5):
                 next(lines)
-        assert wait_for(lambda: "waltzjax_in_flight 0.0" in httpx.get(f"{url}/metrics").text)
+        assert wait_for(lambda: "waltzjax_in_flight 0.0" in HTTP.get(f"{url}/metrics").text)
     assert guard.ended == 0
 
 
 def test_a_client_that_does_not_read_is_left():
     guard = FakeGuard(pieces=[Delta("word " * 1000)] * 10_000)
-    with serving(guard, Settings(send_s=0.2)) as url:
-        with httpx.stream("POST", f"{url}/v1/chat/completions", json=STREAM) as response:
-            assert response.status_code == 200
-            assert wait_for(lambda: 'status="499"} 1.0' in httpx.get(f"{url}/metrics").text)
+    with (
+        serving(guard, Settings(send_s=0.2)) as url,
+        HTTP.stream("POST", f"{url}/v1/chat/completions", json=STREAM) as response,
+    ):
+        assert response.status_code == 200
+        assert wait_for(lambda: 'status="499"} 1.0' in HTTP.get(f"{url}/metrics").text)
     assert guard.ended == 0
