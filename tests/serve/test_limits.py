@@ -136,3 +136,13 @@ def test_more_requests_than_may_be_under_way_are_turned_away():
     assert refused.headers["retry-after"] == "1"
     assert refused.json()["error"]["code"] == "too_many_requests"
     assert "waltzjax_in_flight 2.0" in figures
+
+
+def test_who_is_turned_away_takes_no_place():
+    guard = FakeGuard(delay_s=0.5)
+    with (
+        serving(guard, Settings(max_requests=1, max_body_bytes=SMALL)) as url,
+        connection(url, 10**9) as raw,  # refused, and still sending
+    ):
+        assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
+        assert HTTP.post(f"{url}/v1/chat/completions", json=HI).status_code == 200
