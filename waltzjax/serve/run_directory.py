@@ -71,7 +71,7 @@ def _read_record(workdir: Path) -> dict[str, Any]:
 def _check_kind(record: Mapping[str, Any], workdir: Path) -> None:
     """Raise ValueError where the run's stages are known and train no agent."""
     stages = [name for name in record.get("stages", ()) if name in STAGES]
-    if stages and not any(WALTZ in STAGES[name].reads for name in stages):
+    if stages and WALTZ not in STAGES[stages[0]].reads:
         kinds = [name for name, spec in STAGES.items() if WALTZ in spec.reads]
         raise ValueError(
             f"--workdir: {workdir} is a run of {', '.join(stages)}, which has no agents to serve; "
