@@ -15,11 +15,10 @@ Lines with `problem` or `question`, and `answer`; "embedded" are the validation 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from absl import flags
-from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 
 from waltzjax.config.text import as_text
@@ -38,10 +37,9 @@ from waltzjax.rlvr.grading.verifier import Verifier
 from waltzjax.rlvr.predictions import PREDICTIONS
 from waltzjax.rlvr.problems import check_problems, say_unreadable, validation_problems
 from waltzjax.rlvr.runtime import maths_runtime
-from waltzjax.run import cli, workdir
+from waltzjax.run import cli
 from waltzjax.run.results import BASE
-from waltzjax.run.runtime import Runtime, check_same_shape
-from waltzjax.run.trainable import load_agents, model_directory
+from waltzjax.run.trainable import dated_runtime, load_agents
 from waltzjax.support import console
 from waltzjax.support.files import write_json
 from waltzjax.support.processes import writes
@@ -69,7 +67,7 @@ def evaluate_agents(
     directories = {role: hf_config.resolve(name) for role, name in agents.items()}
     if base:
         directories[BASE] = hf_config.resolve(base)
-    config, runtime = _runtime(config, mesh, directories, game_runtime)
+    config, runtime = dated_runtime(config, mesh, directories, game_runtime)
     benign = read_benign(data, config, runtime)
     check_room(runtime, config, [*prompts, *(benign.prompts if benign else ())])
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +105,7 @@ def evaluate_policy(config: ConfigDict, data: str, model: str, output: Path) -> 
     mesh = sharding.make_mesh(config.mesh)
     problems = validation_problems(config)
     directories = {POLICY: hf_config.resolve(model)}
-    config, runtime = _runtime(config, mesh, directories, maths_runtime)
+    config, runtime = dated_runtime(config, mesh, directories, maths_runtime)
     check_problems(config, runtime, problems)
     output.parent.mkdir(parents=True, exist_ok=True)
     with console.phase(f"loading {model}"):
@@ -131,21 +129,6 @@ def _check_new(*paths: Path) -> None:
     for path in paths:
         if path.exists():
             raise FileExistsError(f"--output: {path} is there already; name another file")
-
-
-def _runtime(
-    config: ConfigDict,
-    mesh: Mesh,
-    directories: Mapping[str, Path],
-    make: Callable[[ConfigDict, Path, Mesh], Runtime],
-) -> tuple[ConfigDict, Runtime]:
-    """The config with its date, and what all models need that can stand beside the first one."""
-    first, *others = (model_directory(directory) for directory in directories.values())
-    config = workdir.dated(config, base=first)
-    runtime = make(config, first, mesh)
-    for other in others:
-        check_same_shape(runtime, config, other)
-    return config, runtime
 
 
 def main() -> None:

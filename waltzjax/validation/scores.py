@@ -14,6 +14,7 @@ A judge of this library gives labels, no probabilities: so a score is 0 or 1, an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -84,6 +85,8 @@ SCORES = RateTable(
 
 def agents_figures(episodes: Sequence[Episode], seed: int) -> dict[str, Figure]:
     """The figures of scored episodes, by their checks' names; ``seed``: of the bootstrap."""
+    if not episodes:
+        return {name: Figure(math.nan, 0) for name in SHARES}
     values = rates.summary(SCORES, episodes)
     spans = rates.intervals(SCORES, episodes, seed=seed)
     counted = _counts(episodes).below.sum(0)
