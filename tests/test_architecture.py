@@ -39,8 +39,10 @@ LEVEL = {
     "recipes": 10,
     "plan": 11,
     "monitor": 11,
+    "serve": 11,
+    "validation": 12,
 }
-COMMAND = 12
+COMMAND = 13
 COMMANDS = {
     "__main__", "checklist", "collect", "compare", "evaluate", "evaluate_maths", "export", "train",
 }  # fmt: skip

@@ -1,9 +1,10 @@
-"""Evaluate two agents on a dataset's prompts, or a policy on maths problems.
+"""Evaluate two agents on a dataset's prompts, or a policy on maths problems; or run the checks.
 
     python -m waltzjax.evaluate --config=configs/stage2.py:tiny --data=runs/demo/data \\
         --conversation=runs/demo/conversation --feedback=runs/demo/feedback --output=result.json
     python -m waltzjax.evaluate --config=configs/rlvr_multisignal.py --model=runs/rlvr/policy \\
         --data=data/math500/test.jsonl --output=math500.json
+    python -m waltzjax.evaluate --suite=validation --workdir=runs/demo
 
 Agents leave a report beside the result; ``--split=train`` plays the training prompts instead: for
 transcripts that become chats to fine-tune on (``scripts/make_sft_data.py``).
@@ -11,10 +12,15 @@ transcripts that become chats to fine-tune on (``scripts/make_sft_data.py``).
 A policy, one of the stage "dpo" too, answers greedily, once a problem, unless
 --config.eval.temperature and --config.eval.samples say otherwise: avg@k. Its ``--data`` is JSON
 Lines with `problem` or `question`, and `answer`; "embedded" are the validation problems of :tiny.
+
+``--suite=validation`` runs the eleven checks of a run (--workdir), of two agents (--conversation,
+--feedback, --data, --config) or of a running service (--endpoint, --data); exit status 0: all pass,
+3: one fails. See ``validation/README.md``.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -44,6 +50,8 @@ from waltzjax.support import console
 from waltzjax.support.files import write_json
 from waltzjax.support.processes import writes
 from waltzjax.types import CONVERSATION, FEEDBACK, POLICY
+from waltzjax.validation.command import validate as run_checks
+from waltzjax.validation.request import SUITES, Request, problem, problem_without_suite
 from waltzjax.waltz.benign import read_benign
 from waltzjax.waltz.evaluate import evaluate_saved
 from waltzjax.waltz.kinds import by_kind
@@ -131,8 +139,28 @@ def _check_new(*paths: Path) -> None:
             raise FileExistsError(f"--output: {path} is there already; name another file")
 
 
+def _suite(request: Request) -> None:
+    if why := problem(request):
+        cli.usage(why)
+    config = cli.chosen_config(readers) if request.config_given else None
+    if config:
+        validate(config)
+    sys.exit(run_checks(request, config))
+
+
 def main() -> None:
-    f, config = flags.FLAGS, cli.chosen_config(readers)
+    f = flags.FLAGS
+    request = Request(
+        f.workdir, f.conversation, f.feedback, f.data or "", f.endpoint, f.key_env, f.flags_file,
+        f.output or "", f.fresh, f.config is not None,
+    )  # fmt: skip
+    if f.suite != SUITES[0]:
+        if f.model or f.base or f["split"].present:
+            cli.usage("--suite=validation goes without --model, --base and --split")
+        _suite(request)
+    if why := problem_without_suite(request):
+        cli.usage(why)
+    config = cli.chosen_config(readers)
     agents = {CONVERSATION: f.conversation, FEEDBACK: f.feedback}
     if bool(f.model) == any(agents.values()) or not (f.model or all(agents.values())):
         cli.usage(
@@ -164,7 +192,14 @@ if __name__ == "__main__":
     flags.DEFINE_string(
         "output", None, "JSON file to write, what was said (and a report) beside it; none exists."
     )
-    flags.mark_flags_as_required(["config", "data", "output"])
+    flags.DEFINE_enum("suite", SUITES[0], SUITES, "validation: run the eleven checks instead.")
+    flags.DEFINE_string("workdir", "", "Of the checks: a run that has come to its end.")
+    flags.DEFINE_bool("fresh", False, "Of a run's checks: play its agents again.")
+    flags.DEFINE_string("endpoint", "", "Of the checks: a service, http://HOST:PORT/v1.")
+    flags.DEFINE_string("key_env", "", "Environment variable with the service's API key.")
+    flags.DEFINE_string(
+        "flags_file", "", "The file that the service reads its flags from: changed, and put back."
+    )
     cli.define_processes()
     flags.adopt_module_key_flags(cli)  # --help shows them
     cli.run(main)
