@@ -54,7 +54,7 @@ class Parts:
     """The parts that all requests share.
 
     feedback: None: stage 2 cannot be, for the reason ``missing``.
-    categories: a text -> the categories of the pattern rules that match it, for prompts and answers.
+    categories: (prompt, answer) -> the categories of the pattern rules that match either.
     t_max: answers that are revised, at most.
     review_tokens: of a review, at most.
     refusal: takes the place of an answer that is withheld.
@@ -142,8 +142,7 @@ class _Request:
 
     async def check(self, reply: str | None) -> Report:
         if reply is None:
-            report = self._by_patterns("")
-            return dataclasses.replace(report, stage=min(self._stage, PATTERNS))
+            return Report(OFF) if self._stage == OFF else self._by_patterns("")
         draft = await self._guarded(Reply(reply, "stop", 0, 0), revise=False)
         return dataclasses.replace(draft.report, timings_ms=self._timings())
 

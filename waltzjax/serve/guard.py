@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import re
 import threading
@@ -88,8 +87,9 @@ class Guard:
                 given[role] = agent
         self.config, serve = config, config.serve
         environ = os.environ if environ is None else environ
-        self._source, self._flags = FlagSource(serve, environ), flags
         self._rules = read_rules(Path(serve.patterns) if serve.patterns else None)
+        self._source = FlagSource(serve, environ, self._rules.categories)
+        self._flags = flags
         self._breaker = Breaker(serve.breaker_failures, serve.breaker_s)
         asking, reviewing = agent_prompts(config)
         self._models: Models = load_models(config, given)
