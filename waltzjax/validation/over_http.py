@@ -24,8 +24,8 @@ NO_FLAGS = unmeasured(
     "this installation with them"
 )
 NO_AGENTS = unmeasured(
-    "a client cannot take a service's models away: give --conversation, --feedback and --config, to "
-    "check the guard of this installation with them"
+    "a client cannot take a service's models away: give --conversation, --feedback and --config, "
+    "to check the guard of this installation with them"
 )
 
 

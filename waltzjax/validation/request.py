@@ -1,4 +1,4 @@
-"""The command line of the checks: what is to be validated, and which flags cannot stand together."""
+"""The command line of the checks: what is validated, and which flags cannot stand together."""
 
 from __future__ import annotations
 

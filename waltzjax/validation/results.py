@@ -24,8 +24,8 @@ def check_results(path: Path) -> None:
 
 
 def add_checks(path: Path, checks: Sequence[Check], about: Mapping[str, Any]) -> None:
-    """Write ``checks`` and what is to be said ``about`` them to ``path``, whole or not at all; other
-    keys that are there stay as they are. Of two processes the later one's checks remain."""
+    """Write ``checks`` and what is to be said ``about`` them to ``path``, whole or not at all;
+    other keys that are there stay as they are. Of two processes the later one's checks remain."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path.parent):
         rows = [check.as_json() for check in checks]
