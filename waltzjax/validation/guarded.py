@@ -18,6 +18,7 @@ from waltzjax.serve.records import (
     Ask,
     DeadlineExceeded,
 )
+from waltzjax.support import console
 from waltzjax.types import CONVERSATION, FEEDBACK, Prompt
 from waltzjax.validation import load
 from waltzjax.validation.checks import Figure
@@ -75,6 +76,7 @@ async def guard_figures(
                 added = load.added_ms([*answers.values()])
             figures["stage_switching"] = await switch_stages(respond, flags, asked, on_answer)
         flags.set()
+        console.say("a guard whose feedback agent is missing; its warning is wanted:")
         missing = Path(directory) / "no-feedback-agent"
         with open_guard(config, agents[CONVERSATION], missing, flags.path) as guard:
             asks = dict.fromkeys(range(FALLBACKS), asked)

@@ -61,4 +61,4 @@ def fallback(answers: Sequence[Answer], degraded: str) -> Figure:
         why = f"{len(answers) - right} of {len(answers)} answers are not stage 1's, or hide it"
     elif not degraded:
         share, why = 0.0, "the guard's status does not say which stage-2 model is missing"
-    return Figure(share, len(answers), why=why, detail={"degraded": degraded})
+    return Figure(share, len(answers), why=why)
