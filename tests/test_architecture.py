@@ -66,7 +66,9 @@ NO_JAX = {
     "waltz.kinds", "waltz.rates", "waltz.reward", "waltz.transcripts", "preference.balance",
     "preference.coherence", "preference.pairing", "preference.summary",
     "preference.trajectories", "preference.warnings", "monitor.alert", "monitor.delivery",
-    "monitor.send",
+    "monitor.send", "serve.app", "serve.audit", "serve.endpoints", "serve.errors", "serve.keys",
+    "serve.limits", "serve.meters", "serve.parameters", "serve.records", "serve.routes",
+    "serve.schema", "serve.server", "serve.service", "serve.sse",
 }  # fmt: skip
 DEVICE_ROOMS = {"core", "model", "engine", "training"}
 JAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "clu"}
