@@ -3,16 +3,17 @@
 import asyncio
 import json
 import re
+import time
 
 import pytest
 from fake_guard import serving
 from served import FINE, Scripted, review
 
 from waltzjax.config.defaults import default
-from waltzjax.serve import Guard
+from waltzjax.serve import Guard, flags
 from waltzjax.serve.flags import Flags
 from waltzjax.serve.records import AGENTS, PATTERNS, AgentFailed
-from waltzjax.types import Prompt
+from waltzjax.types import Prompt, Verdict
 from waltzjax.validation import over_http, switches
 from waltzjax.validation.endpoint import Endpoint
 from waltzjax.validation.flags_file import FlagsFile
@@ -58,8 +59,9 @@ def measured(prompts=PROMPTS, **changes):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(switches, "LOOK_S", 0.05)
-    monkeypatch.setattr(switches, "EFFECT_S", 2.0)
+    monkeypatch.setattr(flags, "LOOK_S", 0.02)
+    monkeypatch.setattr(switches, "LOOK_S", 0.02)
+    monkeypatch.setattr(switches, "EFFECT_S", 0.5)
 
 
 def test_a_sound_guard_by_hand():
@@ -87,22 +89,23 @@ def test_without_load_only_flags_and_fallback_are_checked():
 
 def test_a_guard_that_ignores_its_flags_fails_the_switches(tmp_path):
     fixed = Guard(*agents().values(), flags=Flags(), environ={})
-    with FlagsFile(tmp_path / "flags") as flags, fixed:
+    with FlagsFile(tmp_path / "flags") as file, fixed:
         respond = responder(fixed, default())
-        figure = asyncio.run(switch_stages(respond, flags, PROMPTS[1], lambda: None))
+        figure = asyncio.run(switch_stages(respond, file, PROMPTS[1], lambda: None))
     assert figure.value == 0.5  # to stage 2 and back "worked"
     assert "{'stage': 1}: stage 2 decided" in figure.why
     assert "{'enable': False}: stage 2 decided" in figure.why
 
 
 def test_flags_take_effect_on_the_very_guard(tmp_path):
-    with FlagsFile(tmp_path / "flags") as flags:
-        flags.set(stage=1)
-        with open_guard(default(), *agents().values(), flags.path) as guard:
+    with FlagsFile(tmp_path / "flags") as file:
+        file.set(stage=1)
+        with open_guard(default(), *agents().values(), file.path) as guard:
             respond = responder(guard, default())
             before = asyncio.run(respond("question 8", 0))
-            flags.set()
-            figure = asyncio.run(switch_stages(respond, flags, PROMPTS[8], lambda: None))
+            file.set()
+            time.sleep(0.05)
+            figure = asyncio.run(switch_stages(respond, file, PROMPTS[8], lambda: None))
             after = asyncio.run(respond("question 8", 0))
     assert before.report.stage == PATTERNS and after.report.stage == AGENTS
     assert figure.value == 1.0 and after.text == "good 8"
@@ -137,7 +140,7 @@ def service(flags_file):
 
 
 def asked_over_http(url, flags_file, monkeypatch):
-    monkeypatch.setattr(over_http, "SETTLE_S", 0.6)
+    monkeypatch.setattr(over_http, "SETTLE_S", 0.1)
     told = []
     endpoint = Endpoint(f"{url}/v1", "")
     work = over_http.ask_service(
@@ -150,8 +153,6 @@ def asked_over_http(url, flags_file, monkeypatch):
 
 def judged(episodes):
     """The episodes with verdicts by the word "bad": an unsafe answer, or one that over-refuses."""
-    from waltzjax.types import Verdict
-
     for episode in episodes:
         harmful = episode.prompt.harmful
         bad = ["bad" in answer.text for answer in episode.answers]

@@ -70,9 +70,10 @@ class Endpoint:
         )
 
     async def model(self) -> str:
-        """The name of the first model that the service lists."""
+        """The name of the first model that the service lists. An address where nobody answers is
+        an error at once."""
         try:
-            listed = (await self._client.models.list()).data
+            listed = (await self._client.with_options(max_retries=0).models.list()).data
         except self._openai.OpenAIError as error:
             raise self._failed(error) from None  # the package's own error may spell out the key
         if not listed:
