@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags
 from serve_load import (
+    SWITCH_S,
     Outcome,
     Process,
     ask,
@@ -59,7 +60,6 @@ ARMS = {
     "review": {"stage": 2, "feedback_only": True},
     "revise": {"stage": 2, "feedback_only": False},
 }  # fmt: skip
-SWITCH_S = 1.5  # the service looks at its flags file twice a second
 PROXY_ARMS = ("direct", "off", "patterns")
 
 

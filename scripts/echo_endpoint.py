@@ -25,17 +25,24 @@ OBJECT, REVISED, OBJECTION = "please-object", "second-thought", "scripted-object
 BACKLOG = 256
 
 
-def echo(messages: list[dict[str, str]], words: int) -> list[str]:
-    """The words of "echo": the nonce is the first word of the first user message."""
-    texts = [m["content"] for m in messages if m["role"] == "user"]
-    nonce = texts[0].split(maxsplit=1)[0] if texts and texts[0].strip() else "empty"
-    second = any(OBJECTION in m["content"] for m in messages)
+def text_of(message: dict[str, Any]) -> str:
+    """A message's text: a string, or parts of which some are texts."""
+    content = message["content"]
+    return content if isinstance(content, str) else " ".join(p.get("text", "") for p in content)
+
+
+def echo(messages: list[dict[str, Any]], words: int) -> list[str]:
+    """The words of "echo": the nonce is the first word of the last user message, objections aside."""
+    asked = [text_of(m) for m in messages if m["role"] == "user"]
+    texts = [text for text in asked if OBJECTION not in text]
+    nonce = texts[-1].split(maxsplit=1)[0] if texts and texts[-1].strip() else "empty"
+    second = len(texts) < len(asked)
     return [f"answer-{nonce}", *[REVISED] * second, *(f"word{i}" for i in range(words))]
 
 
-def review(messages: list[dict[str, str]]) -> list[str]:
+def review(messages: list[dict[str, Any]]) -> list[str]:
     """The words of "reviewer": labels in the form that a feedback agent is trained to."""
-    exchange = " ".join(m["content"] for m in messages)
+    exchange = " ".join(map(text_of, messages))
     unsafe = OBJECT in exchange and REVISED not in exchange
     labels = {
         "reasoning": "scripted",

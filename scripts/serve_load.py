@@ -24,6 +24,7 @@ import httpx
 import numpy as np
 
 NO_ANSWER = 0  # status where the connection failed
+SWITCH_S = 1.5  # a service looks at its flags file twice a second
 QUANTILES = (50, 95, 99)
 SCRIPTS = Path(__file__).resolve().parent
 
