@@ -31,6 +31,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import numpy as np
 from absl import flags
 from serve_load import (
@@ -85,6 +86,13 @@ class Turn(NamedTuple):
     outcomes: Sequence[Outcome]
     seconds: float
 
+    def answered(self) -> list[Outcome]:
+        """Those with an answer: a refused request is quick, and no throughput."""
+        return [o for o in self.outcomes if o.status == httpx.codes.OK]
+
+    def per_s(self) -> float:
+        return len(self.answered()) / self.seconds
+
 
 async def run_turn(arm: Arm, load: Load, prompts: Sequence[str], seed: int) -> Turn:
     """All of ``prompts`` once."""
@@ -122,18 +130,17 @@ def latencies(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 def cell(turns: Sequence[Turn], caught: set[str]) -> dict[str, Any]:
     """The figures of an arm under a load; ``caught``: the prompts that trigger the guard."""
-    outcomes = [o for turn in turns for o in turn.outcomes]
-    answered = [o for o in outcomes if o.status == 200]
+    answered = [o for turn in turns for o in turn.answered()]
     parts = {True: "triggered", False: UNTRIGGERED}
     split = {
         name: latencies([o for o in answered if (o.prompt in caught) is which])
         for which, name in parts.items()
     }
-    counts = Counter(str(o.status) for o in outcomes)
+    counts = Counter(str(o.status) for turn in turns for o in turn.outcomes)
     return {
         "statuses": dict(sorted(counts.items())),
-        "requests_per_s": [round(len(t.outcomes) / t.seconds, 2) for t in turns],
-        "tokens_per_s": [round(sum(o.tokens for o in t.outcomes) / t.seconds, 1) for t in turns],
+        "requests_per_s": [round(t.per_s(), 2) for t in turns],
+        "tokens_per_s": [round(sum(o.tokens for o in t.answered()) / t.seconds, 1) for t in turns],
         **latencies(answered),
         "split": split,
     }
@@ -142,8 +149,7 @@ def cell(turns: Sequence[Turn], caught: set[str]) -> dict[str, Any]:
 def against(baseline: Sequence[Turn], other: Sequence[Turn]) -> dict[str, Any]:
     """What ``other`` costs, seen from outside: the median over the rounds of the quotient of
     throughputs, and quantiles over the prompts of the difference of mean total times."""
-    pairs = zip(baseline, other, strict=True)
-    ratio = [len(b.outcomes) / b.seconds / (len(a.outcomes) / a.seconds) for a, b in pairs]
+    ratio = [b.per_s() / a.per_s() for a, b in zip(baseline, other, strict=True)]
     means = [_mean_totals(turns) for turns in (baseline, other)]
     differences = [means[1][p] - means[0][p] for p in means[0].keys() & means[1].keys()]
     return {
@@ -156,7 +162,7 @@ def against(baseline: Sequence[Turn], other: Sequence[Turn]) -> dict[str, Any]:
 def _mean_totals(turns: Sequence[Turn]) -> dict[str, float]:
     """Prompt -> seconds."""
     totals: dict[str, list[float]] = {}
-    for outcome in (o for turn in turns for o in turn.outcomes if o.status == 200):
+    for outcome in (o for turn in turns for o in turn.answered()):
         totals.setdefault(outcome.prompt, []).append(outcome.total_s)
     return {prompt: float(np.mean(values)) for prompt, values in totals.items()}
 

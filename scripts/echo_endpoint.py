@@ -32,7 +32,7 @@ def text_of(message: dict[str, Any]) -> str:
 
 
 def echo(messages: list[dict[str, Any]], words: int) -> list[str]:
-    """The words of "echo": the nonce is the first word of the last user message, objections aside."""
+    """Words of "echo"; the nonce is the first word of the last user message but an objection."""
     asked = [text_of(m) for m in messages if m["role"] == "user"]
     texts = [text for text in asked if OBJECTION not in text]
     nonce = texts[-1].split(maxsplit=1)[0] if texts and texts[-1].strip() else "empty"
