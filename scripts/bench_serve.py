@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 import httpx
 import numpy as np
 from absl import flags
+from serve_figures import HEADER, draw, rows
 from serve_load import (
     SWITCH_S,
     Outcome,
@@ -255,24 +256,6 @@ def scout(arm: Arm, prompts: Sequence[str]) -> set[str]:
     return {o.prompt for o in turn.outcomes if triggered(o)}
 
 
-def shown(records: Sequence[Mapping[str, Any]]) -> str:
-    """The records as a table for a terminal."""
-    header = ["load", "prompts", "arm", "n", "first p50", "p95", "p99", "total p50", "p95", "p99",
-              "added p50", "p95", "req/s", "of first arm"]  # fmt: skip
-    rows = []
-    for r in records:
-        first, total, added = (r[key] or {} for key in ("first_ms", "total_ms", "added_ms"))
-        ms = [
-            f"{part[q]:.1f}" if q in part else "-"
-            for part, names in ((first, 3), (total, 3), (added, 2))
-            for q in ("p50", "p95", "p99")[:names]
-        ]
-        rate = f"{np.median(r['requests_per_s']):.1f}"
-        ratio = f"{r['throughput_ratio']:.3f}" if "throughput_ratio" in r else "-"
-        rows.append([r["load"], r["prompts"], r["arm"], r["n"], *ms, rate, ratio])
-    return table("milliseconds", header, rows)
-
-
 def bench() -> dict[str, Any]:
     f = flags.FLAGS
     prompts = list(dict.fromkeys(read_prompts()))
@@ -303,10 +286,12 @@ def main() -> None:
     if unknown := set(f.arms) - ARMS.keys():
         cli.usage(f"--arms: got {sorted(unknown)}, allowed are {', '.join(ARMS)}")
     result = bench()
-    say(shown(result["records"]))
+    say(table("times in milliseconds", HEADER, rows(result["records"])))
     say(f"triggered: {result['triggered']}")
     if f.output:
         write_json(Path(f.output), result)
+    if f.plot:
+        draw(result["records"], Path(f.plot))
 
 
 if __name__ == "__main__":
@@ -323,4 +308,5 @@ if __name__ == "__main__":
     flags.DEFINE_integer("seed", 0, "Of the choice of prompts and of arrivals.", lower_bound=0)
     flags.DEFINE_string("hardware", "", "What it ran on, in words.")
     flags.DEFINE_string("output", "", "JSON file of all figures.")
+    flags.DEFINE_string("plot", "", "SVG file: time against clients.")
     cli.run(main)
