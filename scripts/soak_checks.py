@@ -17,6 +17,7 @@ from serve_load import Process
 
 IDLE_S = 10.0
 LAST = 8  # requests under way at the end
+STOPPED = 128 + signal.SIGTERM  # exit status
 FLAT = 0.05
 WARM_UP = 0.25  # of the time, before memory counts
 NO_ANSWER, LEFT, UNSENT = 0, -1, -2  # in a status's place: cut off | the client left, after or
@@ -134,14 +135,15 @@ async def idle(http: httpx.AsyncClient, url: str) -> str:
 
 
 async def graceful_stop(process: Process, ask: Callable[[], Awaitable[Seen]]) -> tuple[str, bool]:
-    """SIGTERM while requests are under way: all are answered, and the exit status is 0."""
+    """SIGTERM while requests are under way: all are answered, and the exit status is that of a
+    signal."""
     tasks = [asyncio.create_task(ask()) for _ in range(LAST)]
     await asyncio.sleep(0.05)
     process.popen.send_signal(signal.SIGTERM)
     results = await asyncio.gather(*tasks, return_exceptions=True)
     status = await asyncio.to_thread(process.popen.wait, 60)
     well = [isinstance(r, Seen) and not r.wrong and not _broken_promise("", r) for r in results]
-    return f"{sum(well)} of {LAST} answered, exit status {status}", all(well) and status == 0
+    return f"{sum(well)} of {LAST} answered, exit status {status}", all(well) and status == STOPPED
 
 
 async def verdict(
@@ -162,5 +164,5 @@ async def verdict(
         ["memory, first to last third", f"{100 * growth:+.1f} %", "±5 %", abs(growth) <= FLAT],
         ["requests that /metrics and clients count otherwise", differ, "0", differ == 0],
         ["under way at the end", left, "0", left == "0"],
-        ["stop", *stopped[:1], "all, 0", stopped[1]],
+        ["stop", *stopped[:1], f"all, {STOPPED}", stopped[1]],
     ]

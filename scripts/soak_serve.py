@@ -39,7 +39,7 @@ FLAGS = (
     {"stage": 2, "feedback_only": False},
     {"stage": 2, "feedback_only": True},
     "{broken",
-    {"stage": 2, "feedback_only": False, "policy": {"unsafe": "block", "default": "flag"}},
+    {"stage": 2, "feedback_only": True, "policy": {"unsafe": "block", "default": "flag"}},
     {"stage": 1},
     {"stage": 2, "feedback_only": False, "rollout_pct": 50},
     {"enable": False},
