@@ -39,6 +39,7 @@ LEVEL = {
     "recipes": 10,
     "plan": 11,
     "monitor": 11,
+    "serve": 11,
 }
 COMMAND = 12
 COMMANDS = {
@@ -64,7 +65,9 @@ NO_JAX = {
     "waltz.kinds", "waltz.rates", "waltz.reward", "waltz.transcripts", "preference.balance",
     "preference.coherence", "preference.pairing", "preference.summary",
     "preference.trajectories", "preference.warnings", "monitor.alert", "monitor.delivery",
-    "monitor.send",
+    "monitor.send", "serve.app", "serve.audit", "serve.endpoints", "serve.errors", "serve.keys",
+    "serve.limits", "serve.meters", "serve.parameters", "serve.records", "serve.routes",
+    "serve.schema", "serve.server", "serve.service", "serve.sse",
 }  # fmt: skip
 DEVICE_ROOMS = {"core", "model", "engine", "training"}
 JAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "clu"}

@@ -109,7 +109,7 @@ def test_every_folder_with_code_is_a_package() -> None:
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    names = ("judge", "data", "wandb", "trackio", "nvidia", "alerts")
+    names = ("judge", "data", "wandb", "trackio", "nvidia", "alerts", "serve")
     optional = [requirement for name in names for requirement in EXTRAS[name]]
     assert undeclared(PACKAGE, [*REQUIREMENTS, *optional]) == set()
 

@@ -54,8 +54,8 @@ class FakeGuard:
     report: Report = REPORT
     finish_reason: str = "stop"
     pieces: list[Delta] | None = None
-    now: Status = Status()
-    flags: Flags = Flags()
+    now: Status = dataclasses.field(default_factory=Status)
+    flags: Flags = dataclasses.field(default_factory=Flags)
 
     def __post_init__(self):
         self.calls: list[tuple[list[dict[str, str]], str, Ask | None]] = []

@@ -203,5 +203,3 @@ def _named(send: Send, exchange: Exchange) -> Send:
         await send(message)
 
     return named
-
-

@@ -1,4 +1,4 @@
-"""The agents that a config's section ``serve`` names, and what stands in for those that are missing."""
+"""The agents that ``config.serve`` names, and what stands in for those that are missing."""
 
 from __future__ import annotations
 
