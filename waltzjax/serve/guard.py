@@ -34,6 +34,7 @@ from waltzjax.serve.records import (
     Report,
 )
 from waltzjax.serve.review import check_messages
+from waltzjax.serve.run_directory import served_config
 
 T = TypeVar("T")
 _PIECE = re.compile(r"\s*\S+\s*")  # of a held answer that is streamed: a word
@@ -62,6 +63,7 @@ class Guard:
       conversation, feedback: a model's directory or hub name, or any ``Agent``; "": as ``config``
         has it.
       config: with its section ``serve``; None: the package's default.
+      workdir: a run's directory: its agents, prompts and sampling; see ``served_config``.
       environ: the variables that flags are read from; None: the process's.
       flags: hold as they are, whatever config, environment and file say; None: those decide.
 
@@ -76,10 +78,13 @@ class Guard:
         feedback: str | Path | Agent = "",
         *,
         config: ConfigDict | None = None,
+        workdir: str | Path = "",
         environ: Mapping[str, str] | None = None,
         flags: Flags | None = None,
     ):
         config = ConfigDict((config or default()).to_dict())
+        if workdir:
+            config = served_config(config, Path(workdir), ())
         given: dict[str, Agent] = {}
         for role, agent in (("conversation", conversation), ("feedback", feedback)):
             if isinstance(agent, str | Path):
