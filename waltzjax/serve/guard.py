@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from ml_collections import ConfigDict
 
 from waltzjax.config.defaults import default
+from waltzjax.data.chat import AgentPrompt
 from waltzjax.judge.patterns.read import read_rules
 from waltzjax.judge.patterns.rules import ANSWER, PROMPT
 from waltzjax.serve import flow
@@ -61,7 +62,7 @@ class Guard:
 
     Args:
       conversation, feedback: a model's directory or hub name, or any ``Agent``; "": as ``config``
-        has it.
+        has it. A conversation agent of yours, or an upstream, gets no system prompt from here.
       config: with its section ``serve``; None: the package's default.
       workdir: a run's directory: its agents, prompts and sampling; see ``served_config``.
       environ: the variables that flags are read from; None: the process's.
@@ -98,6 +99,8 @@ class Guard:
         self._flags = flags
         self._breaker = Breaker(serve.breaker_failures, serve.breaker_s)
         asking, reviewing = agent_prompts(config)
+        if serve.upstream.url or "conversation" in given:  # it has a prompt of its own
+            asking = AgentPrompt("", asking.message)
         self._models: Models = load_models(config, given)
         self._parts = flow.Parts(
             conversation=self._models.conversation,
