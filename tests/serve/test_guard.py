@@ -121,9 +121,9 @@ def test_a_reader_that_leaves_cancels_the_agent() -> None:
 
 
 def test_an_error_of_a_stream_reaches_its_reader() -> None:
-    with guard(Scripted([AgentFailed("gone")]), Scripted([FINE])) as here:
-        with pytest.raises(AgentFailed):
-            stream(here)
+    failing = guard(Scripted([AgentFailed("gone")]), Scripted([FINE]))
+    with failing as here, pytest.raises(AgentFailed):
+        stream(here)
 
 
 def test_models_that_are_missing_are_stage_1(tmp_path: Path, capsys) -> None:

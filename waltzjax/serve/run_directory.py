@@ -102,8 +102,8 @@ def _models(
     missing = [str(path) for path in wanted.values() if not path.is_dir()]
     if missing:  # the service is up all the same: stage 1 decides
         console.say(
-            f"warning: --workdir: {' and '.join(missing)} not there: a run leaves its agents at its "
-            "end; wait for it, or go on with it by the command that began it"
+            f"warning: --workdir: {' and '.join(missing)} not there: a run leaves its agents at "
+            "its end; wait for it, or go on with it by the command that began it"
         )
     models = {f"serve.{role}": str(path) for role, path in agents.items()}
     base = record.get("model", {}).get("base", "")
