@@ -77,6 +77,15 @@ def test_a_body_that_is_declared_too_large_is_not_waited_for(url):
     assert time.monotonic() - began < 0.4
 
 
+def test_who_still_sends_gets_the_answer_too(url):
+    with connection(url, 7 * SMALL) as raw:
+        time.sleep(0.1)
+        for _ in range(7):
+            raw.sendall(b"a" * SMALL)
+            time.sleep(0.01)
+        assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
 def test_a_body_that_is_slow_is_given_up(url):
     with connection(url, 100, b"{") as raw:
         began = time.monotonic()
