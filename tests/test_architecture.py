@@ -38,11 +38,12 @@ LEVEL = {
     "preference": 9,
     "recipes": 10,
     "plan": 11,
+    "export": 11,
     "monitor": 11,
 }
 COMMAND = 12
 COMMANDS = {
-    "__main__", "checklist", "collect", "compare", "evaluate", "evaluate_maths", "export", "train",
+    "__main__", "checklist", "collect", "compare", "evaluate", "evaluate_maths", "train",
 }  # fmt: skip
 MOST_IN_ROOT = 12
 SPEAKS = 4  # from this level on a room may print, draw a bar and write reports
