@@ -12,6 +12,7 @@ from waltzjax.config.key import (
     PREFERENCES,
     REINFORCE,
     SELF_PLAY,
+    SERVE,
     TEMPERATURE,
     VERIFIED,
     WALTZ,
@@ -29,7 +30,7 @@ ROLLOUT = {
         1, at_least(1), [VERIFIED], "answers to each prompt, over which its baseline is taken"
     ),
     "t_max": Key(
-        1, at_least(0), [WALTZ], "feedback rounds [paper]; 0: the conversation agent alone"
+        1, at_least(0), [WALTZ, SERVE], "feedback rounds [paper]; 0: the conversation agent alone"
     ),
     "variant": Key(
         "waltz", one_of("waltz", "oracle", "safeguard"), [WALTZ],
