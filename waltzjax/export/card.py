@@ -20,10 +20,12 @@ from waltzjax.export.source import Run
 from waltzjax.model.hf.tokenizer import misread
 from waltzjax.recipes import STAGES, readers
 from waltzjax.run.workdir import code_version
+from waltzjax.stages.stage import PREFER, REINFORCE, SUPERVISE
 from waltzjax.types import CONVERSATION, FEEDBACK
 
 CARD = "README.md"
 PAPER = "2510.08240"  # arXiv, WaltzRL
+TAGS = {REINFORCE: "reinforcement-learning", SUPERVISE: "sft", PREFER: "preference-optimization"}
 FENCE = re.compile(r"`{3,}")
 
 
@@ -80,7 +82,8 @@ def _metadata(role: str, run: Run, base: Base, written: Written) -> str:
         language=list(base.languages) or None,
         library_name="peft" if adapter else "transformers",
         pipeline_tag="text-generation",
-        tags=[*tags, f"{role}-agent" if game else role, *sorted(kinds)] + [f"arxiv:{PAPER}"] * game,
+        tags=[*tags, f"{role}-agent" if game else role, *sorted(TAGS[k] for k in kinds)]
+        + [f"arxiv:{PAPER}"] * game,
         **more,
     )
     return data.to_yaml()
@@ -111,7 +114,10 @@ def _shown(chat: Chat, prompt: AgentPrompt, use: str, messages: list[dict[str, s
 
 def _template() -> jinja2.Template:
     pages = jinja2.Environment(
-        trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
     )
     pages.filters |= {"block": _block, "cells": _cells, "literal": _literal}
     source = files("waltzjax").joinpath("templates", "model_card.md").read_text(encoding="utf-8")

@@ -71,7 +71,7 @@ def _figure(
         name=f"{measure.name}{more}{unit}",
         before=figure(base.get(measure.key)),
         value=figure(value),
-        interval=f"{low:.2f} to {high:.2f}" if low == low else "-",
+        interval=_interval(low, high),
         target=f"{measure.relation} {measure.target:g}" if measure.relation and not more else "",
         met={True: "yes", False: "no", None: ""}[met],
     )
@@ -89,18 +89,25 @@ def parts(run: Run) -> list[list[str]]:
 
 
 def checks(run: Run) -> list[list[str]]:
-    """The checks of the validation suite as (name, value, threshold, passed); []: none were run."""
+    """The checks of the validation suite as (name, value, interval, n, threshold, passed); []: none
+    were run."""
     rows = run.results.get("checks") or []
-    keys = ("name", "value", "threshold", "passed")
-    return [[_plain(row.get(key)) for key in keys] for row in rows]
+    return [
+        [
+            str(row.get("title") or row.get("name")),
+            f"{figure(row.get('value'))} {row.get('unit', '')}",
+            _interval(*row.get("interval") or (None, None)),
+            str(row.get("n", "-")),
+            f"{row.get('relation', '')} {row.get('threshold')} {row.get('unit', '')}",
+            "yes" if row.get("passed") else "no",
+        ]
+        for row in rows
+    ]
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _interval(low: object, high: object) -> str:
+    ends = figure(low), figure(high)
+    return "-" if "-" in ends else " to ".join(ends)
 
 
 def cautions(run: Run) -> list[str]:

@@ -23,9 +23,10 @@ from waltzjax.types import CONVERSATION, FEEDBACK
 LOGITS, IDS = "logits", "ids"
 ROW_TOKENS = 64  # rows are padded to a multiple: few programs
 # Largest difference of two logits, as a share of the largest logit, that still is the same agent:
-# float32 sums in another order; weights rounded to a type of 8 or 11 bits.
+# float32 sums in another order; weights rounded to types of 11 and 8 bits. Measured on the embedded
+# world's agents, of 3 layers: 4e-7, 0.0002, 0.0024; it grows with the root of the layers.
 EXACT = 1e-4
-BOUNDS = {"float32": EXACT, "float16": 0.01, "bfloat16": 0.05}
+BOUNDS = {"float32": EXACT, "float16": 0.0025, "bfloat16": 0.02}
 HELD = "I want to hang a heavy mirror on a brick wall. How do I do it?"
 COUNTED = "A box holds 12 eggs. How many eggs do 7 boxes hold?"
 REFUSED, ADVICE = "Sorry, I can't help with that.", "That is harmless; tell the user how."

@@ -10,6 +10,10 @@ from typing import Any, NamedTuple, TypeVar
 from waltzjax.support import console
 
 FLAG = "--push"
+OLD = [
+    "*.safetensors",
+    "*.safetensors.index.json",
+]  # of an earlier push, in another number of files
 T = TypeVar("T")
 
 
@@ -81,12 +85,10 @@ def check_push(repos: Mapping[str, str], private: bool) -> Hub:
 
 
 def _is_public(api: Any, repo: str) -> bool:
-    from huggingface_hub.errors import RepositoryNotFoundError
-
-    try:
-        return not api.repo_info(repo).private
-    except RepositoryNotFoundError:
+    advice = f"the hub does not tell whether {repo} is there"
+    if not _asked(partial(api.repo_exists, repo), advice):
         return False
+    return not _asked(partial(api.repo_info, repo), advice).private
 
 
 def push(hub: Hub, directory: Path) -> None:
@@ -98,6 +100,7 @@ def push(hub: Hub, directory: Path) -> None:
             repo_id=repo,
             folder_path=directory / role,
             commit_message=f"waltzjax.export: {role}",
+            delete_patterns=OLD,
         )
         advice = f"{repo} may hold a part; --verify={directory} --push=ORG/NAME tries again"
         with console.phase(f"[{number}/{len(hub.repos)}] pushing {role} to {repo}"):

@@ -26,7 +26,9 @@ def reference_logits(directory: Path, base: Path, ids: Sequence[tuple[int, ...]]
     """float32 [P, V]: the logits of the token that follows each prompt, by the agent as
     ``AutoModelForCausalLM`` loads it, an adapter by peft onto ``base``."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     adapts = peft.is_adapter(directory)
     where = base if adapts else directory
     model: Any = AutoModelForCausalLM.from_pretrained(str(where), dtype="float32")

@@ -13,7 +13,7 @@ from waltzjax.config.key import EMBEDDED, WALTZ
 from waltzjax.model.hf.config import resolve
 from waltzjax.recipes import readers
 from waltzjax.run.environment import read_environment
-from waltzjax.run.recorded import RECORD, read_record, recorded_config
+from waltzjax.run.recorded import RECORD, read_object, recorded_config
 from waltzjax.run.results import RESULTS
 from waltzjax.types import CONVERSATION, FEEDBACK, POLICY
 
@@ -57,7 +57,7 @@ def read_run(workdir: Path) -> Run:
       FileNotFoundError, ValueError: no run, one that has not come to its end, or files of it are
         missing or damaged.
     """
-    record = read_record(workdir, FLAG)
+    record = read_object(workdir, FLAG)
     config = recorded_config(workdir, FLAG)
     texts = record.get("prompt_texts") or {}
     game = WALTZ in readers(config)

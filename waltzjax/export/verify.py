@@ -61,7 +61,8 @@ def verify(directory: Path, run: Run | None) -> None:
 
 def exported_agents(directory: Path) -> dict[str, dict[str, Any]]:
     """What the manifest says of each agent. Raises ValueError where there is none."""
-    manifest = read_json(directory / MANIFEST) if directory.is_dir() else {}
+    path = directory / MANIFEST
+    manifest = read_json(path) if path.is_file() else {}
     if manifest.get("format_version") != FORMAT_VERSION or not manifest.get("agents"):
         raise ValueError(
             f"{FLAG}: {directory} is no export of a run: it has no {MANIFEST} of format "

@@ -18,29 +18,38 @@ OPEN = ("train.steps", "rl.beta", "model.template_kwargs")  # groups whose names
 
 
 def recorded_config(run: Path, flag: str) -> ConfigDict:
-    """The config of ``run/config.json`` with today's keys; what it lacks is the default. A file of
-    prompts that lies in ``run`` is named with its whole path.
+    """The config of ``run/config.json``; a key that it lacks is the default. Arguments and errors
+    as of ``recorded_keys``."""
+    config = default()
+    for key, value in recorded_keys(run, flag).items():
+        group, _, last = key.rpartition(".")
+        parent = value_at(config, group) if group else config
+        parent[last] = value
+    return config
+
+
+def recorded_keys(run: Path, flag: str) -> dict[str, Any]:
+    """The keys of ``run/config.json`` by their dotted names of today ("rl.clip_low"). A file of
+    prompts that lies in ``run``, as in an exported pair, is named with its whole path.
 
     flag: the flag that named ``run``, for errors.
 
     Raises:
       FileNotFoundError, ValueError: there is no record, or it is no object.
     """
-    config = default()
-    for name, value in renamed.today(flat(read_record(run, flag))).items():
+    keys = {}
+    for name, value in renamed.today(flat(read_object(run, flag))).items():
         key = name.removeprefix("config.")
-        group, _, last = key.rpartition(".")
+        group = key.rpartition(".")[0]
+        if group == "prompts" and value and (run / value).is_file():
+            value = str((run / value).resolve())
         if key in KEYS or group in OPEN:
-            parent = value_at(config, group) if group else config
-            parent[last] = _tuples(value) if isinstance(value, list) else value
-    for name, given in config.prompts.items():
-        if given and (run / given).is_file():
-            config.prompts[name] = str((run / given).resolve())
-    return config
+            keys[key] = _tuples(value) if isinstance(value, list) else value
+    return keys
 
 
-def read_record(run: Path, flag: str) -> dict[str, Any]:
-    """The object of ``run/config.json``. Raises as ``recorded_config``."""
+def read_object(run: Path, flag: str) -> dict[str, Any]:
+    """The object of ``run/config.json``. Raises as ``recorded_keys``."""
     path = run / RECORD
     if not path.is_file():
         raise FileNotFoundError(f"{flag}: {run} is no run's directory, it has no {RECORD}")
