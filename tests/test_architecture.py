@@ -40,8 +40,10 @@ LEVEL = {
     "plan": 11,
     "export": 11,
     "monitor": 11,
+    "serve": 11,
+    "validation": 12,
 }
-COMMAND = 12
+COMMAND = 13
 COMMANDS = {
     "__main__", "checklist", "collect", "compare", "evaluate", "evaluate_maths", "train",
 }  # fmt: skip
@@ -65,7 +67,11 @@ NO_JAX = {
     "waltz.kinds", "waltz.rates", "waltz.reward", "waltz.transcripts", "preference.balance",
     "preference.coherence", "preference.pairing", "preference.summary",
     "preference.trajectories", "preference.warnings", "monitor.alert", "monitor.delivery",
-    "monitor.send",
+    "monitor.send", "serve.app", "serve.audit", "serve.endpoints", "serve.errors", "serve.keys",
+    "serve.limits", "serve.meters", "serve.parameters", "serve.records", "serve.routes",
+    "serve.schema", "serve.server", "serve.service", "serve.sse", "validation.checks",
+    "validation.endpoint", "validation.flags_file", "validation.load", "validation.results",
+    "validation.scores", "validation.served", "validation.stoppable", "validation.switches",
 }  # fmt: skip
 DEVICE_ROOMS = {"core", "model", "engine", "training"}
 JAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "clu"}

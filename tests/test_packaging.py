@@ -16,6 +16,7 @@ IMPORT_NAMES = {
     "absl-py": "absl",
     "orbax-checkpoint": "orbax",
     "nvidia-ml-py": "pynvml",
+    "google-re2": "re2",
 }  # where the two differ
 
 
@@ -109,7 +110,7 @@ def test_every_folder_with_code_is_a_package() -> None:
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    names = ("judge", "data", "wandb", "trackio", "nvidia", "alerts")
+    names = ("judge", "data", "wandb", "trackio", "nvidia", "alerts", "serve")
     optional = [requirement for name in names for requirement in EXTRAS[name]]
     assert undeclared(PACKAGE, [*REQUIREMENTS, *optional]) == set()
 

@@ -13,6 +13,8 @@ _THOUGHT = re.compile(rf"(?:{_OPENER})(?:(?!{_OPENER}|{_CLOSER}).)*(?:{_CLOSER})
 _OPENED = re.compile(rf"^[^\S\n]*(?:{_OPENER})", re.I | re.M)  # \s: quadratic in blank lines
 _CLOSED = re.compile(_CLOSER, re.I)
 _TAG = re.compile(rf"(?:{_OPENER}|{_CLOSER})", re.I)
+_BEGUN = re.compile(r"[<\[◁][\s/|]*[\w:]*[\s|]*\Z")  # of a tag, so far
+_LONGEST = 32  # characters of a tag
 _OPENS = re.compile(rf"(?:{_OPENER})\s*\Z", re.I)
 
 
@@ -44,3 +46,9 @@ def is_thought_tag(token: str) -> bool:
 def opens_thought(prompt: str) -> bool:
     """Whether a prompt ends with an opening tag: what continues it begins within a thought."""
     return bool(_OPENS.search(prompt))
+
+
+def begins_tag(text: str) -> int:
+    """The length of the end of ``text`` that may go on as a tag of a thought; 0: there is none."""
+    begun = _BEGUN.search(text[-_LONGEST:])
+    return len(begun[0]) if begun else 0

@@ -181,9 +181,16 @@ class Schedule:
         for group, rows in enumerate(self.rows):
             for row in rows:
                 if row.request.id == request_id:
-                    self.discard(group, row)  # what is being drawn for it may spoil its pages
+                    self._break_off(group, row)
                     return True
         return False
+
+    def _break_off(self, group: int, row: SequenceState) -> None:
+        """``leave`` in the midst of a draw, which may spoil the pages from the newest token on."""
+        full = row.position // self.page_size
+        drawn_into, row.pages = row.pages[full:], row.pages[:full]
+        self._pages[group].discard(drawn_into)
+        self.leave(group, row)
 
     def _preferred(self, row: SequenceState) -> list[int]:
         """Groups with a free slot: the emptiest first. Those that have just this text come first

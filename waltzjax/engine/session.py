@@ -123,6 +123,17 @@ class Session:
             if self._inflight is None and not self._events:
                 return
 
+    def dispatch(self, steps: int) -> bool:
+        """Have the device draw up to ``steps`` tokens a row, for those who wait too, while the
+        caller does other work; whether there was anything to draw. ``collect`` comes next."""
+        self._dispatch(steps)
+        return self._inflight is not None
+
+    def collect(self) -> list[Event]:
+        """The news since the last call, once the device has drawn what ``dispatch`` asked for."""
+        self._collect()
+        return [*self._pop_events()]
+
     def _pop_events(self) -> Iterator[Event]:
         while self._events:
             event = self._events.pop(0)
@@ -185,12 +196,14 @@ class Session:
         self._schedule.copied()
         self._count["shared"] += todo.num_shared_tokens
 
-    def _dispatch(self) -> None:
-        """Fill free slots and have the device draw a few tokens for the rows of one model."""
+    def _dispatch(self, steps: int = 0) -> None:
+        """Fill free slots and have the device draw a few tokens for the rows of one model: up to
+        ``steps``, 0: the engine's."""
         self._admit()
         engine, schedule = self._engine, self._schedule
+        steps = steps or engine.steps
         for model in self._models():
-            schedule.grow(model, engine.steps)
+            schedule.grow(model, steps)
             rows = [[r for r in group if r.request.model == model] for group in schedule.rows]
             if any(rows):  # not all were sent back for want of pages
                 break
@@ -206,7 +219,7 @@ class Session:
         leave_at = max(0, min(max([some_free, *narrower[:1]]), active - 1))
         batch = engine.place(engine.row_arrays(rows, width, engine.stop_ids))
         self._cache, outcome = engine.programs.decode(
-            self._params[model], self._cache, batch, np.int32(engine.steps), np.int32(leave_at)
+            self._params[model], self._cache, batch, np.int32(steps), np.int32(leave_at)
         )
         self._inflight = InflightBatch(rows, width, outcome)
 

@@ -67,7 +67,7 @@ def export_run(run: Run, output: Path, dtype: str, *, merges: bool) -> None:
     beside = leaves_base(run, merges=merges)
     phases = numbered(3 * len(run.roles) + beside + 1)
     with new_directory(output) as directory:
-        write_record(run, directory, BASE if beside else run.hub_base)
+        write_record(run, directory)
         if beside:
             with phases(f"copying the base, {run.base}"):
                 (directory / BASE).mkdir()

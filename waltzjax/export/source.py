@@ -108,12 +108,13 @@ def _object(path: Path) -> dict[str, Any]:
     return value
 
 
-def write_record(run: Run, directory: Path, base: str) -> None:
+def write_record(run: Run, directory: Path) -> None:
     """Write what agents are served by, in the form of a run's directory: ``config.json`` with the
     keys of ``SECTIONS``, and the files of prompts that it names. Nothing in it is a path of this
-    machine. ``base``: a hub's name, a directory beside, or ""."""
+    machine: a base without a name on the hub is called as one that the run made, and lies beside
+    the agents where these need it."""
     kept: dict[str, Any] = {name: run.config[name].to_dict() for name in SECTIONS}
-    kept["model"] |= {"base": base, CONVERSATION: "", FEEDBACK: ""}
+    kept["model"] |= {"base": run.hub_base or EMBEDDED, CONVERSATION: "", FEEDBACK: ""}
     kept["prompts"] = {}
     (directory / "prompts").mkdir()
     for role, text in run.prompts.items():

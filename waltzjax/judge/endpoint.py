@@ -198,20 +198,20 @@ class Endpoint:
         self.close()
 
 
-def read_key(key_env: str) -> str:
-    """The API key in that environment variable, "" if none is named.
+def read_key(key_env: str, setting: str = "config.judge.key_env") -> str:
+    """The API key in that environment variable, which ``setting`` names; "" if none is named.
 
     Raises ValueError without ``key_env``, which may be the key itself by mistake.
     """
     key = os.environ.get(key_env, "").strip() if key_env else ""
     if key_env and not key:
         raise ValueError(
-            "config.judge.key_env: the environment variable that it names is not set or empty; "
+            f"{setting}: the environment variable that it names is not set or empty; "
             'export it with the API key, or set the name to "" if the endpoint needs no key'
         )
     if not (key.isascii() and key.isprintable()):
         raise ValueError(
-            f"config.judge.key_env: the environment variable {key_env} holds characters that no "
+            f"{setting}: the environment variable {key_env} holds characters that no "
             "HTTP header may have; export it with the API key alone"
         )
     return key

@@ -222,9 +222,7 @@ async def _stream(
     except BaseException:
         news.close()
         raise
-    writer = sse.Writer(
-        completion_id, created, service.settings.model_name, wanted.include_usage
-    )
+    writer = sse.Writer(completion_id, created, service.settings.model_name, wanted.include_usage)
     stream = sse.events(
         news, len(wanted.asks), writer, wanted.include_usage, exchange_of(request.scope)
     )

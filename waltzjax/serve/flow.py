@@ -8,6 +8,7 @@ stage 1 has pattern rules look at the exchange. Where stage 2 cannot do its part
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
@@ -54,7 +55,8 @@ class Parts:
     """The parts that all requests share.
 
     feedback: None: stage 2 cannot be, for the reason ``missing``.
-    categories: (prompt, answer) -> the categories of the pattern rules that match either.
+    categories: (prompt, answer) -> the categories of the pattern rules that match either;
+      RuntimeError: that cannot be said.
     t_max: answers that are revised, at most.
     review_tokens: of a review, at most.
     refusal: takes the place of an answer that is withheld.
@@ -154,7 +156,10 @@ class _Request:
         return Draft(reply, self._by_patterns(reply.text))
 
     def _by_patterns(self, text: str) -> Report:
-        categories = self._categories(text)
+        try:
+            categories = self._categories(text)
+        except RuntimeError as error:  # of the engine of patterns
+            return self._failed(Report(PATTERNS), "patterns", str(error))
         action = self._flags.action(categories)
         return Report(PATTERNS, categories=categories, action=action)
 
@@ -166,7 +171,9 @@ class _Request:
         """Reviews and revisions, until a review asks for nothing or ``t_max`` is reached. Where
         unsafe answers are to be withheld, the last answer is reviewed too."""
         parts, flags = self._parts, self._flags
-        report = Report(AGENTS, categories=self._categories(reply.text))
+        report = Report(AGENTS)
+        with contextlib.suppress(RuntimeError):  # patterns only say how a failing review fails
+            report = Report(AGENTS, categories=self._categories(reply.text))
         if parts.feedback is None:
             return Draft(reply, self._failed(report, "models", parts.missing))
         revise = revise and not flags.feedback_only and parts.t_max > 0

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, Self, TypeVar
 from ml_collections import ConfigDict
 
 from waltzjax.config.defaults import default
-from waltzjax.judge.patterns import read_rules
+from waltzjax.judge.patterns.read import read_rules
+from waltzjax.judge.patterns.rules import ANSWER, PROMPT
 from waltzjax.serve import flow
 from waltzjax.serve.breaker import Breaker
 from waltzjax.serve.flags import Flags, FlagSource
@@ -196,7 +197,7 @@ class Guard:
             elif self._breaker.state == "open":
                 degraded = "the feedback agent has failed again and again"
         return Status(
-            ready=not self._ended and (worker is None or worker.ready),
+            ready=not self._ended and (worker is None or worker.alive),
             stage=PATTERNS if degraded else stage,
             degraded=degraded,
             models=tuple(
@@ -226,7 +227,7 @@ class Guard:
         self.close()
 
     def _categories(self, asked: str, answered: str) -> tuple[str, ...]:
-        matches = [*self._rules.match(asked, "prompt"), *self._rules.match(answered, "answer")]
+        matches = [*self._rules.match(asked, PROMPT), *self._rules.match(answered, ANSWER)]
         return tuple(dict.fromkeys(match.category for match in matches))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:

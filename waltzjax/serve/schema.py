@@ -26,7 +26,8 @@ def text_of(content: object) -> str:
         content = "".join(map(_part_text, content))
     if not isinstance(content, str):
         raise ValueError("a text or a list of parts of the type 'text' is allowed")
-    return plain(content)
+    plain(content)
+    return content
 
 
 def _part_text(part: object) -> str:

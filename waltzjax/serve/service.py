@@ -136,9 +136,7 @@ class Exchange:
     def add(self, answer: Answer) -> None:
         """Note an answer that was given out."""
         self.outcomes.append(
-            Outcome(
-                answer.report, answer.text, answer.prompt_tokens, answer.completion_tokens
-            )
+            Outcome(answer.report, answer.text, answer.prompt_tokens, answer.completion_tokens)
         )
 
     @property

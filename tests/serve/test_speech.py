@@ -1,0 +1,46 @@
+"""What of a reply may be told before it is over."""
+
+import pytest
+
+from waltzjax.serve.speech import Speech
+
+
+def told(pieces, **how):
+    """What a listener hears as the pieces are written; then the whole text."""
+    heard = []
+    speech = Speech(heard.append, **how)
+    for end in range(1, len(pieces) + 1):
+        assert not speech.hear("".join(pieces[:end]))
+    return heard, speech.text("".join(pieces))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "how", "heard", "whole"),
+    [
+        (["Hel", "lo", "  ", " you "], {}, ["Hel", "Hello", "Hello   you"], "Hello   you"),
+        (["a <", "b", " c"], {}, ["a", "a <b c"], "a <b c"),
+        (["<thi", "nk>a", "</thi", "nk>b", "c"], {}, ["b", "bc"], "bc"),
+        (["a", "</think>b"], {"opened": True}, ["b"], "b"),
+        (["a", "b"], {"opened": True}, [], ""),
+        (["<think>a", "b"], {}, [], ""),
+        (["x [", "THI", "NG] y"], {}, ["x", "x [THING] y"], "x [THING] y"),
+        (["caf\ufffd"], {}, ["caf"], "caf\ufffd"),
+        (["one E", "N", "T", "E"], {"stops": ("END",)}, ["one", "one ENT"], "one ENTE"),
+        (["one E", "ND two"], {"stops": ("END", "two")}, ["one"], "one"),
+    ],
+)  # fmt: skip
+def test_only_what_no_later_piece_changes_is_told(pieces, how, heard, whole):
+    assert told(pieces, **how) == (heard, whole)
+
+
+def test_enough_is_enough():
+    speech = Speech(lambda text: text.endswith("stop"))
+    assert [speech.hear(text) for text in ("go", "go stop", "go stop on")] == [False, True, True]
+    assert speech.text("go stop on") == "go stop"
+
+
+def test_a_long_text_is_told_in_a_moment():
+    """Nothing in it costs the square of its length."""
+    speech = Speech(lambda _: False, stops=("never",))
+    for text in ("<" * 20_000, "\n" * 20_000 + "x", "<think" * 4000, "[ " * 10_000):
+        speech.hear(text)

@@ -1,0 +1,145 @@
+"""An agent at any OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, NamedTuple
+
+import httpx
+
+from waltzjax.judge.endpoint import read_key
+from waltzjax.judge.error_bodies import named_status
+from waltzjax.judge.replies import first_cause, is_utf8, parsed, retry_after_s
+from waltzjax.serve.records import AgentBusy, AgentFailed, Ask, Messages, PromptTooLong, Reply
+from waltzjax.serve.speech import Speech
+
+_TOO_LONG = re.compile(r"context.?(?:length|window|size)|(?:prompt|input).{0,40}too long", re.I)
+_OF_THE_TEXT = (400, 413, 422)
+_END = "[DONE]"
+
+
+class EndpointAgent:
+    """``model`` at ``url`` ("http://host:8000/v1"); see ``records.Agent``. For one event loop.
+
+    key_env: name of the environment variable that holds the API key; "": there is none.
+    timeout_s: longest silence of the server.
+    setting: the config key of ``key_env``, for errors.
+    """
+
+    def __init__(
+        self, url: str, model: str, *, key_env: str, timeout_s: float, name: str, setting: str
+    ):
+        key = read_key(key_env, setting)
+        self._name, self._model, self._timeout_s = name, model, timeout_s
+        self._url = f"{url.rstrip('/')}/chat/completions"
+        self._client = httpx.AsyncClient(
+            headers={"authorization": f"Bearer {key}"} if key else {},
+            timeout=timeout_s,
+            limits=httpx.Limits(),  # connections: the service bounds its requests
+        )
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def reply(self, messages: Messages, ask: Ask) -> Reply:
+        """See ``records.Agent``. Where ``ask.on_text`` has enough, or the coroutine is cancelled,
+        the connection is closed, by which the server learns that it may stop."""
+        try:
+            async with self._client.stream(
+                "POST", self._url, json=_body(self._model, messages, ask)
+            ) as response:
+                if response.status_code != 200:
+                    await response.aread()
+                    raise _failure(response.status_code, response.text, response.headers)
+                return await _read(response, Speech(ask.on_text))
+        except httpx.TimeoutException:
+            raise AgentFailed(f"{self._name}: no word within {self._timeout_s:g} s") from None
+        except httpx.TransportError as error:  # not chained: it may hold the request
+            raise AgentFailed(f"{self._name}: {first_cause(error)}") from None
+
+
+def _body(model: str, messages: Messages, ask: Ask) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": m["role"], "content": m["content"]} for m in messages],
+        "max_tokens": ask.max_new_tokens,
+        "temperature": ask.temperature,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if ask.temperature > 0:
+        body |= {"top_p": ask.top_p, "seed": ask.seed}
+    return body | ({"stop": list(ask.stop)} if ask.stop else {})
+
+
+class _Piece(NamedTuple):
+    """News of a reply; the fields are empty where an event does not speak of them."""
+
+    text: str
+    reason: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+async def _read(response: httpx.Response, speech: Speech) -> Reply:
+    """The reply in a stream of events, as far as ``speech`` wants it.
+
+    Raises:
+      AgentFailed: the stream ends before the reply does; and see ``_failure``.
+    """
+    written, reason, prompt_tokens, completion_tokens, pieces = "", "", 0, 0, 0
+    async for chunk in _chunks(response):
+        piece = _piece(chunk)
+        written, pieces = written + piece.text, pieces + bool(piece.text)
+        reason = piece.reason or reason
+        prompt_tokens = piece.prompt_tokens or prompt_tokens
+        completion_tokens = piece.completion_tokens or completion_tokens
+        if piece.text and speech.hear(written):
+            return Reply(speech.text(written), "stop", prompt_tokens, completion_tokens or pieces)
+    if not reason:
+        raise AgentFailed("the reply broke off")
+    ended = "length" if reason == "length" else "stop"
+    return Reply(speech.text(written), ended, prompt_tokens, completion_tokens or pieces)
+
+
+def _piece(chunk: Mapping[str, Any]) -> _Piece:
+    """Raises AgentFailed where ``chunk`` is none of a chat completion."""
+    try:
+        choice: Any = next(iter(chunk.get("choices") or ()), {})
+        text = (choice.get("delta") or {}).get("content") or ""
+        usage = chunk.get("usage") or {}
+        counts = (int(usage.get(f"{what}_tokens") or 0) for what in ("prompt", "completion"))
+        if is_utf8(text):
+            return _Piece(text, choice.get("finish_reason") or "", *counts)
+    except (AttributeError, TypeError, ValueError):
+        pass
+    raise AgentFailed("the reply is no chat completion")
+
+
+async def _chunks(response: httpx.Response) -> AsyncIterator[Mapping[str, Any]]:
+    """The objects of a stream of server-sent events."""
+    async for line in response.aiter_lines():
+        field, _, value = line.partition(":")
+        if field != "data" or value.strip() == _END:
+            continue
+        chunk = parsed(value)
+        if not isinstance(chunk, dict):
+            raise AgentFailed("the reply is no stream of JSON objects")
+        if status := named_status(chunk):
+            raise _failure(status, value, response.headers)
+        yield chunk
+
+
+def _failure(status: int, body: str, headers: Mapping[str, str]) -> Exception:
+    """The error for an HTTP status. The server's words are left out: they may quote the user's."""
+    if status == 429:
+        return AgentBusy(retry_after_s(headers) or 1.0)
+    if status in _OF_THE_TEXT and _TOO_LONG.search(body):
+        return PromptTooLong("the messages are longer than the model behind the endpoint reads")
+    return AgentFailed(f"the endpoint answered with HTTP {status}")
