@@ -10,11 +10,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import uvicorn
+import httpx
 
 from waltzjax.serve.app import make_app
 from waltzjax.serve.records import AGENTS, HOLD, Answer, Ask, Delta, Labels, Messages, Report
+from waltzjax.serve.server import Server, address_of, bound_socket
 from waltzjax.serve.service import Settings
+
+HTTP = httpx.Client(timeout=10)  # one for all: each reads certificates, which takes a while
 
 
 class Flags(NamedTuple):
@@ -107,22 +110,27 @@ class FakeGuard:
 
 
 @contextmanager
+def running(guard: FakeGuard, settings: Settings, keys=(), drain_s: float = 0.0):
+    """A block during which ``guard`` is served on loopback; yields the server and its address."""
+    app = make_app(guard, settings, keys)
+    server = Server(app, app.state.service.traffic, drain_s)
+    with bound_socket("127.0.0.1", 0) as listener:
+        address = address_of(listener)
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        assert wait_for(lambda: server.started)
+        try:
+            yield server, address
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+@contextmanager
 def serving(guard: FakeGuard, settings: Settings = Settings(), keys=()) -> Iterator[str]:  # noqa: B008
     """A block during which ``guard`` is served on loopback; yields its address."""
-    app = make_app(guard, settings, keys)
-    config = uvicorn.Config(app, port=0, log_config=None, log_level="critical", access_log=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    until = time.monotonic() + 10
-    while not server.started and time.monotonic() < until:
-        time.sleep(0.005)
-    [listener] = server.servers[0].sockets
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
+    with running(guard, settings, keys) as (_, address):
+        yield address
 
 
 def wait_for(condition, timeout_s: float = 5.0) -> bool:

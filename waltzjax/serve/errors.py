@@ -30,7 +30,6 @@ class RequestError(HTTPException):
       param: the parameter at fault, "messages[1].content".
       code: for programs.
       retry_after_s: when the same request may succeed.
-      close: the connection cannot be used again.
     """
 
     def __init__(
@@ -40,15 +39,12 @@ class RequestError(HTTPException):
         param: str | None = None,
         code: str | None = None,
         retry_after_s: float | None = None,
-        close: bool = False,
     ):
         headers = {}
         if retry_after_s is not None:
             headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
         if status == HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"
-        if close:
-            headers["Connection"] = "close"
         super().__init__(status, message, headers)
         self.param, self.code = param, code
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 from collections.abc import Mapping
 
 from waltzjax.serve.errors import RequestError
@@ -24,7 +25,7 @@ def read_keys(variable: str, environ: Mapping[str, str]) -> tuple[bytes, ...]:
     if not variable:
         return ()
     keys = [key.strip() for key in environ.get(variable, "").split(",")]
-    digests = tuple(_digest(key) for key in keys if key)
+    digests = tuple(_digest(os.fsencode(key)) for key in keys if key)
     if not digests:
         raise ValueError(
             f"config.serve.key_env: the environment variable {variable} holds no key; set it to "
@@ -55,7 +56,7 @@ def key_hash(authorization: str, keys: tuple[bytes, ...]) -> str:
         of a key is right: whole digests are compared, and every key is looked at.
     """
     scheme, _, key = authorization.partition(" ")
-    digest = _digest(key.strip())
+    digest = _digest(key.strip().encode("latin-1"))  # as its bytes came
     right = [hmac.compare_digest(digest, known) for known in keys]
     if scheme.lower() != "bearer" or not any(right):
         got = "a key that is not valid" if authorization else "no key"
@@ -83,5 +84,5 @@ def check_host_header(host: str) -> None:
         )
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

@@ -50,32 +50,36 @@ class Gate:
         exchange = Exchange(_request_id(headers), scope["method"], scope["path"])
         scope.setdefault("state", {})["exchange"] = exchange
         tell = _named(send, exchange)
-        counted = scope["path"] not in ALWAYS
-        self._traffic.under_way += counted
         try:
             await self._pass(scope, headers, exchange, receive, tell)
-        except asyncio.CancelledError:
-            exchange.status = GONE
+        except RequestError as refusal:  # those of the application are answered there
+            await self._refuse(exchange, refusal, tell, receive)
+        except asyncio.CancelledError:  # the server ends
+            if not exchange.status:
+                await self._refuse(exchange, _ending(), tell)
             raise
         except Exception as error:  # whatever goes wrong in a request, the service goes on
             if not exchange.status:
-                refusal = error if isinstance(error, RequestError) else fault(error)
-                await self._refuse(exchange, refusal, receive, tell)
+                await self._refuse(exchange, fault(error), tell)
             elif isinstance(error, TimeoutError):
                 exchange.status = GONE  # a stream that nobody reads
             else:
                 fault(error)  # what was begun is cut: it cannot be ended well
         finally:
-            self._traffic.under_way -= counted
             self._ended(exchange)
 
     async def _pass(
         self, scope: Scope, headers: Headers, exchange: Exchange, receive: Receive, send: Send
     ) -> None:
         self._admit(headers, exchange)
-        if scope["method"] == "POST":
-            receive = await self._whole_body(headers, receive)
-        await self._app(scope, receive, send)
+        counted = exchange.path not in ALWAYS
+        self._traffic.under_way += counted
+        try:
+            if exchange.method == "POST":
+                receive = await self._whole_body(headers, receive)
+            await self._app(scope, receive, send)
+        finally:
+            self._traffic.under_way -= counted
 
     def _admit(self, headers: Headers, exchange: Exchange) -> None:
         if self._hosts_checked:
@@ -85,10 +89,8 @@ class Gate:
         if exchange.path in ALWAYS:
             return
         if self._traffic.draining:
-            raise RequestError(
-                503, "the service ends; ask again", None, "shutting_down", RETRY_S, close=True
-            )
-        if self._traffic.under_way > self._settings.max_requests:
+            raise _ending()
+        if self._traffic.under_way >= self._settings.max_requests:
             raise RequestError(
                 429,
                 f"{self._settings.max_requests} requests are under way "
@@ -96,7 +98,6 @@ class Gate:
                 None,
                 "too_many_requests",
                 RETRY_S,
-                close=exchange.method == "POST",
             )
 
     async def _whole_body(self, headers: Headers, receive: Receive) -> Receive:
@@ -112,7 +113,6 @@ class Gate:
                 f"the header Content-Type is {kind[:80]!r}, allowed is 'application/json'",
                 None,
                 "unsupported_media_type",
-                close=True,
             )
         most = self._settings.max_body_bytes
         length = headers.get("content-length", "")
@@ -127,7 +127,6 @@ class Gate:
                 f"the body has not come within {self._settings.body_s:g} s",
                 None,
                 "body_timeout",
-                close=True,
             ) from None
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -137,20 +136,27 @@ class Gate:
         return replay
 
     async def _refuse(
-        self, exchange: Exchange, error: RequestError, receive: Receive, send: Send
+        self, exchange: Exchange, error: RequestError, send: Send, receive: Receive | None = None
     ) -> None:
-        """Answer with ``error``; what still comes of a body is read a while and forgotten, else its
-        sender would see a broken connection in the place of the answer."""
+        """Answer with ``error``, and end the connection. What still comes of a body by ``receive``
+        is read a while and forgotten, else its sender would see a broken connection in the place of
+        the answer."""
         exchange.error = error.code or ""
         response = error.response()
+        response.headers["Connection"] = "close"
         start = {"type": "http.response.start", "status": error.status_code}
         await send({**start, "headers": response.raw_headers})
         await send({"type": "http.response.body", "body": response.body, "more_body": True})
-        if (error.headers or {}).get("Connection") == "close":
+        if receive:
             with contextlib.suppress(TimeoutError, RequestError):
                 async with asyncio.timeout(DRAIN_S):
                     await _read(receive, DRAIN_FACTOR * self._settings.max_body_bytes, keep=False)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _ending() -> RequestError:
+    text = "the service ends; ask again, of another one or later"
+    return RequestError(503, text, None, "shutting_down", RETRY_S)
 
 
 def _too_large(most: int) -> RequestError:
@@ -159,7 +165,6 @@ def _too_large(most: int) -> RequestError:
         f"the body is larger than {most} bytes (config.serve.max_body_bytes)",
         None,
         "body_too_large",
-        close=True,
     )
 
 
