@@ -40,8 +40,9 @@ LEVEL = {
     "plan": 11,
     "monitor": 11,
     "serve": 11,
+    "validation": 12,
 }
-COMMAND = 12
+COMMAND = 13
 COMMANDS = {
     "__main__", "checklist", "collect", "compare", "evaluate", "evaluate_maths", "export", "train",
 }  # fmt: skip
@@ -67,7 +68,9 @@ NO_JAX = {
     "preference.trajectories", "preference.warnings", "monitor.alert", "monitor.delivery",
     "monitor.send", "serve.app", "serve.audit", "serve.endpoints", "serve.errors", "serve.keys",
     "serve.limits", "serve.meters", "serve.parameters", "serve.records", "serve.routes",
-    "serve.schema", "serve.server", "serve.service", "serve.sse",
+    "serve.schema", "serve.server", "serve.service", "serve.sse", "validation.checks",
+    "validation.endpoint", "validation.flags_file", "validation.load", "validation.results",
+    "validation.scores", "validation.served", "validation.stoppable", "validation.switches",
 }  # fmt: skip
 DEVICE_ROOMS = {"core", "model", "engine", "training"}
 JAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "clu"}

@@ -16,6 +16,7 @@ IMPORT_NAMES = {
     "absl-py": "absl",
     "orbax-checkpoint": "orbax",
     "nvidia-ml-py": "pynvml",
+    "google-re2": "re2",
 }  # where the two differ
 
 

@@ -24,7 +24,7 @@ from ml_collections import ConfigDict, config_flags
 from waltzjax.config.key import SERVE_READS
 from waltzjax.recipes import validate
 from waltzjax.run import cli
-from waltzjax.serve.of_run import with_run
+from waltzjax.serve.run_directory import served_config
 from waltzjax.serve.service import FlagsLike, GuardLike, Settings
 from waltzjax.support import console
 from waltzjax.support.signals import Stopped
@@ -82,7 +82,7 @@ def chosen_config() -> ConfigDict:
     config = cli.chosen_config(lambda _: SERVE_READS)
     if f.workdir:
         given = config_flags.get_override_values(f["config"])
-        config = with_run(config, Path(f.workdir), given)
+        config = served_config(config, Path(f.workdir), given)
     validate(config, reads=SERVE_READS)
     return config
 

@@ -49,7 +49,7 @@ class Breaker:
 
     def failed(self) -> None:
         with self._lock:
-            self._failed += self._until is None
+            self._failed += 1
             if self._probing or (self._until is None and self._failed >= self._most):
                 self._until, self._probing = self._clock() + self._pause_s, False
 
@@ -61,4 +61,4 @@ class Breaker:
     def _state(self) -> str:
         if self._until is None:
             return CLOSED
-        return HALF_OPEN if self._probing or self._clock() >= self._until else OPENED
+        return HALF_OPEN if self._clock() >= self._until else OPENED

@@ -180,7 +180,7 @@ def _content(file: Path) -> bytes | str | None:
         handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as opened:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                return "it is no regular file"
+                return "no regular file"
             content = opened.read(MOST_BYTES + 1)
     except FileNotFoundError:
         return None

@@ -128,7 +128,9 @@ def _load(config: ConfigDict, names: Mapping[str, str]) -> tuple[_Local, dict[st
     if not params:
         return _Local({}, None), missing
     worker = Worker(runtime, params, max_waiting=2 * config.serve.max_requests)
-    agents = {role: EngineAgent(worker, role, runtime.chat, names[role]) for role in params}
+    agents = {
+        role: EngineAgent(worker, role, runtime.chat, Path(names[role]).name) for role in params
+    }
     return _Local(agents, worker), missing
 
 

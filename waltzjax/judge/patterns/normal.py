@@ -17,17 +17,16 @@ _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e001f\U000e0100-\U000e01ef]"
 )
-_TAG = 0xE0000  # letters of tags are ASCII at this offset: people see nothing, models read them
-_TAGS = {_TAG + n: chr(n) if 32 <= n < 127 else None for n in range(128)}
+# Whole words in one sign: they spell no Latin word, and normal forms make up to 18 letters of one.
+_SQUARED = re.compile("[\u3300-\u3357\ufdfa-\ufdfc]")
+_TAGGED = re.compile("[\U000e0020-\U000e007f]")  # people see nothing, models read ASCII
+_TAGS = {0xE0000 + code: chr(code) if code < 127 else None for code in range(32, 128)}
 _ACCENTS = re.compile("(?<=[a-z])[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]+")
-_SIGNS = str.maketrans("\u2018\u2019\u02bc`\u201c\u201d\u2010\u2011\u2013\u2014", "''''\"\"----")
-_WORD = re.compile(r"\w+")
-_LATIN = re.compile("[a-z]")
-# Letters of other scripts that look Latin; read so only in a word that has Latin letters too.
-_LOOKALIKES = str.maketrans(
-    "авгеһіјкӏмнорѕтухԁαεικνορτυχωɡı",
-    "abrehijklmhopstyxdaeikvoptuxwgi",
-)
+_SIGNS = {"'": "\u2018\u2019\u02bc`", '"': "\u201c\u201d", "-": "\u2010\u2011\u2013\u2014"}
+# Letters of other scripts that look Latin, beside a Latin letter.
+_ALIKE = "авгеһіјкӏмнорѕтухԁαεικνορτυχωɡı"
+_LATIN = str.maketrans(_ALIKE, "abrehijklmhopstyxdaeikvoptuxwgi")
+_MIXED = re.compile(f"(?<=[a-z])[{_ALIKE}]+|(?<![{_ALIKE}])[{_ALIKE}]+(?=[a-z])")
 _APART = re.compile(
     r"(?<![a-z0-9])[a-z0-9@$!]([ ._*-])[a-z0-9@$!](?:[ ._*-][a-z0-9@$!])+(?![a-z0-9])"
 )
@@ -44,24 +43,24 @@ def forms(text: str) -> tuple[str, ...]:
 
 
 def _seen(text: str) -> str:
-    """``text`` in lower case as a reader sees it."""
+    """``text`` in lower case, and where it is not ASCII, as a model is thought to read it."""
     if text.isascii():
         return text.lower()
-    text = _INVISIBLE.sub("", text.translate(_TAGS))
+    text = _SQUARED.sub(" ", text)
+    text = text.translate(_TAGS) if _TAGGED.search(text) else text
+    text = _INVISIBLE.sub("", text)
     pieces = (_folded(text[start : start + PIECE]) for start in range(0, len(text), PIECE))
-    return _WORD.sub(_one_script, "".join(pieces)).translate(_SIGNS)
+    text = _MIXED.sub(lambda mixed: mixed[0].translate(_LATIN), "".join(pieces))
+    for sign, others in _SIGNS.items():
+        for other in others:
+            text = text.replace(other, sign)
+    return text
 
 
 def _folded(piece: str) -> str:
     """NFKC and case folding, less the accents on Latin letters."""
     apart = unicodedata.normalize("NFKD", piece).casefold()
     return unicodedata.normalize("NFC", _ACCENTS.sub("", apart))
-
-
-def _one_script(word: re.Match[str]) -> str:
-    """The word; where it mixes scripts, with Latin letters for those that look like them."""
-    mixed = not word[0].isascii() and _LATIN.search(word[0])
-    return word[0].translate(_LOOKALIKES) if mixed else word[0]
 
 
 def _undisguised(seen: str) -> str:

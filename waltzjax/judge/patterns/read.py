@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ OWN = Path(str(files("waltzjax") / "judge" / "patterns" / "rules.toml"))
 ALLOWED = {"severity": SEVERITIES, "applies": (PROMPT, ANSWER, BOTH)}
 NEEDED = tuple(name for name in Rule._fields if name not in Rule._field_defaults)
 HARMLESS = ("", "hello")  # what matches one of them would match nearly everything
-RULE_MEMORY = 8 << 20  # bytes of one compiled pattern
 _BREAK = re.compile(r"[ \t]*\n[ \t]*(?:\n[ \t]*)*")
 _NAME = re.compile(r"\{\{(\w+)\}\}")
 
@@ -61,19 +60,20 @@ def _rules(table: Mapping[str, Any]) -> list[Rule]:
     words = _words(table.get("words", {}))
     rules: list[Rule] = []
     for number, entry in enumerate(entries, 1):
-        where = f"rule {number} ({entry.get('id', 'without id')})"
         try:
             rule = _rule(entry, words)
         except ValueError as error:
-            raise ValueError(f"{where}: {error}") from None
-        same = [n for n, other in enumerate(rules, 1) if other.id == rule.id]
-        if same:
-            raise ValueError(f"{where}: id: rule {same[0]} has it too; each needs its own")
+            name = entry.get("id") if isinstance(entry, dict) else None
+            raise ValueError(f"rule {number} ({name or 'without id'}): {error}") from None
+        if rule.id in (other.id for other in rules):
+            raise ValueError(f"rule {number} ({rule.id}): id: an earlier rule has it")
         rules.append(rule)
     return rules
 
 
-def _words(given: Mapping[str, Any]) -> dict[str, str]:
+def _words(given: Any) -> dict[str, str]:
+    if not isinstance(given, dict):
+        raise ValueError(f"words: got {given!r}, wanted a table [words]")
     words: dict[str, str] = {}
     for name, text in given.items():
         if not isinstance(text, str):
@@ -93,6 +93,8 @@ def _filled(where: str, pattern: str, words: Mapping[str, str]) -> str:
 
 
 def _rule(entry: Mapping[str, Any], words: Mapping[str, str]) -> Rule:
+    if not isinstance(entry, dict):
+        raise ValueError(f"got {entry!r}, wanted a table [[rules]]")
     for name in entry:
         if name not in Rule._fields:
             raise ValueError(f"got {name!r}, allowed are {', '.join(Rule._fields)}")
@@ -102,24 +104,29 @@ def _rule(entry: Mapping[str, Any], words: Mapping[str, str]) -> Rule:
     for name, allowed in ALLOWED.items():
         if entry[name] not in allowed:
             raise ValueError(f"{name}: got {entry[name]!r}, allowed are {', '.join(allowed)}")
-    patterns = {
-        name: _filled(name, entry[name], words) for name in ("pattern", "unless") if name in entry
-    }
-    rule = Rule(**{**entry, **patterns})
+    unless = entry.get("unless", [])
+    if not isinstance(unless, list) or not all(isinstance(p, str) and p for p in unless):
+        raise ValueError(f"unless: got {unless!r}, wanted a list of patterns")
+    rule = Rule(
+        **{name: entry[name] for name in NEEDED if name != "pattern"},
+        pattern=_filled("pattern", entry["pattern"], words),
+        unless=tuple(_filled("unless", pattern, words) for pattern in unless),
+    )
     _check_patterns(rule)
     return rule
 
 
 def _check_patterns(rule: Rule) -> None:
     search = _search("pattern", rule.pattern)
-    unless = _search("unless", rule.unless) if rule.unless else None
+    excuses = [_search("unless", pattern) for pattern in rule.unless]
     for text in HARMLESS:
         if search(text):
             raise ValueError(f"pattern: it matches {text!r}, and with it nearly every text")
-    if not any(search(form) and not (unless and unless(form)) for form in forms(rule.example)):
+    shown = forms(rule.example)
+    if not any(search(form) and not any(excuse(form) for excuse in excuses) for form in shown):
         raise ValueError(
             f"example: the rule does not match {rule.example!r}; patterns see lower case, one "
-            f"space between words, no accents: {forms(rule.example)[0]!r}"
+            f"space between words, no accents: {shown[0]!r}"
         )
 
 
@@ -127,7 +134,7 @@ def _search(name: str, pattern: str) -> Any:
     """The search of one pattern; ValueError with RE2's message where it is none."""
     re2 = import_re2()
     try:
-        return re2.compile(pattern, options(RULE_MEMORY)).search
+        return re2.compile(pattern, options()).search
     except re2.error as error:
         [message] = error.args
         raise ValueError(

@@ -1,7 +1,7 @@
 """Stage-1 rules: patterns of unsafe requests and answers, matched in linear time.
 
-All patterns of a side go into one set of RE2, an engine without backtracking: one pass over a
-text tells which of them match, however the text or the patterns are made.
+They are matched by RE2, an engine without backtracking, a few patterns in one pass over a text: the
+time is linear in the text, however it or the patterns are made.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from waltzjax.judge.patterns.normal import forms
 
 PROMPT, ANSWER, BOTH = "prompt", "answer", "both"
 SEVERITIES = ("low", "medium", "high")
-MEMORY = 64 << 20  # bytes of one set: its program, and the states of its automaton
+TOGETHER = 4  # patterns of one set: more are read faster, and worse where all of them half match
+PIECES = 64  # of a text, at most, in which excuses are looked for: it bounds the time
+MEMORY = 8 << 20  # bytes of one set: its program, and the states of its automaton
 _SENTENCE = re.compile(r"[.?!]+(?: |$)")
 
 
@@ -23,7 +25,7 @@ class Rule(NamedTuple):
     """One rule.
 
     pattern: RE2 syntax, matched against the forms of ``normal.forms``: lower case, no accents.
-    unless: a pattern that takes the match back where it is in the same sentence; "": none.
+    unless: patterns that take the match back, where one of them is in the same sentence.
     applies: PROMPT, ANSWER or BOTH.
     source: whose idea the category is. meaning: what the rule is after.
     example: a text that it must match.
@@ -37,7 +39,7 @@ class Rule(NamedTuple):
     meaning: str
     example: str
     pattern: str
-    unless: str = ""
+    unless: tuple[str, ...] = ()
 
 
 class Match(NamedTuple):
@@ -80,47 +82,77 @@ class Rules:
 
 
 class _Side:
-    """The rules for prompts, or for answers, in one set of RE2."""
+    """The rules for prompts, or for answers."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
-        self._set = import_re2().Set.SearchSet(options(MEMORY))
-        # An empty pattern matches every text: where it does not, the engine gave up in silence.
-        self._alive = self._set.Add("")
-        self._index: Mapping[str, int] = {rule.id: self._set.Add(rule.pattern) for rule in rules}
-        self._unless = {rule.id: self._set.Add(rule.unless) for rule in rules if rule.unless}
-        try:
-            self._set.Compile()
-        except import_re2().error as error:
-            raise ValueError(
-                f"{len(rules)} rules: got patterns too large together, allowed are {MEMORY >> 20} "
-                "MiB when compiled; shorten words that many rules share"
-            ) from error
+        self._sets = [
+            _Set({rule.id: rule.pattern for rule in rules[start : start + TOGETHER]})
+            for start in range(0, len(rules), TOGETHER)
+        ]
+        self._unless = {rule.id: rule.unless for rule in rules}
+        excuses = {pattern for rule in rules for pattern in rule.unless}
+        self._excuses = {pattern: _Set({pattern: pattern}) for pattern in excuses}
 
     def hits(self, form: str) -> set[str]:
-        """The ids of the rules that ``form`` matches."""
-        indices = self._indices(form)
-        hits = {name for name, index in self._index.items() if index in indices}
-        excused = {name for name in hits if self._unless.get(name) in indices}
-        sentences = [self._indices(part) for part in _SENTENCE.split(form)] if excused else []
-        return (hits - excused) | {
+        """The ids of the rules that ``form`` matches, in a sentence without an excuse."""
+        hits = self._matching(form)
+        excused = {name for name in hits if self._excused(name, form)}
+        alone = {
             name
-            for name in excused
-            for indices in sentences
-            if self._index[name] in indices and self._unless[name] not in indices
+            for piece in (_pieces(form) if excused else ())
+            for name in self._matching(piece) & excused
+            if not self._excused(name, piece)
         }
+        return (hits - excused) | alone
 
-    def _indices(self, form: str) -> frozenset[int]:
-        indices = frozenset(self._set.Match(form.encode("utf-8", "replace")) or ())
-        if self._alive not in indices:
-            raise RuntimeError(f"RE2 ran out of {MEMORY >> 20} MiB on a text of {len(form)} letters")
-        return indices
+    def _matching(self, text: str) -> set[str]:
+        return {name for group in self._sets for name in group.matching(text)}
+
+    def _excused(self, name: str, text: str) -> bool:
+        return any(self._excuses[pattern].matching(text) for pattern in self._unless[name])
 
 
-def options(memory: int) -> object:
-    """Options of RE2: patterns may use ``memory`` bytes, and errors are raised, not printed."""
+def _pieces(form: str) -> list[str]:
+    """The sentences of ``form``; where they are more than PIECES, several together."""
+    pieces = [""]
+    for sentence in _SENTENCE.split(form):
+        if len(pieces[-1]) * PIECES >= len(form):
+            pieces.append("")
+        pieces[-1] += f"{sentence}. "
+    return pieces
+
+
+class _Set:
+    """Patterns by name, matched in one pass."""
+
+    def __init__(self, patterns: Mapping[str, str]) -> None:
+        re2 = import_re2()
+        self._set = re2.Set.SearchSet(options())
+        # An empty pattern matches every text: where it does not, the engine gave up in silence.
+        self._names = ["", *patterns]
+        for pattern in ("", *patterns.values()):
+            self._set.Add(pattern)
+        try:
+            self._set.Compile()
+        except re2.error as error:
+            raise ValueError(
+                f"rules {', '.join(patterns)}: got patterns of more than {MEMORY >> 20} MiB "
+                "together when compiled; use fewer alternatives and repetitions"
+            ) from error
+
+    def matching(self, text: str) -> set[str]:
+        """The names of the patterns that ``text`` matches."""
+        names = {self._names[i] for i in self._set.Match(text.encode("utf-8", "replace")) or ()}
+        if "" not in names:
+            raise RuntimeError(f"RE2 ran out of {MEMORY >> 20} MiB on {len(text)} letters")
+        return names - {""}
+
+
+def options() -> object:
+    """Options of RE2: a set or pattern has ``MEMORY`` bytes; errors are raised, not printed."""
     made = import_re2().Options()
-    made.log_errors, made.never_capture, made.max_mem = False, True, memory
+    made.log_errors, made.never_capture, made.max_mem = False, True, MEMORY
     return made
 
 

@@ -1,0 +1,152 @@
+"""The eleven checks of a run, of two agents, or of a running service: measured and decided."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from waltzjax.config.defaults import default
+from waltzjax.dataset.splits import of_each_category
+from waltzjax.model import sharding
+from waltzjax.model.hf import config as hf_config
+from waltzjax.plan.check import read_config
+from waltzjax.support import console
+from waltzjax.types import CONVERSATION, FEEDBACK, Prompt
+from waltzjax.validation import agents as pair
+from waltzjax.validation import guarded, load, over_http
+from waltzjax.validation.checks import Figure
+from waltzjax.validation.endpoint import Endpoint
+from waltzjax.validation.request import Request
+from waltzjax.validation.scores import agents_figures
+from waltzjax.validation.served import served_episodes
+from waltzjax.validation.stoppable import run_stoppable
+from waltzjax.waltz.evaluate import result
+
+
+class Measured(NamedTuple):
+    """The figures of one subject.
+
+    subject: what was measured, in words. source: where the agents' measures are from.
+    result: of ``waltz.evaluate``, of the episodes that these measures are of.
+    figures: by their checks' names. added_ms: by the guard to each request that agents decided.
+    """
+
+    subject: str
+    source: str
+    config: ConfigDict
+    result: Mapping[str, Any]
+    figures: Mapping[str, Figure]
+    added_ms: Sequence[float]
+
+
+def measure(request: Request, config: ConfigDict | None, output: Path) -> Measured:
+    """The figures of what ``request`` names.
+
+    Args:
+      config: as --config gives it; None: the run's own, or the defaults.
+      output: beside it lie transcripts of what is played.
+
+    Raises:
+      OSError, ValueError, JudgeError: something cannot be read, or does not answer.
+      Stopped: by a signal.
+    """
+    if request.workdir:
+        return _of_run(Path(request.workdir), request.fresh, output)
+    if request.endpoint:
+        return _of_service(request, config or default(), output)
+    assert config is not None  # request.problem
+    return _of_agents(request, config, output)
+
+
+def _of_run(workdir: Path, fresh: bool, output: Path) -> Measured:
+    agents = pair.agents_of(workdir)
+    config = read_config(workdir)
+    played = None if fresh else pair.played_in(workdir, config.stages[-1], agents)
+    how = "playing both agents" if played is None else f"reading {played.source}"
+    console.say(f"phase 1 of 3: {how}")
+    if played is None:
+        played = pair.play(config, agents, pair.data_of(config, workdir), output)
+    return _guarded(f"the run {workdir}", config, agents, played)
+
+
+def _of_agents(request: Request, config: ConfigDict, output: Path) -> Measured:
+    agents = _agents(request)
+    console.say("phase 1 of 3: playing both agents")
+    played = pair.play(config, agents, Path(request.data), output)
+    return _guarded(" and ".join(map(str, agents.values())), config, agents, played)
+
+
+def _guarded(
+    subject: str, config: ConfigDict, agents: Mapping[str, Path], played: pair.Played
+) -> Measured:
+    """The checks of agents that were ``played``, with those of a guard around them."""
+    console.say("phase 2 of 3: both agents behind the guard")
+    held_out = [episode.prompt for episode in played.episodes]
+    some = of_each_category(held_out, load.MOST) if len(held_out) > load.MOST else held_out
+    done = _behind_guard(config, agents, dict(enumerate(some)), held_out[0], "phase 2 of 3")
+    figures = {**agents_figures(played.episodes, config.seed), **done.figures}
+    return Measured(subject, played.source, config, played.result, figures, done.added_ms)
+
+
+def _of_service(request: Request, config: ConfigDict, output: Path) -> Measured:
+    held_out = pair.held_out(config, Path(request.data))
+    prompts = dict(enumerate(held_out))
+    endpoint = Endpoint(request.endpoint, request.key_env)
+    console.say(f"phase 1 of 3: asking {request.endpoint}")
+    total, flags = over_http.requests_of(prompts, request.flags_file), request.flags_file
+    with _counted(total, "phase 1 of 3") as on_answer:
+        asking = over_http.ask_service(endpoint, prompts, config.eval.temperature, flags, on_answer)
+        served = run_stoppable(asking)
+    answers = [*served.answers.values()]
+    episodes = served_episodes(prompts, served.answers, served.firsts)
+    console.say("phase 2 of 3: judging the answers, and checking the guard itself")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    pair.score(config, sharding.make_mesh(config.mesh), output.parent, episodes)
+    figures = {
+        **agents_figures(episodes, config.seed),
+        "blocking_rate": load.blocking_rate(prompts, served.answers),
+        "added_latency": load.added_latency(answers),
+        "stage_switching": served.switching,
+        "fallback": over_http.NO_AGENTS,
+    }
+    if request.has_agents:
+        here = _behind_guard(config, _agents(request), {}, held_out[0], "phase 2 of 3").figures
+        figures |= {"stage_switching": here["stage_switching"]} if not flags else {}
+        figures["fallback"] = here["fallback"]
+    return Measured(
+        request.endpoint,
+        pair.NOW,
+        config,
+        result(config, episodes),
+        figures,
+        load.added_ms(answers),
+    )
+
+
+def _behind_guard(
+    config: ConfigDict,
+    agents: Mapping[str, Path],
+    prompts: Mapping[int, Prompt],
+    asked: Prompt,
+    label: str,
+) -> guarded.Guarded:
+    with _counted(guarded.requests_of(prompts), label) as on_answer:
+        return run_stoppable(guarded.guard_figures(config, agents, prompts, asked, on_answer))
+
+
+def _agents(request: Request) -> dict[str, Path]:
+    given = {CONVERSATION: request.conversation, FEEDBACK: request.feedback}
+    return {role: hf_config.resolve(name) for role, name in given.items()}
+
+
+@contextmanager
+def _counted(total: int, label: str) -> Iterator[Callable[[], None]]:
+    """A progress bar of ``total`` requests; what it yields is called after each."""
+    with console.Progress(total, label, unit="request") as bar:
+        done = itertools.count(1)
+        yield lambda: bar.update(next(done))
