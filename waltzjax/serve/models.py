@@ -93,7 +93,12 @@ def load_models(config: ConfigDict, given: Mapping[str, Agent]) -> Models:
 
 def _endpoint(group: ConfigDict, name: str) -> EndpointAgent:
     return EndpointAgent(
-        group.url, group.model, key_env=group.key_env, timeout_s=group.timeout_s, name=name
+        group.url,
+        group.model,
+        key_env=group.key_env,
+        timeout_s=group.timeout_s,
+        name=name,
+        setting=f"config.serve.{name}.key_env",
     )
 
 
