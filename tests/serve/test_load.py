@@ -86,18 +86,17 @@ def test_a_stream_is_put_together():
     assert 1 < got.first_s <= got.total_s < 2  # since the arrival, a second before
 
 
-def test_figures_of_an_arm_are_split_by_what_triggers():
+def test_figures_of_an_arm_leave_out_what_was_turned_away():
     report = {"triggered": True, "timings_ms": {"added": 30.0}}
     turns = [
         bench_serve.Turn([outcome("a", 0.1, first_s=0.05), outcome("b", 0.3, report=report)], 2.0),
         bench_serve.Turn([outcome("a", 0.1), outcome("b", 9.0, status=429)], 4.0),
     ]
-    got = bench_serve.cell(turns, {"b"})
+    got = bench_serve.cell(turns)
     assert got["requests_per_s"] == [1.0, 0.25] and got["tokens_per_s"] == [4, 1]
     assert got["statuses"] == {"200": 3, "429": 1} and got["n"] == 3
     assert got["first_ms"]["p99"] == 50 and got["added_ms"]["p50"] == 30
-    assert got["split"]["triggered"]["total_ms"]["mean"] == pytest.approx(300)
-    assert got["split"]["untriggered"]["total_ms"]["mean"] == pytest.approx(100)
+    assert got["total_ms"]["mean"] == pytest.approx(500 / 3, abs=0.01)
 
 
 def test_an_arm_is_compared_with_the_first_round_by_round():
