@@ -156,7 +156,7 @@ def _mean_totals(turns: Sequence[Turn]) -> dict[str, float]:
 
 def measure(
     arms: Sequence[Arm], loads: Sequence[Load], sets: Mapping[str, Sequence[str]],
-    caught: set[str], rounds: int, seed: int,
+    rounds: int, seed: int,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """A record for each set, load and arm."""
     records, done = [], 0

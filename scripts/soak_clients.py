@@ -191,8 +191,8 @@ class Client:
                 "POST", f"{self._url}/chat/completions", json=body, headers=headers(KEY),
                 extensions={"trace": note},
             )  # fmt: skip
-            # Not asyncio's timeout: between the sending of a request and the note of it, it ends the
-            # request, which is then counted by the service alone.
+            # Not asyncio's timeout, which may end a request between its sending and the note of
+            # that: the service alone would count it.
             with anyio.move_on_after(wait_s):
                 return seen(await http.send(request))
         return Seen(status)
