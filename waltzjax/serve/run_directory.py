@@ -40,7 +40,7 @@ def served_config(config: ConfigDict, workdir: Path, given: Collection[str]) -> 
     """
     record = _read_record(workdir)
     _check_kind(record, workdir)
-    values = _trained(record) | _models(config, record, workdir, given)
+    values = _trained(record, workdir) | _models(config, record, workdir, given)
     served = config.copy_and_resolve_references()
     for path, value in values.items():
         group, _, name = path.rpartition(".")
@@ -80,12 +80,16 @@ def _check_kind(record: Mapping[str, Any], workdir: Path) -> None:
         )
 
 
-def _trained(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The run's values of ``AS_TRAINED`` and ``TEMPLATE``, as far as its record has them."""
+def _trained(record: Mapping[str, Any], workdir: Path) -> dict[str, Any]:
+    """The run's values of ``AS_TRAINED`` and ``TEMPLATE``, as far as its record has them. An
+    exported pair has its files of prompts in ``workdir``."""
     leaves = renamed.today(flat({name: record.get(name, {}) for name in GROUPS}))
     values = {path: leaves[f"config.{path}"] for path in AS_TRAINED if f"config.{path}" in leaves}
     if "model.dtype" in values:
         values["model.param_dtype"] = values["model.dtype"]
+    for path in ("prompts.conversation", "prompts.feedback"):
+        if values.get(path) and (own := workdir / values[path]).is_file():
+            values[path] = str(own)
     start = f"config.{TEMPLATE}."
     kwargs = {key.removeprefix(start): v for key, v in leaves.items() if key.startswith(start)}
     return values | {TEMPLATE: ConfigDict(kwargs)}
@@ -102,8 +106,8 @@ def _models(
     missing = [str(path) for path in wanted.values() if not path.is_dir()]
     if missing:  # the service is up all the same: stage 1 decides
         console.say(
-            f"warning: --workdir: {' and '.join(missing)} not there: a run leaves its agents at its "
-            "end; wait for it, or go on with it by the command that began it"
+            f"warning: --workdir: {' and '.join(missing)} not there: a run leaves its agents at "
+            "its end; wait for it, or go on with it by the command that began it"
         )
     models = {f"serve.{role}": str(path) for role, path in agents.items()}
     base = record.get("model", {}).get("base", "")

@@ -14,7 +14,7 @@ from waltzjax.config.defaults import default
 from waltzjax.dataset.splits import of_each_category
 from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
-from waltzjax.plan.check import read_config
+from waltzjax.run.recorded import recorded_config
 from waltzjax.run.runtime import result_settings
 from waltzjax.support import console
 from waltzjax.types import CONVERSATION, FEEDBACK, Prompt
@@ -67,7 +67,7 @@ def measure(request: Request, config: ConfigDict | None, output: Path) -> Measur
 
 def _of_run(workdir: Path, fresh: bool, output: Path) -> Measured:
     agents = pair.agents_of(workdir)
-    config = read_config(workdir)
+    config = recorded_config(workdir, "--workdir")
     played = None if fresh else pair.played_in(workdir, config.stages[-1], agents)
     how = "playing both agents" if played is None else f"reading {played.source}"
     console.say(f"phase 1 of 3: {how}")
