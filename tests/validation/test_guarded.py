@@ -126,6 +126,9 @@ def test_a_fallback_that_is_none_or_is_not_told_of(tmp_path):
         assert fallback(answers, guard.status().degraded).value == 1
     figure = fallback(answers, "")
     assert figure.value == 0 and "does not say" in figure.why
+    with Guard(*whole, flags=Flags(stage=1), environ={}) as guard:  # stage 1 by choice: no fallback
+        figure = fallback(asyncio.run(asked(guard)), "missing")
+    assert figure.value == 0 and "or hide it" in figure.why
 
 
 def test_a_conversation_agent_that_fails_is_an_error():
