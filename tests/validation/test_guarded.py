@@ -188,6 +188,16 @@ def test_a_service_as_it_is_set_up(tmp_path, monkeypatch):
     assert figures["label_accuracy"].value == 100 and figures["dir"].n == 0
 
 
+def test_a_file_that_the_service_does_not_read_tells_nothing_of_first_answers(
+    tmp_path, monkeypatch
+):
+    revising = Guard(*agents().values(), flags=Flags(feedback_only=False), environ={})
+    with revising as guard, serving(guard) as url:
+        served = asked_over_http(url, tmp_path / "flags.json", monkeypatch)
+    assert served.firsts == {} and served.switching.value == 0.5
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("named", "drawn"), [(None, 1.0), (0.25, 0.25)])
 def test_answers_are_drawn_as_the_config_or_the_service_says(named, drawn, monkeypatch):
     asked = Scripted(answers)

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.config.defaults import default
 from waltzjax.dataset.splits import of_each_category
+from waltzjax.judge.patterns.rules import import_re2
 from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
 from waltzjax.run.recorded import recorded_config
@@ -55,8 +56,11 @@ def measure(request: Request, config: ConfigDict | None, output: Path) -> Measur
 
     Raises:
       OSError, ValueError, JudgeError: something cannot be read, or does not answer.
+      ModuleNotFoundError: the extra serve is not installed; before any work.
       Stopped: by a signal.
     """
+    if request.workdir or request.has_agents:
+        import_re2()  # the guard needs it, after what may be hours of playing
     if request.workdir:
         return _of_run(Path(request.workdir), request.fresh, output)
     if request.endpoint:
@@ -89,8 +93,9 @@ def _guarded(
     """The checks of agents that were ``played``, with those of a guard around them."""
     console.say("phase 2 of 3: both agents behind the guard")
     held_out = [episode.prompt for episode in played.episodes]
-    some = of_each_category(held_out, load.MOST) if len(held_out) > load.MOST else held_out
-    done = _behind_guard(config, agents, dict(enumerate(some)), held_out[0], "phase 2 of 3")
+    fits = len(held_out) <= load.MOST
+    sent = held_out if fits else of_each_category(held_out, load.MOST)
+    done = _behind_guard(config, agents, dict(enumerate(sent)), held_out[0], "phase 2 of 3")
     figures = {**agents_figures(played.episodes, config.seed), **done.figures}
     settings = result_settings(config, SETTINGS)
     return Measured(subject, played.source, settings, played.result, figures, done.added_ms)
