@@ -27,6 +27,7 @@ from waltzjax.validation.request import Request
 from waltzjax.validation.scores import agents_figures
 from waltzjax.validation.served import served_episodes
 from waltzjax.validation.stoppable import run_stoppable
+from waltzjax.validation.switches import FALLBACKS
 from waltzjax.waltz.evaluate import SETTINGS, result
 
 
@@ -118,9 +119,7 @@ def _of_service(request: Request, config: ConfigDict, output: Path) -> Measured:
         "fallback": over_http.NO_AGENTS,
     }
     if request.has_agents:
-        here = _behind_guard(config, _agents(request), {}, prompts[0], "phase 2 of 3").figures
-        changed = {"stage_switching": served.switching} if request.flags_file else {}
-        figures |= here | changed
+        figures |= _in_the_services_place(config, request, prompts[0])
     settings = {
         "judge.name": config.judge.name,
         "judge.model": config.judge.model,
@@ -130,6 +129,18 @@ def _of_service(request: Request, config: ConfigDict, output: Path) -> Measured:
     return Measured(
         request.endpoint, pair.NOW, settings, of_served, figures, load.added_ms(answers)
     )
+
+
+def _in_the_services_place(
+    config: ConfigDict, request: Request, asked: Prompt
+) -> dict[str, Figure]:
+    """The operational checks that a client cannot make, of a guard in this process."""
+    agents, label = _agents(request), "phase 2 of 3"
+    if not request.flags_file:
+        return _behind_guard(config, agents, {}, asked, label).figures
+    with _counted(FALLBACKS, label) as on_answer:
+        work = guarded.fallback_figure(config, agents[CONVERSATION], asked, on_answer)
+        return {"fallback": run_stoppable(work)}
 
 
 def _asked(
