@@ -7,8 +7,8 @@
 With ``--workdir`` the script starts one service with that run's agents and switches its guard by
 the flags file: the arms "off", "patterns" (stage 1), "review" (stage 2, the feedback agent reads
 every answer) and "revise" (and has those it objects to written anew) take turns within each round,
-the first one alternating, so that a machine that slows down slows down all. All requests stream
-and are greedy. ``--proxy`` puts the service in front of ``echo_endpoint.py``, which answers at
+the first one alternating, so that a machine that slows down slows down all. All requests stream,
+at temperature 1 with one seed: a prompt has one answer. ``--proxy`` puts the service in front of ``echo_endpoint.py``, which answers at
 once: what it takes longer than that endpoint alone (arm "direct") is its own.
 
 A first pass over ``--pool`` prompts with the guard on warms up, and tells those whose first answer
@@ -232,13 +232,24 @@ def read_prompts() -> list[str]:
     return [json.loads(lines[i])["prompt"] for i in order]
 
 
+def _failure(outcome: Outcome) -> str:
+    """What a bench must not measure: no answer, or one that the guard failed at; "": neither."""
+    if outcome.status != httpx.codes.OK:
+        return f"status {outcome.status}"
+    failure = outcome.report and outcome.report.get("failure")
+    return failure["reason"] if failure else ""
+
+
 def scout(arm: Arm, prompts: Sequence[str]) -> set[str]:
     """The prompts whose answers trigger the guard, by a pass at 16 clients."""
     arm.prepare()
     turn = asyncio.run(run_turn(arm, Load(16), prompts, 0))
-    wrong = Counter(o.status for o in turn.outcomes if o.status != 200)
+    wrong = Counter(_failure(o) for o in turn.outcomes)
+    del wrong[""]
     if wrong:
-        raise ValueError(f"{arm.url}: {wrong} of {len(prompts)} requests by 16 clients failed")
+        raise ValueError(
+            f"{arm.url}: of {len(prompts)} requests by 16 clients failed: {dict(wrong)}"
+        )
     return {o.prompt for o in turn.outcomes if triggered(o)}
 
 
