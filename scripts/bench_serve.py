@@ -23,7 +23,9 @@ import asyncio
 import contextlib
 import datetime
 import json
+import shlex
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -268,6 +270,7 @@ def bench() -> dict[str, Any]:
         records = measure(arms, loads, chosen, f.rounds, f.seed)
     commit = ["git", "rev-parse", "--short=7", "HEAD"]
     return {
+        "command": shlex.join(["python", "scripts/bench_serve.py", *sys.argv[1:]]),
         "commit": subprocess.run(commit, capture_output=True, text=True).stdout.strip(),
         "date": datetime.date.today().isoformat(),
         "hardware": f.hardware,
