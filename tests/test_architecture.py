@@ -38,13 +38,14 @@ LEVEL = {
     "preference": 9,
     "recipes": 10,
     "plan": 11,
+    "export": 11,
     "monitor": 11,
     "serve": 11,
     "validation": 12,
 }
 COMMAND = 13
 COMMANDS = {
-    "__main__", "checklist", "collect", "compare", "evaluate", "evaluate_maths", "export", "train",
+    "__main__", "checklist", "collect", "compare", "evaluate", "evaluate_maths", "train",
 }  # fmt: skip
 MOST_IN_ROOT = 12
 SPEAKS = 4  # from this level on a room may print, draw a bar and write reports
