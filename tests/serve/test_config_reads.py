@@ -1,0 +1,66 @@
+"""The keys that serving reads are those whose records say so: no other one, and each of its own."""
+
+import pytest
+from config_reads import config_reads, keys_of_others
+from served import user
+from served_runs import config, run_of
+from support import mesh_of, sharded_params, tiny_chat, tiny_config
+
+from waltzjax.config.defaults import KEYS
+from waltzjax.config.key import SERVE_READS
+from waltzjax.model.hf import weights
+from waltzjax.recipes import validate
+from waltzjax.serve import __main__ as command
+from waltzjax.serve import server
+from waltzjax.serve.records import Ask
+from waltzjax.serve.run_directory import served_config
+
+OWN = {path for path in KEYS if path.startswith("serve.")}
+
+
+@pytest.fixture(scope="module")
+def reads(tmp_path_factory):
+    """The keys read by a service of two tiny agents that answers once, and by one whose agents are
+    elsewhere and which nobody asks."""
+    run = run_of(tmp_path_factory.mktemp("run"), config("stage2", "tiny"), roles=(), base=False)
+    cfg, mesh = tiny_config(), mesh_of(1, 1, 1)
+    for seed, role in enumerate(("conversation", "feedback")):
+        params = sharded_params(cfg, mesh, seed)
+        weights.save(run / role, cfg, params, tiny_chat().tokenizer, generation={})
+    ends = {"url": "http://127.0.0.1:9/v1", "model": "m"}
+    elsewhere = {f"serve.{end}.{k}": v for end in ("upstream", "reviewer") for k, v in ends.items()}
+    common = {"serve.port": 0, "serve.audit": str(run / "audit.jsonl"), "serve.warm_up": False}
+
+    class Once:
+        """In the place of the server: tells of the start, and has the guard asked once."""
+
+        received = 0
+
+        def __init__(self, app, traffic, drain_s, tell):
+            self._guard, self._tell = app.state.service.guard, tell
+
+        def run(self, listeners):
+            self._tell()
+            if self._guard.config.serve.conversation:
+                self._guard.respond(user("Hi."), ask=Ask(4))
+
+    with pytest.MonkeyPatch.context() as patch, config_reads() as read:
+        patch.setattr(server, "Server", Once)
+        for own in (common, common | elsewhere):
+            c = served_config(config("serve", "tiny", **own), run, own)
+            validate(c, reads=SERVE_READS)
+            command.serve(c)
+    return read
+
+
+def test_serving_reads_no_key_of_others(reads):
+    assert reads & keys_of_others(SERVE_READS) == set()
+
+
+def test_serving_reads_all_its_own_keys(reads):
+    assert OWN - reads == set() and len(OWN) > 35
+
+
+def test_a_key_that_serving_is_said_to_read_makes_a_difference_to_it(reads):
+    shared = {path for path, key in KEYS.items() if "waltzjax.serve" in key.readers} - OWN
+    assert shared == {"prompts.conversation", "prompts.feedback", "rollout.t_max"} <= reads
