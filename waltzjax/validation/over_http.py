@@ -47,12 +47,12 @@ def requests_of(prompts: Mapping[int, Prompt], flags_file: str) -> int:
 async def ask_service(
     endpoint: Endpoint,
     prompts: Mapping[int, Prompt],
-    temperature: float,
+    temperature: float | None,
     flags_file: str,
     on_answer: Callable[[], object],
 ) -> Served:
     """Send ``prompts``, as the service is set up or, with its ``flags_file``, as STRICT has it; the
-    file is put back.
+    file is put back. ``temperature``: see ``Endpoint.responder``.
 
     Raises:
       OSError, ValueError: the service does not answer, or is none of ours.
@@ -70,7 +70,9 @@ async def ask_service(
             flags.set(feedback_only=True, blocking=False)
             await asyncio.sleep(SETTLE_S)
             others = {number: prompts[number] for number in replaced(answers)}
-            firsts = await load.ask_all(respond, others, lambda: None)
+            again = await load.ask_all(respond, others, lambda: None)
+            changed = replaced(again)  # by a service that does not read this file
+            firsts = {number: a for number, a in again.items() if number not in changed}
             asked = next(iter(prompts.values()))
             return Served(answers, firsts, await switch_stages(respond, flags, asked, on_answer))
     finally:
