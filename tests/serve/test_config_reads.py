@@ -2,7 +2,6 @@
 
 import pytest
 from config_reads import config_reads, keys_of_others
-from served import user
 from served_runs import config, run_of
 from support import mesh_of, sharded_params, tiny_chat, tiny_config
 
@@ -12,7 +11,6 @@ from waltzjax.model.hf import weights
 from waltzjax.recipes import validate
 from waltzjax.serve import __main__ as command
 from waltzjax.serve import server
-from waltzjax.serve.records import Ask
 from waltzjax.serve.run_directory import served_config
 
 OWN = {path for path in KEYS if path.startswith("serve.")}
@@ -20,8 +18,9 @@ OWN = {path for path in KEYS if path.startswith("serve.")}
 
 @pytest.fixture(scope="module")
 def reads(tmp_path_factory):
-    """The keys read by a service of two tiny agents that answers once, and by one whose agents are
-    elsewhere and which nobody asks."""
+    """The keys read by the start of three services: of two tiny agents, of agents that are
+    elsewhere, and of one whose conversation agent is nowhere. A request reads no config: its parts
+    are made at the start."""
     run = run_of(tmp_path_factory.mktemp("run"), config("stage2", "tiny"), roles=(), base=False)
     cfg, mesh = tiny_config(), mesh_of(1, 1, 1)
     for seed, role in enumerate(("conversation", "feedback")):
@@ -29,10 +28,11 @@ def reads(tmp_path_factory):
         weights.save(run / role, cfg, params, tiny_chat().tokenizer, generation={})
     ends = {"url": "http://127.0.0.1:9/v1", "model": "m"}
     elsewhere = {f"serve.{end}.{k}": v for end in ("upstream", "reviewer") for k, v in ends.items()}
+    nowhere = {"serve.conversation": str(run / "nowhere"), "serve.base": ""}
     common = {"serve.port": 0, "serve.audit": str(run / "audit.jsonl"), "serve.warm_up": False}
 
     class Once:
-        """In the place of the server: tells of the start, and has the guard asked once."""
+        """In the place of the server: tells of the start, and asks how a request is drawn."""
 
         received = 0
 
@@ -41,12 +41,11 @@ def reads(tmp_path_factory):
 
         def run(self, listeners):
             self._tell()
-            if self._guard.config.serve.conversation:
-                self._guard.respond(user("Hi."), ask=Ask(4))
+            self._guard.asks()
 
     with pytest.MonkeyPatch.context() as patch, config_reads() as read:
         patch.setattr(server, "Server", Once)
-        for own in (common, common | elsewhere):
+        for own in (common, common | elsewhere, common | nowhere):
             c = served_config(config("serve", "tiny", **own), run, own)
             validate(c, reads=SERVE_READS)
             command.serve(c)
