@@ -1,13 +1,18 @@
 """The keys that serving reads are those whose records say so: no other one, and each of its own."""
 
+from functools import partial
+
+import jax
+import jax.numpy as jnp
 import pytest
 from config_reads import config_reads, keys_of_others
 from served_runs import config, run_of
-from support import mesh_of, sharded_params, tiny_chat, tiny_config
+from support import tiny_chat, tiny_config
 
 from waltzjax.config.defaults import KEYS
 from waltzjax.config.key import SERVE_READS
 from waltzjax.model.hf import weights
+from waltzjax.model.transformer import init_params
 from waltzjax.recipes import validate
 from waltzjax.serve import __main__ as command
 from waltzjax.serve import server
@@ -22,10 +27,10 @@ def reads(tmp_path_factory):
     elsewhere, and of one whose conversation agent is nowhere. A request reads no config: its parts
     are made at the start."""
     run = run_of(tmp_path_factory.mktemp("run"), config("stage2", "tiny"), roles=(), base=False)
-    cfg, mesh = tiny_config(), mesh_of(1, 1, 1)
-    for seed, role in enumerate(("conversation", "feedback")):
-        params = sharded_params(cfg, mesh, seed)
-        weights.save(run / role, cfg, params, tiny_chat().tokenizer, generation={})
+    shapes = jax.eval_shape(partial(init_params, tiny_config()), jax.random.key(0))
+    zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+    for role in ("conversation", "feedback"):
+        weights.save(run / role, tiny_config(), zeros, tiny_chat().tokenizer, generation={})
     ends = {"url": "http://127.0.0.1:9/v1", "model": "m"}
     elsewhere = {f"serve.{end}.{k}": v for end in ("upstream", "reviewer") for k, v in ends.items()}
     nowhere = {"serve.conversation": str(run / "nowhere"), "serve.base": ""}
