@@ -56,6 +56,10 @@ def expected(flags, asked, answers, reviews, t_max, has_feedback) -> Expected:
         side = "closed" if blocked else "open"
         return given(i, action, (component, side, found[0]), 1)
 
+    def withheld_if_unsafe(i):
+        actions = {one(flags, name) for name in ("unsafe", *categories(answers[i]))}
+        return "block" if "block" in actions else "flag"
+
     def given(i, action, failure=None, stage=2):
         text = "" if action == "block" else answers[i]
         return Expected(text, action, failure, stage, i > 0)
@@ -74,13 +78,16 @@ def expected(flags, asked, answers, reviews, t_max, has_feedback) -> Expected:
             return failed("feedback", i)
         if said == FINE:
             return given(i, "pass")
-        action = one(flags, "unsafe") if said in (UNSAFE, BOTH) else "flag"
+        action = "flag"
+        if said in (UNSAFE, BOTH):
+            action = withheld_if_unsafe(i)
         if i >= rounds:
             return given(i, action)
         if isinstance(answers[i + 1], Exception):
             side = "closed" if action == "block" else "open"
-            return given(i, action, ("conversation", side, "unsafe"))
-        if i + 1 >= rounds and one(flags, "unsafe") != "block":
+            category = "unsafe" if said in (UNSAFE, BOTH) else "default"
+            return given(i, action, ("conversation", side, category))
+        if i + 1 >= rounds and withheld_if_unsafe(i + 1) != "block":
             return given(i + 1, "pass")
 
 
@@ -186,12 +193,6 @@ def test_checks_decide_as_answers_do(only):
             assert (looked.action, looked.failure) == (result.report.action, result.report.failure)
 
 
-# ---- defects: each of these is to pass, and its mark is to go -----------------------------------
-
-DEFECT = pytest.mark.xfail(strict=True, reason="defect of the flow or the guard")
-
-
-@DEFECT
 def test_a_failing_review_of_a_revision_fails_by_what_the_revision_says():
     """The second review fails; the answer that is given out matches a rule, the first did not."""
     flags = Flags(feedback_only=False, policy={"unsafe": "block", "weapons": "block"})
@@ -199,17 +200,15 @@ def test_a_failing_review_of_a_revision_fails_by_what_the_revision_says():
     assert seen(played(*case)[0]) == expected(*case)
 
 
-@DEFECT
 def test_slow_first_answers_do_not_open_the_breaker():
     """The feedback agent takes 0.1 s and may take 2; the conversation agent leaves it 0.05 s."""
     feedback = Scripted([FINE], pause_s=0.1, step=999)
     where = parts(Scripted(["c0"], pause_s=0.25), feedback, deadline_s=0.3)
     for _ in range(3):
         asyncio.run(answer(where, Flags(), user("Hi."), Ask(16), "u"))
-    assert where.breaker.state == "closed"
+    assert where.feedback.breaker.state == "closed"
 
 
-@DEFECT
 def test_an_answer_called_unsafe_is_withheld_by_the_category_that_a_rule_finds_in_it():
     """What stage 1 would withhold, stage 2 gives out although its own review objects."""
     flags = Flags(policy={"weapons": "block"})
@@ -218,22 +217,19 @@ def test_an_answer_called_unsafe_is_withheld_by_the_category_that_a_rule_finds_i
     assert (one_stage.text, both_stages.text) == ("No.", "No.")
 
 
-@DEFECT
 def test_an_objection_to_a_refusal_that_is_not_mended_is_no_failure_by_unsafe():
     result, _ = played(Flags(feedback_only=False), "Hi.", ["c0", GONE], [STRICT], 1, True)
     assert result.report.failure.category == "default"
 
 
-@DEFECT
 def test_closing_a_guard_ends_the_calls_that_wait_for_it():
     guard = Guard(Scripted(["c0"], pause_s=0.3), Scripted([FINE]), environ={}, flags=Flags())
     ended = threading.Event()
 
     def ask():
-        try:
+        with pytest.raises(AgentFailed, match="closed"):
             guard.respond(user("Hi."))
-        finally:
-            ended.set()
+        ended.set()
 
     threading.Thread(target=ask, daemon=True).start()
     time.sleep(0.1)
@@ -241,7 +237,6 @@ def test_closing_a_guard_ends_the_calls_that_wait_for_it():
     assert ended.wait(1.0)
 
 
-@DEFECT
 @pytest.mark.parametrize("messages", [[{"content": "x"}], ["x"], [None]])
 def test_what_is_no_message_is_refused_as_such(messages):
     with Guard(Scripted(["c0"]), Scripted([FINE]), environ={}, flags=Flags()) as guard:

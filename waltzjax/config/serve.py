@@ -172,6 +172,12 @@ def broken_rules(c: ConfigDict, reads: frozenset[str]) -> Iterator[str]:
             f"config.serve.feedback_timeout_s: got {s.feedback_timeout_s:g}, allowed is <= "
             f"config.serve.deadline_s = {s.deadline_s:g}: a review is a part of its request"
         )
+    if s.breaker_s < s.feedback_timeout_s:
+        yield (
+            f"config.serve.breaker_s: got {s.breaker_s:g}, allowed is >= "
+            f"config.serve.feedback_timeout_s = {s.feedback_timeout_s:g}: a review that began "
+            "before the pause would else end after it"
+        )
 
 
 def _broken_endpoint(c: ConfigDict, path: str) -> Iterator[str]:
