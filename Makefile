@@ -13,6 +13,7 @@ NEWEST ?= $(NEWER) $(foreach v,3.13 3.12,$(wildcard $(HOME)/.pyenv/versions/$(v)
 VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.stamp-run
+SERVE_STAMP := $(VENV)/.stamp-serve
 TEST_STAMP := $(VENV)/.stamp-test
 DEV_STAMP := $(VENV)/.stamp-dev
 WORKDIR ?= runs/demo
@@ -27,8 +28,8 @@ QUICK := tests/core tests/config tests/data tests/rlvr tests/support tests/test_
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv dev demo rlvr regime-w-demo test check quick test-newest slow-test mutations \
-  format clean
+.PHONY: help venv dev demo serve rlvr regime-w-demo test check quick test-newest slow-test \
+  mutations format clean
 
 help: ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +44,9 @@ demo rlvr regime-w-demo: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 demo: $(RUN_STAMP) ## train two small agents end to end (minutes), into runs/demo
 	@$(BIN)/python -m waltzjax.train --config=configs/stage2.py:tiny --workdir=$(WORKDIR)
+
+serve: $(SERVE_STAMP) ## answer over HTTP with the agents that make demo has trained, on this machine alone
+	@$(BIN)/python -m waltzjax.serve --config=configs/serve.py:tiny --workdir=$(WORKDIR)
 
 rlvr: $(RUN_STAMP) ## train a small policy on verified maths end to end (minutes), into runs/rlvr
 	@$(BIN)/python -m waltzjax.train --config=configs/rlvr_multisignal.py:tiny --workdir=runs/rlvr
@@ -123,6 +127,9 @@ endef
 
 $(RUN_STAMP): pyproject.toml
 	$(call install,.,waltzjax and its dependencies)
+
+$(SERVE_STAMP): pyproject.toml
+	$(call install,.[serve],waltzjax and what serving needs)
 
 $(TEST_STAMP): pyproject.toml
 	$(call install,.[test],waltzjax and what its tests need)

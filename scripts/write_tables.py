@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import serve_figures
 from absl import flags
 
 from waltzjax.run import cli
@@ -158,6 +159,11 @@ def preference_table(record: Record) -> str:
     )
 
 
+def serve_table(record: Record) -> str:
+    """serve.json, serve-proxy.json: latency and throughput, a row a load and an arm."""
+    return markdown(serve_figures.HEADER, serve_figures.rows(record["records"]))
+
+
 def kept_table(record: Record) -> str:
     """A table whose rows are kept as they were printed."""
     return markdown(record["header"], record["rows"])
@@ -190,6 +196,8 @@ TABLES: dict[str, tuple[str, Callable[[Record], str]]] = {
     "regime-w-tiny": ("regime-w-tiny.json", preference_table),
     "paper-table-coded": ("paper-table-coded.json", kept_table),
     "rollout": ("rollout.json", kept_table),
+    "serve": ("serve.json", serve_table),
+    "serve-proxy": ("serve-proxy.json", serve_table),
 }
 # Config -> its sizes, each with the file of its figures and how these are said in a line.
 LINES: dict[str, dict[str, tuple[str, Callable[[Record], str]]]] = {

@@ -38,11 +38,14 @@ LEVEL = {
     "preference": 9,
     "recipes": 10,
     "plan": 11,
+    "export": 11,
     "monitor": 11,
+    "serve": 11,
+    "validation": 12,
 }
-COMMAND = 12
+COMMAND = 13
 COMMANDS = {
-    "__main__", "checklist", "collect", "compare", "evaluate", "evaluate_maths", "export", "train",
+    "__main__", "checklist", "collect", "compare", "evaluate", "evaluate_maths", "train",
 }  # fmt: skip
 MOST_IN_ROOT = 12
 SPEAKS = 4  # from this level on a room may print, draw a bar and write reports
@@ -54,7 +57,7 @@ NO_CONFIG = {
 NO_JAX = {
     "types", "support.files", "support.errors", "report", "data", "dataset",
     "judge.judge", "judge.endpoint", "judge.error_bodies", "judge.model_judges", "judge.quoted",
-    "judge.replies", "judge.retry", "judge.verdict_cache", "judge.refusal",
+    "judge.patterns", "judge.replies", "judge.retry", "judge.verdict_cache", "judge.refusal",
     "metrics.background", "metrics.clock", "metrics.episodes", "metrics.follow",
     "metrics.log_lines", "metrics.pace", "metrics.prometheus", "metrics.records", "metrics.rules",
     "metrics.summary", "metrics.tensorboard", "metrics.trackio_board", "metrics.weights_and_biases",
@@ -64,7 +67,11 @@ NO_JAX = {
     "waltz.kinds", "waltz.rates", "waltz.reward", "waltz.transcripts", "preference.balance",
     "preference.coherence", "preference.pairing", "preference.summary",
     "preference.trajectories", "preference.warnings", "monitor.alert", "monitor.delivery",
-    "monitor.send",
+    "monitor.send", "serve.app", "serve.audit", "serve.endpoints", "serve.errors", "serve.keys",
+    "serve.limits", "serve.meters", "serve.parameters", "serve.records", "serve.routes",
+    "serve.schema", "serve.server", "serve.service", "serve.sse", "validation.checks",
+    "validation.endpoint", "validation.flags_file", "validation.load", "validation.results",
+    "validation.scores", "validation.served", "validation.stoppable", "validation.switches",
 }  # fmt: skip
 DEVICE_ROOMS = {"core", "model", "engine", "training"}
 JAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "clu"}

@@ -16,6 +16,7 @@ IMPORT_NAMES = {
     "absl-py": "absl",
     "orbax-checkpoint": "orbax",
     "nvidia-ml-py": "pynvml",
+    "google-re2": "re2",
 }  # where the two differ
 
 
@@ -78,7 +79,7 @@ EXTRAS = PROJECT["project"]["optional-dependencies"]
 def test_every_data_file_is_shipped() -> None:
     assert data_files(PACKAGE) | configs() == shipped(PACKAGE, PATTERNS)
     data = {p for p in data_files(PACKAGE) if p != "py.typed" and not p.endswith("README.md")}
-    assert {p.split("/")[0] for p in data} == {"plan", "prompts", "templates"}
+    assert {p.split("/")[0] for p in data} == {"judge", "plan", "prompts", "templates"}
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,7 @@ def test_every_data_file_is_shipped() -> None:
         "templates/live.js",
         "templates/maths_parts.html",
         "templates/preferences.html",
+        "templates/model_card.md",
     ],
 )
 def test_data_file_is_read_through_the_package(path: str) -> None:
@@ -109,7 +111,7 @@ def test_every_folder_with_code_is_a_package() -> None:
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    names = ("judge", "data", "wandb", "trackio", "nvidia", "alerts")
+    names = ("judge", "data", "wandb", "trackio", "nvidia", "alerts", "serve")
     optional = [requirement for name in names for requirement in EXTRAS[name]]
     assert undeclared(PACKAGE, [*REQUIREMENTS, *optional]) == set()
 

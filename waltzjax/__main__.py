@@ -12,8 +12,9 @@ COMMANDS = {
     "collect": "collect answers of many arms, and make preference pairs of them",
     "checklist": "check a Regime W from its answers to its policy",
     "compare": "compare evaluations of the same prompts or problems with the first",
-    "export": "merge an adapter into its base, or write a model in another type",
+    "export": "hand over a run: Hugging Face directories or adapters with cards, verified, pushed",
     "monitor": "watch runs: how they stand, what is wrong with them, when they will be done",
+    "serve": "answer over HTTP, with the feedback agent as a guard",
     "plan": "predict memory, time and cost of a run, without weights",
 }
 EXIT_USAGE = 2

@@ -52,7 +52,7 @@ def collect(config: ConfigDict, workdir: Path, task: str = ALL) -> None:
         is generated; or preferences are asked for and there is nothing to make them of.
       Stopped: SIGTERM or Ctrl-C; what had ended is written, and the same call goes on.
     """
-    validate(config, collecting=True)
+    validate(config, reads=COLLECT_READS)
     config = run_workdir.dated(config, workdir)
     texts = {name: f"{p.system}{SEPARATOR}{p.message}" for name, p in personas(config).items()}
     problems = preference_collect.different(training_problems(config))

@@ -1,9 +1,10 @@
-"""Evaluate two agents on a dataset's prompts, or a policy on maths problems.
+"""Evaluate two agents on a dataset's prompts, or a policy on maths problems; or run the checks.
 
     python -m waltzjax.evaluate --config=configs/stage2.py:tiny --data=runs/demo/data \\
         --conversation=runs/demo/conversation --feedback=runs/demo/feedback --output=result.json
     python -m waltzjax.evaluate --config=configs/rlvr_multisignal.py --model=runs/rlvr/policy \\
         --data=data/math500/test.jsonl --output=math500.json
+    python -m waltzjax.evaluate --suite=validation --workdir=runs/demo
 
 Agents leave a report beside the result; ``--split=train`` plays the training prompts instead: for
 transcripts that become chats to fine-tune on (``scripts/make_sft_data.py``).
@@ -11,15 +12,19 @@ transcripts that become chats to fine-tune on (``scripts/make_sft_data.py``).
 A policy, one of the stage "dpo" too, answers greedily, once a problem, unless
 --config.eval.temperature and --config.eval.samples say otherwise: avg@k. Its ``--data`` is JSON
 Lines with `problem` or `question`, and `answer`; "embedded" are the validation problems of :tiny.
+
+``--suite=validation`` runs the eleven checks of a run (--workdir), of two agents (--conversation,
+--feedback, --data, --config) or of a running service (--endpoint, --data); exit status 0: all pass,
+3: one fails. See ``validation/README.md``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from absl import flags
-from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 
 from waltzjax.config.text import as_text
@@ -38,14 +43,15 @@ from waltzjax.rlvr.grading.verifier import Verifier
 from waltzjax.rlvr.predictions import PREDICTIONS
 from waltzjax.rlvr.problems import check_problems, say_unreadable, validation_problems
 from waltzjax.rlvr.runtime import maths_runtime
-from waltzjax.run import cli, workdir
+from waltzjax.run import cli
 from waltzjax.run.results import BASE
-from waltzjax.run.runtime import Runtime, check_same_shape
-from waltzjax.run.trainable import load_agents, model_directory
+from waltzjax.run.trainable import dated_runtime, load_agents
 from waltzjax.support import console
 from waltzjax.support.files import write_json
 from waltzjax.support.processes import writes
 from waltzjax.types import CONVERSATION, FEEDBACK, POLICY
+from waltzjax.validation.command import validate as run_checks
+from waltzjax.validation.request import SUITES, Request, problem, problem_without_suite
 from waltzjax.waltz.benign import read_benign
 from waltzjax.waltz.evaluate import evaluate_saved
 from waltzjax.waltz.kinds import by_kind
@@ -69,7 +75,7 @@ def evaluate_agents(
     directories = {role: hf_config.resolve(name) for role, name in agents.items()}
     if base:
         directories[BASE] = hf_config.resolve(base)
-    config, runtime = _runtime(config, mesh, directories, game_runtime)
+    config, runtime = dated_runtime(config, mesh, directories, game_runtime)
     benign = read_benign(data, config, runtime)
     check_room(runtime, config, [*prompts, *(benign.prompts if benign else ())])
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +113,7 @@ def evaluate_policy(config: ConfigDict, data: str, model: str, output: Path) -> 
     mesh = sharding.make_mesh(config.mesh)
     problems = validation_problems(config)
     directories = {POLICY: hf_config.resolve(model)}
-    config, runtime = _runtime(config, mesh, directories, maths_runtime)
+    config, runtime = dated_runtime(config, mesh, directories, maths_runtime)
     check_problems(config, runtime, problems)
     output.parent.mkdir(parents=True, exist_ok=True)
     with console.phase(f"loading {model}"):
@@ -133,23 +139,28 @@ def _check_new(*paths: Path) -> None:
             raise FileExistsError(f"--output: {path} is there already; name another file")
 
 
-def _runtime(
-    config: ConfigDict,
-    mesh: Mesh,
-    directories: Mapping[str, Path],
-    make: Callable[[ConfigDict, Path, Mesh], Runtime],
-) -> tuple[ConfigDict, Runtime]:
-    """The config with its date, and what all models need that can stand beside the first one."""
-    first, *others = (model_directory(directory) for directory in directories.values())
-    config = workdir.dated(config, base=first)
-    runtime = make(config, first, mesh)
-    for other in others:
-        check_same_shape(runtime, config, other)
-    return config, runtime
+def _suite(request: Request) -> None:
+    if why := problem(request):
+        cli.usage(why)
+    config = cli.chosen_config(readers) if request.config_given else None
+    if config:
+        validate(config)
+    sys.exit(run_checks(request, config))
 
 
 def main() -> None:
-    f, config = flags.FLAGS, cli.chosen_config(readers)
+    f = flags.FLAGS
+    request = Request(
+        f.workdir, f.conversation, f.feedback, f.data or "", f.endpoint, f.key_env, f.flags_file,
+        f.output or "", f.fresh, f.config is not None,
+    )  # fmt: skip
+    if f.suite != SUITES[0]:
+        if f.model or f.base or f["split"].present or f.distributed:
+            cli.usage("--suite=validation goes without --model, --base, --split and --distributed")
+        _suite(request)
+    if why := problem_without_suite(request):
+        cli.usage(why)
+    config = cli.chosen_config(readers)
     agents = {CONVERSATION: f.conversation, FEEDBACK: f.feedback}
     if bool(f.model) == any(agents.values()) or not (f.model or all(agents.values())):
         cli.usage(
@@ -181,7 +192,14 @@ if __name__ == "__main__":
     flags.DEFINE_string(
         "output", None, "JSON file to write, what was said (and a report) beside it; none exists."
     )
-    flags.mark_flags_as_required(["config", "data", "output"])
+    flags.DEFINE_enum("suite", SUITES[0], SUITES, "validation: run the eleven checks instead.")
+    flags.DEFINE_string("workdir", "", "Of the checks: a run that has come to its end.")
+    flags.DEFINE_bool("fresh", False, "Of a run's checks: play its agents again.")
+    flags.DEFINE_string("endpoint", "", "Of the checks: a service, http://HOST:PORT/v1.")
+    flags.DEFINE_string("key_env", "", "Environment variable with the service's API key.")
+    flags.DEFINE_string(
+        "flags_file", "", "The file that the service reads its flags from: changed, and put back."
+    )
     cli.define_processes()
     flags.adopt_module_key_flags(cli)  # --help shows them
     cli.run(main)

@@ -79,6 +79,8 @@ def readers(config: ConfigDict) -> frozenset[str]:
     return readers_in(config, STAGES)
 
 
-def validate(config: ConfigDict, *, training: bool = False, collecting: bool = False) -> None:
+def validate(
+    config: ConfigDict, *, training: bool = False, reads: frozenset[str] | None = None
+) -> None:
     """Check every rule of ``config.check`` against the stages and algorithms there are."""
-    check.validate(config, STAGES, ALGORITHMS, training=training, collecting=collecting)
+    check.validate(config, STAGES, ALGORITHMS, training=training, reads=reads)

@@ -8,7 +8,7 @@ import pytest
 from support import REPO
 
 from waltzjax.config import defaults
-from waltzjax.config.key import RLVR
+from waltzjax.config.key import COLLECT_READS, RLVR, SERVE_READS
 from waltzjax.config.preferences import read_arms
 from waltzjax.recipes import STAGES, validate
 
@@ -17,7 +17,12 @@ RECIPES = {name: spec.recipe for name, spec in STAGES.items() if spec.recipe}
 CONFIGS = sorted((REPO / "configs").glob("*.py"))
 VARIANTS = {path: ("", "lora", "tiny", "coded") for path in CONFIGS}
 VARIANTS |= {path: ("", "quick", "tiny") for path in CONFIGS if path.stem.startswith("rlvr")}
-VARIANTS |= {path: ("", "tiny") for path in CONFIGS if path.stem.startswith("regime_w")}
+COMMANDS = {"regime_w_collect": COLLECT_READS, "serve": SERVE_READS}  # configs of no stage
+VARIANTS |= {
+    path: ("", "tiny")
+    for path in CONFIGS
+    if path.stem.startswith("regime_w") or path.stem == "serve"
+}
 
 
 def load(path: Path, arg: str = ""):
@@ -33,8 +38,8 @@ def load(path: Path, arg: str = ""):
     ],
 )
 def test_every_config_loads(path, arg):
-    collecting = path.stem == "regime_w_collect"
-    validate(load(path, arg), training=not collecting, collecting=collecting)
+    reads = COMMANDS.get(path.stem)
+    validate(load(path, arg), training=reads is None, reads=reads)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
@@ -121,7 +126,7 @@ def test_broken_arms_are_named(arms, says):
     c = load(REPO / "configs/regime_w_collect.py")
     c.collect.arms = arms
     with pytest.raises(ValueError, match=says):
-        validate(c, training=False, collecting=True)
+        validate(c, reads=COLLECT_READS)
 
 
 @pytest.mark.parametrize("persona", [("x", "y"), ("x", 1.5), ("x",), 3, (3, 0.5)])
@@ -129,7 +134,7 @@ def test_a_broken_persona_is_named(persona):
     c = load(REPO / "configs/regime_w_collect.py", "tiny")
     c.embedded_maths.personas = (("tiny/maths.txt", 0.5), persona)
     with pytest.raises(ValueError, match=r"config\.embedded_maths\.personas: got .*P\(right\)"):
-        validate(c, training=False, collecting=True)
+        validate(c, reads=COLLECT_READS)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ from support import REPO
 
 from waltzjax.config import check
 from waltzjax.config.defaults import KEYS, default
-from waltzjax.config.key import COLLECT_READS, readers_in, value_at
+from waltzjax.config.key import COLLECT_READS, COMMAND_READS, SERVE_READS, readers_in, value_at
 from waltzjax.recipes import STAGES, readers, validate
 
 GAME, REINFORCED = "sft, stage1, stage2, single", "stage1, stage2, single, rlvr"
+SERVED = f"{GAME}, waltzjax.serve"
 SELF_PLAYED, MATHS = "stage1, stage2, single", "rlvr, dpo, waltzjax.collect"
 
 
@@ -59,10 +60,12 @@ def problems(c: ConfigDict, **how) -> list[str]:
         ("sft", "rollout.p_first", 0.1, SELF_PLAYED),
         ("rlvr_naive", "data.directory", "x", GAME),
         ("rlvr_naive", "judge.name", "openai", GAME),
-        ("rlvr_naive", "rollout.t_max", 2, GAME),
+        ("rlvr_naive", "rollout.t_max", 2, SERVED),
         ("rlvr_naive", "sft.length", 5, GAME),
         ("rlvr_naive", "reward.gamma", 0.5, SELF_PLAYED),
-        ("rlvr_naive", "prompts.feedback", "x", GAME),
+        ("rlvr_naive", "prompts.feedback", "x", SERVED),
+        ("regime_w_dpo", "serve.port", 80, "waltzjax.serve"),
+        ("stage2", "serve.upstream.timeout_s", 3.0, "waltzjax.serve"),
         ("rlvr_naive", "model.feedback", "x", GAME),
         ("regime_w_dpo", "rl.kl_estimator", "k3", REINFORCED),
         ("regime_w_dpo", "reward.signals.verify", 0.5, "rlvr"),
@@ -82,9 +85,38 @@ def test_a_key_of_others_is_refused_with_who_reads_it(config, key, value, reader
 def test_collecting_refuses_what_only_training_reads(key):
     c = load("regime_w_collect")
     c.update_from_flattened_dict({key: _other(value_at(c, key))})
-    line = problems(c, training=False, collecting=True)[0]
+    line = problems(c, training=False, reads=COLLECT_READS)[0]
     assert line.startswith(f"config.{key}: got ") and "nothing that runs reads it" in line
     assert "waltzjax.collect" not in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "readers"),
+    [
+        ("optim.lr.policy", 1e-3, "rlvr, dpo"),
+        ("rollout.variant", "oracle", GAME),
+        ("rollout.temperature", 0.5, REINFORCED),
+        ("model.feedback", "x", GAME),
+        ("lora.rank", 8, f"{GAME}, rlvr, dpo"),
+        ("judge.name", "openai", GAME),
+        ("prompts.maths", "x", MATHS),
+        ("monitor.kl.threshold", 0.5, f"{GAME}, rlvr, dpo"),
+    ],
+)
+def test_serving_refuses_what_only_others_read(key, value, readers):
+    c = load("serve", "tiny")
+    c.update_from_flattened_dict({key: value})
+    [line] = [
+        p for p in problems(c, training=False, reads=SERVE_READS) if p.startswith(f"config.{key}:")
+    ]
+    assert line.startswith(f"config.{key}: got {value!r}, but nothing that runs reads it; ")
+    assert f"read by {readers}. Leave it out" in line
+
+
+def test_serving_reads_its_own_section_and_what_agents_are_shown():
+    c = load("serve", "tiny")
+    c.rollout.t_max, c.prompts.feedback, c.serve.port = 2, "x", 80
+    assert problems(c, training=False, reads=SERVE_READS) == []
 
 
 def _other(value):
@@ -102,22 +134,23 @@ def _other(value):
     return (*value, 1)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_every_key_is_either_read_or_refused(stage):
+@pytest.mark.parametrize("reader", [*STAGES, *COMMAND_READS])
+def test_every_key_is_either_read_or_refused(reader):
     c = default()
-    c.stages = (stage,)
-    reads = readers_in(c, STAGES)
+    c.stages = (reader,) if reader in STAGES else c.stages
+    reads = COMMAND_READS.get(reader) or readers_in(c, STAGES)
     refused = []
     for path, key in KEYS.items():
         changed = c.copy_and_resolve_references()
         group, _, name = path.rpartition(".")
         if path != "stages":
             (value_at(changed, group) if group else changed)[name] = _other(key.default)
-        lines = [p for p in problems(changed) if p.startswith(f"config.{path}: ")]
+        lines = problems(changed, training=reader in STAGES, reads=reads)
+        lines = [line for line in lines if line.startswith(f"config.{path}: ")]
         if any("nothing that runs reads it" in line for line in lines):
             refused.append(path)
     assert refused == [path for path, key in KEYS.items() if not reads & {*key.readers}]
-    assert 60 < len(refused) < 120
+    assert 90 < len(refused) < 180
 
 
 def test_a_default_is_never_refused():
@@ -152,7 +185,8 @@ def test_a_key_that_another_one_turns_off_is_refused(config, key, value, words):
 
 def test_every_key_has_a_reader_a_meaning_and_a_default_within_its_bounds():
     c = default()
-    everybody = COLLECT_READS.union(*(readers_in(_of(stage), STAGES) for stage in STAGES))
+    everybody = frozenset().union(*COMMAND_READS.values())
+    everybody |= frozenset().union(*(readers_in(_of(stage), STAGES) for stage in STAGES))
     everybody |= {"conversation"}
     for path, key in KEYS.items():
         assert key.bound.holds(value_at(c, path)), path

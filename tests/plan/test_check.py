@@ -12,6 +12,7 @@ from waltzjax.plan.check import Measured, Row, compare
 from waltzjax.plan.fit import Rates
 from waltzjax.plan.parts import step_parts
 from waltzjax.plan.work import step_work
+from waltzjax.run.recorded import recorded_config
 
 PER_FLOP = Rates(0.0, 1e-9, 0.0, 0.0)
 
@@ -54,11 +55,11 @@ def test_a_run_that_has_hardly_begun(run):
     with pytest.raises(ValueError, match=r"--check: .* no two steps"):
         check.measured(run)
     with pytest.raises(FileNotFoundError, match=r"--check: .* no config.json"):
-        check.read_config(run / "nothing")
+        recorded_config(run / "nothing", "--check")
 
 
 def test_the_config_of_a_run_is_read_back(run):
-    before, after = config().to_dict(), check.read_config(run).to_dict()
+    before, after = config().to_dict(), recorded_config(run, "--check").to_dict()
     assert after == before
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from waltzjax.config import defaults
-from waltzjax.config.key import EMBEDDED
+from waltzjax.config.key import COLLECT_READS, EMBEDDED
 from waltzjax.data.chat import PROMPTS, Chat, read_agent_prompt
 from waltzjax.model import sharding
 from waltzjax.model.hf import weights
@@ -45,7 +45,7 @@ def nats(c, mesh, directory: Path) -> float:
 
 def test_the_base_is_taught_once_and_kept(tmp_path):
     c, mesh, base = small(), sharding.make_mesh((1, 1, 1)), tmp_path / "base"
-    validate(c, collecting=True)
+    validate(c, reads=COLLECT_READS)
     embedded_maths_base(c, mesh, base)
     files = {p: p.read_bytes() for p in base.iterdir()}
     assert nats(c, mesh, base) < UNTAUGHT / 2

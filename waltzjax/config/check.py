@@ -10,10 +10,11 @@ from ml_collections import ConfigDict
 
 from waltzjax.config import model, rl, rollout
 from waltzjax.config.defaults import KEYS, MODULES, default
-from waltzjax.config.key import COLLECT, COLLECT_READS, Spec, readers_in, readers_of, value_at
+from waltzjax.config.key import COMMAND_READS, Spec, readers_in, readers_of, value_at
 from waltzjax.config.renamed import RENAMED
 
 OPEN = ("config.model.template_kwargs",)  # groups whose keys are the user's
+SECRETIVE = ("url", "key_env")  # keys whose value may be, or hold, a secret: no error shows it
 BY_STAGE = ("config.train.steps", "config.rl.beta")  # groups with a key for each stage
 
 
@@ -23,7 +24,7 @@ def validate(
     algorithms: Collection[str],
     *,
     training: bool,
-    collecting: bool = False,
+    reads: frozenset[str] | None = None,
 ) -> None:
     """Check every rule; all that is broken is in one error.
 
@@ -31,14 +32,14 @@ def validate(
       stages: all stages there are, in the order in which they run.
       algorithms: what ``config.rl.algorithm`` may be.
       training: check what holds for a run that trains only, too.
-      collecting: the keys of ``waltzjax.collect`` are read, and those of no stage.
+      reads: of whom the keys are read, such as ``COLLECT_READS``; None: of the stages of ``c``.
 
     Raises:
       ValueError: key, what was got, what is allowed, one line each.
     """
     problems = list(_unknown_keys(default(), c, "config", stages)) or list(_bad_stages(c, stages))
     if not problems:
-        reads = COLLECT_READS if collecting else readers_in(c, stages)
+        reads = readers_in(c, stages) if reads is None else reads
         problems = [
             *_bounds(c),
             *_unread_keys(c, reads, stages),
@@ -120,16 +121,17 @@ def _unread_keys(c: ConfigDict, reads: frozenset[str], stages: Mapping[str, Spec
         value = value_at(c, path)
         if value == key.default:
             continue
+        got = "a value (not shown)" if path.rpartition(".")[2] in SECRETIVE else _short(value)
         if not reads & {*key.readers}:
             would = [name for name in stages if readers_of(name, stages[name], c) & {*key.readers}]
-            would += [COLLECT] * bool(COLLECT_READS & {*key.readers})
+            would += [name for name, own in COMMAND_READS.items() if own & {*key.readers}]
             yield (
-                f"config.{path}: got {_short(value)}, but nothing that runs reads it; read by "
+                f"config.{path}: got {got}, but nothing that runs reads it; read by "
                 f"{', '.join(would)}. Leave it out, or at its default {_short(key.default)}"
             )
         elif key.only_if and not key.only_if.holds(c):
             yield (
-                f"config.{path}: got {_short(value)}, but it is read only where "
+                f"config.{path}: got {got}, but it is read only where "
                 f"{key.only_if.words}. Leave it out, or at its default {_short(key.default)}"
             )
 

@@ -16,6 +16,7 @@ from waltzjax.config import (
     rl,
     rollout,
     run,
+    serve,
     sft,
     stop,
     train,
@@ -25,7 +26,7 @@ from waltzjax.config.key import Key, Keys, flat
 # A module has the KEYS of one section or of a few, and the ``broken_rules`` between them.
 MODULES = (
     run, model, prompts, judge, rollout, reward, rl, sft, preferences, train, metrics, monitor,
-    stop, embedded,
+    stop, serve, embedded,
 )  # fmt: skip
 SECTIONS: Keys = {name: keys for module in MODULES for name, keys in module.KEYS.items()}
 KEYS = dict(flat(SECTIONS))  # dotted path -> key

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from ml_collections import ConfigDict
 
+from waltzjax.config.endpoint import ADDRESS, broken_address, broken_variable, is_address
 from waltzjax.config.key import ANY, FRACTION, WALTZ, Key, above, at_least, one_of
 
 ENDPOINT = ("key_env", "timeout_s", "retry_s", "concurrency", "cache")
@@ -69,18 +68,11 @@ def broken_rules(c: ConfigDict, reads: frozenset[str]) -> Iterator[str]:
     remote = name == "openai" or (name == "wildguard" and bool(url))
     if name != "label" and not judge["model"]:
         yield f"config.judge.model: got '', {needed}"
-    if "@" in url:
-        yield (
-            "config.judge.url: holds a user's name or password (not shown), which the run's files "
-            "would keep; leave it out, and name the key's variable in config.judge.key_env"
-        )
-    elif remote and not is_address(url):
-        yield f"config.judge.url: got {url!r}, {needed} is http://HOST:PORT/v1 or https://..."
-    if not re.fullmatch(r"([A-Za-z_]\w*)?", judge["key_env"], re.ASCII):
-        yield (
-            "config.judge.key_env: not the name of an environment variable (not shown, in case it "
-            "is the key itself); export the key in a variable, and give that one's name"
-        )
+    secret = [*broken_address("config.judge.url", url, "config.judge.key_env")]
+    yield from secret
+    if remote and not secret and not is_address(url):
+        yield f"config.judge.url: got {url!r}, {needed} is {ADDRESS}"
+    yield from broken_variable("config.judge.key_env", judge["key_env"])
     if c.rollout.variant == "oracle" and name == "wildguard" and not remote:
         yield (
             "config.rollout.variant: got 'oracle', which asks the judge between an agent's turns, "
@@ -91,12 +83,3 @@ def broken_rules(c: ConfigDict, reads: frozenset[str]) -> Iterator[str]:
         if key not in used and judge[key] != knob.default:
             where = " with no url" if name == "wildguard" and not remote else ""
             yield f"config.judge.{key}: not used by config.judge.name = {name!r}{where}; drop it"
-
-
-def is_address(url: str) -> bool:
-    """Whether an endpoint may be at ``url``."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, half a bracket
-        return False

@@ -30,8 +30,11 @@ VERIFIED = "reinforcement on maths"
 CHATS = "supervised fine-tuning"
 PREFERENCES = "preferences"
 COLLECT = "waltzjax.collect"
+SERVE = "waltzjax.serve"
 
 COLLECT_READS = frozenset({EVERY, MATHS, COLLECT})
+SERVE_READS = frozenset({EVERY, SERVE})
+COMMAND_READS = {COLLECT: COLLECT_READS, SERVE: SERVE_READS}  # of commands that run no stage
 ROLES = (CONVERSATION, FEEDBACK, POLICY)
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
-from waltzjax.config.key import ANY, EMBEDDED, MATHS, WALTZ, Key, at_least, one_of
+from waltzjax.config.key import ANY, EMBEDDED, MATHS, SERVE, WALTZ, Key, at_least, one_of
 from waltzjax.types import BOXED, LINE
 
 PROMPTS = {  # files: system prompt, a line ---, message; '' is the package's own
-    "conversation": Key("", ANY, [WALTZ], "file of what the conversation agent is shown"),
-    "feedback": Key("", ANY, [WALTZ], "file of what the feedback agent is shown"),
+    "conversation": Key("", ANY, [WALTZ, SERVE], "file of what the conversation agent is shown"),
+    "feedback": Key("", ANY, [WALTZ, SERVE], "file of what the feedback agent is shown"),
     "template": Key(
         "",
         ANY,

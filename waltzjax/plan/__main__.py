@@ -53,7 +53,7 @@ def main() -> None:
     if not f.config:
         cli.usage("--config is missing; only --doctor and --check do without")
     config = cli.chosen_config(reads)
-    validate(config, training=not f.collect, collecting=f.collect)
+    validate(config, training=not f.collect, reads=reads(config))
     counts = device_counts(f.devices)
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", MOST_DEVICES)

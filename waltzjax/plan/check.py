@@ -14,14 +14,12 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from waltzjax.config import renamed
-from waltzjax.config.defaults import KEYS, default
-from waltzjax.config.key import EMBEDDED, MATHS, value_at
+from waltzjax.config.key import EMBEDDED, MATHS
 from waltzjax.metrics.records import read_metrics
 from waltzjax.model import sharding
 from waltzjax.model.architecture import ModelConfig
@@ -32,10 +30,10 @@ from waltzjax.plan.forecast import Load
 from waltzjax.plan.memory import estimate
 from waltzjax.plan.parts import Part, step_parts
 from waltzjax.recipes import STAGES, readers
+from waltzjax.run.recorded import recorded_config
 from waltzjax.run.runtime import make_engine, over_mesh, read_model_config
 from waltzjax.stages.stage import REINFORCE
 from waltzjax.support import console
-from waltzjax.support.files import flat
 
 GIB = 2**30
 # Parts of a step in metrics.jsonl, "time/NAME"; the last three are not predicted.
@@ -97,31 +95,6 @@ def measured(run: Path) -> Measured:
     }
     drawn = [r["rollout_tokens"] for r in steps if "rollout_tokens" in r]
     return Measured(stage, len(steps), values, statistics.fmean(drawn) if drawn else None)
-
-
-def read_config(run: Path) -> ConfigDict:
-    """The config that a run keeps in its directory, with today's keys.
-
-    Raises:
-      FileNotFoundError, ValueError: there is none, or it is not one.
-    """
-    path = run / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"--check: {run} is no run's directory, it has no config.json")
-    config = default()
-    for name, value in renamed.today(flat(json.loads(path.read_text()))).items():
-        key = name.removeprefix("config.")
-        group, _, last = key.rpartition(".")
-        if key in KEYS or group in ("train.steps", "rl.beta"):
-            parent = value_at(config, group) if group else config
-            parent[last] = _tuples(value) if isinstance(value, list) else value
-        elif group == "model.template_kwargs":
-            config.model.template_kwargs[last] = value
-    return config
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def longest_prompt(config: ConfigDict, cfg: ModelConfig, mesh: Mesh) -> int:
@@ -188,9 +161,9 @@ def command(run: Path, prompt_tokens: int = 0, *, as_json: bool = False) -> int:
     ``prompt_tokens`` 0: the longest that a turn may have.
 
     Raises:
-      FileNotFoundError, ValueError: as ``read_config``, ``measured`` and ``predicted``.
+      FileNotFoundError, ValueError: as ``recorded_config``, ``measured`` and ``predicted``.
     """
-    config, seen = read_config(run), measured(run)
+    config, seen = recorded_config(run, "--check"), measured(run)
     base = run / "base" if config.model.base == EMBEDDED else hf_config.resolve(config.model.base)
     mesh = sharding.make_mesh(config.mesh)
     cfg = over_mesh(read_model_config(config, base), mesh)

@@ -62,7 +62,7 @@ def lines(
     needed, reads, mesh, cfg = None, frozenset[str](), None, None
     if config is not None:
         reads = COLLECT_READS if collects else readers(config)
-        yield (rules := _config_line(config, collects))
+        yield (rules := _config_line(config, reads))
         mesh_line, mesh = _mesh_line(config)
         yield mesh_line
         if mesh is not None and rules.status == OK:
@@ -86,13 +86,13 @@ def lines(
         yield judge_line(config)
 
 
-def _config_line(config: ConfigDict, collects: bool) -> Line:
+def _config_line(config: ConfigDict, reads: frozenset[str]) -> Line:
     """Whether the config's rules hold."""
     try:
-        validate(config, training=not collects, collecting=collects)
+        validate(config, training=TRAIN in reads, reads=reads)
     except ValueError as error:
         return Line("config", FAIL, " ".join(str(error).split()), "correct the keys that it names")
-    what = "for waltzjax.collect" if collects else f"it trains {', '.join(config.stages)}"
+    what = "for waltzjax.collect" if TRAIN not in reads else f"it trains {', '.join(config.stages)}"
     return Line("config", OK, f"its rules hold; {what}")
 
 

@@ -9,7 +9,7 @@ import urllib.request
 
 from ml_collections import ConfigDict
 
-from waltzjax.config.judge import is_address
+from waltzjax.config.endpoint import is_address
 from waltzjax.judge.endpoint import read_key
 from waltzjax.plan.doctor_line import FAIL, OK, WARN, Line
 

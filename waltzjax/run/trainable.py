@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from waltzjax.config.key import EMBEDDED
 from waltzjax.model import lora, sharding
 from waltzjax.model.hf import peft, weights
 from waltzjax.model.hf.tokenizer import FILE, generation_settings, misread
+from waltzjax.run import workdir
 from waltzjax.run.runtime import Runtime, check_same_shape
 from waltzjax.support import console
 from waltzjax.support.processes import writes
@@ -166,3 +168,19 @@ def load_agents(directories: Mapping[str, Path], runtime: Runtime) -> dict[str, 
             adapter, form = peft.load_adapter(directory, runtime.cfg, runtime.mesh)
             agents[role] = lora.attach(models[base], adapter, form.scale)
     return agents
+
+
+def dated_runtime(
+    config: ConfigDict,
+    mesh: Mesh,
+    directories: Mapping[str, Path],
+    make: Callable[[ConfigDict, Path, Mesh], Runtime],
+) -> tuple[ConfigDict, Runtime]:
+    """The config with its date, and what all models of ``directories`` need that can stand beside
+    the first one; ``make``: (config, directory, mesh) -> it."""
+    first, *others = (model_directory(directory) for directory in directories.values())
+    config = workdir.dated(config, base=first)
+    runtime = make(config, first, mesh)
+    for other in others:
+        check_same_shape(runtime, config, other)
+    return config, runtime

@@ -67,6 +67,13 @@ class AgentBusy(Exception):
         self.retry_after_s = retry_after_s
 
 
+class DeadlineExceeded(Exception):
+    """The conversation agent has not answered within the time that a request has."""
+
+    def __init__(self, deadline_s: float):
+        super().__init__(f"no answer within {deadline_s:g} s (config.serve.deadline_s)")
+
+
 class PromptTooLong(ValueError):
     """The messages do not fit the model beside what may be drawn; the text says by how much."""
 

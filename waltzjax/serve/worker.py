@@ -21,10 +21,7 @@ from waltzjax.serve.records import AgentBusy, AgentFailed
 
 DRAW_S = 0.03  # that a draw may take, about: who comes meanwhile waits for its end
 CRASHES = 5  # in a row, without a result between them, that end the worker
-BACK_OFF_S, LONGEST_BACK_OFF_S = (
-    0.1,
-    30.0,
-)  # before a new session; doubled from the one to the other
+BACK_OFF_S, LONGEST_BACK_OFF_S = 0.1, 30.0  # before a new session, doubled each time
 RECENT = 64  # results that the estimate of a wait goes by
 
 OnTokens = Callable[[Sequence[int]], bool]

@@ -62,7 +62,7 @@ def new_directory(directory: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        for path in (*temporary.iterdir(), temporary):
+        for path in (*temporary.rglob("*"), temporary):
             _fsync(path)
         try:
             # POSIX refuses to rename a directory onto a file or a directory with entries, so of

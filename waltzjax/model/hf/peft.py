@@ -55,9 +55,14 @@ def _honoured(key: str, value: Any) -> bool:
 
 
 def base_directory(directory: Path) -> Path:
-    """Where an adapter's base is, at the adapter's revision."""
+    """Where an adapter's base is, at the adapter's revision. A path that begins with a dot, as an
+    exported pair has it, is looked for from the adapter's own directory first."""
     config = read_json(Path(directory) / CONFIG)
-    return resolve(str(config.get("base_model_name_or_path") or ""), config.get("revision") or None)
+    name = str(config.get("base_model_name_or_path") or "")
+    beside = Path(directory) / name
+    if name.startswith(".") and beside.is_dir():
+        return beside
+    return resolve(name, config.get("revision") or None)
 
 
 def read_lora(directory: Path) -> Lora:

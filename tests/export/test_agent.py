@@ -14,7 +14,7 @@ from tokenizer_forms import write_form
 from transformers import AutoTokenizer
 
 from waltzjax.data.chat import stop_ids
-from waltzjax.export import export
+from waltzjax.export.agent import export_agent
 from waltzjax.model import transformer
 from waltzjax.model.hf import config as hf_config
 from waltzjax.model.hf import files, peft, weights
@@ -60,11 +60,11 @@ def test_it_says_what_base_and_adapter_say(agent, tmp_path):
     wide = jax.tree.map(lambda x: x.astype(jnp.float32), params)
     want = states(directory.parent / "base", attach(wide, adapter, FORM.scale))
     assert np.abs(want - states(directory.parent / "base")).max() > 100 * HIDDEN_ATOL
-    export(directory, tmp_path / "whole", "float32")
+    export_agent(directory, tmp_path / "whole", "float32")
     np.testing.assert_allclose(states(tmp_path / "whole"), want, rtol=0, atol=HIDDEN_ATOL)
-    export(directory, tmp_path / "kept", "")
+    export_agent(directory, tmp_path / "kept", "")
     assert json.loads((tmp_path / "kept/config.json").read_text())["dtype"] == kind
-    export(tmp_path / "whole", tmp_path / "half", "bfloat16")
+    export_agent(tmp_path / "whole", tmp_path / "half", "bfloat16")
     assert files.stored_dtype(tmp_path / "half") == "bfloat16"
     half, whole = (load_file(tmp_path / d / "model.safetensors") for d in ("half", "whole"))
     for name, array in whole.items():
@@ -100,7 +100,7 @@ def test_an_adapter_is_served_by_itself(half):
 
 def test_what_is_merged_keeps_type_settings_and_tokenizer(half, tmp_path):
     base, agent = half
-    export(agent, out := tmp_path / "out", "")
+    export_agent(agent, out := tmp_path / "out", "")
     assert files.stored_dtype(out) == "float16"
     assert json.loads((out / "config.json").read_text())["dtype"] == "float16"
     arrays, given = (load_file(d / "model.safetensors") for d in (out, base))
@@ -128,7 +128,7 @@ def test_what_others_will_misread_is_noted(name, half, tmp_path, capsys):
                 bias = f"model.layers.{layer}.self_attn.{part}_proj.bias"
                 arrays[bias] = np.zeros(heads * cfg.head_dim, np.float16)
         save_file(arrays, base / "model.safetensors")
-    export(base, tmp_path / "out", "float32")
+    export_agent(base, tmp_path / "out", "float32")
     noted = "PreTrainedTokenizerFast.from_pretrained" in capsys.readouterr().out
     assert noted == (kind == "qwen2")
 
@@ -159,7 +159,7 @@ def test_mistakes_write_nothing(agent, change, says, tmp_path):
     where = agent[0].parent
     given = {"agent": "agent", "output": "new", "dtype": ""} | change
     with pytest.raises((ValueError, FileExistsError), match=says):
-        export(where / given["agent"], where / given["output"], given["dtype"])
+        export_agent(where / given["agent"], where / given["output"], given["dtype"])
     assert not (where / "new").exists()
 
 
@@ -210,5 +210,5 @@ def test_numbers_that_are_not_finite_are_named_and_nothing_is_written(agent, tmp
     config = json.loads(path.read_text()) | {"base_model_name_or_path": str(where / "base")}
     path.write_text(json.dumps(config))
     with pytest.raises(ValueError, match=says):
-        export(where / "agent", tmp_path / "new", "")
+        export_agent(where / "agent", tmp_path / "new", "")
     assert not (tmp_path / "new").exists()

@@ -1,0 +1,202 @@
+"""Clients that put an OpenAI-compatible chat endpoint under load, and the processes they load.
+
+``closed_loop``: N clients, each with one request under way. ``open_loop``: Poisson arrivals at a
+rate, whatever the endpoint does; a latency counts from the *scheduled* arrival, so that a client
+that could not send in time does not hide what its users waited (no coordinated omission).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import numpy as np
+
+NO_ANSWER = 0  # status where the connection failed
+SAMPLED = {"temperature": 1.0, "seed": 0}  # as trained agents speak, and each time alike
+SWITCH_S = 1.5  # a service looks at its flags file twice a second
+QUANTILES = (50, 95, 99)
+SCRIPTS = Path(__file__).resolve().parent
+
+
+class Outcome(NamedTuple):
+    """What a client saw of one request."""
+
+    prompt: str
+    status: int
+    first_s: float | None  # from the arrival to the first piece of text; None: there was none
+    total_s: float  # from the arrival to the end
+    text: str = ""
+    tokens: int = 0  # of the answer, as the endpoint counts them
+    report: Mapping[str, Any] | None = None  # extension field ``waltzjax``
+    retry_after: str = ""
+
+
+Send = Callable[[str, float], Awaitable[Outcome]]  # prompt, time of its arrival
+
+
+def client(connections: int, **more: Any) -> httpx.AsyncClient:
+    """A client that keeps ``connections`` open; it heeds no proxy of the environment."""
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    return httpx.AsyncClient(limits=limits, timeout=120.0, trust_env=False, **more)
+
+
+def chat_body(prompt: str, model: str, *, stream: bool = True, **more: Any) -> dict[str, Any]:
+    """A request's body: greedy, one user message."""
+    body = {"model": model, "messages": [{"role": "user", "content": prompt}], "temperature": 0}
+    options = {"stream_options": {"include_usage": True}} if stream else {}
+    return body | {"stream": stream} | options | more
+
+
+async def events(response: httpx.Response) -> Any:
+    """Yield the JSON of each server-sent event up to ``[DONE]``."""
+    async for line in response.aiter_lines():
+        if line.startswith("data:") and (data := line[5:].strip()) != "[DONE]":
+            yield json.loads(data)
+
+
+def piece(event: Mapping[str, Any]) -> str:
+    """The text that an event appends."""
+    return "".join(c.get("delta", {}).get("content") or "" for c in event.get("choices", ()))
+
+
+async def ask(http: httpx.AsyncClient, url: str, model: str, prompt: str, begun: float) -> Outcome:
+    """Stream one answer; ``begun``: ``time.perf_counter()`` at which its user asked."""
+    first, text, tokens, report = None, [], 0, None
+    try:
+        async with http.stream(
+            "POST", f"{url}/chat/completions", json=chat_body(prompt, model, **SAMPLED)
+        ) as response:
+            if response.status_code != httpx.codes.OK:
+                await response.aread()
+            else:
+                async for event in events(response):
+                    if got := piece(event):
+                        first = first or time.perf_counter() - begun
+                        text.append(got)
+                    tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
+                    report = event.get("waltzjax", report)
+    except httpx.TransportError:
+        return Outcome(prompt, NO_ANSWER, None, time.perf_counter() - begun)
+    total, wait = time.perf_counter() - begun, response.headers.get("retry-after", "")
+    return Outcome(prompt, response.status_code, first, total, "".join(text), tokens, report, wait)
+
+
+async def closed_loop(send: Send, prompts: Sequence[str], clients: int) -> list[Outcome]:
+    """Send each prompt once, ``clients`` at a time."""
+    waiting, outcomes = iter(prompts), []
+
+    async def one_client() -> None:
+        for prompt in waiting:
+            outcomes.append(await send(prompt, time.perf_counter()))
+
+    await asyncio.gather(*(one_client() for _ in range(clients)))
+    return outcomes
+
+
+def arrivals(count: int, rate: float, seed: int) -> np.ndarray:
+    """Times of ``count`` arrivals of a Poisson process, in seconds; ``rate``: a second."""
+    return np.cumsum(np.random.default_rng(seed).exponential(1 / rate, count))
+
+
+async def open_loop(send: Send, prompts: Sequence[str], rate: float, seed: int) -> list[Outcome]:
+    """Send each prompt once, at its arrival."""
+    begun = time.perf_counter()
+
+    async def arrive(prompt: str, due: float) -> Outcome:
+        await asyncio.sleep(due - time.perf_counter())
+        return await send(prompt, due)
+
+    due_times = begun + arrivals(len(prompts), rate, seed)
+    return list(await asyncio.gather(*map(arrive, prompts, due_times.tolist())))
+
+
+def quantiles(seconds: Sequence[float]) -> dict[str, float] | None:
+    """p50, p95, p99 and the mean, in milliseconds; None of nothing."""
+    if not seconds:
+        return None
+    ms = 1e3 * np.asarray(seconds)
+    values = {f"p{q}": float(np.percentile(ms, q)) for q in QUANTILES} | {"mean": float(ms.mean())}
+    return {name: round(value, 2) for name, value in values.items()}
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Process(NamedTuple):
+    """An endpoint that this process started."""
+
+    popen: subprocess.Popen[bytes]
+    url: str  # with /v1
+
+    def stop(self, wait_s: float = 60.0) -> int:
+        """End it by SIGTERM; its exit status."""
+        self.popen.send_signal(signal.SIGTERM)
+        return self.popen.wait(wait_s)
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.popen.wait()
+
+
+@contextlib.contextmanager
+def started(
+    command: Sequence[str], port: int, ready: str, *, environ: Mapping[str, str] | None = None,
+    wait_s: float = 180.0, log: Path | None = None,
+) -> Iterator[Process]:  # fmt: skip
+    """An endpoint on loopback, from when ``ready`` (a path) answers 200 to the end of the block."""
+    url = f"http://127.0.0.1:{port}"
+    with contextlib.ExitStack() as stack:
+        out = stack.enter_context(log.open("ab")) if log else None
+        popen = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT if log else None,
+            env={**os.environ, **(environ or {})},
+        )  # fmt: skip
+        process = Process(popen, f"{url}/v1")
+        try:
+            _await_ready(popen, url + ready, wait_s)
+            yield process
+        finally:
+            if popen.poll() is None:
+                process.kill()
+
+
+def _await_ready(popen: subprocess.Popen[bytes], url: str, wait_s: float) -> None:
+    until = time.monotonic() + wait_s
+    while time.monotonic() < until and popen.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url, trust_env=False).status_code == httpx.codes.OK:
+                return
+        time.sleep(0.05)
+    raise OSError(
+        f"{url}: the endpoint did not become ready in {wait_s:.0f} s (exit {popen.poll()}); see "
+        "its output"
+    )
+
+
+def echo_endpoint(port: int, *, words: int = 8, pause_s: float = 0.0):
+    """A scripted endpoint (``echo_endpoint.py``), as ``started`` gives it."""
+    script = str(SCRIPTS / "echo_endpoint.py")
+    command = [sys.executable, script, f"--port={port}", f"--words={words}", f"--pause_s={pause_s}"]
+    return started(command, port, "/v1/models", wait_s=30)
+
+
+def service(arguments: Sequence[str], **more: Any):
+    """``python -m waltzjax.serve`` with ``arguments`` on a free port, as ``started`` gives it."""
+    port = free_port()
+    command = [sys.executable, "-m", "waltzjax.serve", *arguments, f"--config.serve.port={port}"]
+    return started(command, port, "/readyz", **more)

@@ -1,0 +1,243 @@
+"""A card says what the run's files say, in metadata that the hub reads; its code runs."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import finished
+import pytest
+from huggingface_hub import ModelCard
+from support import tiny_chat
+
+from waltzjax.export.base import describe_base
+from waltzjax.export.card import how_shown
+from waltzjax.export.facts import public
+from waltzjax.export.pair import export_run
+from waltzjax.export.source import read_run
+
+CHECKS = [
+    {"name": "asr", "title": "Attack success rate", "value": 0.25, "threshold": 4.6, "passed": True,
+     "relation": "≤", "unit": "%", "n": 300, "interval": [0.0, 5.5]},
+    {"name": "added_latency", "value": 612.0, "threshold": 500, "passed": False},
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    workdir = finished.game_run(tmp_path_factory.mktemp("runs") / "whole")
+    path = workdir / "final_validation_results.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "checks": CHECKS}))
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def exported(run):
+    export_run(read_run(run), run.parent / "out", "", merges=False)
+    return run.parent / "out"
+
+
+@pytest.fixture(scope="module")
+def exported_adapters(tmp_path_factory):
+    run = finished.game_run(tmp_path_factory.mktemp("lora") / "adapters", rank=4)
+    export_run(read_run(run), run.parent / "out", "", merges=False)
+    return run.parent / "out"
+
+
+def card(exported, role):
+    return (exported / role / "README.md").read_text()
+
+
+def rows(text):
+    """The cells of every row of every table, by the first one."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {first: rest for first, *rest in cells}
+
+
+def test_figures_are_those_of_the_run(exported):
+    """Of the recorded demo, as its table on the screen had them (README.md)."""
+    table = rows(card(exported, "conversation"))
+    assert table["Attack success rate (ASR), %"] == [
+        "35.33", "0.33", "0.00 to 5.48", "≤ 4.6", "yes"
+    ]  # fmt: skip
+    assert table["Dynamic improvement (DIR)"][:3] == ["0.04", "0.76", "0.28 to 0.94"]
+    assert table["Over-refusal rate (ORR), first answers without feedback, %"] == [
+        "40.33", "5.00", "1.73 to 10.98", "", ""
+    ]  # fmt: skip
+    assert table["jailbreak_attempt"] == ["100", "1.00", "-"]
+    text = card(exported, "feedback")
+    assert "600 held-out prompts; intervals are of 95 %, over 15 frames." in text
+    assert "Judge: `label`" in text and "> Judged by rules" in text
+
+
+def test_checks_are_shown_with_their_thresholds(exported):
+    table = rows(card(exported, "feedback"))
+    assert table["Attack success rate"] == ["0.25 %", "0.00 to 5.50", "300", "≤ 4.6 %", "yes"]
+    assert table["added_latency"] == ["612.00", "-", "-", "500", "no"]
+
+
+def test_a_run_without_checks_has_no_table_of_them(exported_adapters):
+    assert "validation suite" not in card(exported_adapters, "feedback")
+
+
+def test_data_training_config_and_software_are_those_of_the_run(run, exported):
+    table = rows(card(exported, "conversation"))
+    manifest = json.loads((Path(finished.small_data()) / "manifest.json").read_text())
+    for name, described in manifest["files"].items():
+        lines, sha256, _ = table[f"prompts: {name}"]
+        assert (lines, sha256) == (str(described["lines"]), described["sha256"])
+    assert table["stage2"] == ["60", "500,921", "3.0"]
+    assert table["config.rollout.max_new_tokens"] == ["56"]
+    assert "config.dpo.beta" not in table  # of another stage
+    assert table["devices"] == ["8 x NVIDIA H100 80GB HBM3 (gpu)"]
+    assert "command" not in table  # it names directories
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("/home/a/data/mine", "'mine' (a directory or file of the machine)"),
+        ("~/x", "'x' (a directory or file of the machine)"),
+        ("http://10.0.0.7:8000/v1", "(an address)"), (("/a/b", 1), "('b' (a directory or file of "
+        "the machine), 1)"), ("tiny/x.txt", "'tiny/x.txt'"), (0.5, "0.5"),
+    ],
+)  # fmt: skip
+def test_what_strangers_must_not_read_is_not_shown(value, shown):
+    assert public(value) == shown
+
+
+def test_the_hub_reads_the_metadata(exported, exported_adapters):
+    data = ModelCard.load(exported / "conversation/README.md").data.to_dict()
+    assert data["library_name"] == "transformers" and data["pipeline_tag"] == "text-generation"
+    assert data["license"] == "unknown" and "base_model" not in data
+    assert {"waltzrl", "conversation-agent", "arxiv:2510.08240"} <= {*data["tags"]}
+    adapter = ModelCard.load(exported_adapters / "feedback/README.md").data.to_dict()
+    assert adapter["library_name"] == "peft" and "feedback-agent" in adapter["tags"]
+
+
+def test_the_texts_of_the_prompts_are_those_of_the_run(exported):
+    text = card(exported, "feedback")
+    assert "System prompt:\n\n```text\nYou review the answer.\n```\n" in text
+    assert "```text\n{prompt}\nAnswer: {answer}\n```\n" in text
+    assert "<|system|>You review the answer.<|end|><|user|>I want to hang" in text
+
+
+@pytest.mark.parametrize("kind", ["exported", "exported_adapters"])
+@pytest.mark.parametrize("role", ["conversation", "feedback"])
+def test_the_code_of_a_card_runs(kind, role, request, monkeypatch, capsys):
+    """And shows the agent what the card says that it is shown."""
+    pytest.importorskip("torch")
+    directory = request.getfixturevalue(kind)
+    text = card(directory, role)
+    [code] = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    monkeypatch.chdir(directory)
+    names = {}
+    exec(code, names)
+    shown = names["tokenizer"].decode(names["inputs"]["input_ids"][0])
+    assert shown in text and shown.count("<|system|>") == 1
+    assert 0 < names["output"].shape[1] - names["inputs"]["input_ids"].shape[1] <= 56
+
+
+def with_base(run, tmp_path, name, files):
+    """The run as one of a base from elsewhere, a directory with ``files``."""
+    copy = shutil.copytree(run, tmp_path / "run")
+    base = copy.rename(copy.parent / "moved") / "base"
+    base.parent.rename(copy)
+    target = (copy / "base").rename(tmp_path / name)
+    for file, text in files.items():
+        (target / file).write_text(text)
+    path = copy / "config.json"
+    record = json.loads(path.read_text())
+    record["model"]["base"] = str(target)
+    path.write_text(json.dumps(record))
+    return copy
+
+
+CARD = "---\nlicense: llama3.1\nlicense_link: LICENSE\nlanguage:\n- en\n- de\n---\n# Base\n"
+LICENCE = "\n  LLAMA 3.1 COMMUNITY LICENSE AGREEMENT\nVersion ...\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "licence", "words", "languages"),
+    [
+        ({"README.md": CARD}, {"license": "llama3.1", "license_link": "LICENSE"},
+         "llama3.1, as the base's card says", ("en", "de")),
+        ({"LICENSE.txt": LICENCE},
+         {"license": "other", "license_name": "LLAMA 3.1 COMMUNITY LICENSE AGREEMENT",
+          "license_link": "LICENSE.txt"},
+         "LLAMA 3.1 COMMUNITY LICENSE AGREEMENT, as the base's LICENSE.txt says", ()),
+        ({}, {"license": "unknown"}, "unknown: ask whoever gave you the base", ()),
+        ({"README.md": "---\nlicense: [\n---\n"}, {"license": "unknown"}, "unknown: ask", ()),
+        ({"README.md": "# no metadata"}, {"license": "unknown"}, "unknown: ask", ()),
+    ],
+)  # fmt: skip
+def test_the_licence_is_the_bases_or_unknown(files, licence, words, languages, run, tmp_path):
+    base = describe_base(read_run(with_base(run, tmp_path, "mine", files)))
+    assert base.licence == licence and base.licence_words.startswith(words)
+    assert base.languages == languages
+
+
+def test_a_licence_goes_along_with_each_agent(run, tmp_path):
+    copy = with_base(run, tmp_path, "mine", {"LICENSE": LICENCE})
+    export_run(read_run(copy), tmp_path / "out", "", merges=False)
+    for role in ("conversation", "feedback"):
+        assert (tmp_path / "out" / role / "LICENSE").read_text() == LICENCE
+        assert "license_link: LICENSE\n" in card(tmp_path / "out", role)
+        assert str(tmp_path) not in card(tmp_path / "out", role)
+
+
+@pytest.fixture
+def cached_base(run, tmp_path, monkeypatch):
+    """A run of adapters whose base is a name of the hub, which lies in the hub's cache."""
+    copy = finished.game_run(tmp_path / "hubs", rank=4)
+    snapshot = tmp_path / "cache/models--org--base/snapshots/abc"
+    snapshot.parent.mkdir(parents=True)
+    (copy / "base").rename(snapshot)
+    (snapshot / "README.md").write_text(CARD)
+    (tmp_path / "cache/models--org--base/refs").mkdir()
+    (tmp_path / "cache/models--org--base/refs/main").write_text("abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download", lambda name, **_: {"org/base": str(snapshot)}[name]
+    )
+    path = copy / "config.json"
+    record = json.loads(path.read_text())
+    record["model"]["base"] = "org/base"
+    path.write_text(json.dumps(record))
+    for role in ("conversation", "feedback"):
+        form = copy / role / "adapter_config.json"
+        form.write_text(
+            json.dumps(json.loads(form.read_text()) | {"base_model_name_or_path": "org/base"})
+        )
+    return copy
+
+
+def test_a_base_of_the_hub_is_named_and_not_copied(cached_base, tmp_path):
+    for merges, relation in ((False, "adapter"), (True, "finetune")):
+        output = tmp_path / relation
+        export_run(read_run(cached_base), output, "", merges=merges)
+        assert not (output / "base").exists()
+        data = ModelCard.load(output / "feedback/README.md").data.to_dict()
+        assert (data["base_model"], data["base_model_relation"]) == ("org/base", relation)
+        assert data["license"] == "llama3.1" and data["language"] == ["en", "de"]
+        assert json.loads((output / "config.json").read_text())["model"]["base"] == "org/base"
+        form = output / "feedback/adapter_config.json"
+        assert form.is_file() != merges
+        if not merges:
+            assert json.loads(form.read_text())["base_model_name_or_path"] == "org/base"
+
+
+@pytest.mark.parametrize("train", ["embedded", "problems.jsonl"])
+def test_a_policy_is_shown_a_problem_with_its_instruction(train, tmp_path):
+    """Made problems have none."""
+    workdir = finished.policy_run(tmp_path / "maths")
+    path = workdir / "config.json"
+    record = json.loads(path.read_text())
+    record["problems"] |= {"train": train, "instruction": "Think."}
+    path.write_text(json.dumps(record))
+    shown = how_shown("policy", read_run(workdir), tiny_chat())
+    [message] = shown.messages
+    asked = "A box holds 12 eggs. How many eggs do 7 boxes hold?"
+    assert message["content"] == (asked if train == "embedded" else f"{asked} Think.")
+    assert ("Think." in shown.use) == (train != "embedded")

@@ -1,0 +1,224 @@
+"""Clients that load a service: how they wait, what they count, and what a soak calls wrong."""
+
+import asyncio
+import itertools
+import json
+import time
+from collections import Counter
+
+import httpx
+import numpy as np
+import pytest
+import serve_figures
+import serve_load
+import serve_measure
+import soak_checks
+import soak_questions
+
+REPORT = {"stage": 2, "triggered": False, "revised": False, "action": "pass", "failure": None}
+
+
+def outcome(prompt, total_s, *, status=200, first_s=None, report=None, tokens=4):
+    return serve_load.Outcome(prompt, status, first_s, total_s, "text", tokens, report)
+
+
+def test_a_closed_loop_has_as_many_under_way_as_clients():
+    now, most, asked = 0, 0, []
+
+    async def send(prompt, begun):
+        nonlocal now, most
+        now, asked[:] = now + 1, [*asked, prompt]
+        most = max(most, now)
+        await asyncio.sleep(0.002 if prompt % 2 else 0.0)
+        now -= 1
+        return outcome(prompt, 0.0)
+
+    outcomes = asyncio.run(serve_load.closed_loop(send, range(20), 3))
+    assert most == 3 and asked == [*range(20)] and len(outcomes) == 20
+
+
+def test_latency_counts_from_the_scheduled_arrival_though_the_client_is_late():
+    dues = []
+
+    async def send(prompt, begun):
+        dues.append(begun)
+        time.sleep(0.005)  # nothing else can be sent meanwhile
+        return outcome(prompt, time.perf_counter() - begun)
+
+    outcomes = asyncio.run(serve_load.open_loop(send, "abcdefghij", 1000.0, 3))
+    assert np.diff(sorted(dues)) == pytest.approx(np.diff(serve_load.arrivals(10, 1000.0, 3)))
+    # Ten arrive within about 10 ms and take 50 ms one after the other.
+    assert max(o.total_s for o in outcomes) > 0.025
+
+
+def test_arrivals_are_a_poisson_process():
+    gaps = np.diff(serve_load.arrivals(20_000, 50.0, 0))
+    assert gaps.mean() == pytest.approx(1 / 50, rel=0.03)
+    assert gaps.std() == pytest.approx(1 / 50, rel=0.03)  # regular arrivals have none
+    assert np.corrcoef(gaps[1:], gaps[:-1])[0, 1] == pytest.approx(0, abs=0.03)
+
+
+def test_quantiles_are_in_milliseconds():
+    got = serve_load.quantiles([i / 1000 for i in range(101)])
+    assert got == {"p50": 50, "p95": 95, "p99": 99, "mean": 50}
+    assert serve_load.quantiles([]) is None
+
+
+def chunks(*events):
+    return "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+
+
+def test_a_stream_is_put_together():
+    page = chunks(
+        {"choices": [{"delta": {"role": "assistant", "content": ""}}]},
+        {"choices": [{"delta": {"content": "to"}}]},
+        {"choices": [{"delta": {"content": "day"}}]},
+        {"choices": [{"delta": {}}], "waltzjax": REPORT},
+        {"choices": [], "usage": {"completion_tokens": 7}},
+    )
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text=f": ping\n\n{page}"))
+
+    async def ask():
+        async with serve_load.client(1, transport=transport) as http:
+            return await serve_load.ask(http, "http://e/v1", "m", "when?", time.perf_counter() - 1)
+
+    got = asyncio.run(ask())
+    assert (got.text, got.tokens, got.report, got.status) == ("today", 7, REPORT, 200)
+    assert 1 < got.first_s <= got.total_s < 2  # since the arrival, a second before
+
+
+def test_figures_of_an_arm_leave_out_what_was_turned_away():
+    report = {"triggered": True, "timings_ms": {"added": 30.0}}
+    turns = [
+        serve_measure.Turn(
+            [outcome("a", 0.1, first_s=0.05), outcome("b", 0.3, report=report)], 2.0
+        ),
+        serve_measure.Turn([outcome("a", 0.1), outcome("b", 9.0, status=429)], 4.0),
+    ]
+    got = serve_measure.cell(turns)
+    assert got["requests_per_s"] == [1.0, 0.25] and got["tokens_per_s"] == [4, 1]
+    assert got["statuses"] == {"200": 3, "429": 1} and got["n"] == 3
+    assert got["first_ms"]["p99"] == 50 and got["added_ms"]["p50"] == 30
+    assert got["total_ms"]["mean"] == pytest.approx(500 / 3, abs=0.01)
+
+
+def test_an_arm_is_compared_with_the_first_round_by_round():
+    def turns(seconds, totals):
+        return [
+            serve_measure.Turn([outcome("a", t), outcome("b", 2 * t)], s)
+            for s, t in zip(seconds, totals, strict=True)
+        ]
+
+    got = serve_measure.against(
+        turns([1, 4, 1], [0.1, 0.4, 0.1]), turns([2, 5, 1], [0.2, 0.5, 0.1])
+    )
+    assert got["throughput_ratio"] == 0.8  # of 1/2, 4/5 and 1
+    assert got["throughput_ratio_range"] == [0.5, 1.0]
+    # Means over the rounds: a takes 200 ms and 267 ms, b twice as much.
+    assert got["outside_added_ms"]["mean"] == pytest.approx(100, abs=0.1)
+
+
+def measured(arm, prompts, clients, total, **more):
+    times = {"p50": total, "p95": 2 * total, "p99": 2.5 * total, "mean": total}
+    return {
+        "load": f"{clients} clients", "clients": clients, "prompts": prompts, "arm": arm,
+        "first_ms": None, "total_ms": times, "added_ms": None, "requests_per_s": [9.0, 4.0, 8.0],
+        **more,
+    }  # fmt: skip
+
+
+def test_a_row_has_quantiles_in_milliseconds_and_the_median_of_the_rounds():
+    off = measured("off", "untriggered", 8, 4.44)
+    on = measured("revise", "untriggered", 8, 44.4, throughput_ratio=0.916)
+    assert serve_figures.rows([off, on]) == [
+        ["8 clients", "untriggered", "off", "", "4.4, 8.9, 11", "", "", "8.0", ""],
+        ["8 clients", "untriggered", "revise", "", "44, 89, 111", "", "", "8.0", "0.92"],
+    ]
+
+
+def test_a_picture_has_a_line_for_each_arm_and_needs_no_page(tmp_path):
+    records = [
+        measured(arm, prompts, clients, 9.0 * clients)
+        for arm in ("off", "revise")
+        for prompts in ("untriggered", "triggered")
+        for clients in (1, 8)
+    ]
+    serve_figures.draw([*records, measured("off", "untriggered", 0, 5.0)], tmp_path / "a.svg")
+    svg = (tmp_path / "a.svg").read_text()
+    assert "var(--" not in svg and len(svg) < 60_000
+    labels = [f"{arm}, {p}, {q}" for arm, p in (("off", "untriggered"), ("revise", "untriggered"),
+              ("revise", "triggered")) for q in ("p50", "p95")]  # fmt: skip
+    assert all(label in svg for label in labels)
+    assert "off, triggered" not in svg  # what does not concern a guard that is off
+
+
+def test_a_soak_knows_whose_answer_it_is():
+    first, second = itertools.islice(soak_questions.scripted_questions(), 1, 3)
+    mine, theirs = (f"answer-{q.text.split()[0]} word0" for q in (first, second))
+    assert first.wrong(mine, REPORT) == "" == second.wrong(theirs, REPORT)
+    assert "another user's answer" in first.wrong(theirs, REPORT)
+    assert "another user's answer" in first.wrong(f"{mine} {theirs}", REPORT)
+    assert first.wrong("word0", REPORT)
+    assert first.wrong(mine, REPORT | {"triggered": True})  # another's review
+    assert first.wrong(mine, REPORT | {"revised": True})
+    assert first.wrong(soak_questions.REFUSAL, REPORT | {"action": "block"}) == ""
+    assert first.wrong(mine, REPORT | {"action": "block"})
+
+
+@pytest.mark.parametrize(
+    "kind, seen, wrong",
+    [
+        ("plain", soak_checks.Seen(200), False),
+        ("plain", soak_checks.Seen(429, "1"), False),
+        ("plain", soak_checks.Seen(503, "1"), False),
+        ("plain", soak_checks.Seen(503), True),
+        ("plain", soak_checks.Seen(500), True),
+        ("plain", soak_checks.Seen(soak_checks.NO_ANSWER, fault="ReadError"), True),
+        ("oversize", soak_checks.Seen(413), False),
+        ("oversize", soak_checks.Seen(200), True),
+        ("bad_key", soak_checks.Seen(200), True),
+        ("leave", soak_checks.Seen(soak_checks.LEFT), False),
+        ("plain", soak_checks.Seen(soak_checks.LEFT), True),
+    ],
+)
+def test_what_a_soak_calls_a_fault(kind, seen, wrong):
+    tally = soak_checks.Tally()
+    tally.add(kind, seen, 0.1)
+    assert bool(tally.faults) is wrong and not tally.wrong
+
+
+@pytest.mark.parametrize(
+    "service, clients, differ",
+    [
+        ({200: 5, 429: 1}, {200: 5, 429: 1}, 0),
+        ({200: 5, 499: 2}, {200: 4, soak_checks.LEFT: 3}, 0),  # one who left was answered
+        ({200: 5, 499: 1}, {200: 4, soak_checks.LEFT: 3}, 1),  # one was not counted
+        ({200: 4}, {200: 5}, 1),
+        ({200: 5, 500: 1}, {200: 5}, 1),
+    ],
+)
+def test_requests_are_accounted_for(service, clients, differ):
+    assert soak_checks.unaccounted(Counter(service), Counter(clients)) == differ
+
+
+def test_growth_of_memory_leaves_the_warm_up_out(tmp_path):
+    memory = soak_checks.Memory(1, 60.0)
+    memory.mib = [10.0] * 25 + [100.0] * 25 + [500.0] + [104.0] * 24 + [110.0] * 25
+    assert memory.growth() == pytest.approx(0.1)
+
+
+def test_counts_of_a_service_are_read_from_its_page():
+    page = """# TYPE waltzjax_requests_total counter
+waltzjax_requests_total{path="/v1/chat/completions",status="200"} 3.0
+waltzjax_requests_total{path="/v1/models",status="200"} 2.0
+waltzjax_requests_total{path="/metrics",status="200"} 9.0
+waltzjax_requests_created{path="/v1/models",status="200"} 1.7e+09
+waltzjax_requests_total{path="/v1/chat/completions",status="429"} 1.0
+"""
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text=page))
+
+    async def count():
+        async with serve_load.client(1, transport=transport) as http:
+            return await soak_checks.counted(http, "http://e/v1")
+
+    assert asyncio.run(count()) == {200: 5, 429: 1}

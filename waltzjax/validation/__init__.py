@@ -1,0 +1,1 @@
+"""The eleven checks that two agents pass before they protect anybody."""
