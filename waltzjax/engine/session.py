@@ -208,7 +208,7 @@ class Session:
         steps = steps or engine.steps
         for model in self._models():
             guesses = self._guesses(model)
-            schedule.grow(model, 1 + GUESSES if guesses else steps)
+            schedule.grow(model, 1 + max(map(len, guesses.values())) if guesses else steps)
             rows = [[r for r in group if r.request.model == model] for group in schedule.rows]
             if any(rows):  # not all were sent back for want of pages
                 break
@@ -238,8 +238,9 @@ class Session:
         """What may come next for the model's rows; nothing where too little was guessed to be worth
         its time."""
         rows = [row for group in self._schedule.rows for row in group if row.request.model == model]
+        most = min(GUESSES, self._engine.page_size - 1)  # a row grows by a page at most
         guesses = {
-            row: row.request.guess(row.token_ids, min(GUESSES, row.left - 1))
+            row: row.request.guess(row.token_ids, min(most, row.left - 1))
             for row in rows
             if row.request.guess
         }
