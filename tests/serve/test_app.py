@@ -6,7 +6,7 @@ import json
 import httpx
 import pytest
 import schemathesis
-from fake_guard import HTTP, REPORT, FakeGuard, Flags, Status, serving
+from fake_guard import HTTP, REPORT, FakeGuard, Flags, Status, idle, serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
@@ -214,6 +214,7 @@ def test_figures():
             REPORT, stage=1, rounds=0, action=BLOCK, categories=("weapons",), failure=failure
         )
         chat(http, stream=True)
+        assert idle(url)
         chat(http, temperature=9)
         http.get("/made/up")
         seen = figures(http)
