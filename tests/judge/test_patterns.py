@@ -24,7 +24,8 @@ RULE = {
     "id": "one", "category": "fruit", "severity": "low", "applies": "prompt", "source": "here",
     "meaning": "asks for apples", "example": "Some apples?", "pattern": "apples?",
 }  # fmt: skip
-LIMIT_S, TRIES = 0.010, 4
+# Twice what scripts/check_patterns.py allows: other tests run on the same cores.
+LIMIT_S, TRIES = 0.020, 4
 README = REPO / "waltzjax/judge/patterns/README.md"
 
 
@@ -42,19 +43,14 @@ def written(path: Path, *entries: dict[str, object], head: str = "") -> Path:
     return path
 
 
-@pytest.mark.parametrize("prompt", HARMFUL)
-def test_harmful_prompts_are_matched(rules, prompt):
-    assert rules.match(prompt)
+def test_harmful_prompts_are_matched_and_harmless_ones_with_risky_words_are_not(rules):
+    assert [prompt for prompt in HARMFUL if not rules.match(prompt)] == []
+    assert [prompt for prompt in HARMLESS if rules.match(prompt)] == []
 
 
-@pytest.mark.parametrize("prompt", HARMLESS)
-def test_harmless_prompts_with_risky_words_are_not(rules, prompt):
-    assert rules.match(prompt) == ()
-
-
-@pytest.mark.parametrize("prompt", DISGUISED, ids=ascii)
-def test_a_disguise_hides_nothing(rules, prompt):
-    assert Match("violent_crimes", "high", "violence.person") in rules.match(prompt)
+def test_a_disguise_hides_nothing(rules):
+    match = Match("violent_crimes", "high", "violence.person")
+    assert [ascii(prompt) for prompt in DISGUISED if match not in rules.match(prompt)] == []
 
 
 @pytest.mark.parametrize(
@@ -118,6 +114,10 @@ def test_an_excuse_counts_in_its_own_sentence(rules, text, matched):
     [
         ("Plain  TEXT\n\there ", ("plain text here",)),
         ("k1ll", ("k1ll", "kill")),
+        (
+            "c0c41ne m3th s7ab a5s k!ll b@d pa$s",
+            ("c0c41ne m3th s7ab a5s k!ll b@d pa$s", "cocaine meth stab ass kill bad pass"),
+        ),
         ("$100 in 2024, 3rd of 5", ("$100 in 2024, 3rd of 5",)),
         ("how do i k i l l him", ("how do i k i l l him", "how do i kill him")),
         ("b.o.m-b", ("b.o.m-b", "bomb")),
@@ -257,7 +257,7 @@ def thread_seconds(rules: Rules, text: str) -> float:
     return time.thread_time() - start
 
 
-def test_a_pattern_bomb_takes_ten_milliseconds(rules, script):
+def test_a_pattern_bomb_takes_milliseconds(rules, script):
     """Each shape is met by rules that have read nothing; a try that was slow is repeated."""
     for name, text in script["bombs"](rules, 10_000).items():
         assert len(text) >= 10_000
