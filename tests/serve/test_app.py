@@ -294,7 +294,7 @@ def _send(cases):
     checks = [not_a_server_error, response_schema_conformance, status_code_conformance]
 
     @settings(
-        max_examples=12, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck]
+        max_examples=8, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck]
     )  # the same requests each time
     @given(cases)
     def send(case):
