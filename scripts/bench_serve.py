@@ -7,9 +7,10 @@
 With ``--workdir`` the script starts one service with that run's agents and switches its guard by
 the flags file: the arms "off", "patterns" (stage 1), "review" (stage 2, the feedback agent reads
 every answer) and "revise" (and has those it objects to written anew) take turns within each round,
-the first one alternating, so that a machine that slows down slows down all. All requests stream
-and are greedy. ``--proxy`` puts the service in front of ``echo_endpoint.py``, which answers at
-once: what it takes longer than that endpoint alone (arm "direct") is its own.
+the first one alternating, so that a machine that slows down slows down all. All requests stream, at
+temperature 1 with one seed: a prompt has one answer. ``--proxy`` puts the service in front of
+``echo_endpoint.py``, which answers at once: what it takes longer than that endpoint alone (arm
+"direct") is its own.
 
 A first pass over ``--pool`` prompts with the guard on warms up, and tells those whose first answer
 the feedback agent objects to: the sets "triggered" and "untriggered", of ``--requests`` prompts at
@@ -22,36 +23,26 @@ import asyncio
 import contextlib
 import datetime
 import json
+import shlex
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import numpy as np
 from absl import flags
 from serve_figures import HEADER, draw, rows
-from serve_load import (
-    SWITCH_S,
-    Outcome,
-    Process,
-    ask,
-    client,
-    closed_loop,
-    echo_endpoint,
-    free_port,
-    open_loop,
-    quantiles,
-    service,
-)
+from serve_load import SWITCH_S, Outcome, Process, echo_endpoint, free_port, service
+from serve_measure import Arm, Load, measure, run_turn
 
 from waltzjax.run import cli
-from waltzjax.support.console import Progress, say, table
+from waltzjax.support.console import say, table
 from waltzjax.support.files import write_json
 
 PACKAGES = ("jax", "fastapi", "uvicorn", "httpx")
@@ -63,126 +54,6 @@ ARMS = {
     "revise": {"stage": 2, "feedback_only": False},
 }  # fmt: skip
 PROXY_ARMS = ("direct", "off", "patterns")
-
-
-class Arm(NamedTuple):
-    name: str
-    url: str
-    model: str
-    prepare: Callable[[], None]  # before each of its turns
-
-
-class Load(NamedTuple):
-    """One turn's load: closed with ``clients``, or open at ``rate`` a second."""
-
-    clients: int
-    rate: float = 0.0
-
-    @property
-    def name(self) -> str:
-        return f"{self.rate:g}/s" if self.rate else f"{self.clients} clients"
-
-
-class Turn(NamedTuple):
-    outcomes: Sequence[Outcome]
-    seconds: float
-
-    def answered(self) -> list[Outcome]:
-        """Those with an answer: a refused request is quick, and no throughput."""
-        return [o for o in self.outcomes if o.status == httpx.codes.OK]
-
-    def per_s(self) -> float:
-        return len(self.answered()) / self.seconds
-
-
-async def run_turn(arm: Arm, load: Load, prompts: Sequence[str], seed: int) -> Turn:
-    """All of ``prompts`` once."""
-    connections = load.clients or len(prompts)
-    async with client(connections) as http:
-        send = partial(ask, http, arm.url, arm.model)
-        begun = time.perf_counter()
-        if load.rate:
-            outcomes = await open_loop(send, prompts, load.rate, seed)
-        else:
-            outcomes = await closed_loop(send, prompts, load.clients)
-        return Turn(outcomes, time.perf_counter() - begun)
-
-
-def triggered(outcome: Outcome) -> bool:
-    return bool(outcome.report and outcome.report["triggered"])
-
-
-def timing(outcomes: Sequence[Outcome], name: str) -> list[float]:
-    """A timing of the extension field, in seconds, of those that have it."""
-    reports = [o.report for o in outcomes if o.report]
-    return [r["timings_ms"][name] / 1e3 for r in reports if name in r.get("timings_ms", {})]
-
-
-def cell(turns: Sequence[Turn]) -> dict[str, Any]:
-    """The figures of an arm under a load."""
-    answered = [o for turn in turns for o in turn.answered()]
-    counts = Counter(str(o.status) for turn in turns for o in turn.outcomes)
-    return {
-        "n": len(answered),
-        "statuses": dict(sorted(counts.items())),
-        "requests_per_s": [round(t.per_s(), 2) for t in turns],
-        "tokens_per_s": [round(sum(o.tokens for o in t.answered()) / t.seconds, 1) for t in turns],
-        "first_ms": quantiles([o.first_s for o in answered if o.first_s is not None]),
-        "total_ms": quantiles([o.total_s for o in answered]),
-        "added_ms": quantiles(timing(answered, "added")),
-    }
-
-
-def against(baseline: Sequence[Turn], other: Sequence[Turn]) -> dict[str, Any]:
-    """What ``other`` costs, seen from outside: the median over the rounds of the quotient of
-    throughputs, and quantiles over the prompts of the difference of mean total times."""
-    ratio = [b.per_s() / a.per_s() for a, b in zip(baseline, other, strict=True)]
-    means = [_mean_totals(turns) for turns in (baseline, other)]
-    differences = [means[1][p] - means[0][p] for p in means[0].keys() & means[1].keys()]
-    return {
-        "throughput_ratio": round(float(np.median(ratio)), 3),
-        "throughput_ratio_range": [round(min(ratio), 3), round(max(ratio), 3)],
-        "outside_added_ms": quantiles(differences),
-    }
-
-
-def _mean_totals(turns: Sequence[Turn]) -> dict[str, float]:
-    """Prompt -> seconds."""
-    totals: dict[str, list[float]] = {}
-    for outcome in (o for turn in turns for o in turn.answered()):
-        totals.setdefault(outcome.prompt, []).append(outcome.total_s)
-    return {prompt: float(np.mean(values)) for prompt, values in totals.items()}
-
-
-def measure(
-    arms: Sequence[Arm], loads: Sequence[Load], sets: Mapping[str, Sequence[str]],
-    rounds: int, seed: int,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """A record for each set, load and arm."""
-    records, done = [], 0
-    with Progress(len(loads) * len(sets) * rounds, "load", unit="round") as progress:
-        for load in loads:
-            for set_name, prompts in sets.items():
-                turns: dict[str, list[Turn]] = {arm.name: [] for arm in arms}
-                for number in range(rounds):
-                    for arm in arms if number % 2 == 0 else reversed(arms):
-                        arm.prepare()
-                        turn = asyncio.run(run_turn(arm, load, prompts, seed + number))
-                        turns[arm.name].append(turn)
-                    done += 1
-                    progress.update(done, load=load.name, prompts=set_name)
-                records += [
-                    {
-                        "arm": name,
-                        "load": load.name,
-                        **load._asdict(),
-                        "prompts": set_name,
-                        **cell(those),
-                        **(against(turns[arms[0].name], those) if name != arms[0].name else {}),
-                    }
-                    for name, those in turns.items()
-                ]
-    return records
 
 
 @contextlib.contextmanager
@@ -232,13 +103,28 @@ def read_prompts() -> list[str]:
     return [json.loads(lines[i])["prompt"] for i in order]
 
 
+def _failure(outcome: Outcome) -> str:
+    """What a bench must not measure: no answer, or one that the guard failed at; "": neither."""
+    if outcome.status != httpx.codes.OK:
+        return f"status {outcome.status}"
+    failure = outcome.report and outcome.report.get("failure")
+    return failure["reason"] if failure else ""
+
+
+def triggered(outcome: Outcome) -> bool:
+    return bool(outcome.report and outcome.report["triggered"])
+
+
 def scout(arm: Arm, prompts: Sequence[str]) -> set[str]:
     """The prompts whose answers trigger the guard, by a pass at 16 clients."""
     arm.prepare()
     turn = asyncio.run(run_turn(arm, Load(16), prompts, 0))
-    wrong = Counter(o.status for o in turn.outcomes if o.status != 200)
+    wrong = Counter(_failure(o) for o in turn.outcomes)
+    del wrong[""]
     if wrong:
-        raise ValueError(f"{arm.url}: {wrong} of {len(prompts)} requests by 16 clients failed")
+        raise ValueError(
+            f"{arm.url}: of {len(prompts)} requests by 16 clients failed: {dict(wrong)}"
+        )
     return {o.prompt for o in turn.outcomes if triggered(o)}
 
 
@@ -256,6 +142,7 @@ def bench() -> dict[str, Any]:
         records = measure(arms, loads, chosen, f.rounds, f.seed)
     commit = ["git", "rev-parse", "--short=7", "HEAD"]
     return {
+        "command": shlex.join(["python", "scripts/bench_serve.py", *sys.argv[1:]]),
         "commit": subprocess.run(commit, capture_output=True, text=True).stdout.strip(),
         "date": datetime.date.today().isoformat(),
         "hardware": f.hardware,

@@ -108,7 +108,7 @@ def main(_: list[str]) -> None:
         application(f.words, f.pause_s),
         host="127.0.0.1",
         port=f.port,
-        log_level="warning",
+        log_level="critical",  # clients that leave are no news
         backlog=BACKLOG,
     )
 

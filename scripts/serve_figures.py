@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullLocator
 
 from waltzjax.report.figures import BLUE, GREEN, INKS, ORANGE, SIZE, inline_svg, new_axes, plain
 from waltzjax.support.files import write_text
@@ -61,8 +62,10 @@ def draw(records: Sequence[Record], path: Path) -> None:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(sorted({r["clients"] for r in closed}))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(plain)
+        axis.set_minor_locator(NullLocator())
     axes.set_xlabel("clients, each with one request under way")
     axes.set_title("ms for a whole answer; guard, prompts", fontsize=SIZE, loc="left", pad=48)
     axes.legend(fontsize=SIZE - 2, ncols=2, frameon=False, loc="lower left", bbox_to_anchor=(0, 1))

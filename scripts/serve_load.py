@@ -24,6 +24,7 @@ import httpx
 import numpy as np
 
 NO_ANSWER = 0  # status where the connection failed
+SAMPLED = {"temperature": 1.0, "seed": 0}  # as trained agents speak, and each time alike
 SWITCH_S = 1.5  # a service looks at its flags file twice a second
 QUANTILES = (50, 95, 99)
 SCRIPTS = Path(__file__).resolve().parent
@@ -75,7 +76,7 @@ async def ask(http: httpx.AsyncClient, url: str, model: str, prompt: str, begun:
     first, text, tokens, report = None, [], 0, None
     try:
         async with http.stream(
-            "POST", f"{url}/chat/completions", json=chat_body(prompt, model)
+            "POST", f"{url}/chat/completions", json=chat_body(prompt, model, **SAMPLED)
         ) as response:
             if response.status_code != httpx.codes.OK:
                 await response.aread()

@@ -23,7 +23,8 @@ import numpy as np
 from absl import flags
 from serve_load import Process, client, echo_endpoint, free_port, service
 from soak_checks import LAST, Memory, Tally, counted, verdict
-from soak_clients import KEY, Client, alone_questions, headers, scripted_questions
+from soak_clients import Client
+from soak_questions import KEY, alone_questions, headers, scripted_questions
 
 from waltzjax.run import cli
 from waltzjax.support.console import phase, say, table

@@ -99,6 +99,7 @@ def test_every_data_file_is_shipped() -> None:
         "templates/live.js",
         "templates/maths_parts.html",
         "templates/preferences.html",
+        "templates/model_card.md",
     ],
 )
 def test_data_file_is_read_through_the_package(path: str) -> None:

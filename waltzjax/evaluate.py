@@ -155,8 +155,8 @@ def main() -> None:
         f.output or "", f.fresh, f.config is not None,
     )  # fmt: skip
     if f.suite != SUITES[0]:
-        if f.model or f.base or f["split"].present:
-            cli.usage("--suite=validation goes without --model, --base and --split")
+        if f.model or f.base or f["split"].present or f.distributed:
+            cli.usage("--suite=validation goes without --model, --base, --split and --distributed")
         _suite(request)
     if why := problem_without_suite(request):
         cli.usage(why)

@@ -8,8 +8,10 @@ from pathlib import Path
 import finished
 import pytest
 from huggingface_hub import ModelCard
+from support import tiny_chat
 
 from waltzjax.export.base import describe_base
+from waltzjax.export.card import how_shown
 from waltzjax.export.facts import public
 from waltzjax.export.pair import export_run
 from waltzjax.export.source import read_run
@@ -224,3 +226,18 @@ def test_a_base_of_the_hub_is_named_and_not_copied(cached_base, tmp_path):
         assert form.is_file() != merges
         if not merges:
             assert json.loads(form.read_text())["base_model_name_or_path"] == "org/base"
+
+
+@pytest.mark.parametrize("train", ["embedded", "problems.jsonl"])
+def test_a_policy_is_shown_a_problem_with_its_instruction(train, tmp_path):
+    """Made problems have none."""
+    workdir = finished.policy_run(tmp_path / "maths")
+    path = workdir / "config.json"
+    record = json.loads(path.read_text())
+    record["problems"] |= {"train": train, "instruction": "Think."}
+    path.write_text(json.dumps(record))
+    shown = how_shown("policy", read_run(workdir), tiny_chat())
+    [message] = shown.messages
+    asked = "A box holds 12 eggs. How many eggs do 7 boxes hold?"
+    assert message["content"] == (asked if train == "embedded" else f"{asked} Think.")
+    assert ("Think." in shown.use) == (train != "embedded")

@@ -6,14 +6,14 @@ import json
 import time
 from collections import Counter
 
-import bench_serve
 import httpx
 import numpy as np
 import pytest
 import serve_figures
 import serve_load
+import serve_measure
 import soak_checks
-import soak_clients
+import soak_questions
 
 REPORT = {"stage": 2, "triggered": False, "revised": False, "action": "pass", "failure": None}
 
@@ -90,10 +90,12 @@ def test_a_stream_is_put_together():
 def test_figures_of_an_arm_leave_out_what_was_turned_away():
     report = {"triggered": True, "timings_ms": {"added": 30.0}}
     turns = [
-        bench_serve.Turn([outcome("a", 0.1, first_s=0.05), outcome("b", 0.3, report=report)], 2.0),
-        bench_serve.Turn([outcome("a", 0.1), outcome("b", 9.0, status=429)], 4.0),
+        serve_measure.Turn(
+            [outcome("a", 0.1, first_s=0.05), outcome("b", 0.3, report=report)], 2.0
+        ),
+        serve_measure.Turn([outcome("a", 0.1), outcome("b", 9.0, status=429)], 4.0),
     ]
-    got = bench_serve.cell(turns)
+    got = serve_measure.cell(turns)
     assert got["requests_per_s"] == [1.0, 0.25] and got["tokens_per_s"] == [4, 1]
     assert got["statuses"] == {"200": 3, "429": 1} and got["n"] == 3
     assert got["first_ms"]["p99"] == 50 and got["added_ms"]["p50"] == 30
@@ -103,11 +105,13 @@ def test_figures_of_an_arm_leave_out_what_was_turned_away():
 def test_an_arm_is_compared_with_the_first_round_by_round():
     def turns(seconds, totals):
         return [
-            bench_serve.Turn([outcome("a", t), outcome("b", 2 * t)], s)
+            serve_measure.Turn([outcome("a", t), outcome("b", 2 * t)], s)
             for s, t in zip(seconds, totals, strict=True)
         ]
 
-    got = bench_serve.against(turns([1, 4, 1], [0.1, 0.4, 0.1]), turns([2, 5, 1], [0.2, 0.5, 0.1]))
+    got = serve_measure.against(
+        turns([1, 4, 1], [0.1, 0.4, 0.1]), turns([2, 5, 1], [0.2, 0.5, 0.1])
+    )
     assert got["throughput_ratio"] == 0.8  # of 1/2, 4/5 and 1
     assert got["throughput_ratio_range"] == [0.5, 1.0]
     # Means over the rounds: a takes 200 ms and 267 ms, b twice as much.
@@ -149,7 +153,7 @@ def test_a_picture_has_a_line_for_each_arm_and_needs_no_page(tmp_path):
 
 
 def test_a_soak_knows_whose_answer_it_is():
-    first, second = itertools.islice(soak_clients.scripted_questions(), 1, 3)
+    first, second = itertools.islice(soak_questions.scripted_questions(), 1, 3)
     mine, theirs = (f"answer-{q.text.split()[0]} word0" for q in (first, second))
     assert first.wrong(mine, REPORT) == "" == second.wrong(theirs, REPORT)
     assert "another user's answer" in first.wrong(theirs, REPORT)
@@ -157,7 +161,7 @@ def test_a_soak_knows_whose_answer_it_is():
     assert first.wrong("word0", REPORT)
     assert first.wrong(mine, REPORT | {"triggered": True})  # another's review
     assert first.wrong(mine, REPORT | {"revised": True})
-    assert first.wrong(soak_clients.REFUSAL, REPORT | {"action": "block"}) == ""
+    assert first.wrong(soak_questions.REFUSAL, REPORT | {"action": "block"}) == ""
     assert first.wrong(mine, REPORT | {"action": "block"})
 
 

@@ -45,6 +45,11 @@ def test_a_link_stays_a_link(tmp_path):
     assert link.is_symlink() and (tmp_path / "real.json").read_text() == "{}"
 
 
+def test_a_directory_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"--flags_file: no directory .*/none"):
+        FlagsFile(tmp_path / "none" / "flags.json").__enter__()
+
+
 def test_two_at_once_are_refused_and_change_nothing(tmp_path):
     path = tmp_path / "flags.json"
     path.write_text('{"stage": 1}')

@@ -126,6 +126,9 @@ def test_a_fallback_that_is_none_or_is_not_told_of(tmp_path):
         assert fallback(answers, guard.status().degraded).value == 1
     figure = fallback(answers, "")
     assert figure.value == 0 and "does not say" in figure.why
+    with Guard(*whole, flags=Flags(stage=1), environ={}) as guard:  # stage 1 by choice: no fallback
+        figure = fallback(asyncio.run(asked(guard)), "missing")
+    assert figure.value == 0 and "or hide it" in figure.why
 
 
 def test_a_conversation_agent_that_fails_is_an_error():
@@ -183,6 +186,16 @@ def test_a_service_as_it_is_set_up(tmp_path, monkeypatch):
     figures = agents_figures(judged(served_episodes(PROMPTS, served.answers, {})), 0)
     assert figures["asr"].value == pytest.approx(100 * 5 / 20)
     assert figures["label_accuracy"].value == 100 and figures["dir"].n == 0
+
+
+def test_a_file_that_the_service_does_not_read_tells_nothing_of_first_answers(
+    tmp_path, monkeypatch
+):
+    revising = Guard(*agents().values(), flags=Flags(feedback_only=False), environ={})
+    with revising as guard, serving(guard) as url:
+        served = asked_over_http(url, tmp_path / "flags.json", monkeypatch)
+    assert served.firsts == {} and served.switching.value == 0.5
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("named", "drawn"), [(None, 1.0), (0.25, 0.25)])

@@ -5,6 +5,7 @@ from pathlib import Path
 import forked
 import pytest
 
+from waltzjax.validation import suite
 from waltzjax.validation.request import Request, problem, problem_without_suite
 
 NOTHING = Request("", "", "", "", "", "", "", "", False, False)
@@ -82,3 +83,13 @@ def test_the_command_line(given, status, says, tmp_path):
     done = forked.run("-m", "waltzjax.evaluate", *given)
     assert done.returncode == status and says in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize("given", [{"workdir": "nowhere"}, {**SERVICE, **AGENTS}])
+def test_what_is_not_installed_is_told_before_any_work(given, monkeypatch):
+    def missing():
+        raise ModuleNotFoundError("pip install waltzjax[serve]")
+
+    monkeypatch.setattr(suite, "import_re2", missing)
+    with pytest.raises(ModuleNotFoundError, match=r"waltzjax\[serve\]"):
+        suite.measure(NOTHING._replace(**given), None, Path("a.json"))

@@ -19,6 +19,7 @@ from waltzjax.export.probes import ADVICE, COUNTED, HELD, REFUSED
 from waltzjax.export.source import Run
 from waltzjax.model.hf.tokenizer import misread
 from waltzjax.recipes import STAGES, readers
+from waltzjax.rlvr.problem_files import with_instruction
 from waltzjax.run.workdir import code_version
 from waltzjax.stages.stage import PREFER, REINFORCE, SUPERVISE
 from waltzjax.types import CONVERSATION, FEEDBACK
@@ -54,7 +55,7 @@ def write_card(
         run=run,
         base=base,
         facts=facts,
-        shown=how_shown(role, chat),
+        shown=how_shown(role, run, chat),
         adapter=written.kind == ADAPTER,
         written=written,
         game=WALTZ in readers(run.config),
@@ -89,7 +90,7 @@ def _metadata(role: str, run: Run, base: Base, written: Written) -> str:
     return data.to_yaml()
 
 
-def how_shown(role: str, chat: Chat) -> Shown:
+def how_shown(role: str, run: Run, chat: Chat) -> Shown:
     """An agent's prompts, and an example of them."""
     if role == CONVERSATION:
         prompt = chat.conversation
@@ -103,8 +104,11 @@ def how_shown(role: str, chat: Chat) -> Shown:
         prompt, use = chat.feedback, "the user's prompt and the answer to it"
         messages = opening(prompt.system, fill(prompt.message, prompt=HELD, answer=REFUSED))
     else:
-        prompt, use = chat.maths, "the problem"
-        messages = chat.problem_messages(COUNTED)
+        problems = run.config.problems
+        words = "" if problems.train == EMBEDDED else problems.instruction  # made ones have none
+        prompt = chat.maths
+        use = f"the problem, which ends in {words!r}" if words else "the problem"
+        messages = chat.problem_messages(with_instruction(COUNTED, words))
     return _shown(chat, prompt, use, messages)
 
 

@@ -82,8 +82,8 @@ def show(measured: Measured, checks: Sequence[Check]) -> None:
     for line in (*warnings(measured.result), note(measured.result)):
         console.say(line)
     missed = failed(checks)
-    told = f"{len(missed)} of {len(checks)} checks failed: {', '.join(missed)}"
-    console.say(told if missed else f"all {len(checks)} checks pass")
+    failures = f"{len(missed)} of {len(checks)} checks failed: {', '.join(missed)}"
+    console.say(failures if missed else f"all {len(checks)} checks pass")
 
 
 def span(check: Check) -> str:

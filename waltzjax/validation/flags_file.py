@@ -24,6 +24,7 @@ class FlagsFile:
     process loses it.
 
     Raises:
+      FileNotFoundError: its directory is not there.
       FileExistsError: another validation has changed the file, or one that was killed.
     """
 
@@ -36,6 +37,8 @@ class FlagsFile:
         write_json(self.path, {**STRICT, **changes})
 
     def __enter__(self) -> Self:
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(f"--flags_file: no directory {self.path.parent}")
         try:
             self._before.touch(exist_ok=False)
         except FileExistsError:

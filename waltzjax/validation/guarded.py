@@ -75,14 +75,26 @@ async def guard_figures(
                 figures["added_latency"] = load.added_latency([*answers.values()])
                 added = load.added_ms([*answers.values()])
             figures["stage_switching"] = await switch_stages(respond, flags, asked, on_answer)
+    figures["fallback"] = await fallback_figure(config, agents[CONVERSATION], asked, on_answer)
+    return Guarded(figures, added)
+
+
+async def fallback_figure(
+    config: ConfigDict,
+    conversation: str | Path | Agent,
+    asked: Prompt,
+    on_answer: Callable[[], object],
+) -> Figure:
+    """The check of a guard at stage 2 whose feedback agent is missing; ``on_answer`` is called
+    FALLBACKS times. Raises as ``guard_figures``."""
+    with tempfile.TemporaryDirectory() as directory, FlagsFile(Path(directory) / "flags") as flags:
         flags.set()
         console.say("a guard whose feedback agent is missing; its warning is wanted:")
         missing = Path(directory) / "no-feedback-agent"
-        with open_guard(config, agents[CONVERSATION], missing, flags.path) as guard:
+        with open_guard(config, conversation, missing, flags.path) as guard:
             asks = dict.fromkeys(range(FALLBACKS), asked)
             answers = await load.ask_all(responder(guard, config), asks, on_answer)
-            figures["fallback"] = fallback([*answers.values()], guard.status().degraded)
-    return Guarded(figures, added)
+            return fallback([*answers.values()], guard.status().degraded)
 
 
 def open_guard(

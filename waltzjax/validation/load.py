@@ -104,8 +104,8 @@ def percentile_interval(values: Sequence[float], percent: float) -> tuple[float,
 
 def _percentiles(values: Sequence[float]) -> dict[str, Any]:
     names = {"p50": 50.0, "p95": 95.0, "p99": 99.0}
-    found = {k: round(float(np.percentile(values, q)), 3) for k, q in names.items() if len(values)}
-    return {"n": len(values), **found}
+    known = names.items() if values else ()
+    return {"n": len(values), **{k: round(float(np.percentile(values, q)), 3) for k, q in known}}
 
 
 def _decided(answers: Sequence[Answer]) -> list[Answer]:

@@ -70,7 +70,9 @@ async def ask_service(
             flags.set(feedback_only=True, blocking=False)
             await asyncio.sleep(SETTLE_S)
             others = {number: prompts[number] for number in replaced(answers)}
-            firsts = await load.ask_all(respond, others, lambda: None)
+            again = await load.ask_all(respond, others, lambda: None)
+            changed = replaced(again)  # by a service that does not read this file
+            firsts = {number: a for number, a in again.items() if number not in changed}
             asked = next(iter(prompts.values()))
             return Served(answers, firsts, await switch_stages(respond, flags, asked, on_answer))
     finally:

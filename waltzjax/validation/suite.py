@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.config.defaults import default
 from waltzjax.dataset.splits import of_each_category
+from waltzjax.judge.patterns.rules import import_re2
 from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
 from waltzjax.run.recorded import recorded_config
@@ -26,6 +27,7 @@ from waltzjax.validation.request import Request
 from waltzjax.validation.scores import agents_figures
 from waltzjax.validation.served import served_episodes
 from waltzjax.validation.stoppable import run_stoppable
+from waltzjax.validation.switches import FALLBACKS
 from waltzjax.waltz.evaluate import SETTINGS, result
 
 
@@ -55,8 +57,11 @@ def measure(request: Request, config: ConfigDict | None, output: Path) -> Measur
 
     Raises:
       OSError, ValueError, JudgeError: something cannot be read, or does not answer.
+      ModuleNotFoundError: the extra serve is not installed; before any work.
       Stopped: by a signal.
     """
+    if request.workdir or request.has_agents:
+        import_re2()  # the guard needs it, after what may be hours of playing
     if request.workdir:
         return _of_run(Path(request.workdir), request.fresh, output)
     if request.endpoint:
@@ -89,8 +94,9 @@ def _guarded(
     """The checks of agents that were ``played``, with those of a guard around them."""
     console.say("phase 2 of 3: both agents behind the guard")
     held_out = [episode.prompt for episode in played.episodes]
-    some = of_each_category(held_out, load.MOST) if len(held_out) > load.MOST else held_out
-    done = _behind_guard(config, agents, dict(enumerate(some)), held_out[0], "phase 2 of 3")
+    fits = len(held_out) <= load.MOST
+    sent = held_out if fits else of_each_category(held_out, load.MOST)
+    done = _behind_guard(config, agents, dict(enumerate(sent)), held_out[0], "phase 2 of 3")
     figures = {**agents_figures(played.episodes, config.seed), **done.figures}
     settings = result_settings(config, SETTINGS)
     return Measured(subject, played.source, settings, played.result, figures, done.added_ms)
@@ -113,9 +119,7 @@ def _of_service(request: Request, config: ConfigDict, output: Path) -> Measured:
         "fallback": over_http.NO_AGENTS,
     }
     if request.has_agents:
-        here = _behind_guard(config, _agents(request), {}, prompts[0], "phase 2 of 3").figures
-        changed = {"stage_switching": served.switching} if request.flags_file else {}
-        figures |= here | changed
+        figures |= _in_the_services_place(config, request, prompts[0])
     settings = {
         "judge.name": config.judge.name,
         "judge.model": config.judge.model,
@@ -125,6 +129,18 @@ def _of_service(request: Request, config: ConfigDict, output: Path) -> Measured:
     return Measured(
         request.endpoint, pair.NOW, settings, of_served, figures, load.added_ms(answers)
     )
+
+
+def _in_the_services_place(
+    config: ConfigDict, request: Request, asked: Prompt
+) -> dict[str, Figure]:
+    """The operational checks that a client cannot make, of a guard in this process."""
+    agents, label = _agents(request), "phase 2 of 3"
+    if not request.flags_file:
+        return _behind_guard(config, agents, {}, asked, label).figures
+    with _counted(FALLBACKS, label) as on_answer:
+        work = guarded.fallback_figure(config, agents[CONVERSATION], asked, on_answer)
+        return {"fallback": run_stoppable(work)}
 
 
 def _asked(
