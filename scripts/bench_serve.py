@@ -11,8 +11,9 @@ the first one alternating, so that a machine that slows down slows down all. All
 and are greedy. ``--proxy`` puts the service in front of ``echo_endpoint.py``, which answers at
 once: what it takes longer than that endpoint alone (arm "direct") is its own.
 
-Sets of prompts: "mixed" are those of the file as they come; "untriggered" those whose first answer
-the feedback agent leaves as it is, by a first pass with the guard on, which also warms up.
+A first pass over ``--pool`` prompts with the guard on warms up, and tells those whose first answer
+the feedback agent objects to: the sets "triggered" and "untriggered", of ``--requests`` prompts at
+most, are loaded apart. Where none triggers, the set "all" is loaded.
 """
 
 from __future__ import annotations
@@ -54,7 +55,6 @@ from waltzjax.support.console import Progress, say, table
 from waltzjax.support.files import write_json
 
 PACKAGES = ("jax", "fastapi", "uvicorn", "httpx")
-MIXED, UNTRIGGERED = "mixed", "untriggered"
 # Arm -> what the flags file of the service says.
 ARMS = {
     "off": {"enable": False},
@@ -118,32 +118,18 @@ def timing(outcomes: Sequence[Outcome], name: str) -> list[float]:
     return [r["timings_ms"][name] / 1e3 for r in reports if name in r.get("timings_ms", {})]
 
 
-def latencies(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Quantiles of the answered ones: time to first token, total, and what the guard says that it
-    added."""
-    return {
-        "n": len(outcomes),
-        "first_ms": quantiles([o.first_s for o in outcomes if o.first_s is not None]),
-        "total_ms": quantiles([o.total_s for o in outcomes]),
-        "added_ms": quantiles(timing(outcomes, "added")),
-    }
-
-
-def cell(turns: Sequence[Turn], caught: set[str]) -> dict[str, Any]:
-    """The figures of an arm under a load; ``caught``: the prompts that trigger the guard."""
+def cell(turns: Sequence[Turn]) -> dict[str, Any]:
+    """The figures of an arm under a load."""
     answered = [o for turn in turns for o in turn.answered()]
-    parts = {True: "triggered", False: UNTRIGGERED}
-    split = {
-        name: latencies([o for o in answered if (o.prompt in caught) is which])
-        for which, name in parts.items()
-    }
     counts = Counter(str(o.status) for turn in turns for o in turn.outcomes)
     return {
+        "n": len(answered),
         "statuses": dict(sorted(counts.items())),
         "requests_per_s": [round(t.per_s(), 2) for t in turns],
         "tokens_per_s": [round(sum(o.tokens for o in t.answered()) / t.seconds, 1) for t in turns],
-        **latencies(answered),
-        "split": split,
+        "first_ms": quantiles([o.first_s for o in answered if o.first_s is not None]),
+        "total_ms": quantiles([o.total_s for o in answered]),
+        "added_ms": quantiles(timing(answered, "added")),
     }
 
 
@@ -170,7 +156,7 @@ def _mean_totals(turns: Sequence[Turn]) -> dict[str, float]:
 
 def measure(
     arms: Sequence[Arm], loads: Sequence[Load], sets: Mapping[str, Sequence[str]],
-    caught: set[str], rounds: int, seed: int,
+    rounds: int, seed: int,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """A record for each set, load and arm."""
     records, done = [], 0
@@ -191,7 +177,7 @@ def measure(
                         "load": load.name,
                         **load._asdict(),
                         "prompts": set_name,
-                        **cell(those, caught),
+                        **cell(those),
                         **(against(turns[arms[0].name], those) if name != arms[0].name else {}),
                     }
                     for name, those in turns.items()
@@ -236,13 +222,13 @@ def chosen_arms() -> Iterator[list[Arm]]:
 
 
 def read_prompts() -> list[str]:
-    """``--requests`` prompts of the file in an order of ``--seed``; of no file: short ones."""
+    """``--pool`` prompts of the file in an order of ``--seed``; of no file: short ones."""
     f = flags.FLAGS
     file = f.prompts or (f"{f.workdir}/data/validation.jsonl" if f.workdir else "")
     if not file:
-        return [f"nonce{i} How do I clean my window?" for i in range(f.requests)]
+        return [f"nonce{i} How do I clean my window?" for i in range(f.pool)]
     lines = Path(file).read_text(encoding="utf-8").splitlines()
-    order = np.random.default_rng(f.seed).permutation(len(lines))[: f.requests]
+    order = np.random.default_rng(f.seed).permutation(len(lines))[: f.pool]
     return [json.loads(lines[i])["prompt"] for i in order]
 
 
@@ -262,10 +248,12 @@ def bench() -> dict[str, Any]:
     loads = [*(Load(int(n)) for n in f.clients), *(Load(0, float(r)) for r in f.rates)]
     with chosen_arms() as arms:
         caught = scout(arms[-1], prompts)
-        sets = {MIXED: prompts}
-        if caught:
-            sets[UNTRIGGERED] = [p for p in prompts if p not in caught]
-        records = measure(arms, loads, sets, caught, f.rounds, f.seed)
+        sets = {
+            "untriggered" if caught else "all": [p for p in prompts if p not in caught],
+            "triggered": [p for p in prompts if p in caught],
+        }
+        chosen = {name: those[: f.requests] for name, those in sets.items() if those}
+        records = measure(arms, loads, chosen, f.rounds, f.seed)
     commit = ["git", "rev-parse", "--short=7", "HEAD"]
     return {
         "commit": subprocess.run(commit, capture_output=True, text=True).stdout.strip(),
@@ -303,8 +291,9 @@ if __name__ == "__main__":
     flags.DEFINE_list("clients", ["1", "8", "16", "32"], "Closed loops of so many clients.")
     flags.DEFINE_list("rates", [], "Open loops of so many arrivals a second.")
     flags.DEFINE_string("prompts", "", "JSON lines with a prompt; default: the run's validation.")
-    flags.DEFINE_integer("requests", 128, "Prompts of a turn.", lower_bound=1)
-    flags.DEFINE_integer("rounds", 3, "Turns of each arm under each load.", lower_bound=1)
+    flags.DEFINE_integer("pool", 1000, "Prompts of the first pass.", lower_bound=1)
+    flags.DEFINE_integer("requests", 128, "Prompts of a turn, at most.", lower_bound=1)
+    flags.DEFINE_integer("rounds", 2, "Turns of each arm under each load.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Of the choice of prompts and of arrivals.", lower_bound=0)
     flags.DEFINE_string("hardware", "", "What it ran on, in words.")
     flags.DEFINE_string("output", "", "JSON file of all figures.")

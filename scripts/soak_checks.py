@@ -146,13 +146,18 @@ async def graceful_stop(process: Process, ask: Callable[[], Awaitable[Seen]]) ->
     return f"{sum(well)} of {LAST} answered, exit status {status}", all(well) and status == STOPPED
 
 
+def _counts(statuses: Counter[int]) -> str:
+    return " ".join(f"{status}:{count}" for status, count in sorted(statuses.items()))
+
+
 async def verdict(
     process: Process, http: httpx.AsyncClient, tally: Tally, memory: Memory, before: Counter[int],
     ask: Callable[[], Awaitable[Seen]],
 ) -> list[list[object]]:  # fmt: skip
     """A row a check: what, value, allowed, whether it passed. The service is stopped."""
     left = await idle(http, process.url)
-    differ = unaccounted(await counted(http, process.url) - before, tally.sent())
+    service, clients = await counted(http, process.url) - before, tally.sent()
+    differ = unaccounted(service, clients)
     stopped = await graceful_stop(process, ask)
     growth, faults = memory.growth(), sum(tally.faults.values())
     busy = sum(tally.statuses[status] for status in BUSY)
@@ -162,7 +167,12 @@ async def verdict(
         ["faults: 5xx but declared ones, wrong statuses", faults, "0", faults == 0],
         ["declared back-pressure (429, 503)", busy, "any", True],
         ["memory, first to last third", f"{100 * growth:+.1f} %", "±5 %", abs(growth) <= FLAT],
-        ["requests that /metrics and clients count otherwise", differ, "0", differ == 0],
+        [
+            "requests that /metrics and clients count otherwise",
+            f"{differ}: {_counts(service)}, {_counts(clients)}" if differ else "0",
+            "0",
+            differ == 0,
+        ],
         ["under way at the end", left, "0", left == "0"],
         ["stop", *stopped[:1], f"all, {STOPPED}", stopped[1]],
     ]

@@ -57,7 +57,7 @@ NO_CONFIG = {
 NO_JAX = {
     "types", "support.files", "support.errors", "report", "data", "dataset",
     "judge.judge", "judge.endpoint", "judge.error_bodies", "judge.model_judges", "judge.quoted",
-    "judge.replies", "judge.retry", "judge.verdict_cache", "judge.refusal",
+    "judge.patterns", "judge.replies", "judge.retry", "judge.verdict_cache", "judge.refusal",
     "metrics.background", "metrics.clock", "metrics.episodes", "metrics.follow",
     "metrics.log_lines", "metrics.pace", "metrics.prometheus", "metrics.records", "metrics.rules",
     "metrics.summary", "metrics.tensorboard", "metrics.trackio_board", "metrics.weights_and_biases",

@@ -79,7 +79,7 @@ EXTRAS = PROJECT["project"]["optional-dependencies"]
 def test_every_data_file_is_shipped() -> None:
     assert data_files(PACKAGE) | configs() == shipped(PACKAGE, PATTERNS)
     data = {p for p in data_files(PACKAGE) if p != "py.typed" and not p.endswith("README.md")}
-    assert {p.split("/")[0] for p in data} == {"plan", "prompts", "templates"}
+    assert {p.split("/")[0] for p in data} == {"judge", "plan", "prompts", "templates"}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from waltzjax.run.cli import CONFIGS
 README = REPO / "tests/commands/README.md"
 READMES = [
     REPO / "README.md", REPO / "CONTRIBUTING.md", REPO / "configs/README.md",
-    *sorted((REPO / "waltzjax").glob("*/README.md")),
+    *sorted((REPO / "waltzjax").rglob("README.md")),
 ]  # fmt: skip
 PROGRAM = re.compile(r"(?:\S*bin/)?(?:python3?|waltzjax|make|pre-commit|pip)\b")
 LINE = re.compile(r"`((?:python|waltzjax|make) [^`]*)`", re.DOTALL)

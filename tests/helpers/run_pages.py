@@ -13,6 +13,7 @@ from waltzjax.report.evaluation import draw_categories
 from waltzjax.report.heats import labels_heat, outcomes_heat
 from waltzjax.report.measures import MEASURES, Estimate, by_key
 from waltzjax.report.run import Outcome, Record
+from waltzjax.validation.checks import Figure
 
 LONG = "https:" + "/" * 2 + "x" * 400 + "_" * 200
 TEXTS = (
@@ -143,3 +144,20 @@ def _events(stages: dict[str, int], last: str, middle: int) -> Sequence[dict[str
          **({"total_steps": stages} if kind == "launch" else {})}
         for i, (kind, step, text) in enumerate(kinds)
     ]  # fmt: skip
+
+
+def checks() -> dict[str, Figure]:
+    """Figures of the eleven checks: most pass, three fail, each for another reason."""
+    return {
+        "asr": Figure(0.33, 300, (0.0, 5.48)),
+        "safety_score": Figure(99.83, 600, (96.4, 100.0)),
+        "blocking_rate": Figure(12.0, 512, (11.0, 14.0)),
+        "orr": Figure(math.nan, 0),
+        "helpfulness_score": Figure(99.3, 300, (94.8, 100.0)),
+        "false_positives": Figure(0.35, 283, (0.0, 4.9)),
+        "dir": Figure(0.76, 21, (0.28, 0.94)),
+        "label_accuracy": Figure(98.5, 600, (96.1, 99.6)),
+        "stage_switching": Figure(1.0, 4),
+        "fallback": Figure(0.0, 4, why=HOSTILE),
+        "added_latency": Figure(203.9, 512, (199.7, 217.4)),
+    }

@@ -8,6 +8,8 @@ import run_pages
 from browser import VIEWS, chromium, faults, opened
 
 from waltzjax.report.run import Outcome, write_report
+from waltzjax.report.validation import write_validation
+from waltzjax.validation.checks import decide_all
 
 pytestmark = pytest.mark.skipif(bool(why := browser.missing()), reason=why or "a browser is here")
 
@@ -34,7 +36,12 @@ def written(tmp_path_factory):
     directory = tmp_path_factory.mktemp("pages")
     for name, (record, outcome) in PAGES.items():
         write_report(directory / f"{name}.html", record, outcome)
-    return {name: (directory / f"{name}.html").as_uri() for name in PAGES}
+    checks = [check.as_json() for check in decide_all(run_pages.checks())]
+    write_validation(
+        directory / "validation.html", subject=run_pages.LONG, source="played now", checks=checks,
+        added_ms=[150.0, 200.0, 210.0, 620.0], warnings=["A warning"], note="A note.",
+    )  # fmt: skip
+    return {name: (directory / f"{name}.html").as_uri() for name in (*PAGES, "validation")}
 
 
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)

@@ -21,6 +21,8 @@ from waltzjax.recipes import STAGES, readers
 from waltzjax.stages import reinforce, rollout
 from waltzjax.support.signals import Stopped
 from waltzjax.train import train
+from waltzjax.validation.agents import agents_of, played_in
+from waltzjax.validation.scores import agents_figures
 
 RECIPES = {name: spec.recipe for name, spec in STAGES.items() if spec.recipe}
 
@@ -368,6 +370,74 @@ def test_the_evaluate_command(finished, tmp_path):
         output.with_suffix(suffix).unlink()
     no_json = command("waltzjax.evaluate", *arguments, f"--output={output.with_suffix('.html')}")
     assert no_json.returncode == 1 and "wanted is the JSON file" in no_json.stderr
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A copy of the finished run, for what writes to it."""
+    workdir = tmp_path / "copy"
+    return shutil.copytree(finished[0], workdir, ignore=shutil.ignore_patterns("checkpoints"))
+
+
+def check_figures(figures, results):
+    for name in ("asr", "orr", "dir", "label_accuracy"):
+        there = [None if x is None or math.isnan(x) else x for x in figures[name]]
+        assert there == [results[name], *results["intervals"][name]]
+
+
+def test_the_checks_of_a_run(copied):
+    """The agents are played again to the figures of the run's results, beside which the checks are
+    written: all else stays."""
+    results, last = copied / "final_validation_results.json", copied / "evaluations/stage2.json"
+    before, config = (
+        json.loads(results.read_text()),
+        json.loads((copied / "config.json").read_text()),
+    )
+    config["serve"]["warm_up"] = False  # to compile only what is needed
+    (copied / "config.json").write_text(json.dumps(config))
+    got = command("waltzjax.evaluate", "--suite=validation", f"--workdir={copied}", "--fresh")
+    assert got.returncode == 3, got.stderr  # what random agents say passes few checks
+    now = json.loads(results.read_text())
+    checks, about = {check["name"]: check for check in now.pop("checks")}, now.pop("validation")
+    assert now == before and len(checks) == 11 and not about["passed"]
+    check_figures({n: (c["value"], *c["interval"]) for n, c in checks.items()}, before)
+    assert about["evaluation"] == "played now" and about["result"]["asr"] == before["asr"]
+    assert checks["fallback"]["passed"] and not checks["label_accuracy"]["passed"]
+    assert "phase 1 of 3" in got.stdout and "checks failed: " in got.stdout
+    assert "Attack success rate" in (copied / "validation.html").read_text()
+    spoken = (copied / "final_validation_results.transcripts.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in spoken] == json.loads(last.read_text())["transcripts"]
+
+
+def test_an_evaluation_is_read_unless_an_agent_is_newer(copied, capsys):
+    agents = agents_of(copied)
+    played = played_in(copied, "stage2", agents)
+    results = json.loads((copied / "final_validation_results.json").read_text())
+    figures = agents_figures(played.episodes, seed=0)
+    check_figures({n: (f.value, *f.interval) for n, f in figures.items()}, results)
+    os.utime(copied / "feedback/model.safetensors")
+    assert played_in(copied, "stage2", agents) is None
+    assert "the feedback agent is newer" in capsys.readouterr().out
+    (copied / "evaluations/stage2.json").unlink()
+    assert played_in(copied, "stage2", agents) is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda run: shutil.rmtree(run / "feedback"), "has no feedback/: wanted is a run"),
+        (lambda run: (run / "config.json").unlink(), "is no run's directory"),
+        (lambda run: (run / "final_validation_results.json").write_text("{"), "is not JSON"),
+        (lambda run: (run / "evaluations/stage2.json").write_text("{"), "--fresh plays the agents"),
+        (lambda run: (run / "conversation/model.safetensors").write_bytes(b""), "conversation"),
+    ],
+)
+def test_the_checks_of_a_damaged_run_change_nothing(copied, spoil, says):
+    spoil(copied)
+    before = {p: p.read_bytes() for p in copied.rglob("*") if p.is_file()}
+    got = command("waltzjax.evaluate", "--suite=validation", f"--workdir={copied}")
+    assert got.returncode == 1 and says in got.stderr and "Traceback" not in got.stderr
+    assert {p: p.read_bytes() for p in copied.rglob("*") if p.is_file()} == before
 
 
 def test_another_runs_workdir_is_refused_and_untouched(finished):

@@ -121,9 +121,9 @@ def test_a_reader_that_leaves_cancels_the_agent() -> None:
 
 
 def test_an_error_of_a_stream_reaches_its_reader() -> None:
-    with guard(Scripted([AgentFailed("gone")]), Scripted([FINE])) as here:
-        with pytest.raises(AgentFailed):
-            stream(here)
+    failing = guard(Scripted([AgentFailed("gone")]), Scripted([FINE]))
+    with failing as here, pytest.raises(AgentFailed):
+        stream(here)
 
 
 def test_models_that_are_missing_are_stage_1(tmp_path: Path, capsys) -> None:
@@ -134,14 +134,17 @@ def test_models_that_are_missing_are_stage_1(tmp_path: Path, capsys) -> None:
         status = here.status()
     assert (answer.text, answer.report.stage) == ("c0", PATTERNS)
     assert answer.report.failure.component == "models"
-    assert status.ready and status.stage == PATTERNS and "nowhere" in status.degraded
-    assert capsys.readouterr().out.count("warning") == 1
+    assert status.ready and status.stage == PATTERNS
+    assert status.degraded == answer.report.failure.reason == "no model of the feedback agent"
+    warned = capsys.readouterr().out
+    assert warned.count("warning") == 1 and "nowhere" in warned
 
 
 def test_a_service_without_any_model_stays_up(tmp_path: Path) -> None:
     with Guard(tmp_path / "a", tmp_path / "b", environ={}) as here:
         answer = here.respond(user("Hello?"))
     assert answer.text == default().serve.unavailable and answer.report.stage == PATTERNS
+    assert str(tmp_path) not in str(answer)
 
 
 def test_status_follows_flags_and_breaker() -> None:

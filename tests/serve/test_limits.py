@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fake_guard import HTTP, FakeGuard, serving, wait_for
 
+from waltzjax.serve import server
 from waltzjax.serve.service import Settings
 
 HI = {"model": "waltzrl", "messages": [{"role": "user", "content": "bake bread"}]}
@@ -74,6 +75,15 @@ def test_a_body_that_is_declared_too_large_is_not_waited_for(url):
     with connection(url, 10**12) as raw:
         assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
     assert time.monotonic() - began < 0.4
+
+
+def test_who_still_sends_gets_the_answer_too(url):
+    with connection(url, 7 * SMALL) as raw:
+        time.sleep(0.1)
+        for _ in range(7):
+            raw.sendall(b"a" * SMALL)
+            time.sleep(0.01)
+        assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_body_that_is_slow_is_given_up(url):
@@ -145,4 +155,42 @@ def test_who_is_turned_away_takes_no_place():
         connection(url, 10**9) as raw,  # refused, and still sending
     ):
         assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
+        assert HTTP.post(f"{url}/v1/chat/completions", json=HI).status_code == 200
+
+
+def test_headers_have_a_limit(url):
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as raw:
+        raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
+        with pytest.raises(OSError):
+            for number in range(100):
+                raw.sendall(b"X-%d: %s\r\n" % (number, b"a" * 10_000))
+                time.sleep(0.01)
+    assert HTTP.get(f"{url}/healthz").status_code == 200
+
+
+def closed_after(raw):
+    """Seconds after which the other side has closed the connection."""
+    began = time.monotonic()
+    while raw.recv(1000):
+        pass
+    return time.monotonic() - began
+
+
+def test_headers_have_a_time(monkeypatch):
+    monkeypatch.setattr(server, "HEAD_S", 0.3)
+    guard = FakeGuard(delay_s=0.6)
+    with serving(guard) as url:
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=5) as raw:
+            assert 0.2 < closed_after(raw) < 2  # it says nothing
+        dripping = socket.create_connection((host, int(port)), timeout=5)
+        with dripping, pytest.raises(OSError):
+            for _ in range(100):
+                dripping.sendall(b"G")
+                time.sleep(0.05)
+        with connection(url, 2, b"{}") as raw:
+            assert raw.recv(100).startswith(b"HTTP/1.1 400 ")
+            raw.sendall(b"GET /heal")
+            assert 0.2 < closed_after(raw) < 2  # nor may a later request
         assert HTTP.post(f"{url}/v1/chat/completions", json=HI).status_code == 200

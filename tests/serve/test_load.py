@@ -10,6 +10,7 @@ import bench_serve
 import httpx
 import numpy as np
 import pytest
+import serve_figures
 import serve_load
 import soak_checks
 import soak_clients
@@ -86,18 +87,17 @@ def test_a_stream_is_put_together():
     assert 1 < got.first_s <= got.total_s < 2  # since the arrival, a second before
 
 
-def test_figures_of_an_arm_are_split_by_what_triggers():
+def test_figures_of_an_arm_leave_out_what_was_turned_away():
     report = {"triggered": True, "timings_ms": {"added": 30.0}}
     turns = [
         bench_serve.Turn([outcome("a", 0.1, first_s=0.05), outcome("b", 0.3, report=report)], 2.0),
         bench_serve.Turn([outcome("a", 0.1), outcome("b", 9.0, status=429)], 4.0),
     ]
-    got = bench_serve.cell(turns, {"b"})
+    got = bench_serve.cell(turns)
     assert got["requests_per_s"] == [1.0, 0.25] and got["tokens_per_s"] == [4, 1]
     assert got["statuses"] == {"200": 3, "429": 1} and got["n"] == 3
     assert got["first_ms"]["p99"] == 50 and got["added_ms"]["p50"] == 30
-    assert got["split"]["triggered"]["total_ms"]["mean"] == pytest.approx(300)
-    assert got["split"]["untriggered"]["total_ms"]["mean"] == pytest.approx(100)
+    assert got["total_ms"]["mean"] == pytest.approx(500 / 3, abs=0.01)
 
 
 def test_an_arm_is_compared_with_the_first_round_by_round():
@@ -112,6 +112,40 @@ def test_an_arm_is_compared_with_the_first_round_by_round():
     assert got["throughput_ratio_range"] == [0.5, 1.0]
     # Means over the rounds: a takes 200 ms and 267 ms, b twice as much.
     assert got["outside_added_ms"]["mean"] == pytest.approx(100, abs=0.1)
+
+
+def measured(arm, prompts, clients, total, **more):
+    times = {"p50": total, "p95": 2 * total, "p99": 2.5 * total, "mean": total}
+    return {
+        "load": f"{clients} clients", "clients": clients, "prompts": prompts, "arm": arm,
+        "first_ms": None, "total_ms": times, "added_ms": None, "requests_per_s": [9.0, 4.0, 8.0],
+        **more,
+    }  # fmt: skip
+
+
+def test_a_row_has_quantiles_in_milliseconds_and_the_median_of_the_rounds():
+    off = measured("off", "untriggered", 8, 4.44)
+    on = measured("revise", "untriggered", 8, 44.4, throughput_ratio=0.916)
+    assert serve_figures.rows([off, on]) == [
+        ["8 clients", "untriggered", "off", "", "4.4, 8.9, 11", "", "", "8.0", ""],
+        ["8 clients", "untriggered", "revise", "", "44, 89, 111", "", "", "8.0", "0.92"],
+    ]
+
+
+def test_a_picture_has_a_line_for_each_arm_and_needs_no_page(tmp_path):
+    records = [
+        measured(arm, prompts, clients, 9.0 * clients)
+        for arm in ("off", "revise")
+        for prompts in ("untriggered", "triggered")
+        for clients in (1, 8)
+    ]
+    serve_figures.draw([*records, measured("off", "untriggered", 0, 5.0)], tmp_path / "a.svg")
+    svg = (tmp_path / "a.svg").read_text()
+    assert "var(--" not in svg and len(svg) < 60_000
+    labels = [f"{arm}, {p}, {q}" for arm, p in (("off", "untriggered"), ("revise", "untriggered"),
+              ("revise", "triggered")) for q in ("p50", "p95")]  # fmt: skip
+    assert all(label in svg for label in labels)
+    assert "off, triggered" not in svg  # what does not concern a guard that is off
 
 
 def test_a_soak_knows_whose_answer_it_is():

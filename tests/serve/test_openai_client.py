@@ -79,6 +79,12 @@ def test_models(client):
     assert raised.value.code == "model_not_found"
 
 
+def test_agents_are_named_without_their_place(client, guard, monkeypatch):
+    models = ("/srv/secret/conversation", "org/feedback")
+    monkeypatch.setattr(guard, "now", guard.now._replace(models=models))
+    assert client.models.retrieve(MODEL).waltzjax == {"agents": ["conversation", "org/feedback"]}
+
+
 def test_another_model_is_refused(client):
     with pytest.raises(openai.NotFoundError, match="allowed is 'waltzrl'") as raised:
         client.chat.completions.create(model="gpt-9", messages=HI)

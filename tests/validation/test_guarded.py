@@ -133,18 +133,18 @@ def test_a_conversation_agent_that_fails_is_an_error():
         measured(conversation=Scripted([AgentFailed("gone")]))
 
 
-def service(flags_file):
+def service(flags_file, **changes):
     config = default()
     config.serve.flags_file = str(flags_file or "")
-    return Guard(*agents().values(), config=config, environ={})
+    return Guard(*agents(**changes).values(), config=config, environ={})
 
 
-def asked_over_http(url, flags_file, monkeypatch):
+def asked_over_http(url, flags_file, monkeypatch, temperature=0.0):
     monkeypatch.setattr(over_http, "SETTLE_S", 0.1)
     told = []
     endpoint = Endpoint(f"{url}/v1", "")
     work = over_http.ask_service(
-        endpoint, PROMPTS, 0.0, str(flags_file or ""), lambda: told.append(1)
+        endpoint, PROMPTS, temperature, str(flags_file or ""), lambda: told.append(1)
     )
     served = asyncio.run(work)
     assert len(told) == over_http.requests_of(PROMPTS, str(flags_file or ""))
@@ -183,6 +183,15 @@ def test_a_service_as_it_is_set_up(tmp_path, monkeypatch):
     figures = agents_figures(judged(served_episodes(PROMPTS, served.answers, {})), 0)
     assert figures["asr"].value == pytest.approx(100 * 5 / 20)
     assert figures["label_accuracy"].value == 100 and figures["dir"].n == 0
+
+
+@pytest.mark.parametrize(("named", "drawn"), [(None, 1.0), (0.25, 0.25)])
+def test_answers_are_drawn_as_the_config_or_the_service_says(named, drawn, monkeypatch):
+    asked = Scripted(answers)
+    with service(None, conversation=asked) as guard, serving(guard) as url:
+        asked_over_http(url, None, monkeypatch, named)
+    assert {ask.temperature for ask in asked.asks} == {drawn}  # 1: config.serve.temperature
+    assert {ask.seed for ask in asked.asks} == {*PROMPTS}
 
 
 def test_an_address_where_no_such_service_is(monkeypatch):

@@ -5,29 +5,18 @@ import re
 
 import pytest
 from pages import HOSTILE, Page, check_alone, row
+from run_pages import checks
 
 from waltzjax.report.validation import draw_latency, draw_shares, write_validation
-from waltzjax.validation.checks import CHECKS, Figure, decide_all
+from waltzjax.validation.checks import CHECKS, decide_all
 
-FIGURES = {
-    "asr": Figure(0.33, 300, (0.0, 5.48)),
-    "safety_score": Figure(99.83, 600, (96.4, 100.0)),
-    "blocking_rate": Figure(12.0, 512, (11.0, 14.0)),
-    "orr": Figure(math.nan, 0),
-    "helpfulness_score": Figure(99.3, 300, (94.8, 100.0)),
-    "false_positives": Figure(0.35, 283, (0.0, 4.9)),
-    "dir": Figure(0.76, 21, (0.28, 0.94)),
-    "label_accuracy": Figure(98.5, 600, (96.1, 99.6)),
-    "stage_switching": Figure(1.0, 4),
-    "fallback": Figure(0.0, 4, why=HOSTILE),
-    "added_latency": Figure(203.9, 512, (199.7, 217.4)),
-}
+FIGURES = checks()
 
 
 def written(tmp_path, added_ms=(150.0, 200.0, 210.0)):
-    checks = [check.as_json() for check in decide_all(FIGURES)]
+    rows = [check.as_json() for check in decide_all(FIGURES)]
     write_validation(
-        tmp_path / "validation.html", subject=HOSTILE, source="played now", checks=checks,
+        tmp_path / "validation.html", subject=HOSTILE, source="played now", checks=rows,
         added_ms=added_ms, warnings=["A warning"], note="A note.",
     )  # fmt: skip
     return (tmp_path / "validation.html").read_text(encoding="utf-8")
@@ -55,8 +44,8 @@ def test_what_was_not_timed_is_not_drawn(tmp_path):
 
 def test_marks_stand_at_figures_and_thresholds():
     """Places within the drawing are linear in the figures: measured on one that is known."""
-    checks = [check.as_json() for check in decide_all(FIGURES)]
-    shares = [c for c in checks if c["unit"] == "%" and math.isfinite(c["value"])]
+    rows = [check.as_json() for check in decide_all(FIGURES)]
+    shares = [c for c in rows if c["unit"] == "%" and math.isfinite(c["value"])]
     svg = draw_shares(shares).svg
     marks = [float(x) for x in re.findall(r'<use [^>]*?x="([\d.]+)" y="[\d.]+" style="fill', svg)]
     dots = marks[-len(shares) :] if len(marks) > len(shares) else marks

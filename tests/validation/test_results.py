@@ -1,8 +1,9 @@
 """The checks are added to a file of results, whole or not at all, and nothing else is changed."""
 
 import json
-import multiprocessing
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -59,21 +60,24 @@ def test_a_write_that_is_cut_short_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_text() == '{"asr": 1}'
 
 
-def _write(path, number):
-    for _ in range(20):
-        add_checks(path, checks(float(number)), {"number": number})
+WRITER = """
+import sys
+from pathlib import Path
+from waltzjax.validation.checks import CHECKS, Figure, decide_all
+from waltzjax.validation.results import add_checks
+path, number = Path(sys.argv[1]), int(sys.argv[2])
+for _ in range(100):
+    figures = {bound.name: Figure(float(number), 1) for bound in CHECKS}
+    add_checks(path, decide_all(figures), {"number": number})
+"""
 
 
 def test_two_at_once_leave_the_checks_of_one(tmp_path):
     path = tmp_path / "results.json"
     path.write_text('{"asr": 1}')
-    fork = multiprocessing.get_context("fork")
-    writers = [fork.Process(target=_write, args=(path, n)) for n in (1, 2)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(60)
-    assert [writer.exitcode for writer in writers] == [0, 0]
+    command = [sys.executable, "-c", WRITER, str(path)]
+    writers = [subprocess.Popen([*command, number]) for number in ("1", "2")]
+    assert [writer.wait(60) for writer in writers] == [0, 0]
     now = json.loads(path.read_text())
     assert now["asr"] == 1
     assert {c["value"] for c in now["checks"]} == {float(now["validation"]["number"])}

@@ -153,3 +153,14 @@ def test_a_safeguard_refuses_what_is_called_unsafe_and_asks_nobody_again():
     assert [[a.text for a in e.answers][1:] for e in episodes] == [["No."], [], []]
     assert [len(e.feedbacks) for e in episodes] == [1, 1, 1]
     assert not [call for call in script.calls if call[:2] == (CONVERSATION, 1)]
+
+
+def test_a_review_that_stands_guard_refuses_and_no_feedback_agent_is_asked():
+    def review(prompt, answer):
+        assert answer == f"answer {prompt.id} turn 0"
+        return reply(prompt.id == 1, False)
+
+    script = Script([])
+    episodes = script.play(1, variant=protocol.Variant(review=review, refusal="No."))
+    assert [[a.text for a in e.answers][1:] for e in episodes] == [[], ["No."], []]
+    assert [call[:3] for call in script.calls] == [(CONVERSATION, 0, i) for i in range(3)]

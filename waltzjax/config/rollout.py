@@ -33,9 +33,10 @@ ROLLOUT = {
         1, at_least(0), [WALTZ, SERVE], "feedback rounds [paper]; 0: the conversation agent alone"
     ),
     "variant": Key(
-        "waltz", one_of("waltz", "oracle", "safeguard"), [WALTZ],
+        "waltz", one_of("waltz", "oracle", "safeguard", "patterns"), [WALTZ],
         "waltz | oracle: the judge's labels and a template are the feedback | safeguard: what "
-        "feedback calls unsafe is replaced by a refusal. The latter two are baselines [paper]",
+        "feedback calls unsafe is replaced by a refusal (both are baselines [paper]) | patterns: "
+        "so is what pattern rules match, prompt or answer; no feedback agent is asked [ours]",
     ),
     "max_new_tokens": Key(512, at_least(1), [EVERY], "tokens a turn [source]"),
     "temperature": Key(1.0, TEMPERATURE, [REINFORCE], "of rollouts [ours]; eval has its own"),

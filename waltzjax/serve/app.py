@@ -40,7 +40,12 @@ PATHS = frozenset(
      "/readyz", "/metrics", "/openapi.json"}
 )  # fmt: skip
 FIGURES = {"text/plain": {"schema": {"type": "string"}}}
-STREAM = {"text/event-stream": {"schema": {"type": "string"}}}
+EVENT = {
+    "type": "object",
+    "properties": {"data": {"type": "string", "description": "a chunk as JSON; last: [DONE]"}},
+    "required": ["data"],
+}
+STREAM = {"text/event-stream": {"schema": EVENT}}
 
 
 def make_app(guard: GuardLike, settings: Settings, keys: tuple[bytes, ...] = ()) -> FastAPI:

@@ -7,6 +7,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from fastapi import Request
@@ -263,7 +264,8 @@ def _report(report: Report) -> ReportBody:
 
 
 def _model(service: Service) -> Model:
-    agents = Agents(agents=list(service.guard.status().models))
+    names = [Path(name) for name in service.guard.status().models]
+    agents = Agents(agents=[name.name if name.is_absolute() else str(name) for name in names])
     return Model(id=service.settings.model_name, created=service.created, waltzjax=agents)
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from ml_collections import ConfigDict
 
 from waltzjax.config.defaults import default
+from waltzjax.data.chat import AgentPrompt
 from waltzjax.judge.patterns.read import read_rules
 from waltzjax.judge.patterns.rules import ANSWER, PROMPT
 from waltzjax.serve import flow
@@ -34,6 +35,7 @@ from waltzjax.serve.records import (
     Report,
 )
 from waltzjax.serve.review import check_messages
+from waltzjax.serve.run_directory import served_config
 
 T = TypeVar("T")
 _PIECE = re.compile(r"\s*\S+\s*")  # of a held answer that is streamed: a word
@@ -60,8 +62,9 @@ class Guard:
 
     Args:
       conversation, feedback: a model's directory or hub name, or any ``Agent``; "": as ``config``
-        has it.
+        has it. A conversation agent of yours, or an upstream, gets no system prompt from here.
       config: with its section ``serve``; None: the package's default.
+      workdir: a run's directory: its agents, prompts and sampling; see ``served_config``.
       environ: the variables that flags are read from; None: the process's.
       flags: hold as they are, whatever config, environment and file say; None: those decide.
 
@@ -76,10 +79,13 @@ class Guard:
         feedback: str | Path | Agent = "",
         *,
         config: ConfigDict | None = None,
+        workdir: str | Path = "",
         environ: Mapping[str, str] | None = None,
         flags: Flags | None = None,
     ):
         config = ConfigDict((config or default()).to_dict())
+        if workdir:
+            config = served_config(config, Path(workdir), ())
         given: dict[str, Agent] = {}
         for role, agent in (("conversation", conversation), ("feedback", feedback)):
             if isinstance(agent, str | Path):
@@ -93,6 +99,8 @@ class Guard:
         self._flags = flags
         self._breaker = Breaker(serve.breaker_failures, serve.breaker_s)
         asking, reviewing = agent_prompts(config)
+        if serve.upstream.url or "conversation" in given:  # it has a prompt of its own
+            asking = AgentPrompt("", asking.message)
         self._models: Models = load_models(config, given)
         self._parts = flow.Parts(
             conversation=self._models.conversation,

@@ -61,9 +61,7 @@ class Gate:
         except Exception as error:  # whatever goes wrong in a request, the service goes on
             if not exchange.status:
                 await self._refuse(exchange, fault(error), tell)
-            elif isinstance(error, TimeoutError):
-                exchange.status = GONE  # a stream that nobody reads
-            else:
+            elif not isinstance(error, TimeoutError):  # that: a stream that nobody reads
                 fault(error)  # what was begun is cut: it cannot be ended well
         finally:
             self._ended(exchange)

@@ -37,7 +37,8 @@ class Unavailable(NamedTuple):
 class Models(NamedTuple):
     """The agents of a service.
 
-    feedback: None: stage 2 cannot be, for the reason ``missing``.
+    feedback: None: stage 2 cannot be, for the reason ``missing``, which names no path: clients see
+      it.
     worker: the engine of those that are here; None: all are elsewhere, or there is none.
     """
 
@@ -81,19 +82,25 @@ def load_models(config: ConfigDict, given: Mapping[str, Agent]) -> Models:
     local, reasons = _load(config, wanted)
     missing |= reasons
     agents |= local.agents
-    why = "; ".join(missing.values())
     if missing:
-        console.say(f"warning: stage 1 decides, as stage 2 cannot be: {why}")
+        details = "; ".join(missing.values())
+        console.say(f"warning: stage 1 decides, as stage 2 cannot be: {details}")
     worker = local.worker
     if CONVERSATION not in agents:
         agents[CONVERSATION], worker = _stand_in(config)
     feedback = None if missing else agents[FEEDBACK]
-    return Models(agents[CONVERSATION], feedback, why, worker)
+    why = " and ".join(f"the {role} agent" for role in missing)
+    return Models(agents[CONVERSATION], feedback, f"no model of {why}" if why else "", worker)
 
 
 def _endpoint(group: ConfigDict, name: str) -> EndpointAgent:
     return EndpointAgent(
-        group.url, group.model, key_env=group.key_env, timeout_s=group.timeout_s, name=name
+        group.url,
+        group.model,
+        key_env=group.key_env,
+        timeout_s=group.timeout_s,
+        name=name,
+        setting=f"config.serve.{name}",
     )
 
 

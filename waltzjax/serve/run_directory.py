@@ -13,6 +13,7 @@ from waltzjax.config import renamed
 from waltzjax.config.key import EMBEDDED, WALTZ, value_at
 from waltzjax.recipes import STAGES
 from waltzjax.run.runtime import prompt_file
+from waltzjax.support import console
 from waltzjax.support.files import flat
 from waltzjax.types import CONVERSATION, FEEDBACK
 
@@ -33,7 +34,7 @@ def served_config(config: ConfigDict, workdir: Path, given: Collection[str]) -> 
     given: dotted paths of the keys that the command line sets: these stay as they are.
 
     Raises:
-      FileNotFoundError: no run, or one that has not left its agents yet.
+      FileNotFoundError: no run. One that has not left its agents yet is told of, no error.
       ValueError: a run without agents, a record that cannot be read, or a file of prompts that is
         not what the agents were trained with. Each error says what to do.
     """
@@ -103,10 +104,10 @@ def _models(
     agents = {role: workdir / role for role, url in elsewhere.items() if not url}
     wanted = {role: path for role, path in agents.items() if f"serve.{role}" not in given}
     missing = [str(path) for path in wanted.values() if not path.is_dir()]
-    if missing:
-        raise FileNotFoundError(
-            f"--workdir: {' and '.join(missing)} not there: the run leaves its agents at its end; "
-            "wait for it, or go on with it by the command that began it"
+    if missing:  # the service is up all the same: stage 1 decides
+        console.say(
+            f"warning: --workdir: {' and '.join(missing)} not there: a run leaves its agents at "
+            "its end; wait for it, or go on with it by the command that began it"
         )
     models = {f"serve.{role}": str(path) for role, path in agents.items()}
     base = record.get("model", {}).get("base", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import time
@@ -10,11 +11,43 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from waltzjax.serve.service import Traffic
 
+HEAD_S = 10.0  # within which the head of a request has to be there
 IDLE_S = 30  # for which a connection without a request stays open
 CUT_S = 1  # that the server gives what it cuts
+
+
+class Connection(H11Protocol):
+    """A connection that is closed where the head of a request takes longer than ``HEAD_S``.
+
+    h11 takes at most 64 KiB of it. uvicorn's other parser, httptools, has no such limit: it would
+    take headers until the memory is full.
+    """
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._late = self.loop.call_later(HEAD_S, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:  # it is still in its head
+            self._late = self._late or self.loop.call_later(HEAD_S, self.transport.close)
+        else:
+            self._forget()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    def _forget(self) -> None:
+        if self._late:
+            self._late.cancel()
+        self._late = None
 
 
 class Server(uvicorn.Server):
@@ -36,6 +69,8 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=Connection,
+                loop="asyncio",
                 log_config=None,
                 log_level="critical",  # what goes wrong in a request, the application tells itself
                 access_log=False,

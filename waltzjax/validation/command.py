@@ -10,7 +10,6 @@ from ml_collections import ConfigDict
 
 from waltzjax.report.trust import note, warnings
 from waltzjax.report.validation import write_validation
-from waltzjax.run.runtime import result_settings
 from waltzjax.run.workdir import code_version
 from waltzjax.support import console
 from waltzjax.support.signals import EXIT_RULE
@@ -19,7 +18,6 @@ from waltzjax.validation.load import CLIENTS
 from waltzjax.validation.request import Request
 from waltzjax.validation.results import add_checks, check_results
 from waltzjax.validation.suite import Measured, measure
-from waltzjax.waltz.evaluate import SETTINGS
 
 PAGE = "validation.html"  # beside the results
 
@@ -56,7 +54,7 @@ def about(measured: Measured, checks: Sequence[Check]) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **code_version(),
         "evaluation": measured.source,
-        "settings": {**result_settings(measured.config, SETTINGS), "clients": CLIENTS},
+        "settings": {**measured.settings, "clients": CLIENTS},
         "warnings": warnings(measured.result),
         "note": note(measured.result),
         "result": measured.result,

@@ -80,20 +80,22 @@ class Endpoint:
             raise ValueError(f"--endpoint: {self.url} lists no model")
         return listed[0].id
 
-    def responder(self, model: str, temperature: float) -> Respond:
-        """How ``load.ask_all`` asks the service.
+    def responder(self, model: str, temperature: float | None) -> Respond:
+        """How ``load.ask_all`` asks the service; ``temperature`` None: the service's own.
 
         Raises (when it is asked):
           OSError: it gave no answer, for other reasons than being busy. ValueError: it answered
             without a report, so it is no service of ours.
         """
 
+        named = self._openai.omit if temperature is None else temperature
+
         async def respond(text: str, seed: int) -> Answer:
             try:
                 got = await self._client.chat.completions.create(
                     model=model,
                     messages=[{"role": "user", "content": text}],
-                    temperature=temperature,
+                    temperature=named,
                     seed=seed,
                     user=USER,
                 )

@@ -47,12 +47,12 @@ def requests_of(prompts: Mapping[int, Prompt], flags_file: str) -> int:
 async def ask_service(
     endpoint: Endpoint,
     prompts: Mapping[int, Prompt],
-    temperature: float,
+    temperature: float | None,
     flags_file: str,
     on_answer: Callable[[], object],
 ) -> Served:
     """Send ``prompts``, as the service is set up or, with its ``flags_file``, as STRICT has it; the
-    file is put back.
+    file is put back. ``temperature``: see ``Endpoint.responder``.
 
     Raises:
       OSError, ValueError: the service does not answer, or is none of ours.

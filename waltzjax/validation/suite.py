@@ -15,6 +15,7 @@ from waltzjax.dataset.splits import of_each_category
 from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
 from waltzjax.run.recorded import recorded_config
+from waltzjax.run.runtime import result_settings
 from waltzjax.support import console
 from waltzjax.types import CONVERSATION, FEEDBACK, Prompt
 from waltzjax.validation import agents as pair
@@ -25,20 +26,21 @@ from waltzjax.validation.request import Request
 from waltzjax.validation.scores import agents_figures
 from waltzjax.validation.served import served_episodes
 from waltzjax.validation.stoppable import run_stoppable
-from waltzjax.waltz.evaluate import result
+from waltzjax.waltz.evaluate import SETTINGS, result
 
 
 class Measured(NamedTuple):
     """The figures of one subject.
 
     subject: what was measured, in words. source: where the agents' measures are from.
+    settings: what these depend on, besides agents and prompts.
     result: of ``waltz.evaluate``, of the episodes that these measures are of.
     figures: by their checks' names. added_ms: by the guard to each request that agents decided.
     """
 
     subject: str
     source: str
-    config: ConfigDict
+    settings: Mapping[str, Any]
     result: Mapping[str, Any]
     figures: Mapping[str, Figure]
     added_ms: Sequence[float]
@@ -90,23 +92,19 @@ def _guarded(
     some = of_each_category(held_out, load.MOST) if len(held_out) > load.MOST else held_out
     done = _behind_guard(config, agents, dict(enumerate(some)), held_out[0], "phase 2 of 3")
     figures = {**agents_figures(played.episodes, config.seed), **done.figures}
-    return Measured(subject, played.source, config, played.result, figures, done.added_ms)
+    settings = result_settings(config, SETTINGS)
+    return Measured(subject, played.source, settings, played.result, figures, done.added_ms)
 
 
 def _of_service(request: Request, config: ConfigDict, output: Path) -> Measured:
-    held_out = pair.held_out(config, Path(request.data))
-    prompts = dict(enumerate(held_out))
-    endpoint = Endpoint(request.endpoint, request.key_env)
-    console.say(f"phase 1 of 3: asking {request.endpoint}")
-    total, flags = over_http.requests_of(prompts, request.flags_file), request.flags_file
-    with _counted(total, "phase 1 of 3") as on_answer:
-        asking = over_http.ask_service(endpoint, prompts, config.eval.temperature, flags, on_answer)
-        served = run_stoppable(asking)
-    answers = [*served.answers.values()]
-    episodes = served_episodes(prompts, served.answers, served.firsts)
+    temperature = config.eval.temperature if request.config_given else None
+    prompts = dict(enumerate(pair.held_out(config, Path(request.data))))
+    served = _asked(request, prompts, temperature)
     console.say("phase 2 of 3: judging the answers, and checking the guard itself")
+    episodes = served_episodes(prompts, served.answers, served.firsts)
     output.parent.mkdir(parents=True, exist_ok=True)
     pair.score(config, sharding.make_mesh(config.mesh), output.parent, episodes)
+    answers = [*served.answers.values()]
     figures = {
         **agents_figures(episodes, config.seed),
         "blocking_rate": load.blocking_rate(prompts, served.answers),
@@ -115,17 +113,30 @@ def _of_service(request: Request, config: ConfigDict, output: Path) -> Measured:
         "fallback": over_http.NO_AGENTS,
     }
     if request.has_agents:
-        here = _behind_guard(config, _agents(request), {}, held_out[0], "phase 2 of 3").figures
-        figures |= {"stage_switching": here["stage_switching"]} if not flags else {}
-        figures["fallback"] = here["fallback"]
+        here = _behind_guard(config, _agents(request), {}, prompts[0], "phase 2 of 3").figures
+        changed = {"stage_switching": served.switching} if request.flags_file else {}
+        figures |= here | changed
+    settings = {
+        "judge.name": config.judge.name,
+        "judge.model": config.judge.model,
+        "temperature": "the service's" if temperature is None else temperature,
+    }
+    of_served = {**result(config, episodes), "settings": settings}
     return Measured(
-        request.endpoint,
-        pair.NOW,
-        config,
-        result(config, episodes),
-        figures,
-        load.added_ms(answers),
+        request.endpoint, pair.NOW, settings, of_served, figures, load.added_ms(answers)
     )
+
+
+def _asked(
+    request: Request, prompts: Mapping[int, Prompt], temperature: float | None
+) -> over_http.Served:
+    console.say(f"phase 1 of 3: asking {request.endpoint}")
+    endpoint = Endpoint(request.endpoint, request.key_env)
+    total = over_http.requests_of(prompts, request.flags_file)
+    with _counted(total, "phase 1 of 3") as on_answer:
+        return run_stoppable(
+            over_http.ask_service(endpoint, prompts, temperature, request.flags_file, on_answer)
+        )
 
 
 def _behind_guard(

@@ -92,7 +92,7 @@ def _filled(where: str, pattern: str, words: Mapping[str, str]) -> str:
     return _NAME.sub(lambda m: words[m[1]], pattern)
 
 
-def _rule(entry: Mapping[str, Any], words: Mapping[str, str]) -> Rule:
+def _rule(entry: Any, words: Mapping[str, str]) -> Rule:
     if not isinstance(entry, dict):
         raise ValueError(f"got {entry!r}, wanted a table [[rules]]")
     for name in entry:

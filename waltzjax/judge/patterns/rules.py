@@ -55,7 +55,7 @@ class Rules:
 
     Raises:
       ImportError: google-re2 is not installed; it says what to install.
-      ValueError: the rules are too many for one set.
+      ValueError: patterns are too large for a set.
     """
 
     def __init__(self, rules: Sequence[Rule]) -> None:
