@@ -8,9 +8,9 @@ With ``--workdir`` the script starts one service with that run's agents and swit
 the flags file: the arms "off", "patterns" (stage 1), "review" (stage 2, the feedback agent reads
 every answer) and "revise" (and has those it objects to written anew) take turns within each round,
 the first one alternating, so that a machine that slows down slows down all. All requests stream, at
-temperature 1 with a seed of its prompt: a prompt has one answer. ``--proxy`` puts the service in front of
-``echo_endpoint.py``, which answers at once: what it takes longer than that endpoint alone (arm
-"direct") is its own.
+temperature 1 with a seed of its prompt: a prompt has one answer. ``--proxy`` puts the service in
+front of ``echo_endpoint.py``, which answers at once: what it takes longer than that endpoint alone
+(arm "direct") is its own.
 
 A first pass over ``--pool`` prompts with the guard on warms up, and tells those whose first answer
 the feedback agent objects to: the sets "triggered" and "untriggered" are loaded apart, each again
