@@ -138,5 +138,5 @@ def test_a_model_speaks_through_the_engine():
     finally:
         worker.stop(5)
     assert whole.text == without_thought(chat.decode(raw.token_ids))
-    assert len(heard) > 5 and all(whole.text.startswith(text) for text in heard)
+    assert len(heard) >= 3 and all(whole.text.startswith(text) for text in heard)
     assert cut.finish_reason == "stop" and cut.text == whole.text.partition(stop)[0].rstrip()
