@@ -8,7 +8,7 @@ from pathlib import Path
 import finished
 import pytest
 from huggingface_hub import ModelCard
-from support import tiny_chat
+from support import slow, tiny_chat
 
 from waltzjax.export.base import describe_base
 from waltzjax.export.card import how_shown
@@ -124,7 +124,7 @@ def test_the_texts_of_the_prompts_are_those_of_the_run(exported):
 
 
 @pytest.mark.parametrize("kind", ["exported", "exported_adapters"])
-@pytest.mark.parametrize("role", ["conversation", "feedback"])
+@pytest.mark.parametrize("role", ["conversation", slow("feedback")])
 def test_the_code_of_a_card_runs(kind, role, request, monkeypatch, capsys):
     """And shows the agent what the card says that it is shown."""
     pytest.importorskip("torch")

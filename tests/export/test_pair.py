@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from support import mesh_of
+from support import mesh_of, slow
 
 from waltzjax.export import pair
 from waltzjax.export.pair import export_run
@@ -214,7 +214,7 @@ def test_exported_adapters_find_their_base_wherever_they_lie(exported_adapters, 
     assert "transformers in PyTorch" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("dtype", ["", "bfloat16"])
+@pytest.mark.parametrize("dtype", [slow(""), "bfloat16"])
 def test_merged_adapters_are_whole_models_that_say_the_same(dtype, adapters, tmp_path):
     pytest.importorskip("torch")
     from transformers import AutoModelForCausalLM
