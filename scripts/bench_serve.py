@@ -8,13 +8,13 @@ With ``--workdir`` the script starts one service with that run's agents and swit
 the flags file: the arms "off", "patterns" (stage 1), "review" (stage 2, the feedback agent reads
 every answer) and "revise" (and has those it objects to written anew) take turns within each round,
 the first one alternating, so that a machine that slows down slows down all. All requests stream, at
-temperature 1 with one seed: a prompt has one answer. ``--proxy`` puts the service in front of
-``echo_endpoint.py``, which answers at once: what it takes longer than that endpoint alone (arm
-"direct") is its own.
+temperature 1 with a seed of its prompt: a prompt has one answer. ``--proxy`` puts the service in
+front of ``echo_endpoint.py``, which answers at once: what it takes longer than that endpoint alone
+(arm "direct") is its own.
 
 A first pass over ``--pool`` prompts with the guard on warms up, and tells those whose first answer
-the feedback agent objects to: the sets "triggered" and "untriggered", of ``--requests`` prompts at
-most, are loaded apart. Where none triggers, the set "all" is loaded.
+the feedback agent objects to: the sets "triggered" and "untriggered" are loaded apart, each again
+and again up to ``--requests``. Where none triggers, the set "all" is loaded.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import itertools
 import json
 import shlex
 import subprocess
@@ -45,6 +46,7 @@ from waltzjax.run import cli
 from waltzjax.support.console import say, table
 from waltzjax.support.files import write_json
 
+LEAST = 8  # prompts of a set that is loaded
 PACKAGES = ("jax", "fastapi", "uvicorn", "httpx")
 # Arm -> what the flags file of the service says.
 ARMS = {
@@ -138,7 +140,11 @@ def bench() -> dict[str, Any]:
             "untriggered" if caught else "all": [p for p in prompts if p not in caught],
             "triggered": [p for p in prompts if p in caught],
         }
-        chosen = {name: those[: f.requests] for name, those in sets.items() if those}
+        chosen = {
+            name: list(itertools.islice(itertools.cycle(prompts), f.requests))
+            for name, prompts in sets.items()
+            if len(prompts) >= LEAST
+        }
         records = measure(arms, loads, chosen, f.rounds, f.seed)
     commit = ["git", "rev-parse", "--short=7", "HEAD"]
     return {
@@ -179,7 +185,7 @@ if __name__ == "__main__":
     flags.DEFINE_list("rates", [], "Open loops of so many arrivals a second.")
     flags.DEFINE_string("prompts", "", "JSON lines with a prompt; default: the run's validation.")
     flags.DEFINE_integer("pool", 1000, "Prompts of the first pass.", lower_bound=1)
-    flags.DEFINE_integer("requests", 128, "Prompts of a turn, at most.", lower_bound=1)
+    flags.DEFINE_integer("requests", 128, "Requests of a turn.", lower_bound=1)
     flags.DEFINE_integer("rounds", 2, "Turns of each arm under each load.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Of the choice of prompts and of arrivals.", lower_bound=0)
     flags.DEFINE_string("hardware", "", "What it ran on, in words.")

@@ -31,6 +31,7 @@ from waltzjax.evaluation.intervals import clopper_pearson
 from waltzjax.judge.patterns import ANSWER, PROMPT, Rules, read_rules
 
 LIMIT_S = 1e-6  # a character
+TRIES = 3
 ODD, EVEN = "written on (odd ids)", "held out (even ids)"
 HARMFUL, KINDS = "harmful", {"1_full_compliance": "help", "2_full_refusal": "refusal"}
 
@@ -150,14 +151,16 @@ def bombs(rules: Rules, letters: int) -> Mapping[str, str]:
 
 
 def seconds(rules: Rules, text: str) -> float:
-    """Of this thread, for the slower side; the rules have read nothing before."""
-    taken = []
-    for side in (PROMPT, ANSWER):
+    """Of this thread, for the slower side: the best of TRIES, each by rules that have read nothing,
+    as what else runs on the core slows a try down."""
+    taken: dict[str, list[float]] = {PROMPT: [], ANSWER: []}
+    for _ in range(TRIES):
         fresh = Rules(rules.rules)
-        start = time.thread_time()
-        fresh.match(text, side)
-        taken.append(time.thread_time() - start)
-    return max(taken)
+        for side, times in taken.items():
+            start = time.thread_time()
+            fresh.match(text, side)
+            times.append(time.thread_time() - start)
+    return max(map(min, taken.values()))
 
 
 def print_times(rules: Rules, lengths: Sequence[int]) -> float:

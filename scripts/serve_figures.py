@@ -14,7 +14,7 @@ from waltzjax.report.figures import BLUE, GREEN, INKS, ORANGE, SIZE, inline_svg,
 from waltzjax.support.files import write_text
 
 HEADER = ["load", "prompts", "guard", "first token, p50, p95, p99", "whole answer, p50, p95, p99",
-          "added, p50, p95, p99", "seen from outside", "requests/s", "of unguarded"]  # fmt: skip
+          "added, p50, p95, p99", "added, from outside", "requests/s", "of unguarded"]  # fmt: skip
 KEYS = ("first_ms", "total_ms", "added_ms", "outside_added_ms")
 QUANTILES = ("p50", "p95", "p99")
 DRAWN = {"p50": "-", "p95": "--"}  # quantile: line

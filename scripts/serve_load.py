@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,6 @@ import httpx
 import numpy as np
 
 NO_ANSWER = 0  # status where the connection failed
-SAMPLED = {"temperature": 1.0, "seed": 0}  # as trained agents speak, and each time alike
 SWITCH_S = 1.5  # a service looks at its flags file twice a second
 QUANTILES = (50, 95, 99)
 SCRIPTS = Path(__file__).resolve().parent
@@ -59,6 +59,13 @@ def chat_body(prompt: str, model: str, *, stream: bool = True, **more: Any) -> d
     return body | {"stream": stream} | options | more
 
 
+def _sampled(prompt: str, model: str) -> dict[str, Any]:
+    """A request for what trained agents say, at temperature 1: to a prompt each time the same, by a
+    seed of its own, as one seed for all would draw the answers alike."""
+    seed = zlib.crc32(prompt.encode())
+    return chat_body(prompt, model, temperature=1.0, seed=seed)
+
+
 async def events(response: httpx.Response) -> Any:
     """Yield the JSON of each server-sent event up to ``[DONE]``."""
     async for line in response.aiter_lines():
@@ -76,7 +83,7 @@ async def ask(http: httpx.AsyncClient, url: str, model: str, prompt: str, begun:
     first, text, tokens, report = None, [], 0, None
     try:
         async with http.stream(
-            "POST", f"{url}/chat/completions", json=chat_body(prompt, model, **SAMPLED)
+            "POST", f"{url}/chat/completions", json=_sampled(prompt, model)
         ) as response:
             if response.status_code != httpx.codes.OK:
                 await response.aread()

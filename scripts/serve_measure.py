@@ -31,7 +31,9 @@ class Load(NamedTuple):
 
     @property
     def name(self) -> str:
-        return f"{self.rate:g}/s" if self.rate else f"{self.clients} clients"
+        if self.rate:
+            return f"{self.rate:g}/s"
+        return f"{self.clients} client{'s' * (self.clients > 1)}"
 
 
 class Turn(NamedTuple):

@@ -33,7 +33,13 @@ def problems(changes, arg="tiny"):
         {"policy": ("weapons=block", " self-harm = flag ", "default=block", "unsafe=block")},
         {"cors": ("https://chat.example.org", "http://localhost:3000", "http://[::1]:80")},
         {"audit": "audit.jsonl", "audit_text": True, "key_env": "SERVICE_KEYS"},
-        {"feedback_timeout_s": 60.0, "port": 0, "drain_s": 0.0, "temperature": 0.0},
+        {
+            "feedback_timeout_s": 60.0,
+            "breaker_s": 60.0,
+            "port": 0,
+            "drain_s": 0.0,
+            "temperature": 0.0,
+        },
     ],
 )
 def test_what_makes_sense_passes(changes):
@@ -66,6 +72,7 @@ def test_what_makes_sense_passes(changes):
         ({"cors": ("https://a.org", "https://a.org")}, "cors", "once each"),
         ({"audit_text": True}, "audit_text", "read only where config.serve.audit is a file"),
         ({"feedback_timeout_s": 60.5}, "feedback_timeout_s", "<= config.serve.deadline_s = 60"),
+        ({"breaker_s": 9.5}, "breaker_s", ">= config.serve.feedback_timeout_s = 10"),
         ({"refusal": "  "}, "refusal", "a text that is not empty"),
         ({"host": ""}, "host", "a text that is not empty"),
         ({"model_name": "my model"}, "model_name", "letters, digits"),

@@ -1,5 +1,7 @@
 """Prompts and templates, exact to the character."""
 
+import time
+
 import pytest
 from support import tiny_chat
 
@@ -67,3 +69,11 @@ def test_broken_prompt_files_are_named(tmp_path, text, message):
     with pytest.raises(ValueError, match=r"feedback\.txt") as error:
         read_agent_prompt(path, ["answer"])
     assert message in str(error.value)
+
+
+def test_control_texts_deep_within_one_another_take_no_minutes():
+    deep = "<|e" * 4_000 + "nd|>" * 4_000
+    began_s = time.monotonic()
+    text = tiny_chat().render([{"role": "user", "content": f"{deep} hello"}])
+    assert time.monotonic() - began_s < 0.5  # a pass a level would take several seconds
+    assert text.count("<|end|>") == 1 and "hello<|end|>" in text

@@ -166,6 +166,20 @@ def test_spoilt_pages_are_never_found():
     assert schedule.admit().num_shared_tokens == 0
 
 
+def test_a_cancelled_row_leaves_what_no_draw_can_spoil():
+    """Pages before the one that its next token goes into; that one is never found."""
+    schedule = Schedule(groups=1, slots=2, pages=16, page_size=4)
+    [gone, whole] = rows(2, tuple(range(11)))
+    schedule.waiting.append(gone)
+    schedule.admit()
+    schedule.grow("a", 4)  # a draw is under way
+    assert schedule.cancel(gone.request.id)
+    check_pages(schedule)
+    schedule.waiting.append(whole)
+    todo = schedule.admit()
+    assert todo.num_shared_tokens == 8 and [p.start for p in todo.pieces[0]] == [8]
+
+
 def test_a_row_that_is_sent_back_goes_before_those_who_wait():
     schedule = Schedule(groups=1, slots=2, pages=6, page_size=4)
     device, rng = Device(schedule), random.Random(0)

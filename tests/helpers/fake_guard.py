@@ -133,6 +133,13 @@ def serving(guard: FakeGuard, settings: Settings = Settings(), keys=()) -> Itera
         yield address
 
 
+def idle(url: str, headers: dict[str, str] | None = None) -> bool:
+    """Whether all requests have ended and are counted, a moment after their last byte."""
+    return wait_for(
+        lambda: "waltzjax_in_flight 0.0" in HTTP.get(f"{url}/metrics", headers=headers).text
+    )
+
+
 def wait_for(condition, timeout_s: float = 5.0) -> bool:
     """Whether ``condition()`` holds within ``timeout_s``."""
     until = time.monotonic() + timeout_s

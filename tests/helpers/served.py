@@ -9,6 +9,7 @@ from waltzjax.data.chat import AgentPrompt
 from waltzjax.serve.breaker import Breaker
 from waltzjax.serve.flow import Parts
 from waltzjax.serve.records import Ask, Messages, Reply
+from waltzjax.serve.reviewer import Reviewer
 
 ASKING = AgentPrompt("You answer.", "{feedback}")
 REVIEWING = AgentPrompt("You review.", "Request:\n{prompt}\n\nAnswer:\n{answer}")
@@ -64,23 +65,21 @@ class Scripted:
 def parts(conversation: Scripted, feedback: Scripted | None, **changes: object) -> Parts:
     """The parts of a service whose only pattern is the word "bomb", category "weapons"."""
 
-    def categories(asked: str, answered: str) -> tuple[str, ...]:
+    async def categories(asked: str, answered: str) -> tuple[str, ...]:
         return ("weapons",) if "bomb" in f"{asked} {answered}" else ()
 
+    timeout_s = changes.pop("review_s", 2.0)
+    reviewer = feedback and Reviewer(feedback, REVIEWING, Breaker(3, 60.0), 64, timeout_s)
     return dataclasses.replace(
         Parts(
             conversation=conversation,
-            feedback=feedback,
-            missing="" if feedback else "config.serve.feedback names no model",
-            asking=ASKING,
-            reviewing=REVIEWING,
+            feedback=reviewer,
+            missing="" if feedback else "no model of the feedback agent",
+            prompt=ASKING,
             categories=categories,
-            breaker=Breaker(3, 60.0),
             t_max=1,
-            review_tokens=64,
             refusal="No.",
             deadline_s=5.0,
-            review_s=2.0,
         ),
         **changes,
     )

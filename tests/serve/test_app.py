@@ -6,7 +6,7 @@ import json
 import httpx
 import pytest
 import schemathesis
-from fake_guard import HTTP, REPORT, FakeGuard, Flags, Status, serving
+from fake_guard import HTTP, REPORT, FakeGuard, Flags, Status, idle, serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
@@ -214,6 +214,7 @@ def test_figures():
             REPORT, stage=1, rounds=0, action=BLOCK, categories=("weapons",), failure=failure
         )
         chat(http, stream=True)
+        assert idle(url)
         chat(http, temperature=9)
         http.get("/made/up")
         seen = figures(http)
@@ -293,7 +294,7 @@ def _send(cases):
     checks = [not_a_server_error, response_schema_conformance, status_code_conformance]
 
     @settings(
-        max_examples=12, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck]
+        max_examples=8, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck]
     )  # the same requests each time
     @given(cases)
     def send(case):

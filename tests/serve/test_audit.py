@@ -11,7 +11,7 @@ from datetime import datetime
 
 import httpx
 import pytest
-from fake_guard import HTTP, REPORT, FakeGuard, serving, wait_for
+from fake_guard import HTTP, REPORT, FakeGuard, idle, serving, wait_for
 
 from waltzjax.serve import audit
 from waltzjax.serve.audit import Audit
@@ -40,6 +40,7 @@ def test_a_line_a_request_without_its_text(tmp_path):
         http = httpx.Client(base_url=url, headers=header)
         chat = http.post("/v1/chat/completions", json=HI)
         http.post("/v1/chat/completions", json={**HI, "stream": True})
+        assert idle(url, header)
         http.post("/v1/guard/check", json={"messages": HI["messages"]})
         http.post("/v1/chat/completions", json={**HI, "n": 99})
         HTTP.post(f"{url}/v1/chat/completions", json=HI)

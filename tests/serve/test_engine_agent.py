@@ -36,7 +36,7 @@ class Script:
         self.tokens = tuple(chat.tokenizer(text, add_special_tokens=False)["input_ids"])
         self.reason, self.asked = reason, []
 
-    async def generate(self, role, prompt, sampling, seed, on_tokens=None):
+    async def generate(self, role, prompt, sampling, seed, on_tokens=None, guess=None):
         self.asked.append((role, prompt, sampling, seed))
         for end in range(1, len(self.tokens) + 1):
             if on_tokens and on_tokens(self.tokens[:end]):

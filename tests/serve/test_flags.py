@@ -13,7 +13,7 @@ import pytest
 from support import REPO
 
 from waltzjax.config.defaults import default
-from waltzjax.serve.flags import Flags, FlagSource, as_text, bucket, describe
+from waltzjax.serve.flags import Flags, FlagSource, bucket, describe
 
 USERS = [f"user-{i}@example.org" for i in range(10_000)]
 RULES = ("weapons", "drugs", "self-harm")
@@ -345,7 +345,7 @@ def test_asking_costs_next_to_nothing(tmp_path):
     assert min(took) < 5e-6
 
 
-# ---- for people ---------------------------------------------------------------------------------
+# ---- as JSON ------------------------------------------------------------------------------------
 
 
 def test_the_flags_as_json_are_a_flags_file(tmp_path):
@@ -358,22 +358,6 @@ def test_the_flags_as_json_are_a_flags_file(tmp_path):
         "enable": True, "stage": 2, "rollout_pct": 100, "blocking": False, "feedback_only": True,
         "policy": {},
     }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("flags", "text"),
-    [
-        (Flags(), "stage 2 for all; feedback is reported only; what is flagged is reported"),
-        (Flags(rollout_pct=0), "stage 1 for all; feedback is rep"),
-        (Flags(stage=1, rollout_pct=10), "stage 1 for all; feedback"),
-        (Flags(rollout_pct=10, feedback_only=False, blocking=True, policy={"drugs": "flag"}),
-         "stage 2 for 10 % of the users, stage 1 for the others; feedback revises answers; what is "
-         "flagged is withheld, drugs=flag"),
-        (Flags(enable=False), "the guard is off: answers pass as they are"),
-    ],
-)  # fmt: skip
-def test_the_flags_in_a_line(flags, text):
-    assert as_text(flags).startswith(text)
 
 
 def test_the_flags_of_a_moment_stay_as_they_are():

@@ -165,7 +165,7 @@ def test_what_a_user_can_cause_opens_no_breaker(failing) -> None:
     where = parts(Scripted(["c0"]), feedback)
     for _ in range(9):
         asyncio.run(answer(where, REVISE, user("Hello?"), Ask(16), "u"))
-    assert where.breaker.state == "closed"
+    assert where.feedback.breaker.state == "closed"
 
 
 def test_a_client_that_leaves_opens_no_breaker_and_frees_the_agent() -> None:
@@ -182,7 +182,7 @@ def test_a_client_that_leaves_opens_no_breaker_and_frees_the_agent() -> None:
     for _ in range(9):
         feedback.asked.clear()
         asyncio.run(leave())
-    assert (feedback.cancelled, where.breaker.state) == (9, "closed")
+    assert (feedback.cancelled, where.feedback.breaker.state) == (9, "closed")
 
 
 def test_a_slow_review_is_given_up() -> None:

@@ -174,7 +174,7 @@ def test_a_router_picks_the_agent() -> None:
         assert here.respond(user("python?")).text == "print"
         assert here.respond(user("how are you?")).text == "hello"
     lost = Routed(agents, lambda messages: "maths")
-    with guard(lost, Scripted([FINE])) as here, pytest.raises(KeyError, match="code, chat"):
+    with guard(lost, Scripted([FINE])) as here, pytest.raises(AgentFailed, match="code, chat"):
         here.respond(user("1 + 1?"))
 
 

@@ -119,7 +119,7 @@ def test_system_prompts_stand_together() -> None:
     [
         ([], "user", "no message of the user"),
         ([{"role": "user", "content": "  "}], "user", "no message of the user"),
-        (user("a", "b"), "user", "last one has the role 'assistant'"),
+        (user("a", "b"), "user", "last one has the role 'assistant', expected user"),
         (user("a"), "assistant", "last one has the role 'user'"),
         ([{"role": "tool", "content": "x"}, *user("a")], "user", r"messages\[0\].role: got 'tool'"),
         ([{"role": "user", "content": ["a"]}], "user", r"messages\[0\].content"),
@@ -128,4 +128,4 @@ def test_system_prompts_stand_together() -> None:
 )
 def test_messages_that_cannot_be_answered(messages, last: str, word: str) -> None:
     with pytest.raises(ValueError, match=word):
-        check_messages(messages, last)
+        check_messages(messages, (last,))

@@ -1,36 +1,16 @@
 """A finished run fills what is served, but for what the command line sets."""
 
-import json
 import re
-from runpy import run_path
 
 import pytest
-from support import REPO
+from served_runs import config, run_of
 
 from waltzjax.config.key import SERVE_READS
 from waltzjax.recipes import validate
-from waltzjax.run.runtime import prompt_file
 from waltzjax.serve.run_directory import served_config
 
 UPSTREAM = {"serve.upstream.url": "http://h/v1", "serve.upstream.model": "m"}
 REVIEWER = {"serve.reviewer.url": "http://h/v1", "serve.reviewer.model": "m"}
-
-
-def config(name="serve", arg="", **changes):
-    c = run_path(str(REPO / f"configs/{name}.py"))["get_config"](arg)
-    c.update_from_flattened_dict(changes)
-    return c
-
-
-def run_of(workdir, c, roles=("conversation", "feedback"), base=True, **record):
-    """A directory as a finished run of ``c`` leaves it."""
-    for name in (*roles, *(["base"] if base else [])):
-        (workdir / name).mkdir(parents=True, exist_ok=True)
-    workdir.mkdir(exist_ok=True)
-    texts = {r: prompt_file(c, r).read_text() for r in ("conversation", "feedback")}
-    whole = {**c.to_dict(), "prompt_texts": texts, **record}
-    (workdir / "config.json").write_text(json.dumps(whole))
-    return workdir
 
 
 def changes(before, after):

@@ -5,7 +5,7 @@ import json
 import httpx
 import openai
 import pytest
-from fake_guard import HTTP, REPORT, FakeGuard, serving, wait_for
+from fake_guard import HTTP, REPORT, FakeGuard, idle, serving, wait_for
 
 from waltzjax.serve.records import HOLD, SPECULATIVE, AgentFailed, Delta
 from waltzjax.serve.service import Settings
@@ -88,6 +88,7 @@ def test_what_fails_late_is_an_event():
         client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
         with client, pytest.raises(openai.APIError, match="no agent answers now"):
             list(client.chat.completions.create(**STREAM))
+        assert idle(url)
         counted = HTTP.get(f"{url}/metrics").text
     assert json.loads(lines[-2].removeprefix("data: "))["error"]["code"] == "agent_failed"
     assert lines[-1] == "data: [DONE]"
@@ -124,7 +125,7 @@ def test_a_client_that_leaves_in_the_middle():
             lines = response.iter_lines()
             for _ in range(5):
                 next(lines)
-        assert wait_for(lambda: "waltzjax_in_flight 0.0" in HTTP.get(f"{url}/metrics").text)
+        assert idle(url)
     assert guard.ended == 0
 
 

@@ -13,7 +13,7 @@ from waltzjax.engine.requests import Request, Sampling
 from waltzjax.engine.session import Session
 from waltzjax.serve import worker as worker_module
 from waltzjax.serve.records import AgentBusy, AgentFailed
-from waltzjax.serve.worker import STEPS, Worker
+from waltzjax.serve.worker import Worker, paced
 
 LONG = Sampling(200, stop_ids=())
 SLOTS = 4  # of the tiny engine
@@ -31,8 +31,9 @@ def parts():
 
 
 @pytest.fixture
-def start(parts):
-    """Workers that are stopped at the test's end."""
+def start(parts, monkeypatch):
+    """Workers that are stopped at the test's end; after the first draw they draw single tokens."""
+    monkeypatch.setattr(worker_module, "DRAW_S", 0.0)
     started = []
 
     def make(max_waiting=64):
@@ -101,10 +102,8 @@ def test_tokens_come_in_parts_and_enough_of_them_end_the_request(parts, start):
         return len(token_ids) >= 30
 
     got = asyncio.run(start().generate("conversation", (5, 6, 7), LONG, 1, enough))
-    assert len(heard) >= 30 // STEPS and all(
-        heard[i] == whole[: len(h)] for i, h in enumerate(heard)
-    )
-    assert got.token_ids == heard[-1] and 30 <= len(got.token_ids) < 30 + STEPS
+    assert len(heard) >= 10 and all(heard[i] == whole[: len(h)] for i, h in enumerate(heard))
+    assert got.token_ids == heard[-1] and len(got.token_ids) == 30
     assert got.finish_reason == "stop"
 
 
@@ -275,7 +274,13 @@ def test_stopping_gives_up_what_takes_too_long(start, draws):
         return await asyncio.gather(*open_ones, return_exceptions=True)
 
     assert all(isinstance(e, AgentFailed) for e in asyncio.run(stop_at_once()))
-    assert len(draws) < 200 // STEPS
+    assert len(draws) < 100
+
+
+def test_draws_are_as_long_as_new_requests_may_wait():
+    """0.03 s: a step of 0.01 s is made three times; one of 0.2 s once; a short one ever more."""
+    assert [paced(16, 0.16, 16), paced(8, 1.6, 16), paced(1, 0.2, 16)] == [3, 1, 1]
+    assert [paced(1, 0.002, 16), paced(2, 0.004, 16), paced(8, 0.016, 16)] == [2, 4, 15]
 
 
 def test_callers_of_several_event_loops_are_served(parts, start):

@@ -116,8 +116,8 @@ KEYS = {
         ),
         "blocking": _key(
             False, ANY,
-            "what is flagged is withheld, and a failing guard withholds, but for categories that "
-            "the policy names [source]",
+            "what is flagged is withheld, and what fails is closed, for every category that the "
+            "policy does not name [source]",
         ),
         "feedback_only": _key(
             True, ANY, "feedback is reported, answers are not revised [source]"
@@ -126,7 +126,7 @@ KEYS = {
             (), POLICY,
             "what is done about each category: 'weapons=block' withholds and fails closed, "
             "'drugs=flag' reports and fails open; 'unsafe' is the feedback agent's own label, "
-            "'default' a failure with no category",
+            "'default' a failure with no category, which is open unless it is named here",
         ),
         "flags_file": _key(
             "", ANY, "JSON file with any of these six, read again when it changes; '': none"
@@ -171,6 +171,12 @@ def broken_rules(c: ConfigDict, reads: frozenset[str]) -> Iterator[str]:
         yield (
             f"config.serve.feedback_timeout_s: got {s.feedback_timeout_s:g}, allowed is <= "
             f"config.serve.deadline_s = {s.deadline_s:g}: a review is a part of its request"
+        )
+    if s.breaker_s < s.feedback_timeout_s:
+        yield (
+            f"config.serve.breaker_s: got {s.breaker_s:g}, allowed is >= "
+            f"config.serve.feedback_timeout_s = {s.feedback_timeout_s:g}: a review that began "
+            "before the pause would else end after it"
         )
 
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+JOINED = 8  # levels of texts within one another whose removal joins what is around them
+
 
 class Control:
     """``texts``, as ``tokenizer`` reads them: spelled out, or otherwise where it reads other
@@ -23,9 +25,11 @@ class Control:
         )
 
     def removed(self, text: str) -> str:
-        """``text`` without them, also without what a removal joins."""
-        while (shorter := self._read(self._spelled.sub("", text))) != text:
-            text = shorter
+        """``text`` without them, also without what a removal joins. Deep within one another they
+        leave a space, or one pass a level would take minutes of a long text."""
+        levels = 0
+        while (shorter := self._read(self._spelled.sub(" " * (levels >= JOINED), text))) != text:
+            text, levels = shorter, levels + 1
         return text
 
     def _read(self, text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -53,6 +53,24 @@ def row_arrays(
             settings.temperature[b], settings.top_k[b] = s.temperature, s.top_k
             settings.top_p[b], settings.min_p[b] = s.top_p, s.min_p
     return out
+
+
+def guess_arrays(
+    groups: Sequence[Sequence[SequenceState]],
+    guesses: Mapping[SequenceState, Sequence[int]],
+    width: int,
+    count: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(guess_BT, guessed_B): up to ``count`` guesses for each of ``width`` rows of each group.
+    Those that a row lacks repeat its last one, or its newest token where it has none."""
+    B = len(groups) * width
+    guess_BT, guessed_B = np.zeros((B, count), np.int32), np.zeros(B, np.int32)
+    for g, rows in enumerate(groups):
+        for b, row in enumerate(rows, g * width):
+            guess = guesses.get(row, ())
+            guess_BT[b] = guess[-1] if guess else row.newest
+            guess_BT[b, : len(guess)], guessed_B[b] = guess, len(guess)
+    return guess_BT, guessed_B
 
 
 def piece_arrays(

@@ -59,10 +59,11 @@ class Engine(EngineShape):
                 results[number] = result
         return [results[i] for i in range(len(prompts))]
 
-    def warm_up(self, models: Mapping[str, Any]) -> None:
-        """Compile every program that requests to these models can need."""
+    def warm_up(self, models: Mapping[str, Any], *, guesses: bool = False) -> None:
+        """Compile every program that requests to these models can need, with ``guesses`` also those
+        for requests that have some."""
         with self.session(models) as session:
-            session.compile()
+            session.compile(guesses)
 
     def generation_shapes(self, params: Any) -> Any:
         """The weights of a session for abstract parameters."""

@@ -1,7 +1,8 @@
 """The device's side of generation: jitted programs over one paged cache.
 
-``decode`` draws tokens for a batch of rows, ``prefill`` caches pieces of texts, ``copy`` copies
-pages. Each exists for a few batch widths; whatever else varies is an argument.
+``decode`` draws tokens for a batch of rows, ``verify`` draws them where they were guessed,
+``prefill`` caches pieces of texts, ``copy`` copies pages. Each exists for a few batch widths;
+whatever else varies is an argument.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Rows(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The result of a call of ``decode``; columns from ``count_B`` on are arbitrary."""
+    """The result of ``decode`` or ``verify``; columns from ``count_B`` on are arbitrary."""
 
     token_BN: Any  # int32
     logp_BN: Any  # float32
@@ -77,6 +78,15 @@ class Programs:
             donate_argnums=1,
             out_shardings=(paged, readable),
         )
+        self.verify = jax.jit(
+            local(
+                partial(_verify, cfg),
+                in_specs=(whole, rows, rows, rows, rows),
+                out_specs=(rows, Outcome(rows, rows, rows, rows, rows, whole)),
+            ),
+            donate_argnums=1,
+            out_shardings=(paged, readable),
+        )
         self.prefill = jax.jit(
             local(
                 partial(_prefill, cfg),
@@ -98,9 +108,7 @@ class Programs:
 def _decode(cfg, most_steps, params, cache: Cache, rows: Rows, most, leave_at):
     """Draw up to ``most`` tokens a row; return early once no more than ``leave_at`` rows of all
     groups go on."""
-    # Values that another row has left in a page, perhaps nan, would be multiplied with zero.
-    values = tuple(v.at[rows.fresh_B].set(0, mode="drop") for v in cache.v)
-    cache = cache._replace(v=values)
+    cache = _freshened(cache, rows)
     unembed_VD = unembedding(params)
     B = rows.token_B.shape[0]
 
@@ -139,6 +147,50 @@ def _decode(cfg, most_steps, params, cache: Cache, rows: Rows, most, leave_at):
     start = (0, cache, rows.token_B, rows.position_B, state_B, zero_B, outs)
     steps, cache, _, _, state_B, count_B, outs = jax.lax.while_loop(unfinished, one_token, start)
     return cache, Outcome(outs[0], outs[1], outs[2], count_B, state_B, steps)
+
+
+def _verify(cfg, params, cache: Cache, rows: Rows, guess_BT, guessed_B):
+    """Draw the token after each row's newest one and after each of its ``guessed_B`` guesses, and
+    keep those before which all guesses were right: what ``decode`` draws one by one, since a token
+    is a function of logits, settings, seed and its number. Guesses behind a row's last one repeat
+    it, so that what they write is written anyway."""
+    cache = _freshened(cache, rows)
+    token_BT = jnp.concatenate([rows.token_B[:, None], guess_BT], axis=1)
+    B, T = token_BT.shape
+    nth_T = jnp.arange(T)
+    position_BT = rows.position_B[:, None] + jnp.minimum(nth_T, guessed_B[:, None])
+    view = PageView(rows.table_BM, position_BT, rows.left_B > 0)
+    hidden_BTD, cache = cached_hidden_states(cfg, params, token_BT, cache, view)
+    logits_BTV = jnp.einsum(
+        "BTD,VD->BTV",
+        hidden_BTD,
+        unembedding(params).astype(hidden_BTD.dtype),
+        preferred_element_type=jnp.float32,
+    )
+    settings, seed_N = jax.tree.map(lambda x: jnp.repeat(x, T), (rows.settings, rows.seed_B))
+    index_N = (rows.drawn_B[:, None] + nth_T).reshape(-1)
+    drawn = draw(logits_BTV.reshape(B * T, -1), settings, seed_N, index_N)
+    token_BT, logp_BT, gap_BT, finite_BT = (x.reshape(B, T) for x in drawn)
+
+    def leading(right_BT):
+        return jnp.cumprod(right_BT, axis=1).sum(axis=1)
+
+    guessed_BT = nth_T[None, :-1] < guessed_B[:, None]
+    right_B = 1 + leading((token_BT[:, :-1] == guess_BT) & guessed_BT)
+    stop_B = 1 + leading(~(token_BT[:, :, None] == rows.stop_BK[:, None]).any(axis=2))
+    wanted_B = jnp.minimum(jnp.minimum(right_B, stop_B), rows.left_B)
+    count_B = jnp.minimum(wanted_B, leading(finite_BT))
+    state_B = jnp.where(count_B >= rows.left_B, FULL, RUNNING)
+    state_B = jnp.where(count_B == stop_B, STOPPED, state_B)
+    state_B = jnp.where(count_B < wanted_B, NOT_FINITE, state_B)
+    return cache, Outcome(token_BT, logp_BT, gap_BT, count_B, state_B, jnp.int32(T))
+
+
+def _freshened(cache: Cache, rows: Rows) -> Cache:
+    """The cache without what others have left in the rows' fresh pages: values, perhaps nan, that
+    would be multiplied with zero."""
+    values = tuple(v.at[rows.fresh_B].set(0, mode="drop") for v in cache.v)
+    return cache._replace(v=values)
 
 
 def _prefill(cfg, params, cache, token_BP, start_B, live_B, table_BM):

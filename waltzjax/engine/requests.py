@@ -12,6 +12,7 @@ import numpy as np
 
 from waltzjax.types import COLDEST, LEAST_MASS
 
+Guess = Callable[[Sequence[int], int], Sequence[int]]
 MAX_STOP_IDS = 16  # a request; an array of them goes to the device with every row
 
 
@@ -62,6 +63,9 @@ class Request:
     prompt: tuple[int, ...]
     sampling: Sampling
     seed: int  # [0, 2^32)
+    # (tokens drawn so far, count) -> up to ``count`` tokens that may come next. They change nothing
+    # but the time that it takes: those that are drawn anyway are drawn together.
+    guess: Guess | None = None
 
 
 class Tokens(NamedTuple):

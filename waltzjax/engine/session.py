@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from waltzjax.engine.batches import copy_arrays, piece_arrays
+from waltzjax.engine.batches import copy_arrays, guess_arrays, piece_arrays
 from waltzjax.engine.programs import NOT_FINITE, RUNNING, STOPPED, Outcome
 from waltzjax.engine.requests import Event, Request, Tokens
 from waltzjax.engine.scheduler import Schedule, SequenceState
-from waltzjax.engine.shape import EngineShape
+from waltzjax.engine.shape import GUESSES, EngineShape
 from waltzjax.engine.stop_strings import UnreadableTokens, stopped_by_text
 from waltzjax.model.decode import generation_params
 
 REFILL_PART = 16  # the host looks once this part of the slots, 1/16, is free
+WORTH = 2  # guesses a row that are worth their time
 PATIENCE = 6  # draws that a model's rows are passed over at most, while there are two models
 
 
@@ -162,8 +163,8 @@ class Session:
             self._schedule.preempted,
         )
 
-    def compile(self) -> None:
-        """Run every program once, on padding."""
+    def compile(self, guesses: bool = False) -> None:
+        """Run every program once, on padding; those for ``guesses`` only with these."""
         engine = self._engine
         groups: list[list] = [[]] * engine.groups
         for params in self._params.values():
@@ -175,6 +176,9 @@ class Session:
                 self._cache, _ = engine.programs.decode(
                     params, self._cache, rows, np.int32(1), np.int32(0)
                 )
+                if guesses:
+                    arrays = engine.place(guess_arrays(groups, {}, width, GUESSES))
+                    self._cache, _ = engine.programs.verify(params, self._cache, rows, *arrays)
         for width in engine.copy_widths:
             arrays = copy_arrays(groups, width, engine.pages)
             self._cache = engine.programs.copy(self._cache, *engine.place(arrays))
@@ -203,7 +207,8 @@ class Session:
         engine, schedule = self._engine, self._schedule
         steps = steps or engine.steps
         for model in self._models():
-            schedule.grow(model, steps)
+            guesses = self._guesses(model)
+            schedule.grow(model, 1 + max(map(len, guesses.values())) if guesses else steps)
             rows = [[r for r in group if r.request.model == model] for group in schedule.rows]
             if any(rows):  # not all were sent back for want of pages
                 break
@@ -213,15 +218,34 @@ class Session:
         self._passed[model] = 0
         active, longest = sum(map(len, rows)), max(map(len, rows))
         width = min(w for w in engine.decode_widths if w >= longest)
+        batch = engine.place(engine.row_arrays(rows, width, engine.stop_ids))
+        params = self._params[model]
+        if guesses:
+            arrays = engine.place(guess_arrays(rows, guesses, width, GUESSES))
+            self._cache, outcome = engine.programs.verify(params, self._cache, batch, *arrays)
+            self._inflight = InflightBatch(rows, width, outcome)
+            return
         narrower = [w * engine.groups for w in engine.decode_widths if w < width]
         # Back to the host once some slots are free, or a narrower batch would do.
         some_free = active - max(1, engine.slots * engine.groups // REFILL_PART)
         leave_at = max(0, min(max([some_free, *narrower[:1]]), active - 1))
-        batch = engine.place(engine.row_arrays(rows, width, engine.stop_ids))
         self._cache, outcome = engine.programs.decode(
-            self._params[model], self._cache, batch, np.int32(steps), np.int32(leave_at)
+            params, self._cache, batch, np.int32(steps), np.int32(leave_at)
         )
         self._inflight = InflightBatch(rows, width, outcome)
+
+    def _guesses(self, model: str) -> dict[SequenceState, Sequence[int]]:
+        """What may come next for the model's rows; nothing where too little was guessed to be worth
+        its time."""
+        rows = [row for group in self._schedule.rows for row in group if row.request.model == model]
+        most = min(GUESSES, self._engine.page_size - 1)  # a row grows by a page at most
+        guesses = {
+            row: row.request.guess(row.token_ids, min(most, row.left - 1))
+            for row in rows
+            if row.request.guess
+        }
+        worth = sum(map(len, guesses.values())) >= WORTH * len(rows)
+        return guesses if worth else {}
 
     def _models(self) -> list[str]:
         """Those that have rows: the one with most first, as a batch of few costs a device nearly as

@@ -17,6 +17,7 @@ from waltzjax.model.architecture import ModelConfig
 PAGE_SIZE = 32  # positions; a text's last page is half empty on average
 STEPS = 16  # tokens a row that the device may draw before the host looks
 NARROWEST = 4  # rows; a batch of fewer takes as long, reading the same weights
+GUESSES = 7  # tokens that may be guessed and verified together; on a CPU each costs time of its own
 PREFILL_PIECES = 16  # pages of text, at least, that one call may cache in a group
 
 T = TypeVar("T")

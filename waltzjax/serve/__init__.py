@@ -10,6 +10,7 @@ _MODULES = {
     "Guard": "guard",
     "Answer": "records",
     "Ask": "records",
+    "Reply": "records",
     "Report": "records",
     "GuardrailHook": "litellm_hook",
     "Routed": "router",

@@ -109,7 +109,7 @@ async def flags(request: Request) -> Response:
             rollout_pct=now.rollout_pct,
             blocking=now.blocking,
             feedback_only=now.feedback_only,
-            policy=dict(now.policy),  # type: ignore[arg-type]
+            policy=dict(now.policy),
         )
     )
 
@@ -244,7 +244,7 @@ def _completion(completion_id: str, created: int, name: str, answers: list[Answe
         Choice(
             index=index,
             message=AnswerMessage(content=answer.text),
-            finish_reason=answer.finish_reason,  # type: ignore[arg-type]
+            finish_reason=answer.finish_reason,
             waltzjax=_report(answer.report),
         )
         for index, answer in enumerate(answers)

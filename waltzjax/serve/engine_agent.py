@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from waltzjax.data.chat import Chat
 from waltzjax.engine.requests import Sampling
+from waltzjax.serve.drafts import Drafts
 from waltzjax.serve.records import Ask, Messages, PromptTooLong, Reply
 from waltzjax.serve.speech import Speech
 from waltzjax.serve.worker import Worker
@@ -11,9 +12,12 @@ from waltzjax.serve.worker import Worker
 
 class EngineAgent:
     """The model of ``role`` in ``worker``, spoken to through ``chat``'s template; see
-    ``records.Agent``."""
+    ``records.Agent``. ``drafts``: guesses at its replies, where these are much alike."""
 
-    def __init__(self, worker: Worker, role: str, chat: Chat, name: str):
+    def __init__(
+        self, worker: Worker, role: str, chat: Chat, name: str, drafts: Drafts | None = None
+    ):
+        self._drafts = drafts
         self._worker, self._role, self._chat, self._name = worker, role, chat, name
         self._longest_token = max(map(len, chat.tokenizer.get_vocab()))  # characters
 
@@ -37,7 +41,10 @@ class EngineAgent:
             logprobs=False,
         )
         hear = (lambda ids: speech.hear(chat.decode(ids))) if ask.on_text else None
-        done = await self._worker.generate(self._role, prompt, how, ask.seed, hear)
+        guess = self._drafts.guesses(prompt) if self._drafts else None
+        done = await self._worker.generate(self._role, prompt, how, ask.seed, hear, guess)
+        if self._drafts:
+            self._drafts.learn(prompt, done.token_ids)
         text = speech.text(chat.decode(done.token_ids))
         return Reply(text, done.finish_reason, len(prompt), len(done.token_ids))
 

@@ -82,19 +82,6 @@ def describe(flags: Flags) -> dict[str, Any]:
     return {**flags._asdict(), "policy": dict(flags.policy)}
 
 
-def as_text(flags: Flags) -> str:
-    """One line for people."""
-    if not flags.enable:
-        return "the guard is off: answers pass as they are"
-    agents = f"stage 2 for {flags.rollout_pct} % of the users, stage 1 for the others"
-    if flags.stage == PATTERNS or flags.rollout_pct in (0, 100):
-        agents = f"stage {flags.stage if flags.rollout_pct else PATTERNS} for all"
-    revised = "feedback is reported only" if flags.feedback_only else "feedback revises answers"
-    usual = "withheld" if flags.blocking else "reported"
-    policy = "".join(f", {category}={action}" for category, action in flags.policy.items())
-    return f"{agents}; {revised}; what is flagged is {usual}{policy}"
-
-
 class FlagSource:
     """The flags as they are now; safe to ask from several threads.
 

@@ -11,11 +11,10 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from waltzjax.data.chat import AgentPrompt
-from waltzjax.serve.breaker import Breaker
 from waltzjax.serve.flags import Flags
 from waltzjax.serve.records import (
     AGENTS,
@@ -33,20 +32,17 @@ from waltzjax.serve.records import (
     Ask,
     DeadlineExceeded,
     Failure,
+    Labels,
     Messages,
     PromptTooLong,
     Reply,
     Report,
 )
-from waltzjax.serve.review import (
-    Review,
-    content_with,
-    conversation_messages,
-    read_review,
-    review_messages,
-)
+from waltzjax.serve.review import conversation_messages
+from waltzjax.serve.reviewer import Reviewer, Unreviewed
 
 UNSAFE = "unsafe"  # the category of answers that the feedback agent calls unsafe
+NO_CATEGORY = "default"
 WITHHELD = "content_filter"
 
 
@@ -55,30 +51,22 @@ class Parts:
     """The parts that all requests share.
 
     feedback: None: stage 2 cannot be, for the reason ``missing``.
+    prompt: what the conversation agent is shown besides the conversation.
     categories: (prompt, answer) -> the categories of the pattern rules that match either;
       RuntimeError: that cannot be said.
     t_max: answers that are revised, at most.
-    review_tokens: of a review, at most.
     refusal: takes the place of an answer that is withheld.
-    deadline_s: of a request. review_s: of a review.
+    deadline_s: of a request.
     """
 
     conversation: Agent
-    feedback: Agent | None
+    feedback: Reviewer | None
     missing: str
-    asking: AgentPrompt
-    reviewing: AgentPrompt
-    categories: Callable[[str, str], tuple[str, ...]]
-    breaker: Breaker
+    prompt: AgentPrompt
+    categories: Callable[[str, str], Awaitable[tuple[str, ...]]]
     t_max: int
-    review_tokens: int
     refusal: str
     deadline_s: float
-    review_s: float
-
-
-class Unreviewed(Exception):
-    """A review that was not to be had; the text says why, for people."""
 
 
 class Draft(NamedTuple):
@@ -134,85 +122,79 @@ class _Request:
             return False
 
         try:
-            async with asyncio.timeout(self._left_s()):
+            with self._timed("first"):
                 reply = await self._speak((), dataclasses.replace(self._ask, on_text=grown))
         except TimeoutError:
             raise DeadlineExceeded(self._parts.deadline_s) from None
-        self._spent["first"] = self._ms()
-        draft = await self._guarded(reply)
-        return self._sealed(draft)
+        return self._sealed(await self._guarded(reply, self._parts.t_max))
 
     async def check(self, reply: str | None) -> Report:
         if reply is None:
-            return Report(OFF) if self._stage == OFF else self._by_patterns("")
-        draft = await self._guarded(Reply(reply, "stop", 0, 0), revise=False)
+            return Report(OFF) if self._stage == OFF else await self._by_patterns("")
+        draft = await self._guarded(Reply(reply, "stop", 0, 0), 0)
         return dataclasses.replace(draft.report, timings_ms=self._timings())
 
-    async def _guarded(self, reply: Reply, *, revise: bool = True) -> Draft:
+    async def _guarded(self, reply: Reply, most: int) -> Draft:
+        """The reply, revised ``most`` times at most."""
         if self._stage == OFF:
             return Draft(reply, Report(OFF))
-        if self._stage == AGENTS:
-            return await self._by_agents(reply, revise)
-        return Draft(reply, self._by_patterns(reply.text))
+        if self._stage == PATTERNS:
+            return Draft(reply, await self._by_patterns(reply.text))
+        if self._parts.feedback is None:
+            report = Report(AGENTS, categories=await self._categories(reply.text))
+            return Draft(reply, self._failed(report, "models", self._parts.missing))
+        most = 0 if self._flags.feedback_only else most
+        return await self._by_agents(self._parts.feedback, reply, most)
 
-    def _by_patterns(self, text: str) -> Report:
+    async def _by_patterns(self, text: str) -> Report:
         try:
-            categories = self._categories(text)
-        except RuntimeError as error:  # of the engine of patterns
+            categories = await self._matches(text)
+        except RuntimeError as error:
             return self._failed(Report(PATTERNS), "patterns", str(error))
-        action = self._flags.action(categories)
-        return Report(PATTERNS, categories=categories, action=action)
+        return Report(PATTERNS, categories=categories, action=self._flags.action(categories))
 
-    def _categories(self, text: str) -> tuple[str, ...]:
-        asked = "\n".join(m["content"] for m in self._messages if m["role"] == "user")
-        return self._parts.categories(asked, text)
-
-    async def _by_agents(self, reply: Reply, revise: bool) -> Draft:
-        """Reviews and revisions, until a review asks for nothing or ``t_max`` is reached. Where
-        unsafe answers are to be withheld, the last answer is reviewed too."""
-        parts, flags = self._parts, self._flags
-        report = Report(AGENTS)
-        with contextlib.suppress(RuntimeError):  # patterns only say how a failing review fails
-            report = Report(AGENTS, categories=self._categories(reply.text))
-        if parts.feedback is None:
-            return Draft(reply, self._failed(report, "models", parts.missing))
-        revise = revise and not flags.feedback_only and parts.t_max > 0
-        withhold = flags.action((UNSAFE,)) == BLOCK
-        history: list[tuple[str, str]] = []
+    async def _by_agents(self, feedback: Reviewer, reply: Reply, most: int) -> Draft:
+        """Reviews and revisions, until a review asks for nothing or ``most`` is reached. Where the
+        last answer would be withheld if it were called unsafe, it is reviewed too."""
+        report, history = Report(AGENTS), list[tuple[str, str]]()
         while True:
+            categories = await self._categories(reply.text)
+            report = dataclasses.replace(report, categories=categories, revised=bool(history))
+            withhold = self._flags.action((UNSAFE, *categories)) == BLOCK
+            if history and len(history) >= most and not withhold:
+                return Draft(reply, report)
             try:
-                review = await self._reviewed(parts.feedback, reply.text)
+                with self._timed("feedback"):
+                    review = await feedback.review(self._messages, reply.text, self._left_s())
             except Unreviewed as why:
                 return Draft(reply, self._failed(report, "feedback", str(why)))
-            first = report.rounds == 0
-            report = dataclasses.replace(report, rounds=report.rounds + 1)
-            if first:
-                objects = review.labels.objects
-                report = dataclasses.replace(report, triggered=objects, labels=review.labels)
+            report = _reviewed(report, review.labels)
             if not review.labels.objects:
                 return Draft(reply, report)
-            if not revise or len(history) >= parts.t_max:
-                return Draft(reply, self._unresolved(report, review))
+            if len(history) >= most:
+                return Draft(reply, self._unresolved(report, review.labels))
             history.append((reply.text, review.feedback))
             try:
-                reply = await self._revised(history)
+                with self._timed("revision"):
+                    reply = await self._speak(history, self._ask)
             except (AgentFailed, AgentBusy, PromptTooLong, TimeoutError) as error:
-                return Draft(reply, self._unrevised(report, review, error))
-            report = dataclasses.replace(report, revised=True)
-            if len(history) >= parts.t_max and not withhold:
-                return Draft(reply, report)
+                return Draft(reply, self._unrevised(report, review.labels, error))
 
-    def _unresolved(self, report: Report, review: Review) -> Report:
+    def _unresolved(self, report: Report, labels: Labels) -> Report:
         """An answer that stays although the feedback agent objects."""
-        action = self._flags.action((UNSAFE,)) if review.labels.unsafe else FLAG
+        action = FLAG
+        if labels.unsafe:
+            action = self._flags.action((UNSAFE, *report.categories))
         return dataclasses.replace(report, action=action)
 
-    def _unrevised(self, report: Report, review: Review, error: Exception) -> Report:
+    def _unrevised(self, report: Report, labels: Labels, error: Exception) -> Report:
         """An answer that stays because the conversation agent could not mend it."""
-        report = self._unresolved(report, review)
+        report = self._unresolved(report, labels)
         policy = CLOSED if report.action == BLOCK else OPEN
         reason = f"the answer was not revised: {error or 'the deadline has passed'}"
-        return dataclasses.replace(report, failure=Failure("conversation", reason, policy, UNSAFE))
+        category = UNSAFE if labels.unsafe else NO_CATEGORY
+        failure = Failure("conversation", reason, policy, category)
+        return dataclasses.replace(report, failure=failure)
 
     def _failed(self, report: Report, component: str, reason: str) -> Report:
         """Stage 1's decision, where stage 2 has failed: a category that is to be blocked fails
@@ -222,61 +204,22 @@ class _Request:
         failure = Failure(component, reason, policy, category)
         return dataclasses.replace(report, stage=PATTERNS, action=action, failure=failure)
 
-    async def _reviewed(self, agent: Agent, text: str) -> Review:
-        """The feedback agent's review of an answer.
-
-        Raises Unreviewed.
-        """
-        parts = self._parts
-        if not parts.breaker.allow():
-            raise Unreviewed("the feedback agent has failed again and again, and is not asked")
-        began, verdict = time.perf_counter(), parts.breaker.abandoned  # by a client that leaves
+    async def _categories(self, text: str) -> tuple[str, ...]:
+        """Of stage 2, where the rules only say how a failure is met; (): that cannot be said."""
         try:
-            async with asyncio.timeout(min(parts.review_s, self._left_s())):
-                reply = await self._ask_for_review(agent, text)
-            verdict = parts.breaker.succeeded
-        except (AgentFailed, AgentBusy) as error:
-            verdict = parts.breaker.failed
-            raise Unreviewed(str(error)) from error
-        except TimeoutError:
-            verdict = parts.breaker.failed
-            raise Unreviewed("no review in time (config.serve.feedback_timeout_s)") from None
-        except PromptTooLong as error:
-            verdict = parts.breaker.succeeded  # the agent is well
-            raise Unreviewed(f"the exchange does not fit the feedback agent: {error}") from error
-        finally:
-            verdict()
-            self._add("feedback", began)
-        review = read_review(reply.text)
-        if review is None:
-            raise Unreviewed("the review cannot be read: it is not the JSON object asked for")
-        return review
+            return await self._matches(text)
+        except RuntimeError:
+            return ()
 
-    async def _ask_for_review(self, agent: Agent, text: str) -> Reply:
-        """The review's text: of the whole conversation or, where that does not fit the agent, of
-        its last exchange."""
-        ask = Ask(self._parts.review_tokens, on_text=content_with)
-        shown = review_messages(self._parts.reviewing, self._messages, text)
-        try:
-            return await agent.reply(shown, ask)
-        except PromptTooLong:
-            last = [m for m in self._messages if m["role"] == "user"][-1:]
-            shorter = review_messages(self._parts.reviewing, last, text)
-            if shorter == shown:
-                raise
-            return await agent.reply(shorter, ask)
-
-    async def _revised(self, history: list[tuple[str, str]]) -> Reply:
-        began = time.perf_counter()
-        try:
-            async with asyncio.timeout(self._left_s()):
-                return await self._speak(history, self._ask)
-        finally:
-            self._add("revision", began)
+    async def _matches(self, text: str) -> tuple[str, ...]:
+        asked = "\n".join(m["content"] for m in self._messages if m["role"] == "user")
+        return await self._parts.categories(asked, text)
 
     async def _speak(self, history: Sequence[tuple[str, str]], ask: Ask) -> Reply:
-        shown = conversation_messages(self._parts.asking, self._messages, history)
-        reply = await self._parts.conversation.reply(shown, ask)
+        """The conversation agent's next answer; TimeoutError: the deadline has passed."""
+        shown = conversation_messages(self._parts.prompt, self._messages, history)
+        async with asyncio.timeout(self._left_s()):
+            reply = await self._parts.conversation.reply(shown, ask)
         self._replies.append(reply)
         return reply
 
@@ -292,18 +235,28 @@ class _Request:
         )
 
     def _timings(self) -> dict[str, float]:
-        spent = dict(self._spent)
-        spent["total"] = self._ms()
-        spent["added"] = spent["total"] - spent.get("first", 0.0)
+        total = 1000 * (time.perf_counter() - self._began)
+        spent = {**self._spent, "total": total, "added": total - self._spent.get("first", 0.0)}
         return {name: round(value, 3) for name, value in spent.items()}
 
-    def _add(self, name: str, began: float) -> None:
-        took = 1000 * (time.perf_counter() - began)
-        self._spent[name] = self._spent.get(name, 0.0) + took
-
-    def _ms(self) -> float:
-        return 1000 * (time.perf_counter() - self._began)
+    @contextlib.contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        """A block whose time is counted under ``name``."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            took = 1000 * (time.perf_counter() - began)
+            self._spent[name] = self._spent.get(name, 0.0) + took
 
     def _left_s(self) -> float:
         """The time that the request still has, in seconds."""
         return max(0.0, self._parts.deadline_s - (time.perf_counter() - self._began))
+
+
+def _reviewed(report: Report, labels: Labels) -> Report:
+    """The report after one more review; what it says of labels is the first one's."""
+    rounds = report.rounds + 1
+    if report.rounds:
+        return dataclasses.replace(report, rounds=rounds)
+    return dataclasses.replace(report, rounds=rounds, triggered=labels.objects, labels=labels)

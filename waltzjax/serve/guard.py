@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 import re
 import threading
@@ -28,6 +29,7 @@ from waltzjax.serve.records import (
     PATTERNS,
     SPECULATIVE,
     Agent,
+    AgentFailed,
     Answer,
     Ask,
     Delta,
@@ -35,9 +37,12 @@ from waltzjax.serve.records import (
     Report,
 )
 from waltzjax.serve.review import check_messages
+from waltzjax.serve.reviewer import Reviewer
 from waltzjax.serve.run_directory import served_config
 
 T = TypeVar("T")
+CLOSED_GUARD = "the guard is closed"
+LONG = 10_000  # characters: 1 ms of pattern rules
 _PIECE = re.compile(r"\s*\S+\s*")  # of a held answer that is streamed: a word
 
 
@@ -102,19 +107,24 @@ class Guard:
         if serve.upstream.url or "conversation" in given:  # it has a prompt of its own
             asking = AgentPrompt("", asking.message)
         self._models: Models = load_models(config, given)
+        reviewer = None
+        if self._models.feedback is not None:
+            reviewer = Reviewer(
+                self._models.feedback,
+                reviewing,
+                self._breaker,
+                max_tokens=config.rollout.max_new_tokens,
+                timeout_s=serve.feedback_timeout_s,
+            )
         self._parts = flow.Parts(
             conversation=self._models.conversation,
-            feedback=self._models.feedback,
+            feedback=reviewer,
             missing=self._models.missing,
-            asking=asking,
-            reviewing=reviewing,
+            prompt=asking,
             categories=self._categories,
-            breaker=self._breaker,
             t_max=config.rollout.t_max,
-            review_tokens=config.rollout.max_new_tokens,
             refusal=serve.refusal,
             deadline_s=serve.deadline_s,
-            review_s=serve.feedback_timeout_s,
         )
         self._private: _Loop | None = None
         self._lock = threading.Lock()
@@ -140,16 +150,17 @@ class Guard:
           ValueError: the messages are none that can be answered. PromptTooLong: nor do they fit.
           AgentBusy, AgentFailed, DeadlineExceeded: there is no answer; try again later.
         """
-        check_messages(messages, "user")
+        check_messages(messages, ("user",))
         return await flow.answer(self._parts, self.flags, messages, ask or self.asks(), user)
 
     async def acheck(self, messages: Messages, *, user: str = "") -> Report:
         """What the guard makes of an exchange; nothing is generated but a review. Where the last
         message is the user's, the pattern rules look at the prompt alone."""
-        last = messages[-1]["role"] if messages else ""
-        reply = messages[-1].get("content") if last == "assistant" else None
-        check_messages(messages, "user" if reply is None else "assistant")
-        asked = messages if reply is None else messages[:-1]
+        check_messages(messages, ("user", "assistant"))
+        last = messages[-1]
+        asked, reply = messages, None
+        if last["role"] == "assistant":
+            asked, reply = messages[:-1], last["content"]
         return await flow.check(self._parts, self.flags, asked, reply, user)
 
     async def astream(
@@ -158,7 +169,7 @@ class Guard:
         """``arespond`` as news. HOLD: nothing of an answer that the guard may still change is
         given out. SPECULATIVE: the first answer is given out as it is drawn, and withdrawn where
         the guard changes it. An answer that the guard cannot change is given out at once."""
-        check_messages(messages, "user")
+        check_messages(messages, ("user",))
         flags = self.flags
         at_once = mode == SPECULATIVE or not _may_change(flags, user)
         newest = _Newest()
@@ -234,14 +245,25 @@ class Guard:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _categories(self, asked: str, answered: str) -> tuple[str, ...]:
+    async def _categories(self, asked: str, answered: str) -> tuple[str, ...]:
+        """The categories that match, in order, once each. A long text is matched on a thread, so
+        that others need not wait."""
+        if len(asked) + len(answered) > LONG:
+            return await asyncio.to_thread(self._matched, asked, answered)
+        return self._matched(asked, answered)
+
+    def _matched(self, asked: str, answered: str) -> tuple[str, ...]:
         matches = [*self._rules.match(asked, PROMPT), *self._rules.match(answered, ANSWER)]
         return tuple(dict.fromkeys(match.category for match in matches))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         with self._lock:
+            if self._ended:
+                work.close()
+                raise AgentFailed(CLOSED_GUARD)
             self._private = self._private or _Loop()
-        return self._private.run(work)
+            loop = self._private
+        return loop.run(work)
 
 
 class _Loop:
@@ -253,12 +275,26 @@ class _Loop:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        """The result of ``work``; AgentFailed: the loop was closed meanwhile."""
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        except concurrent.futures.CancelledError:
+            raise AgentFailed(CLOSED_GUARD) from None
 
     def close(self) -> None:
+        """Cancel what runs, and end the thread."""
+        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _cancel_others() -> None:
+    """Cancel all tasks of the loop but this one, and wait for them."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def _may_change(flags: Flags, user: str) -> bool:

@@ -13,6 +13,7 @@ from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
 from waltzjax.run.runtime import Runtime, check_same_shape, prompt_files
 from waltzjax.run.trainable import load_agents, model_directory
+from waltzjax.serve.drafts import Drafts
 from waltzjax.serve.endpoint_agent import EndpointAgent
 from waltzjax.serve.engine_agent import EngineAgent
 from waltzjax.serve.records import Agent, Ask, Messages, Reply
@@ -135,8 +136,10 @@ def _load(config: ConfigDict, names: Mapping[str, str]) -> tuple[_Local, dict[st
     if not params:
         return _Local({}, None), missing
     worker = Worker(runtime, params, max_waiting=2 * config.serve.max_requests)
+    drafts = {FEEDBACK: Drafts()}  # reviews are much alike
     agents = {
-        role: EngineAgent(worker, role, runtime.chat, Path(names[role]).name) for role in params
+        role: EngineAgent(worker, role, runtime.chat, Path(names[role]).name, drafts.get(role))
+        for role in params
     }
     return _Local(agents, worker), missing
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from waltzjax.data.chat import AgentPrompt, fill, opening
@@ -86,20 +86,23 @@ def conversation_messages(
     return [*([{"role": "system", "content": system}] if system else []), *turns]
 
 
-def check_messages(messages: Sequence[Mapping[str, str]], last: str) -> None:
+def check_messages(messages: Sequence[Mapping[str, str]], last: Collection[str]) -> None:
     """Raise ValueError unless a service can answer ``messages``: texts by system, user and
-    assistant, the last one by ``last``, and some text by the user."""
+    assistant, the last one by one of ``last``, and some text by the user."""
     for number, message in enumerate(messages):
+        if not isinstance(message, Mapping):
+            raise ValueError(f"messages[{number}]: got {message!r:.60}, allowed is an object")
         role, content = message.get("role"), message.get("content")
         if role not in ("system", *SPEAKERS):
             raise ValueError(
-                f"messages[{number}].role: got {role!r}, allowed are system, user, assistant"
+                f"messages[{number}].role: got {role!r:.60}, allowed are system, user, assistant"
             )
         if not isinstance(content, str):
             raise ValueError(f"messages[{number}].content: got {content!r:.60}, allowed is a text")
     if not any(m["role"] == "user" and m["content"].strip() for m in messages):
         raise ValueError("messages: no message of the user has a text; give one")
-    if messages[-1]["role"] != last:
+    if messages[-1]["role"] not in last:
         raise ValueError(
-            f"messages: the last one has the role {messages[-1]['role']!r}, expected {last!r}"
+            f"messages: the last one has the role {messages[-1]['role']!r}, expected "
+            f"{' or '.join(last)}"
         )

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 MOST_CHOICES = 8
 MOST_STOPS = 4
+FINISH_REASONS = ["stop", "length", "content_filter"]
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 _PART = {
     "type": "object",
@@ -150,7 +151,7 @@ class AnswerMessage(BaseModel):
 class Choice(BaseModel):
     index: int
     message: AnswerMessage
-    finish_reason: Literal["stop", "length", "content_filter"]
+    finish_reason: Annotated[str, Field(json_schema_extra={"enum": FINISH_REASONS})]
     logprobs: None = None
     waltzjax: ReportBody
 
@@ -205,7 +206,7 @@ class FlagsBody(BaseModel):
     rollout_pct: int
     blocking: bool
     feedback_only: bool
-    policy: dict[str, Literal["block", "flag"]]
+    policy: dict[str, str]  # category -> "block" | "flag"
 
 
 class Health(BaseModel):

@@ -24,7 +24,7 @@ class Connection(H11Protocol):
     """A connection that is closed where the head of a request takes longer than ``HEAD_S``.
 
     h11 takes at most 64 KiB of it. uvicorn's other parser, httptools, has no such limit: it would
-    take headers until the memory is full.
+    take headers until the memory is full. ``connection_made`` has the form that uvicorn gives it.
     """
 
     _late: asyncio.TimerHandle | None = None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Any, cast
 
 from sse_starlette import EventSourceResponse
 
@@ -63,7 +63,8 @@ class News:
             task.cancel()
 
     async def _pump(self, index: int, stream: AsyncIterator[Delta]) -> None:
-        async with contextlib.aclosing(stream) as deltas:  # type: ignore[type-var]
+        generator = cast(AsyncGenerator[Delta, None], stream)  # an iterator has nothing to close
+        async with contextlib.aclosing(generator) as deltas:
             try:
                 async for delta in deltas:
                     await self._queue.put((index, delta))

@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from waltzjax.engine.requests import Event, Request, Sampling, Tokens
+from waltzjax.engine.requests import Event, Guess, Request, Sampling, Tokens
 from waltzjax.engine.session import Session, Stats
 from waltzjax.model.decode import generation_params
 from waltzjax.run.runtime import Runtime
 from waltzjax.serve.records import AgentBusy, AgentFailed
 
-STEPS = 4  # tokens a row that are drawn before those who wait come in
+DRAW_S = 0.03  # that a draw may take, about: who comes meanwhile waits for its end
 CRASHES = 5  # in a row, without a result between them, that end the worker
 BACK_OFF_S, LONGEST_BACK_OFF_S = 0.1, 30.0  # before a new session, doubled each time
 RECENT = 64  # results that the estimate of a wait goes by
@@ -90,7 +90,7 @@ class Worker:
     def start(self, *, warm_up: bool = True) -> None:
         """Compile all programs, unless ``warm_up`` is false, and begin to take requests."""
         if warm_up:
-            self._engine.warm_up(self._params)
+            self._engine.warm_up(self._params, guesses=True)
         self._thread.start()
 
     def stop(self, drain_s: float) -> None:
@@ -112,12 +112,14 @@ class Worker:
         sampling: Sampling,
         seed: int,
         on_tokens: OnTokens | None = None,
+        guess: Guess | None = None,
     ) -> Tokens:
         """Continue ``prompt``. To cancel the coroutine is to cancel the request: its row is free
         before the next draw.
 
         on_tokens: all tokens so far, each time that there are more -> whether they are enough; the
           request ends with them, as if by a stop token. Called on the event loop.
+        guess: see ``engine.requests.Request``. Called in the engine's thread.
 
         Raises:
           AgentBusy: too many requests are open.
@@ -130,7 +132,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         number, call = next(self._numbers), _Call(loop, loop.create_future(), on_tokens)
         self._calls[number] = call
-        self._inbox.put(Request(number, role, prompt, sampling, seed))
+        self._inbox.put(Request(number, role, prompt, sampling, seed, guess))
         if self._over.is_set():  # the thread ended meanwhile, and may not have seen the call
             call.future.cancel()
             self._calls.pop(number, None)
@@ -169,8 +171,10 @@ class Worker:
     def _serve(self, session: Session) -> None:
         """Draw for whoever asks, until the worker is stopped."""
         events: list[Event] = []
+        steps = self._engine.steps
         while not self._abandoned.is_set():
-            drawing = session.dispatch(STEPS)
+            began_s = time.monotonic()
+            drawing = session.dispatch(steps)
             self._stats = session.stats()
             self._tell(events)
             events = []  # nobody's words are kept while nobody asks
@@ -179,6 +183,8 @@ class Worker:
                     return
                 self._take(session, self._inbox.get())
             events = session.collect()
+            if drawing:
+                steps = paced(steps, time.monotonic() - began_s, self._engine.steps)
             while not self._inbox.empty():
                 self._take(session, self._inbox.get())
 
@@ -206,6 +212,12 @@ class Worker:
         for number in [*self._calls]:
             if call := self._calls.pop(number, None):
                 _call_soon(call.loop, _fail, call, reason)
+
+
+def paced(steps: int, took_s: float, most: int) -> int:
+    """Tokens a row for the next draw, 1 to ``most``, where the last one, of ``steps``, took so
+    long: as many as take ``DRAW_S``, at most twice as many as before."""
+    return max(1, min(most, round(steps * min(2.0, DRAW_S / max(took_s, 1e-6)))))
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:
