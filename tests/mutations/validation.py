@@ -73,7 +73,7 @@ MUTATIONS = (
     ),
     Mutation(
         "any-stage-will-do", SWITCHES,
-        "if decided != stage:", "if decided is None:", OF_GUARD,
+        "if not _by_flags(report, stage):", "if report is None:", OF_GUARD,
         "a guard that ignores its flags passes",
     ),
     Mutation(

@@ -97,6 +97,15 @@ def test_a_guard_that_ignores_its_flags_fails_the_switches(tmp_path):
     assert "{'enable': False}: stage 2 decided" in figure.why
 
 
+def test_agents_that_fail_are_no_stage_that_was_switched_to():
+    began = time.monotonic()
+    done = measured({}, feedback=Scripted(["no JSON"]))
+    figure = done.figures["stage_switching"]
+    # Stage 1 and off took effect; stage 1 in the place of failing agents is not what was asked for.
+    assert figure.value == 0.5 and figure.why.count("(the review cannot be read") == 2
+    assert time.monotonic() - began < 2 * switches.EFFECT_S + 2  # nobody waits for what fails
+
+
 def test_flags_take_effect_on_the_very_guard(tmp_path):
     with FlagsFile(tmp_path / "flags") as file:
         file.set(stage=1)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from waltzjax.serve.records import AGENTS, OFF, PATTERNS, Answer
+from waltzjax.serve.records import AGENTS, OFF, PATTERNS, Answer, Report
 from waltzjax.types import Prompt
 from waltzjax.validation.checks import Figure
 from waltzjax.validation.flags_file import FlagsFile
@@ -30,23 +30,32 @@ async def switch_stages(
     missed = []
     for changes, stage in SWITCHES:
         flags.set(**changes)
-        decided = await _decided_by(respond, prompt, stage)
-        if decided != stage:
-            missed.append(f"{changes or 'all flags as they were'}: stage {decided} decided")
+        report = await _decided_by(respond, prompt, stage)
+        if not _by_flags(report, stage):
+            reason = f" ({report.failure.reason})" if report.failure else ""
+            flag = changes or "all flags as they were"
+            missed.append(f"{flag}: stage {report.stage} decided{reason}")
         on_switch()
     share = 1 - len(missed) / len(SWITCHES)
     why = f"no effect within {EFFECT_S:g} s of {'; '.join(missed)}" if missed else ""
     return Figure(share, len(SWITCHES), why=why)
 
 
-async def _decided_by(respond: Respond, prompt: Prompt, stage: int) -> int:
-    """The stage that decides ``prompt``: asked until it is ``stage``, for EFFECT_S seconds."""
+async def _decided_by(respond: Respond, prompt: Prompt, stage: int) -> Report:
+    """The report on ``prompt``: asked until ``stage`` decides, for EFFECT_S seconds, or until the
+    agents that are to decide fail, which waiting does not mend."""
     ends = time.monotonic() + EFFECT_S
     while True:
-        answer = await respond(prompt.text, 0)
-        if answer.report.stage == stage or time.monotonic() > ends:
-            return answer.report.stage
+        report = (await respond(prompt.text, 0)).report
+        failing = stage == AGENTS and report.failure is not None
+        if _by_flags(report, stage) or failing or time.monotonic() > ends:
+            return report
         await asyncio.sleep(LOOK_S)
+
+
+def _by_flags(report: Report, stage: int) -> bool:
+    """Whether ``stage`` decided as the flags ask for, not in the place of one that failed."""
+    return report.stage == stage and report.failure is None
 
 
 def fallback(answers: Sequence[Answer], degraded: str) -> Figure:
