@@ -105,29 +105,29 @@ def read_prompts() -> list[str]:
     return [json.loads(lines[i])["prompt"] for i in order]
 
 
-def _failure(outcome: Outcome) -> str:
-    """What a bench must not measure: no answer, or one that the guard failed at; "": neither."""
-    if outcome.status != httpx.codes.OK:
-        return f"status {outcome.status}"
-    failure = outcome.report and outcome.report.get("failure")
-    return failure["reason"] if failure else ""
+def unreviewed(outcome: Outcome) -> bool:
+    """Whether the guard failed: some reviews are no JSON."""
+    return bool(outcome.report and outcome.report.get("failure"))
 
 
 def triggered(outcome: Outcome) -> bool:
     return bool(outcome.report and outcome.report["triggered"])
 
 
-def scout(arm: Arm, prompts: Sequence[str]) -> set[str]:
-    """The prompts whose answers trigger the guard, by a pass at 16 clients."""
+def scout(arm: Arm, prompts: Sequence[str]) -> dict[str, list[str]]:
+    """The prompts by what the guard makes of them, by a pass at 16 clients: "triggered",
+    "untriggered"; those whose review failed are in neither. "all": where none triggers."""
     arm.prepare()
     turn = asyncio.run(run_turn(arm, Load(16), prompts, 0))
-    wrong = Counter(_failure(o) for o in turn.outcomes)
-    del wrong[""]
+    wrong = Counter(o.status for o in turn.outcomes if o.status != httpx.codes.OK)
     if wrong:
         raise ValueError(
             f"{arm.url}: of {len(prompts)} requests by 16 clients failed: {dict(wrong)}"
         )
-    return {o.prompt for o in turn.outcomes if triggered(o)}
+    reviewed = [o for o in turn.outcomes if not unreviewed(o)]
+    objected = [o.prompt for o in reviewed if triggered(o)]
+    others = [o.prompt for o in reviewed if not triggered(o)]
+    return {"untriggered" if objected else "all": others, "triggered": objected}
 
 
 def bench() -> dict[str, Any]:
@@ -135,11 +135,7 @@ def bench() -> dict[str, Any]:
     prompts = list(dict.fromkeys(read_prompts()))
     loads = [*(Load(int(n)) for n in f.clients), *(Load(0, float(r)) for r in f.rates)]
     with chosen_arms() as arms:
-        caught = scout(arms[-1], prompts)
-        sets = {
-            "untriggered" if caught else "all": [p for p in prompts if p not in caught],
-            "triggered": [p for p in prompts if p in caught],
-        }
+        sets = scout(arms[-1], prompts)
         chosen = {
             name: list(itertools.islice(itertools.cycle(prompts), f.requests))
             for name, prompts in sets.items()
@@ -155,7 +151,7 @@ def bench() -> dict[str, Any]:
         "versions": {name: version(name) for name in PACKAGES},
         "seed": f.seed,
         "rounds": f.rounds,
-        "triggered": f"{len(caught)} of {len(prompts)} prompts",
+        "triggered": f"{len(sets['triggered'])} of {len(prompts)} prompts",
         "records": records,
     }
 
