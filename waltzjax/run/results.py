@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,25 @@ def write_results(
     seconds: float,
 ) -> None:
     """Write the result files; ``metrics``: the run's records, ``seconds``: of this launch."""
-    write_json(workdir / RESULTS, results)
+    write_json(workdir / RESULTS, {**results, **_added(workdir / RESULTS, results)})
     events = read_events(workdir / EVENTS)
     write_json(
         workdir / "training_metrics.json",
         training_metrics(config.stages, config.seed, metrics, events, seconds),
     )
+
+
+def _added(path: Path, results: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys that other commands have added to these very results, as ``waltzjax.validation``
+    adds its checks."""
+    try:
+        before = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    own = {name: value for name, value in before.items() if name in results}
+    if json.dumps(own, sort_keys=True) != json.dumps(results, sort_keys=True):
+        return {}
+    return {name: value for name, value in before.items() if name not in results}
 
 
 def say_measures(
