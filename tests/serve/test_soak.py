@@ -28,7 +28,8 @@ def test_a_soak_finds_nothing(minutes, tmp_path):
 def test_the_service_alone_is_compared_with_what_it_stands_before(tmp_path):
     output = tmp_path / "proxy.json"
     done = script(
-        "bench_serve.py", "--proxy", "--clients=1,4", "--rates=20", "--pool=24", "--requests=24", "--rounds=2",
+        "bench_serve.py", "--proxy", "--clients=1,4", "--rates=20", "--pool=24", "--requests=24",
+        "--rounds=2",
         f"--output={output}", f"--plot={tmp_path / 'plot.svg'}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
