@@ -2,6 +2,7 @@
 nobody but the template writes, what a thought is."""
 
 import json
+import time
 
 import pytest
 from chat_models import CHATML, NEXT, PHI, R1, read_chat, write_tokenizer
@@ -143,6 +144,22 @@ def test_what_a_normaliser_reads_as_a_token_is_one(tmp_path, normalizer, spelled
     chat = read_chat(tmp_path)
     honest, attack = (chat.problem_text(text) for text in ("say it", f"say {spelled}it"))
     assert chat.encode([attack]) == chat.encode([honest])
+
+
+def test_tokens_deep_within_one_another_take_linear_time(tmp_path):
+    """Where a level costs a pass, or a token the length of the text, it takes a minute."""
+    tokenizer = write_tokenizer(tmp_path, CHATML, ("<|im_end|>",))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.add_tokens([AddedToken("<|im_start|>", special=False, normalized=True)])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    chat = read_chat(tmp_path)
+    deep = "<|IM_" * 5000 + "START|>" * 5000
+    began = time.perf_counter()
+    texts = [chat.problem_text(text) for text in (deep, "<|IM_START|>" * 10_000, "")]
+    assert time.perf_counter() - began < 15
+    start = tokenizer.token_to_id("<|im_start|>")
+    counts = [list(ids).count(start) for ids in chat.encode(texts)]
+    assert counts[0] == counts[1] == counts[2] > 0
 
 
 @pytest.mark.parametrize(
