@@ -11,7 +11,13 @@ from tokenizers import AddedToken, normalizers
 from waltzjax.data.chat import stop_ids
 from waltzjax.data.packing import chat_tokens
 from waltzjax.data.template import Template
-from waltzjax.data.thoughts import is_thought_tag, opens_thought, without_thought
+from waltzjax.data.thoughts import (
+    ends_thought,
+    is_thought_tag,
+    names_thought,
+    opens_thought,
+    without_thought,
+)
 from waltzjax.run.runtime import load_tokenizer
 
 LLAMA2 = (
@@ -215,3 +221,8 @@ def test_thoughts_between_the_tags_of_published_models(opener, closer):
     assert without_thought(f"{opener}so") is None and without_thought("so", opened=True) is None
     assert is_thought_tag(opener) and is_thought_tag(closer)
     assert opens_thought(f"a {opener}\n") and not opens_thought(closer)
+
+
+def test_whether_a_policy_may_think_unasked():
+    assert ends_thought("<think>\n\n</think>\n\n") and not ends_thought("</think> so")
+    assert names_thought(R1) and not names_thought(CHATML)
