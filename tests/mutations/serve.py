@@ -34,7 +34,8 @@ MUTATIONS = (
     Mutation(
         "categories-of-the-first-answer", FLOW,
         "categories = await self._categories(reply.text)",
-        "categories = report.categories if history else await self._categories(reply.text)", OF_FLOW,
+        "categories = report.categories if history else await self._categories(reply.text)",
+        OF_FLOW,
         "a failing review of a revision goes by what the first answer said",
     ),
     Mutation(
