@@ -83,10 +83,6 @@ class Worker:
         """Requests that have none yet."""
         return max(0, len(self._calls) - self.active)
 
-    def stats(self) -> Stats | None:
-        """The session's figures after its last draw; None: it has not drawn yet."""
-        return self._stats
-
     def start(self, *, warm_up: bool = True) -> None:
         """Compile all programs, unless ``warm_up`` is false, and begin to take requests."""
         if warm_up:
@@ -154,19 +150,24 @@ class Worker:
     # What follows runs in the thread.
 
     def _run(self) -> None:
+        try:
+            self._serve_until_stopped()
+        finally:  # whatever ended it: nobody waits for a thread that is no more
+            self._over.set()
+            self._fail_all("the engine is stopped")
+
+    def _serve_until_stopped(self) -> None:
         while not self._abandoned.is_set() and self._crashes < CRASHES:
             try:
                 with self._engine.session(self._params) as session:
                     self._serve(session)
                 break
-            except Exception as error:  # whatever the device's runtime raises
+            except BaseException as error:  # a panic in a compiled library is no Exception
                 log.exception("the engine has crashed")
                 self._crashes, self._stats = self._crashes + 1, None
                 self._fail_all(f"the engine has crashed ({type(error).__name__})")
                 back_off_s = min(BACK_OFF_S * 2 ** (self._crashes - 1), LONGEST_BACK_OFF_S)
                 self._closing.wait(back_off_s)
-        self._over.set()
-        self._fail_all("the engine is stopped")
 
     def _serve(self, session: Session) -> None:
         """Draw for whoever asks, until the worker is stopped."""
@@ -241,6 +242,11 @@ def _deliver(items: Sequence[tuple[_Call, Event]]) -> None:
                 _hear(call, event)
             except Exception as error:  # of the caller's function: it is the caller's alone
                 call.future.set_exception(error)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # a panic in a compiled library
+                log.exception("a listener has crashed")
+                _fail(call, f"a listener has crashed ({type(error).__name__})")
 
 
 def _hear(call: _Call, event: Event) -> None:
