@@ -42,7 +42,9 @@ class EngineAgent:
         )
         hear = (lambda ids: speech.hear(chat.decode(ids))) if ask.on_text else None
         guess = self._drafts.guesses(prompt) if self._drafts else None
-        done = await self._worker.generate(self._role, prompt, how, ask.seed, hear, guess)
+        done = await self._worker.generate(
+            self._role, prompt, how, ask.seed, hear, guess, admitted=ask.admitted
+        )
         if self._drafts:
             self._drafts.learn(prompt, done.token_ids)
         text = speech.text(chat.decode(done.token_ids))

@@ -47,7 +47,8 @@ class Worker:
 
     runtime: whose engine draws.
     params: the parameters of each role.
-    max_waiting: requests beyond the engine's rows that may be open; more are refused.
+    max_waiting: requests beyond the engine's rows that may be open; more are refused, unless they
+      are ``admitted``.
     """
 
     def __init__(self, runtime: Runtime, params: Mapping[str, Any], *, max_waiting: int):
@@ -109,6 +110,8 @@ class Worker:
         seed: int,
         on_tokens: OnTokens | None = None,
         guess: Guess | None = None,
+        *,
+        admitted: bool = False,
     ) -> Tokens:
         """Continue ``prompt``. To cancel the coroutine is to cancel the request: its row is free
         before the next draw.
@@ -116,6 +119,7 @@ class Worker:
         on_tokens: all tokens so far, each time that there are more -> whether they are enough; the
           request ends with them, as if by a stop token. Called on the event loop.
         guess: see ``engine.requests.Request``. Called in the engine's thread.
+        admitted: see ``records.Ask``.
 
         Raises:
           AgentBusy: too many requests are open.
@@ -123,7 +127,7 @@ class Worker:
         """
         if not self.alive:
             raise AgentFailed("the engine is stopped")
-        if len(self._calls) >= self._most_open:
+        if not admitted and len(self._calls) >= self._most_open:
             raise AgentBusy(self._wait_s())
         loop = asyncio.get_running_loop()
         number, call = next(self._numbers), _Call(loop, loop.create_future(), on_tokens)
