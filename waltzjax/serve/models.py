@@ -138,7 +138,15 @@ def _load(config: ConfigDict, names: Mapping[str, str]) -> tuple[_Local, dict[st
     worker = Worker(runtime, params, max_waiting=2 * config.serve.max_requests)
     drafts = {FEEDBACK: Drafts()}  # reviews are much alike
     agents = {
-        role: EngineAgent(worker, role, runtime.chat, Path(names[role]).name, drafts.get(role))
+        role: EngineAgent(
+            worker,
+            role,
+            runtime.chat,
+            Path(names[role]).name,
+            drafts.get(role),
+            top_k=config.rollout.top_k,
+            min_p=config.rollout.min_p,
+        )
         for role in params
     }
     return _Local(agents, worker), missing
