@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,12 +41,19 @@ class Models(NamedTuple):
     feedback: None: stage 2 cannot be, for the reason ``missing``, which names no path: clients see
       it.
     worker: the engine of those that are here; None: all are elsewhere, or there is none.
+    endpoints: those that are elsewhere.
     """
 
     conversation: Agent
     feedback: Agent | None
     missing: str
     worker: Worker | None
+    endpoints: Collection[EndpointAgent]
+
+    def close(self) -> None:
+        """Close the connections to endpoints."""
+        for endpoint in self.endpoints:
+            endpoint.close()
 
 
 def agent_prompts(config: ConfigDict) -> tuple[AgentPrompt, AgentPrompt]:
@@ -66,15 +73,15 @@ def load_models(config: ConfigDict, given: Mapping[str, Agent]) -> Models:
       ValueError: an endpoint's key is not in its environment variable.
     """
     serve = config.serve
-    agents: dict[str, Agent] = {
+    endpoints = {
         role: _endpoint(group, name)
         for role, name, group in (
             (CONVERSATION, "upstream", serve.upstream),
             (FEEDBACK, "reviewer", serve.reviewer),
         )
-        if group.url
+        if group.url and role not in given
     }
-    agents |= given
+    agents: dict[str, Agent] = {**endpoints, **given}
     named = {role: serve[role] for role in (CONVERSATION, FEEDBACK) if role not in agents}
     missing: dict[str, str] = {
         role: f"config.serve.{role} names no model" for role, name in named.items() if not name
@@ -91,7 +98,8 @@ def load_models(config: ConfigDict, given: Mapping[str, Agent]) -> Models:
         agents[CONVERSATION], worker = _stand_in(config)
     feedback = None if missing else agents[FEEDBACK]
     why = " and ".join(f"the {role} agent" for role in missing)
-    return Models(agents[CONVERSATION], feedback, f"no model of {why}" if why else "", worker)
+    missing_text = f"no model of {why}" if why else ""
+    return Models(agents[CONVERSATION], feedback, missing_text, worker, endpoints.values())
 
 
 def _endpoint(group: ConfigDict, name: str) -> EndpointAgent:
