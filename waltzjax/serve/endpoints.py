@@ -79,7 +79,7 @@ async def chat(body: ChatRequest, request: Request) -> Response:
 async def check(body: CheckRequest, request: Request) -> Response:
     """Judge an exchange; nothing is generated but a review."""
     service, exchange = service_of(request), exchange_of(request.scope)
-    messages = read_messages(body.messages, service.settings.max_messages)
+    messages = read_messages(body.messages)
     exchange.user, exchange.messages = body.user or "", messages
     with _guard_errors():
         report = await unless_gone(

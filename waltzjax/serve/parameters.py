@@ -93,7 +93,7 @@ def read_request(request: ChatRequest, settings: Settings) -> Wanted:
             "config.serve.speculative",
         )
     return Wanted(
-        messages=read_messages(request.messages, settings.max_messages),
+        messages=read_messages(request.messages),
         asks=_asks(request, settings),
         user=request.user or request.safety_identifier or "",
         streamed=bool(request.stream),
@@ -103,16 +103,12 @@ def read_request(request: ChatRequest, settings: Settings) -> Wanted:
     )
 
 
-def read_messages(messages: list[Message], most: int) -> list[dict[str, str]]:
+def read_messages(messages: list[Message]) -> list[dict[str, str]]:
     """The messages with the roles that a guard knows.
 
     Raises:
-      RequestError: 400, there are more than ``most``, or one holds more than text.
+      RequestError: 400, one holds more than text.
     """
-    if len(messages) > most:
-        raise _refused(
-            "messages", f"got {len(messages)}, allowed are {most} (config.serve.max_messages)"
-        )
     for number, message in enumerate(messages):
         for name in IN_MESSAGE:
             if (message.model_extra or {}).get(name):

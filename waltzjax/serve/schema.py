@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 MOST_CHOICES = 8
 MOST_STOPS = 4
@@ -33,8 +41,9 @@ def text_of(content: object) -> str:
 
 def _part_text(part: object) -> str:
     if not isinstance(part, dict) or part.get("type") != "text":
-        kind = part.get("type") if isinstance(part, dict) else part
-        raise ValueError(f"a part of the type {str(kind)[:40]!r} cannot be read; 'text' is allowed")
+        kind = part.get("type") if isinstance(part, dict) else None
+        got = repr(kind[:40]) if isinstance(kind, str) else "no text"
+        raise ValueError(f"the type of a part is {got}; 'text' is allowed")
     if not isinstance(part.get("text"), str):
         raise ValueError("the part has no text")
     return part["text"]
@@ -50,15 +59,16 @@ def plain(text: object) -> object:
 def stops_of(stop: object) -> object:
     """The texts at which an answer ends: one, or a list of at most ``MOST_STOPS``."""
     stops = [stop] if isinstance(stop, str) else stop
+    if isinstance(stops, list) and len(stops) > MOST_STOPS:
+        raise ValueError(f"got {len(stops)} texts, allowed are {MOST_STOPS}")
     if not isinstance(stops, list) or not all(isinstance(s, str) and s for s in stops):
         raise ValueError("a text or a list of texts is allowed, none of them empty")
-    if len(stops) > MOST_STOPS:
-        raise ValueError(f"got {len(stops)} texts, allowed are {MOST_STOPS}")
     return [plain(text) for text in stops]
 
 
 class Given(BaseModel):
-    """A request's object: types are strict, what is not known stays for who looks at it."""
+    """A request's object: types are strict, what is not known stays for who looks at it. Nothing in
+    it may cost more than one error: a body has room for hundreds of thousands."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -78,8 +88,19 @@ class Extension(Given):
     model_config = ConfigDict(strict=True, extra="forbid")
     stream: Literal["hold", "speculative"] = "hold"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, value: object) -> object:
+        if isinstance(value, dict):
+            for name in value:
+                if name not in cls.model_fields:
+                    allowed = ", ".join(map(repr, cls.model_fields))
+                    raise ValueError(f"got the key {name[:40]!r}, allowed is {allowed}")
+        return value
+
 
 Text = Annotated[str, BeforeValidator(plain)]
+Messages = Annotated[list[Message], Field(min_length=1), FailFast()]
 
 
 class ChatRequest(Given):
@@ -87,7 +108,7 @@ class ChatRequest(Given):
     change the answer and cannot be honoured, else ignored."""
 
     model: str
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Messages
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -106,7 +127,7 @@ class CheckRequest(Given):
     """An exchange to be judged: the last message is the assistant's; where it is the user's, the
     pattern rules look at the prompt alone."""
 
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Messages
     user: Text | None = None
 
 
