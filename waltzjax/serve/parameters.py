@@ -11,9 +11,9 @@ from waltzjax.serve.errors import RequestError
 from waltzjax.serve.records import HOLD, SPECULATIVE, Ask
 from waltzjax.serve.schema import ROLES, ChatRequest, Message
 from waltzjax.serve.service import Settings
+from waltzjax.types import COLDEST
 
 SEEDS = 2**32
-GREEDY_BELOW = 0.001  # a lower temperature takes the most probable token
 # Parameters that would change the answer and cannot be honoured -> values that change nothing.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "audio": (),
@@ -123,7 +123,7 @@ def _asks(request: ChatRequest, settings: Settings) -> tuple[Ask, ...]:
     return tuple(
         Ask(
             max_new_tokens=min(wanted, settings.max_new_tokens),
-            temperature=0.0 if temperature < GREEDY_BELOW else temperature,
+            temperature=0.0 if temperature < COLDEST else temperature,
             top_p=settings.top_p if request.top_p is None else request.top_p,
             stop=tuple(request.stop or ()),
             seed=(seed + choice) % SEEDS,

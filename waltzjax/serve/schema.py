@@ -14,6 +14,8 @@ from pydantic import (
     model_validator,
 )
 
+from waltzjax.types import LEAST_MASS
+
 MOST_CHOICES = 8
 MOST_STOPS = 4
 FINISH_REASONS = ["stop", "length", "content_filter"]
@@ -114,7 +116,7 @@ class ChatRequest(Given):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_p: Annotated[float, Field(ge=LEAST_MASS, le=1)] | None = None
     n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = None
     stop: Annotated[list[str], BeforeValidator(stops_of), WithJsonSchema(_STOP)] | None = None
     seed: int | None = None
