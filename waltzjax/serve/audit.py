@@ -51,6 +51,8 @@ class Audit:
             self._lines.put_nowait(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
         except queue.Full:
             self._lose("lines come faster than they can be written")
+        except orjson.JSONEncodeError as error:  # a count of an upstream that has 100 digits
+            self._lose(str(error))
 
     def close(self) -> None:
         """Write what waits, for at most ``CLOSE_S`` seconds."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,7 +27,7 @@ class Gate:
 
     Args:
       keys: digests of the API keys; none: anybody may ask.
-      ended: called with each request that has ended.
+      ended: each is called with each request that has ended, whatever the others raise.
       traffic: kept up to date.
     """
 
@@ -36,7 +36,7 @@ class Gate:
         app: ASGIApp,
         settings: Settings,
         keys: tuple[bytes, ...],
-        ended: Callable[[Exchange], None],
+        ended: Sequence[Callable[[Exchange], None]],
         traffic: Traffic,
     ):
         self._app, self._settings, self._keys = app, settings, keys
@@ -64,7 +64,14 @@ class Gate:
             elif not isinstance(error, TimeoutError):  # that: a stream that nobody reads
                 fault(error)  # what was begun is cut: it cannot be ended well
         finally:
-            self._ended(exchange)
+            self._end(exchange)
+
+    def _end(self, exchange: Exchange) -> None:
+        for note in self._ended:
+            try:
+                note(exchange)
+            except Exception as error:  # its request was answered, and the others note it still
+                fault(error)
 
     async def _pass(
         self, scope: Scope, headers: Headers, exchange: Exchange, receive: Receive, send: Send

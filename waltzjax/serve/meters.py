@@ -52,8 +52,11 @@ class Meters:
         self._requests.labels(path, str(exchange.status)).inc()
         for outcome in exchange.outcomes:
             self._add_report(outcome.report)
-            self._tokens.labels("prompt").inc(outcome.prompt_tokens)
-            self._tokens.labels("completion").inc(outcome.completion_tokens)
+            for kind, tokens in (
+                ("prompt", outcome.prompt_tokens),
+                ("completion", outcome.completion_tokens),
+            ):
+                self._tokens.labels(kind).inc(max(0, tokens))  # an upstream's may be anything
 
     def page(self, status: StatusLike, flags: FlagsLike, in_flight: int) -> bytes:
         """All figures in Prometheus' text format, with how the guard stands now."""
