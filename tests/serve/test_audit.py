@@ -139,7 +139,7 @@ def counted(url, status):
     return name % status in HTTP.get(f"{url}/metrics").text
 
 
-@pytest.mark.parametrize("tokens", [-5, 10**400])
+@pytest.mark.parametrize("tokens", [-5, 10**400], ids=["negative", "huge"])
 def test_figures_that_an_upstream_makes_up_cost_no_record(tmp_path, monkeypatch, capfd, tokens):
     path, guard = tmp_path / "audit.jsonl", FakeGuard()
     answer = dataclasses.replace(guard._answer(HI["messages"], None), prompt_tokens=tokens)
