@@ -60,7 +60,8 @@ def agent_prompts(config: ConfigDict) -> tuple[AgentPrompt, AgentPrompt]:
 
 def load_models(config: ConfigDict, given: Mapping[str, Agent]) -> Models:
     """Load the agents of ``config.serve``, but for those ``given`` by role. A model that cannot be
-    loaded is told of once, and the service does without: see ``_stand_in``.
+    loaded is told of once, and the service does without: see ``_stand_in``. Where no conversation
+    agent is named at all, exchanges of others are reviewed.
 
     Raises:
       ValueError: an endpoint's key is not in its environment variable.
@@ -75,6 +76,10 @@ def load_models(config: ConfigDict, given: Mapping[str, Agent]) -> Models:
         if group.url
     }
     agents |= given
+    if CONVERSATION not in agents and not (serve.conversation or serve.base):
+        agents[CONVERSATION] = Unavailable(
+            serve.unavailable
+        )  # exchanges can be checked all the same
     named = {role: serve[role] for role in (CONVERSATION, FEEDBACK) if role not in agents}
     missing: dict[str, str] = {
         role: f"config.serve.{role} names no model" for role, name in named.items() if not name
