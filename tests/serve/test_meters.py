@@ -46,7 +46,10 @@ LATE = Failure("conversation", "it is late", "closed", "unsafe")
             Report(PATTERNS, action=BLOCK, failure=dataclasses.replace(GONE, category="default")),
             ["default"],
         ),
-        (Report(PATTERNS, action=BLOCK, failure=dataclasses.replace(LATE)), ["unsafe"]),
+        (
+            Report(PATTERNS, action=BLOCK, failure=dataclasses.replace(GONE, category="unsafe")),
+            ["unsafe"],
+        ),
     ],
 )
 def test_an_action_is_counted_under_what_decided(report, categories):
