@@ -79,15 +79,29 @@ def test_text_where_it_is_asked_for(tmp_path):
     assert line["answers"] == ["You said: bake bread"]
 
 
-def test_a_file_that_others_could_read_is_theirs_no_more(tmp_path):
+def test_a_file_that_was_there_keeps_its_lines_and_its_mode(tmp_path):
     path = tmp_path / "audit.jsonl"
     path.write_text('{"before": 1}\n')
-    path.chmod(0o644)
+    path.chmod(0o640)
     written = Audit(path)
     written.add({"after": 2})
     written.close()
     assert lines_of(path) == [{"before": 1}, {"after": 2}]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_file_of_another_owner_may_be_written(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(audit.os, "fchmod", refuse)
+    monkeypatch.setattr(audit.os, "chmod", refuse)
+    path = tmp_path / "audit.jsonl"
+    path.touch()
+    written = Audit(path)
+    written.add({"after": 2})
+    written.close()
+    assert lines_of(path) == [{"after": 2}]
 
 
 def test_a_file_that_was_moved_is_begun_anew(tmp_path):
