@@ -104,16 +104,25 @@ def read_request(request: ChatRequest, settings: Settings) -> Wanted:
 
 
 def read_messages(messages: list[Message]) -> list[dict[str, str]]:
-    """The messages with the roles that a guard knows.
+    """The messages with the roles that a guard knows. The text of an assistant's that has no
+    content is its refusal; one that has neither says nothing, and is left out.
 
     Raises:
-      RequestError: 400, one holds more than text.
+      RequestError: 400, one holds more than text, or another's has no content.
     """
+    read = []
     for number, message in enumerate(messages):
         for name in IN_MESSAGE:
             if (message.model_extra or {}).get(name):
                 raise _refused(f"messages[{number}].{name}", "only text can be read")
-    return [{"role": ROLES[message.role], "content": message.content} for message in messages]
+        text = message.content
+        if message.role == "assistant" and text is None:
+            text = message.refusal or None
+        elif text is None:
+            raise _refused(f"messages[{number}].content", "it is missing; give a text")
+        if text is not None:
+            read.append({"role": ROLES[message.role], "content": text})
+    return read
 
 
 def _asks(request: ChatRequest, settings: Settings) -> tuple[Ask, ...]:

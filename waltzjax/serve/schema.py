@@ -25,14 +25,16 @@ _PART = {
     "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
     "required": ["type", "text"],
 }
-_CONTENT = {"anyOf": [{"type": "string"}, {"type": "array", "items": _PART}]}
+_CONTENT = {"anyOf": [{"type": "string"}, {"type": "array", "items": _PART}, {"type": "null"}]}
 
 _STOP_TEXT = {"type": "string", "minLength": 1}
 _STOP = {"anyOf": [_STOP_TEXT, {"type": "array", "items": _STOP_TEXT, "maxItems": MOST_STOPS}]}
 
 
-def text_of(content: object) -> str:
+def text_of(content: object) -> str | None:
     """The text of a message's content: a text, or a list of {"type": "text", "text": ...}."""
+    if content is None:
+        return None
     if isinstance(content, list):
         content = "".join(map(_part_text, content))
     if not isinstance(content, str):
@@ -76,8 +78,11 @@ class Given(BaseModel):
 
 
 class Message(Given):
+    """content None: allowed of the assistant alone, who may have a ``refusal`` in its place."""
+
     role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[str, BeforeValidator(text_of), WithJsonSchema(_CONTENT)]
+    content: Annotated[str | None, BeforeValidator(text_of), WithJsonSchema(_CONTENT)] = None
+    refusal: Annotated[str | None, BeforeValidator(plain)] = None
 
 
 class StreamOptions(Given):
