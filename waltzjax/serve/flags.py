@@ -19,8 +19,18 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from waltzjax.config.policy_text import parse_policy
-from waltzjax.serve.flag_text import DEFAULT, from_environment, from_json, unknown_category
-from waltzjax.serve.records import AGENTS, BLOCK, CLOSED, FLAG, OFF, OPEN, PASS, PATTERNS
+from waltzjax.serve.flag_text import from_environment, from_json, unknown_category
+from waltzjax.serve.records import (
+    AGENTS,
+    BLOCK,
+    CLOSED,
+    FLAG,
+    NO_CATEGORY,
+    OFF,
+    OPEN,
+    PASS,
+    PATTERNS,
+)
 from waltzjax.support import console
 
 LOOK_S = 0.5  # least time between two looks at the file
@@ -62,8 +72,8 @@ class Flags(NamedTuple):
         none it is "default", which is OPEN unless the policy has it."""
         found = list(categories)
         if not found:
-            closed = self.policy.get(DEFAULT, FLAG) == BLOCK
-            return (CLOSED if closed else OPEN), DEFAULT
+            closed = self.policy.get(NO_CATEGORY, FLAG) == BLOCK
+            return (CLOSED if closed else OPEN), NO_CATEGORY
         blocked = [category for category in found if self._action(category) == BLOCK]
         return (CLOSED, blocked[0]) if blocked else (OPEN, found[0])
 

@@ -21,10 +21,12 @@ from waltzjax.serve.records import (
     BLOCK,
     CLOSED,
     FLAG,
+    NO_CATEGORY,
     OFF,
     OPEN,
     PASS,
     PATTERNS,
+    UNSAFE,
     Agent,
     AgentBusy,
     AgentFailed,
@@ -40,8 +42,6 @@ from waltzjax.serve.records import (
 from waltzjax.serve.review import conversation_messages
 from waltzjax.serve.reviewer import Reviewer, Unreviewed
 
-UNSAFE = "unsafe"  # the category of answers that the feedback agent calls unsafe
-NO_CATEGORY = "default"
 WITHHELD = "content_filter"
 
 
