@@ -55,7 +55,8 @@ def test_an_objection_is_revised(objection: str) -> None:
         {"role": "assistant", "content": "c0"},
         {"role": "user", "content": "Mend it."},
     ]
-    assert conversation.asks[1] == Ask(16, seed=7)
+    assert conversation.asks[1] == Ask(16, seed=7, admitted=True)
+    assert where.feedback.agent.asks[0].admitted and not conversation.asks[0].admitted
     assert result.completion_tokens == 4  # both answers
 
 
@@ -218,14 +219,65 @@ def test_without_a_first_answer_there_is_none(error: Exception) -> None:
         play([error], [FINE])
 
 
-def test_a_long_conversation_is_reviewed_by_its_last_exchange() -> None:
-    feedback = Scripted([PromptTooLong("long"), STRICT])
-    where = parts(Scripted(["c0", "c1"]), feedback)
-    messages = user("first", "reply", "second")
-    result = asyncio.run(answer(where, REVISE, messages, Ask(16), "u"))
-    assert result.text == "c1"
-    shown = [m[-1]["content"] for m in feedback.asked]
-    assert "first" in shown[0] and "first" not in shown[1] and "second" in shown[1]
+def test_a_conversation_that_does_not_fit_is_not_reviewed_in_part() -> None:
+    """Or a user could pad what came before out of the reviewer's sight."""
+    feedback = Scripted([PromptTooLong("long"), FINE])
+    where = parts(Scripted(["c0"]), feedback)
+    result = asyncio.run(answer(where, REVISE, user("first", "reply", "go"), Ask(16), "u"))
+    assert result.report.failure.reason.startswith("the exchange does not fit")
+    assert len(feedback.asked) == 1
+
+
+BLOCKING = Flags(feedback_only=False, blocking=True)
+
+
+@pytest.mark.parametrize("failing", [PromptTooLong("long"), AgentBusy(1.0), "no JSON"])
+def test_nobody_gets_an_answer_out_by_making_its_review_fail(failing) -> None:
+    result = play(["c0"], [failing], BLOCKING)
+    assert (result.text, result.report.failure.policy) == ("No.", CLOSED)
+    assert result.report.failure.category == "unsafe"
+
+
+def test_an_agent_that_is_gone_leaves_the_decision_to_stage_1() -> None:
+    gone = AgentFailed("gone")
+    assert play(["c0"], [gone], BLOCKING).text == "c0"
+    assert play(["c0"], [gone], BLOCKING, "a bomb?").text == "No."
+    named = Flags(feedback_only=False, policy={"unsafe": "block"})
+    assert play(["c0"], [gone], named).text == "No."
+    opened = Flags(feedback_only=False, policy={"unsafe": "block", "default": "flag"})
+    assert play(["c0"], [gone], opened).text == "c0"
+
+
+def test_what_took_the_place_of_an_unsafe_answer_is_reviewed_or_withheld() -> None:
+    result = play(["c0", "c1"], [UNSAFE, AgentFailed("gone")], BLOCKING)
+    assert (result.text, result.report.failure.policy) == ("No.", CLOSED)
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [(Flags(stage=1, policy={"weapons": "block"}), "No."), (Flags(stage=1), "c0")],
+)
+def test_rules_that_fail_withhold_where_any_category_is_to_be_blocked(flags, text) -> None:
+    async def categories(asked: str, answered: str) -> tuple[str, ...]:
+        raise RuntimeError("out of memory")
+
+    where = parts(Scripted(["c0"]), Scripted([FINE]), categories=categories)
+    result = asyncio.run(answer(where, flags, user("Hello?"), Ask(16), "u"))
+    assert result.text == text and result.report.failure.component == "patterns"
+
+
+def test_a_reviewer_that_hangs_opens_the_breaker() -> None:
+    feedback = Scripted([FINE], pause_s=9.0)
+    where = parts(Scripted(["c0"]), feedback, review_s=0.1, deadline_s=0.07)
+    for _ in range(3):
+        asyncio.run(answer(where, REVISE, user("Hello?"), Ask(16), "u"))
+    assert where.feedback.breaker.state == "open"
+
+
+def test_an_agent_whose_template_refuses_is_a_failure_of_the_agent() -> None:
+    refused = ValueError("the template takes no system message")
+    assert play(["c0"], [refused]).report.failure.component == "feedback"
+    assert play(["c0", refused], [UNSAFE]).report.failure.component == "conversation"
 
 
 def test_the_first_answer_is_told_as_it_grows() -> None:

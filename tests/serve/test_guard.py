@@ -156,6 +156,22 @@ def test_a_service_without_any_model_stays_up(tmp_path: Path) -> None:
     assert str(tmp_path) not in str(answer)
 
 
+def test_a_guard_without_a_conversation_agent_reviews_what_others_say() -> None:
+    with Guard(feedback=Scripted([UNSAFE]), environ={}) as here:
+        assert here.check(user("Hello?", "an answer")).labels.unsafe
+        assert here.status().stage == AGENTS
+
+
+def test_a_closed_guard_answers_nobody() -> None:
+    here = guard(Scripted(["c0"]), Scripted([FINE]))
+    here.close()
+    for call in (here.arespond(user("Hello?")), here.acheck(user("Hello?"))):
+        with pytest.raises(AgentFailed, match="closed"):
+            asyncio.run(call)
+    with pytest.raises(AgentFailed, match="closed"):
+        stream(here)
+
+
 def test_status_follows_flags_and_breaker() -> None:
     feedback = Scripted([AgentFailed("gone")])
     with guard(Scripted(["c0"]), feedback) as here:

@@ -49,11 +49,15 @@ def expected(flags, asked, answers, reviews, t_max, has_feedback) -> Expected:
     def categories(text):
         return ["weapons"] if "bomb" in asked + text else []
 
-    def failed(component, i):
+    def failed(component, i, by_user=False, known_unsafe=False):
         found = categories(answers[i]) or ["default"]
         blocked = one(flags, found[0]) == "block"
         action = "block" if blocked else "flag" if categories(answers[i]) else "pass"
         side = "closed" if blocked else "open"
+        doubtful = component == "feedback" and "default" not in flags.policy and not blocked
+        named = flags.policy.get("unsafe") == "block"
+        if doubtful and (named or ((by_user or known_unsafe) and one(flags, "unsafe") == "block")):
+            return given(i, "block", (component, "closed", "unsafe"), 1)
         return given(i, action, (component, side, found[0]), 1)
 
     def withheld_if_unsafe(i):
@@ -75,7 +79,8 @@ def expected(flags, asked, answers, reviews, t_max, has_feedback) -> Expected:
     for i in itertools.count():
         said = reviews[min(i, len(reviews) - 1)]
         if said in (GONE, LONG, BUSY, GARBAGE):
-            return failed("feedback", i)
+            known_unsafe = i > 0 and reviews[0] in (UNSAFE, BOTH)
+            return failed("feedback", i, said != GONE, known_unsafe)
         if said == FINE:
             return given(i, "pass")
         action = "flag"

@@ -60,8 +60,7 @@ def make_app(guard: GuardLike, settings: Settings, keys: tuple[bytes, ...] = ())
     meters, traffic = Meters(PATHS), Traffic()
     audit = Audit(Path(settings.audit), meters.audit_lost.inc) if settings.audit else None
 
-    def ended(exchange: Exchange) -> None:
-        meters.add(exchange)
+    def audited(exchange: Exchange) -> None:
         if audit and exchange.path not in ALWAYS:
             audit.add(record_of(exchange, settings.audit_text))
 
@@ -85,6 +84,7 @@ def make_app(guard: GuardLike, settings: Settings, keys: tuple[bytes, ...] = ())
     _add_routes(app)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
+    ended = (meters.add, audited)
     app.add_middleware(Gate, settings=settings, keys=keys, ended=ended, traffic=traffic)
     if settings.cors:
         app.add_middleware(

@@ -70,7 +70,7 @@ async def chat(body: ChatRequest, request: Request) -> Response:
         for answer in answers:
             exchange.add(answer)
         response = _json(_completion(completion_id, created, service.settings.model_name, answers))
-        response.headers["Server-Timing"] = server_timing(answers[0].report)
+        response.headers.update(server_timing(answers[0].report))
     if wanted.ignored:
         response.headers["X-Waltzjax-Ignored"] = ", ".join(wanted.ignored[:10])
     return response
@@ -79,7 +79,7 @@ async def chat(body: ChatRequest, request: Request) -> Response:
 async def check(body: CheckRequest, request: Request) -> Response:
     """Judge an exchange; nothing is generated but a review."""
     service, exchange = service_of(request), exchange_of(request.scope)
-    messages = read_messages(body.messages, service.settings.max_messages)
+    messages = read_messages(body.messages)
     exchange.user, exchange.messages = body.user or "", messages
     with _guard_errors():
         report = await unless_gone(
@@ -95,7 +95,7 @@ async def check(body: CheckRequest, request: Request) -> Response:
         waltzjax=told,
     )
     response = _json(result)
-    response.headers["Server-Timing"] = server_timing(report)
+    response.headers.update(server_timing(report))
     return response
 
 
@@ -183,9 +183,10 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
             await asyncio.wait({answer})  # what it holds is free before its place is
 
 
-def server_timing(report: Report) -> str:
-    """The timings of a report as the header Server-Timing has them, in milliseconds."""
-    return ", ".join(f"{name};dur={value:g}" for name, value in report.timings_ms.items())
+def server_timing(report: Report) -> dict[str, str]:
+    """The header Server-Timing: the timings of a report, in milliseconds; {}: there are none."""
+    timings = ", ".join(f"{name};dur={value:g}" for name, value in report.timings_ms.items())
+    return {"Server-Timing": timings} if timings else {}
 
 
 async def _gone(receive: Receive) -> None:

@@ -21,10 +21,12 @@ from waltzjax.serve.records import (
     BLOCK,
     CLOSED,
     FLAG,
+    NO_CATEGORY,
     OFF,
     OPEN,
     PASS,
     PATTERNS,
+    UNSAFE,
     Agent,
     AgentBusy,
     AgentFailed,
@@ -34,15 +36,12 @@ from waltzjax.serve.records import (
     Failure,
     Labels,
     Messages,
-    PromptTooLong,
     Reply,
     Report,
 )
 from waltzjax.serve.review import conversation_messages
 from waltzjax.serve.reviewer import Reviewer, Unreviewed
 
-UNSAFE = "unsafe"  # the category of answers that the feedback agent calls unsafe
-NO_CATEGORY = "default"
 WITHHELD = "content_filter"
 
 
@@ -82,10 +81,11 @@ async def answer(
     messages: Messages,
     ask: Ask,
     user: str,
-    first: Callable[[str], None] = lambda text: None,
+    first: Callable[[str], None] | None = None,
 ) -> Answer:
     """The answer to ``messages``, whose last one is the user's.
 
+    ask: whose ``on_text`` is not called: an answer ends by itself.
     first: is told the first answer as far as it has come, each time that it has grown.
 
     Raises:
@@ -110,20 +110,18 @@ class _Request:
     """The state of one request."""
 
     def __init__(self, parts: Parts, flags: Flags, messages: Messages, ask: Ask, user: str):
-        self._parts, self._flags, self._messages, self._ask = parts, flags, messages, ask
+        self._parts, self._flags, self._messages = parts, flags, messages
+        self._ask = dataclasses.replace(ask, on_text=None)
         self._stage = flags.stage_of(user)
         self._began = time.perf_counter()
         self._spent: dict[str, float] = {}  # ms
         self._replies: list[Reply] = []
 
-    async def answer(self, first: Callable[[str], None]) -> Answer:
-        def grown(text: str) -> bool:
-            first(text)
-            return False
-
+    async def answer(self, first: Callable[[str], None] | None) -> Answer:
+        ask = dataclasses.replace(self._ask, on_text=_teller(first)) if first else self._ask
         try:
             with self._timed("first"):
-                reply = await self._speak((), dataclasses.replace(self._ask, on_text=grown))
+                reply = await self._speak((), ask)
         except TimeoutError:
             raise DeadlineExceeded(self._parts.deadline_s) from None
         return self._sealed(await self._guarded(reply, self._parts.t_max))
@@ -149,8 +147,11 @@ class _Request:
     async def _by_patterns(self, text: str) -> Report:
         try:
             categories = await self._matches(text)
-        except RuntimeError as error:
-            return self._failed(Report(PATTERNS), "patterns", str(error))
+        except RuntimeError as error:  # any category may be in the text
+            closed = self._flags.blocking or BLOCK in self._flags.policy.values()
+            policy = CLOSED if closed else OPEN
+            failure = Failure("patterns", str(error), policy, NO_CATEGORY)
+            return Report(PATTERNS, action=BLOCK if closed else PASS, failure=failure)
         return Report(PATTERNS, categories=categories, action=self._flags.action(categories))
 
     async def _by_agents(self, feedback: Reviewer, reply: Reply, most: int) -> Draft:
@@ -167,7 +168,7 @@ class _Request:
                 with self._timed("feedback"):
                     review = await feedback.review(self._messages, reply.text, self._left_s())
             except Unreviewed as why:
-                return Draft(reply, self._failed(report, "feedback", str(why)))
+                return Draft(reply, self._unreviewed(report, why))
             report = _reviewed(report, review.labels)
             if not review.labels.objects:
                 return Draft(reply, report)
@@ -176,8 +177,9 @@ class _Request:
             history.append((reply.text, review.feedback))
             try:
                 with self._timed("revision"):
-                    reply = await self._speak(history, self._ask)
-            except (AgentFailed, AgentBusy, PromptTooLong, TimeoutError) as error:
+                    ask = dataclasses.replace(self._ask, admitted=True)
+                    reply = await self._speak(history, ask)
+            except (AgentFailed, AgentBusy, ValueError, TimeoutError) as error:
                 return Draft(reply, self._unrevised(report, review.labels, error))
 
     def _unresolved(self, report: Report, labels: Labels) -> Report:
@@ -195,6 +197,19 @@ class _Request:
         category = UNSAFE if labels.unsafe else NO_CATEGORY
         failure = Failure("conversation", reason, policy, category)
         return dataclasses.replace(report, failure=failure)
+
+    def _unreviewed(self, report: Report, why: Unreviewed) -> Report:
+        """Stage 1's decision, where a review has failed. Where unsafe answers are to be withheld,
+        nobody gets one out by making its review fail, nor an answer in the place of one."""
+        report = self._failed(report, "feedback", str(why))
+        withheld = self._flags.policy.get(UNSAFE) == BLOCK
+        suspect = why.by_user or (report.labels is not None and report.labels.unsafe)
+        if suspect and self._flags.action((UNSAFE,)) == BLOCK:
+            withheld = True
+        if not withheld or NO_CATEGORY in self._flags.policy or report.action == BLOCK:
+            return report
+        failure = Failure("feedback", str(why), CLOSED, UNSAFE)
+        return dataclasses.replace(report, action=BLOCK, failure=failure)
 
     def _failed(self, report: Report, component: str, reason: str) -> Report:
         """Stage 1's decision, where stage 2 has failed: a category that is to be blocked fails
@@ -252,6 +267,14 @@ class _Request:
     def _left_s(self) -> float:
         """The time that the request still has, in seconds."""
         return max(0.0, self._parts.deadline_s - (time.perf_counter() - self._began))
+
+
+def _teller(first: Callable[[str], None]) -> Callable[[str], bool]:
+    def grown(text: str) -> bool:
+        first(text)
+        return False
+
+    return grown
 
 
 def _reviewed(report: Report, labels: Labels) -> Report:

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import os
 import re
+import secrets
 import threading
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from pathlib import Path
@@ -145,18 +146,20 @@ class Guard:
 
         Args:
           user: who asks; the roll-out keeps a user in or out.
-          ask: how the conversation agent draws; None: as the config says, seed 0.
+          ask: how the conversation agent draws; None: as the config says, by a random seed.
 
         Raises:
           ValueError: the messages are none that can be answered. PromptTooLong: nor do they fit.
           AgentBusy, AgentFailed, DeadlineExceeded: there is no answer; try again later.
         """
+        self._check_open()
         check_messages(messages, ("user",))
         return await flow.answer(self._parts, self.flags, messages, ask or self.asks(), user)
 
     async def acheck(self, messages: Messages, *, user: str = "") -> Report:
         """What the guard makes of an exchange; nothing is generated but a review. Where the last
         message is the user's, the pattern rules look at the prompt alone."""
+        self._check_open()
         check_messages(messages, ("user", "assistant"))
         last = messages[-1]
         asked, reply = messages, None
@@ -174,11 +177,12 @@ class Guard:
         Raises:
           AgentFailed: see ``arespond``; and, HOLD: what was given out turned out to be a thought.
         """
+        self._check_open()
         check_messages(messages, ("user",))
         flags = self.flags
         at_once = mode == SPECULATIVE or not _may_change(flags, user)
         newest = _Newest()
-        first = newest.put if at_once else lambda text: None
+        first = newest.put if at_once else None
         work = asyncio.ensure_future(
             flow.answer(self._parts, flags, messages, ask or self.asks(), user, first)
         )
@@ -209,9 +213,9 @@ class Guard:
         return self._run(self.acheck(messages, user=user))
 
     def asks(self) -> Ask:
-        """How the conversation agent draws where a request says nothing."""
-        rollout = self.config.rollout
-        return Ask(rollout.max_new_tokens, self.config.serve.temperature, rollout.top_p)
+        """How the conversation agent draws where a request says nothing; the seed is random."""
+        rollout, temperature = self.config.rollout, self.config.serve.temperature
+        return Ask(rollout.max_new_tokens, temperature, rollout.top_p, seed=secrets.randbits(32))
 
     def status(self) -> Status:
         flags, worker = self.flags, self._models.worker
@@ -241,6 +245,7 @@ class Guard:
         self._ended = True
         if self._models.worker:
             self._models.worker.stop(drain_s)
+        self._models.close()
         with self._lock:
             if self._private:
                 self._private.close()
@@ -262,6 +267,10 @@ class Guard:
     def _matched(self, asked: str, answered: str) -> tuple[str, ...]:
         matches = [*self._rules.match(asked, PROMPT), *self._rules.match(answered, ANSWER)]
         return tuple(dict.fromkeys(match.category for match in matches))
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise AgentFailed(CLOSED_GUARD)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         with self._lock:

@@ -15,13 +15,19 @@ from waltzjax.serve.records import (
     Ask,
     Messages,
     PromptTooLong,
-    Reply,
 )
 from waltzjax.serve.review import Review, content_with, read_review, review_messages
 
+FAIR = 0.5  # part of its time after which an agent that has not answered is to blame
+
 
 class Unreviewed(Exception):
-    """A review that was not to be had; the text says why, for people."""
+    """A review that was not to be had; the text says why, for people. ``by_user``: what a user
+    sends, or how much of it, can be the cause."""
+
+    def __init__(self, why: str, *, by_user: bool):
+        super().__init__(why)
+        self.by_user = by_user
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,41 +56,33 @@ class Reviewer:
           Unreviewed.
         """
         if not self.breaker.allow():
-            raise Unreviewed("the feedback agent has failed again and again, and is not asked")
+            raise Unreviewed("the feedback agent keeps failing, and is not asked", by_user=False)
         began, verdict = time.monotonic(), self.breaker.abandoned
+        shown = review_messages(self.prompt, messages, answer)
+        ask = Ask(self.max_tokens, on_text=content_with, admitted=True)
         try:
             async with asyncio.timeout(min(self.timeout_s, left_s)):
-                reply = await self._ask(messages, answer)
+                reply = await self.agent.reply(shown, ask)
             verdict = self.breaker.succeeded
-        except AgentFailed as error:
-            verdict = self.breaker.failed
-            raise Unreviewed(str(error)) from error
         except AgentBusy as error:
-            raise Unreviewed(f"the feedback agent: {error}") from error
+            raise Unreviewed(f"the feedback agent: {error}", by_user=True) from error
         except TimeoutError:
-            if time.monotonic() - began >= self.timeout_s:
+            # A request that comes late leaves the agent too little time to blame it.
+            if time.monotonic() - began >= FAIR * self.timeout_s:
                 verdict = self.breaker.failed
-            raise Unreviewed("no review in time (config.serve.feedback_timeout_s)") from None
+            why = "no review in time (config.serve.feedback_timeout_s)"
+            raise Unreviewed(why, by_user=True) from None
         except PromptTooLong as error:
             verdict = self.breaker.succeeded
-            raise Unreviewed(f"the exchange does not fit the feedback agent: {error}") from error
+            why = f"the exchange does not fit the feedback agent: {error}"
+            raise Unreviewed(why, by_user=True) from error
+        except (AgentFailed, ValueError) as error:
+            verdict = self.breaker.failed
+            raise Unreviewed(f"the feedback agent: {error}", by_user=False) from error
         finally:
             verdict()
         review = read_review(reply.text)
         if review is None:
-            raise Unreviewed("the review cannot be read: it is not the JSON object asked for")
+            why = "the review cannot be read: it is not the JSON object asked for"
+            raise Unreviewed(why, by_user=True)
         return review
-
-    async def _ask(self, messages: Messages, answer: str) -> Reply:
-        """The review's text: of the whole conversation or, where that does not fit the agent, of
-        its last exchange."""
-        ask = Ask(self.max_tokens, on_text=content_with)
-        shown = review_messages(self.prompt, messages, answer)
-        try:
-            return await self.agent.reply(shown, ask)
-        except PromptTooLong:
-            last = [m for m in messages if m["role"] == "user"][-1:]
-            shorter = review_messages(self.prompt, last, answer)
-            if shorter == shown:
-                raise
-            return await self.agent.reply(shorter, ask)

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 
+import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from waltzjax.serve.errors import RequestError
 from waltzjax.serve.service import Traffic
 
 HEAD_S = 10.0  # within which the head of a request has to be there
@@ -43,6 +45,22 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, in the form of all other errors, and end the connection."""
+        body = RequestError(400, msg, None, "invalid_http").body()
+        headers = [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Connection", "close"),
+        ]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason="Bad Request"),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _forget(self) -> None:
         if self._late:
