@@ -14,7 +14,7 @@ _OPENED = re.compile(rf"^[^\S\n]*(?:{_OPENER})", re.I | re.M)  # \s: quadratic i
 _CLOSED = re.compile(_CLOSER, re.I)
 _TAG = re.compile(rf"(?:{_OPENER}|{_CLOSER})", re.I)
 _BEGUN = re.compile(r"[<\[◁][\s/|]*[\w:]*[\s|]*\Z")  # of a tag, so far
-_LONGEST = 32  # characters of a tag
+LONGEST_TAG = 32  # characters of a tag
 _OPENS = re.compile(rf"(?:{_OPENER})\s*\Z", re.I)
 
 
@@ -43,6 +43,11 @@ def is_thought_tag(token: str) -> bool:
     return bool(_TAG.fullmatch(token.strip()))
 
 
+def has_tag(text: str) -> bool:
+    """Whether a thought begins or ends in ``text``."""
+    return bool(_TAG.search(text))
+
+
 def opens_thought(prompt: str) -> bool:
     """Whether a prompt ends with an opening tag: what continues it begins within a thought."""
     return bool(_OPENS.search(prompt))
@@ -50,5 +55,5 @@ def opens_thought(prompt: str) -> bool:
 
 def begins_tag(text: str) -> int:
     """The length of the end of ``text`` that may go on as a tag of a thought; 0: there is none."""
-    begun = _BEGUN.search(text[-_LONGEST:])
+    begun = _BEGUN.search(text[-LONGEST_TAG:])
     return len(begun[0]) if begun else 0
