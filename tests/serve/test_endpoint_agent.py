@@ -24,6 +24,14 @@ def agent_at(url, timeout_s=5.0, key_env=""):
     )
 
 
+def usage(value):
+    """A complete reply with such a count of tokens."""
+    return (
+        '{"choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}], '
+        f'"usage": {{"prompt_tokens": {value}, "completion_tokens": 3}}}}'
+    )
+
+
 def ask(server, how=None, **settings):
     async def one():
         agent = agent_at(server.url, **settings)
@@ -124,6 +132,18 @@ def test_the_key_is_sent_and_never_shown(monkeypatch):
         (stream(event("\ud83d"), *ending()), AgentFailed),
         (stream(event("half")), AgentFailed),
         (cut, AgentFailed),
+        (reply(200, "garbage", content_encoding="gzip"), AgentFailed),
+        (reply(500, "garbage", content_encoding="gzip"), AgentFailed),
+        (reply(200, "data: garbage", content_type="text/plain; charset=hex"), AgentFailed),
+        (reply(200, "data: " + "[" * 5000), AgentFailed),
+        (stream('{"error": ' + '{"message": ' * 2000 + "5" + "}" * 2001), AgentFailed),
+        (stream('{"choices": 5}'), AgentFailed),
+        (stream('{"choices": {"a": 1}}'), AgentFailed),
+        (stream(usage("Infinity")), AgentFailed),
+        (stream(usage("NaN")), AgentFailed),
+        (stream(usage("[1]")), AgentFailed),
+        (stream('{"usage": [1]}'), AgentFailed),
+        (reply(200, "data: " + "x" * 2**21), AgentFailed),
     ],
 )
 def test_what_goes_wrong_is_told_without_what_the_user_wrote(behaviour, error):
@@ -209,3 +229,40 @@ def test_to_close_the_guard_is_to_close_the_connections():
         assert gone.wait(3)
     with pytest.raises(AgentFailed, match="closed"):
         asyncio.run(agent.reply(MESSAGES, Ask(4)))
+
+
+@pytest.mark.parametrize(("value", "count"), [("-5", 0), ("1e300", 2**31 - 1), ("null", 0)])
+def test_counts_are_counts_whatever_the_server_says(value, count):
+    with JudgeServer(stream(usage(value), "[DONE]")) as server:
+        assert ask(server) == Reply("hi", "stop", count, 3)
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7), ("86400", 60), ("-3", 1), ("x", 1)])
+def test_clients_are_told_to_wait_a_minute_at_most(header, seconds):
+    full = reply(429, "{}", retry_after=header)
+    with JudgeServer(full) as server, pytest.raises(AgentBusy) as busy:
+        ask(server)
+    assert busy.value.retry_after_s == seconds
+
+
+@pytest.mark.parametrize("events", [ending(prompt=7, completion=2), (event(finish_reason="stop"),)])
+def test_a_complete_reply_is_one_though_the_connection_stays_open(events):
+    over = threading.Event()
+
+    def open_ended(handler):
+        stream(event("a\u2028b"), *events)(handler)
+        over.wait(20)
+
+    with JudgeServer(open_ended) as server:
+        got = ask(server, timeout_s=5.0)
+        over.set()
+    assert got.text == "a\u2028b" and got.finish_reason == "stop"
+
+
+def test_a_redirect_takes_the_key_nowhere(monkeypatch):
+    monkeypatch.setenv("BIG_KEY", KEY)
+    with JudgeServer() as other:
+        moved = reply(307, "", location=other.url)
+        with JudgeServer(then=moved) as server, pytest.raises(AgentFailed, match="307"):
+            ask(server, key_env="BIG_KEY")
+    assert other.requests == []

@@ -1,5 +1,6 @@
 """What of a reply may be told before it is over."""
 
+import random
 import time
 
 import pytest
@@ -61,3 +62,41 @@ def test_a_long_text_is_told_in_a_moment(text):
     speech.hear(text)
     speech.text(text)
     assert time.perf_counter() - began < 10
+
+
+PIECES = [
+    "<think>", "</think>", "<", "/", "think", ">", " ", "\n", "a", "b c", "é", "<thi", "nk>",
+    "\ufffd",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_what_is_heard_bit_by_bit_is_what_is_heard_at_once(opened):
+    """Texts of random pieces, many of which are tags or parts of them."""
+    rng = random.Random(0)
+    for _ in range(3000):
+        written, heard = "", []
+        speech = Speech(heard.append, opened=opened)
+        for piece in rng.choices(PIECES, k=rng.randint(1, 12)):
+            written += piece
+            news: list[str] = []
+            before = [*heard]
+            speech.hear(written)
+            Speech(news.append, opened=opened).hear(written)
+            if heard != before:
+                assert news == heard[-1:]
+            elif news:
+                assert heard and not (news[0].startswith(heard[-1]) and news[0] != heard[-1])
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_reply_of_many_tokens_is_heard_in_linear_time(opened):
+    def seconds(count):
+        speech, began = Speech(lambda _: False, opened=opened), time.process_time()
+        text = ""
+        for _ in range(count):
+            text += "a word "
+            speech.hear(text)
+        return time.process_time() - began
+
+    assert seconds(8000) < 0.5 + 10 * seconds(800)

@@ -145,7 +145,11 @@ class Chat:
     def decode(self, ids: Sequence[int]) -> str:
         """The text that a policy wrote, its thought included: without control tokens, but with the
         tags around a thought, which are special tokens in some vocabularies."""
-        return self.tokenizer.decode([i for i in ids if i not in self._unspoken]).strip()
+        return self.decode_part(ids).strip()
+
+    def decode_part(self, ids: Sequence[int]) -> str:
+        """``decode`` for some of the tokens: the white space around them stays."""
+        return self.tokenizer.decode([i for i in ids if i not in self._unspoken])
 
     def in_thought(self, prompt_ids: Sequence[int]) -> bool:
         """Whether a policy that continues the prompt begins within a thought, as the template has

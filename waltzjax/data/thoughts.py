@@ -18,7 +18,7 @@ _OPENED = re.compile(rf"^[^\S\n]*(?:{_OPENER})", re.I | re.M)  # \s: quadratic i
 _CLOSED = re.compile(_CLOSER, re.I)
 _TAG = re.compile(rf"(?P<opener>{_OPENER})|{_CLOSER}", re.I)
 _BEGUN = re.compile(r"[<\[◁][\s/|]*[\w:]*[\s|]*\Z")  # of a tag, so far
-_LONGEST = 32  # characters of a tag
+LONGEST_TAG = 32  # characters of a tag
 _OPENS = re.compile(rf"(?:{_OPENER})\s*\Z", re.I)
 _ENDS = re.compile(rf"(?:{_CLOSER})\s*\Z", re.I)
 JOINED = 8  # levels of thoughts whose removal joins what is around them into a tag
@@ -41,11 +41,12 @@ def without_thought(text: str, *, opened: bool = False) -> str | None:
     return None if _OPENED.search(text) else text.strip()
 
 
-def outside_thought(text: str) -> str:
+def outside_thought(text: str) -> tuple[str, bool]:
     """The part of ``without_thought`` that stays where ``text`` goes on, unless it ends a thought
-    that it has not begun: what is before the first opening tag that nothing has closed yet."""
+    that it has not begun: what is before the first opening tag that nothing has closed yet, white
+    space and all. And whether there is such a tag."""
     text, opened_at = _outside(text)
-    return text[:opened_at].strip()
+    return text[:opened_at], opened_at < len(text)
 
 
 def _outside(text: str) -> tuple[str, int]:
@@ -104,5 +105,5 @@ def ends_thought(prompt: str) -> bool:
 
 def begins_tag(text: str) -> int:
     """The length of the end of ``text`` that may go on as a tag of a thought; 0: there is none."""
-    begun = _BEGUN.search(text[-_LONGEST:])
+    begun = _BEGUN.search(text[-LONGEST_TAG:])
     return len(begun[0]) if begun else 0

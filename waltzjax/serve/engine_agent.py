@@ -5,6 +5,7 @@ from __future__ import annotations
 from waltzjax.data.chat import Chat
 from waltzjax.data.thoughts import names_thought
 from waltzjax.engine.requests import Sampling
+from waltzjax.serve.detokenizer import Detokenizer
 from waltzjax.serve.drafts import Drafts
 from waltzjax.serve.records import Ask, Messages, PromptTooLong, Reply
 from waltzjax.serve.speech import Speech
@@ -61,7 +62,8 @@ class EngineAgent:
             stop_strings=ask.stop,
             logprobs=False,
         )
-        hear = (lambda ids: speech.hear(chat.decode(ids))) if ask.on_text else None
+        words = Detokenizer(chat.decode_part)
+        hear = (lambda ids: speech.hear(words.text(ids))) if ask.on_text else None
         guess = self._drafts.guesses(prompt) if self._drafts else None
         done = await self._worker.generate(
             self._role, prompt, how, ask.seed, hear, guess, admitted=ask.admitted
