@@ -6,8 +6,10 @@ import threading
 
 import pytest
 from judge_server import JudgeServer, cut, reply
+from served_runs import config
 from stream_server import ending, endless, event, stream
 
+from waltzjax.serve import Guard
 from waltzjax.serve.endpoint_agent import EndpointAgent
 from waltzjax.serve.records import AgentBusy, AgentFailed, Ask, PromptTooLong, Reply
 
@@ -28,7 +30,7 @@ def ask(server, how=None, **settings):
         try:
             return await agent.reply(MESSAGES, how or Ask(16))
         finally:
-            await agent.aclose()
+            agent.close()
 
     return asyncio.run(one())
 
@@ -69,7 +71,7 @@ def test_a_cancelled_reply_ends_the_servers_work():
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await asyncio.to_thread(gone.wait, 10)
-        await agent.aclose()
+        agent.close()
 
     with JudgeServer(then=endless(gone)) as server:
         asyncio.run(cancel(server.url))
@@ -139,8 +141,55 @@ def test_connections_are_reused():
         agent = agent_at(url)
         for _ in range(3):
             assert (await agent.reply(MESSAGES, Ask(4))).text == "hi"
-        await agent.aclose()
+        agent.close()
 
     with JudgeServer(then=well) as server:
         asyncio.run(several(server.url))
     assert len(ports) == 1
+
+
+def test_any_number_of_event_loops_and_threads_ask():
+    """One loop after another, then several at a time; the connection stays open in between."""
+
+    def well(handler):
+        handler.protocol_version = "HTTP/1.1"
+        body = "".join(f"data: {each}\n\n" for each in (event("hi"), *ending()))
+        reply(200, body, content_type="text/event-stream")(handler)
+        handler.close_connection = False
+
+    def several():
+        async def asks():
+            return [(await agent.reply(MESSAGES, Ask(4))).text for _ in range(3)]
+
+        texts.extend(asyncio.run(asks()))
+
+    texts = []
+    with JudgeServer(then=well) as server:
+        agent = agent_at(server.url)
+        several(), several()
+        threads = [threading.Thread(target=several) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    assert texts == ["hi"] * 18
+
+
+def test_to_close_the_guard_is_to_close_the_connections():
+    gone = threading.Event()
+
+    def well(handler):
+        handler.protocol_version = "HTTP/1.1"
+        body = "".join(f"data: {each}\n\n" for each in (event("hi"), *ending()))
+        reply(200, body, content_type="text/event-stream")(handler)
+        handler.rfile.read(1)  # until the client has closed the connection
+        gone.set()
+
+    with JudgeServer(then=well) as server:
+        own = config("serve", "tiny", **{"serve.upstream.url": server.url, "serve.stage": 1})
+        with Guard(config=own, environ={}) as guard:
+            assert guard.respond(MESSAGES).text == "hi"
+            agent = guard._models.conversation
+        assert gone.wait(3)
+    with pytest.raises(AgentFailed, match="closed"):
+        asyncio.run(agent.reply(MESSAGES, Ask(4)))

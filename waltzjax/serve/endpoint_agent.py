@@ -11,6 +11,7 @@ import httpx
 from waltzjax.judge.endpoint import read_key
 from waltzjax.judge.error_bodies import named_status
 from waltzjax.judge.replies import first_cause, is_utf8, parsed, retry_after_s
+from waltzjax.serve.clients import Clients
 from waltzjax.serve.records import AgentBusy, AgentFailed, Ask, Messages, PromptTooLong, Reply
 from waltzjax.serve.speech import Speech
 
@@ -20,7 +21,7 @@ _END = "[DONE]"
 
 
 class EndpointAgent:
-    """``model`` at ``url`` ("http://host:8000/v1"); see ``records.Agent``. For one event loop.
+    """``model`` at ``url`` ("http://host:8000/v1"); see ``records.Agent``.
 
     key_env: name of the environment variable that holds the API key; "": there is none.
     timeout_s: longest silence of the server.
@@ -33,25 +34,34 @@ class EndpointAgent:
         key = read_key(key_env, setting)
         self._name, self._model, self._timeout_s = name, model, timeout_s
         self._url = f"{url.rstrip('/')}/chat/completions"
-        self._client = httpx.AsyncClient(
-            headers={"authorization": f"Bearer {key}"} if key else {},
-            timeout=timeout_s,
-            limits=httpx.Limits(),  # connections: the service bounds its requests
+        tls = httpx.create_ssl_context()  # slow to make
+        self._clients = Clients(
+            lambda: httpx.AsyncClient(
+                headers={"authorization": f"Bearer {key}"} if key else {},
+                timeout=timeout_s,
+                limits=httpx.Limits(),  # connections: the service bounds its requests
+                follow_redirects=False,  # the key is for this server alone
+                verify=tls,
+            )
         )
 
     @property
     def name(self) -> str:
         return self._name
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
+    def close(self) -> None:
+        """Close the connections, and make no more. Any thread may call it."""
+        self._clients.close()
 
     async def reply(self, messages: Messages, ask: Ask) -> Reply:
         """See ``records.Agent``. Where ``ask.on_text`` has enough, or the coroutine is cancelled,
         the connection is closed, by which the server learns that it may stop."""
         try:
-            async with self._client.stream(
+            client = await self._clients.here()
+        except RuntimeError:
+            raise AgentFailed(f"{self._name}: closed") from None
+        try:
+            async with client.stream(
                 "POST", self._url, json=_body(self._model, messages, ask)
             ) as response:
                 if response.status_code != 200:

@@ -177,7 +177,8 @@ class _Request:
             history.append((reply.text, review.feedback))
             try:
                 with self._timed("revision"):
-                    reply = await self._speak(history, self._ask)
+                    ask = dataclasses.replace(self._ask, admitted=True)
+                    reply = await self._speak(history, ask)
             except (AgentFailed, AgentBusy, ValueError, TimeoutError) as error:
                 return Draft(reply, self._unrevised(report, review.labels, error))
 

@@ -238,6 +238,7 @@ class Guard:
         self._ended = True
         if self._models.worker:
             self._models.worker.stop(drain_s)
+        self._models.close()
         with self._lock:
             if self._private:
                 self._private.close()

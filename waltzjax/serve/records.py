@@ -37,6 +37,8 @@ class Ask:
     seed: [0, 2^32).
     on_text: the text so far, each time that it has grown -> whether it is enough: the reply ends
       there, with ``finish_reason`` "stop". Called on the event loop; it must not block.
+    admitted: the reply is for a request that was let in already, a review or a revision: a full
+      queue is no reason to refuse it.
     """
 
     max_new_tokens: int
@@ -45,6 +47,7 @@ class Ask:
     stop: tuple[str, ...] = ()
     seed: int = 0
     on_text: Callable[[str], bool] | None = None
+    admitted: bool = False
 
 
 class Reply(NamedTuple):
