@@ -49,6 +49,22 @@ def test_the_reply_is_the_text_of_all_pieces():
     }  # fmt: skip
 
 
+def test_a_model_that_thinks_unasked_is_held_from_then_on():
+    pieces = [event("plan"), event("</think>yes"), *ending()]
+    heard: list[list[str]] = [[], []]
+
+    async def twice(url):
+        agent = agent_at(url)
+        for texts in heard:
+            how = Ask(16, on_text=lambda text, texts=texts: texts.append(text))
+            assert (await agent.reply(MESSAGES, how)).text == "yes"
+        agent.close()
+
+    with JudgeServer(stream(*pieces), stream(*pieces)) as server:
+        asyncio.run(twice(server.url))
+    assert heard == [["plan"], ["yes"]]
+
+
 def test_enough_text_ends_the_reply_and_the_servers_work():
     gone = threading.Event()
     with JudgeServer(then=endless(gone)) as server:

@@ -33,6 +33,7 @@ class EndpointAgent:
     ):
         key = read_key(key_env, setting)
         self._name, self._model, self._timeout_s = name, model, timeout_s
+        self._thinks = False  # until a reply ends a thought
         self._url = f"{url.rstrip('/')}/chat/completions"
         tls = httpx.create_ssl_context()  # slow to make
         self._clients = Clients(
@@ -67,7 +68,10 @@ class EndpointAgent:
                 if response.status_code != 200:
                     await response.aread()
                     raise _failure(response.status_code, response.text, response.headers)
-                return await _read(response, Speech(ask.on_text))
+                speech = Speech(ask.on_text, thinks=self._thinks)
+                reply = await _read(response, speech)
+                self._thinks = self._thinks or speech.thought
+                return reply
         except httpx.TimeoutException:
             raise AgentFailed(f"{self._name}: no word within {self._timeout_s:g} s") from None
         except httpx.TransportError as error:  # not chained: it may hold the request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from waltzjax.data.chat import Chat
+from waltzjax.data.thoughts import names_thought
 from waltzjax.engine.requests import Sampling
 from waltzjax.serve.drafts import Drafts
 from waltzjax.serve.records import Ask, Messages, PromptTooLong, Reply
@@ -31,6 +32,7 @@ class EngineAgent:
     ):
         self._drafts, self._top_k, self._min_p = drafts, top_k, min_p
         self._worker, self._role, self._chat, self._name = worker, role, chat, name
+        self._thinks = names_thought(chat.template.source)
         self._longest_token = max(map(len, chat.tokenizer.get_vocab()))  # characters
 
     @property
@@ -44,7 +46,12 @@ class EngineAgent:
           ValueError: the chat template takes no such messages.
         """
         chat, prompt = self._chat, self._prompt(messages, ask.max_new_tokens)
-        speech = Speech(ask.on_text, opened=chat.in_thought(prompt), stops=ask.stop)
+        speech = Speech(
+            ask.on_text,
+            opened=chat.in_thought(prompt),
+            thinks=self._thinks and not chat.after_thought(prompt),
+            stops=ask.stop,
+        )
         how = Sampling(
             ask.max_new_tokens,
             ask.temperature,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from waltzjax.data.thoughts import begins_tag, without_thought
+from waltzjax.data.thoughts import begins_tag, closes_thought, outside_thought, without_thought
 
 UNREADABLE = "\ufffd"  # what a decoder writes for a part of a character
 
@@ -14,6 +14,7 @@ class Speech:
 
     on_text: see ``records.Ask``.
     opened: the prompt ended within a thought.
+    thinks: the model may think without an opening tag.
     stops: texts that end the reply and are no part of it.
     """
 
@@ -22,31 +23,37 @@ class Speech:
         on_text: Callable[[str], bool] | None,
         *,
         opened: bool = False,
+        thinks: bool = False,
         stops: Sequence[str] = (),
     ):
         self._on_text, self._opened, self._stops = on_text, opened, stops
+        self._waits = opened or thinks  # for the end of a thought
         self._heard, self._enough = "", False
+        self.thought = False  # whether the text that is over has ended a thought
 
     def hear(self, written: str) -> bool:
         """Tell ``on_text`` what all that is ``written`` so far says, if that has grown; whether it
         is enough."""
         if self._enough:
             return True
-        text = self._so_far(written)
+        self._waits = self._waits and not closes_thought(written)
+        text = "" if self._waits else self._so_far(written)
         if self._on_text and len(text) > len(self._heard) and text.startswith(self._heard):
             self._heard, self._enough = text, bool(self._on_text(text))
         return self._enough
 
     def text(self, written: str) -> str:
         """What the reply says, now that it is over; "" where a thought never ended."""
+        self.thought = closes_thought(written)
         if self._enough:
             return self._heard
         return self._before_stop(without_thought(written, opened=self._opened) or "")
 
     def _so_far(self, written: str) -> str:
-        """What is said, as far as no later token may change it: without a character, a tag or a
-        stop text of which only the beginning is there."""
-        spoken = without_thought(written, opened=self._opened) or ""
+        """What is said, as far as no later token may change it: without what may be a thought, and
+        a character, a tag or a stop text of which only the beginning is there. Only a tag that ends
+        a thought which nothing has begun may still take it back."""
+        spoken = outside_thought(written)
         text = self._before_stop(spoken)
         if text == spoken:
             text = text.rstrip(UNREADABLE)
