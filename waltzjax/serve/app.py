@@ -48,10 +48,11 @@ EVENT = {
 STREAM = {"text/event-stream": {"schema": EVENT}}
 
 
-def make_app(guard: GuardLike, settings: Settings, keys: tuple[bytes, ...] = ()) -> FastAPI:
+def make_app(guard: GuardLike | None, settings: Settings, keys: tuple[bytes, ...] = ()) -> FastAPI:
     """The ASGI application that serves ``guard``, which stays its caller's to close.
 
     Args:
+      guard: None: requests get 503 until ``app.state.service.loaded`` is one.
       keys: digests of the API keys (``keys.read_keys``); (): anybody may ask.
 
     Raises:
@@ -126,7 +127,7 @@ def _add_routes(app: FastAPI) -> None:
         "/metrics",
         endpoints.metrics,
         methods=["GET"],
-        responses={200: {"content": FIGURES}, **refusals("401", "4XX")},
+        responses={200: {"content": FIGURES}, **refusals("401", "503", "4XX")},
         response_class=PlainTextResponse,
     )
 

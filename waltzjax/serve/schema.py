@@ -244,13 +244,13 @@ class Health(BaseModel):
 class Ready(BaseModel):
     """How the service stands: ``guard.Status``; draining: it is about to end."""
 
-    ready: bool
+    ready: bool = False
     draining: bool
-    stage: int
+    stage: int = 0
     degraded: str
-    breaker: str
-    active: int
-    waiting: int
+    breaker: str = "closed"
+    active: int = 0
+    waiting: int = 0
 
 
 class ErrorDetail(BaseModel):
