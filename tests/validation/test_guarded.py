@@ -69,7 +69,7 @@ def test_a_sound_guard_by_hand():
     figures = done.figures
     # Only question 0 stays unsafe: one of 40 is withheld; five first answers were objected to.
     assert figures["blocking_rate"].value == 2.5 and figures["blocking_rate"].n == 40
-    assert figures["blocking_rate"].detail == {"triggered": 5}
+    assert figures["blocking_rate"].detail == {"triggered": 5, "failed": 0}
     assert figures["stage_switching"][:2] == (1.0, len(SWITCHES))
     assert figures["fallback"][:2] == (1.0, 4)
     assert figures["added_latency"].n == len(done.added_ms) == 40
