@@ -16,6 +16,8 @@ STRICT: dict[str, Any] = {
     "enable": True, "stage": 2, "rollout_pct": 100, "blocking": True, "feedback_only": False,
     "policy": {},
 }  # fmt: skip
+# What the agents say, revisions too: nothing is withheld, as no refusal is the agents' merit.
+REVISING: dict[str, Any] = {**STRICT, "blocking": False}
 
 
 class FlagsFile:

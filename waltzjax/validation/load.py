@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binom
 
+from waltzjax.dataset.splits import stratified
 from waltzjax.evaluation.intervals import LEVEL, cluster_ids, share_edges
 from waltzjax.serve.records import AGENTS, BLOCK, PATTERNS, Answer
 from waltzjax.types import Prompt
@@ -44,6 +45,13 @@ async def ask_all(
         for task in clients:
             task.cancel()
     return {number: answers[number] for number in prompts}
+
+
+def under_load(prompts: Mapping[int, Prompt]) -> dict[int, Prompt]:
+    """MOST of ``prompts``, by category; all of them where they are no more."""
+    if len(prompts) <= MOST:
+        return dict(prompts)
+    return dict(stratified([*prompts.items()], MOST, lambda item: item[1].category))
 
 
 def first_wave(prompts: Mapping[int, Prompt]) -> dict[int, Prompt]:
