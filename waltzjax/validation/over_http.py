@@ -57,8 +57,8 @@ async def ask_service(
     flags_file: str,
     on_answer: Callable[[], object],
 ) -> Served:
-    """Send ``prompts``, as the service is set up; or, with its ``flags_file``, under STRICT for what
-    it withholds, and under REVISING for what its agents say; the file is put back.
+    """Send ``prompts``, as the service is set up; or, with its ``flags_file``, under STRICT for
+    what it withholds, and under REVISING for what its agents say; the file is put back.
     ``temperature``: see ``Endpoint.responder``.
 
     Raises:

@@ -28,7 +28,6 @@ from waltzjax.types import Episode, Prompt, Verdict
 from waltzjax.validation.checks import GOOD_SCORE, Figure, shown
 from waltzjax.waltz.rates import RATES, TABLE, Share
 
-
 MOST_UNJUDGED = 0.1  # of a figure's prompts, where a check still passes [ours]
 
 

@@ -109,8 +109,8 @@ def _of_service(request: Request, config: ConfigDict, output: Path) -> Measured:
     episodes = served_episodes(prompts, served.answers, served.firsts)
     if not episodes:
         raise ValueError(
-            f"--endpoint: {request.endpoint} withholds every answer, so its agents cannot be judged; "
-            "give --flags_file, the file that it reads its flags from"
+            f"--endpoint: {request.endpoint} withholds every answer, so its agents cannot be "
+            "judged; give --flags_file, the file that it reads its flags from"
         )
     output.parent.mkdir(parents=True, exist_ok=True)
     pair.score(config, sharding.make_mesh(config.mesh), output.parent, episodes)
