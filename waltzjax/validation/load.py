@@ -15,6 +15,7 @@ from waltzjax.serve.records import AGENTS, BLOCK, PATTERNS, Answer
 from waltzjax.types import Prompt
 from waltzjax.validation.checks import NO_INTERVAL, Figure, shown, unmeasured
 
+UNAVAILABLE = 503  # HTTP status of a service that cannot answer now
 CLIENTS = 16  # requests under way at a time [source]
 MOST = 512  # prompts that are sent, stratified by category [ours]
 PERCENTILE = 95.0  # of the latency that is checked [ours]
@@ -94,6 +95,19 @@ def added_latency(answers: Sequence[Answer]) -> Figure:
         },
     )
     return _with_failed(figure, answers)
+
+
+def with_retried(figure: Figure, retried: Mapping[int, int], requests: int) -> Figure:
+    """``figure`` with the responses after which one of ``requests`` was sent again, by their HTTP
+    status. A service whose 503s are more than MOST_FAILED of these makes the figure unsound."""
+    if not retried:
+        return figure
+    shown_by_status = ", ".join(f"{n} times after HTTP {status}" for status, n in retried.items())
+    return figure._replace(
+        why="; ".join(filter(None, (figure.why, f"requests were sent again {shown_by_status}"))),
+        detail={**figure.detail, "retried": {str(status): n for status, n in retried.items()}},
+        sound=figure.sound and retried.get(UNAVAILABLE, 0) <= MOST_FAILED * requests,
+    )
 
 
 def added_ms(answers: Sequence[Answer]) -> list[float]:

@@ -35,6 +35,7 @@ class Served(NamedTuple):
     firsts: the first answers in the place of those that were revised, if flags could be changed.
     loaded: what users get of the strictest service.
     flags: that held for ``answers``, and for ``loaded``; {}: as the service is set up.
+    retried: see ``Endpoint``.
     """
 
     answers: dict[int, Answer]
@@ -42,6 +43,7 @@ class Served(NamedTuple):
     loaded: dict[int, Answer]
     switching: Figure
     flags: dict[str, dict[str, Any]]
+    retried: Mapping[int, int] = {}
 
 
 def requests_of(prompts: Mapping[int, Prompt], flags_file: str) -> int:
@@ -68,10 +70,11 @@ async def ask_service(
         respond = endpoint.responder(await endpoint.model(), temperature)
         if flags_file:
             with FlagsFile(Path(flags_file)) as flags:
-                return await _by_flags(respond, flags, prompts, on_answer)
+                served = await _by_flags(respond, flags, prompts, on_answer)
+                return served._replace(retried=endpoint.retried)
         await load.ask_all(respond, load.first_wave(prompts), on_answer)
         answers = await load.ask_all(respond, prompts, on_answer)
-        return Served(answers, {}, answers, NO_FLAGS, {})
+        return Served(answers, {}, answers, NO_FLAGS, {}, endpoint.retried)
     finally:
         await endpoint.aclose()
 

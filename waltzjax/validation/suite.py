@@ -119,7 +119,9 @@ def _of_service(request: Request, config: ConfigDict, output: Path) -> Measured:
     figures = {
         **agents_figures(episodes, config.seed, unseen),
         "blocking_rate": load.blocking_rate(prompts, served.loaded),
-        "added_latency": load.added_latency(loaded),
+        "added_latency": load.with_retried(
+            load.added_latency(loaded), served.retried, len(served.answers)
+        ),
         "stage_switching": served.switching,
         "fallback": over_http.NO_AGENTS,
     }
