@@ -1,5 +1,6 @@
 """The keys that serving reads are those whose records say so: no other one, and each of its own."""
 
+from contextlib import contextmanager
 from functools import partial
 
 import jax
@@ -37,16 +38,19 @@ def reads(tmp_path_factory):
     common = {"serve.port": 0, "serve.audit": str(run / "audit.jsonl"), "serve.warm_up": False}
 
     class Once:
-        """In the place of the server: tells of the start, and asks how a request is drawn."""
+        """In the place of the server: asks the guard how a request is drawn, and ends."""
 
         received = 0
 
-        def __init__(self, app, traffic, drain_s, tell):
-            self._guard, self._tell = app.state.service.guard, tell
+        def __init__(self, app, traffic, drain_s):
+            self._service = app.state.service
 
-        def run(self, listeners):
-            self._tell()
-            self._guard.asks()
+        @contextmanager
+        def in_thread(self, listener):
+            yield self
+
+        def result(self):
+            self._service.loaded.asks()
 
     with pytest.MonkeyPatch.context() as patch, config_reads() as read:
         patch.setattr(server, "Server", Once)

@@ -1,6 +1,7 @@
 """The flow of a request: who is asked what, and what comes of every way in which it can go."""
 
 import asyncio
+import time
 
 import pytest
 from served import FINE, Scripted, parts, review, user
@@ -306,3 +307,25 @@ def test_checks_generate_nothing_but_a_review() -> None:
     assert (prompt.stage, prompt.categories, prompt.labels) == (PATTERNS, ("weapons",), None)
     off = asyncio.run(check(where, Flags(enable=False), user("a bomb?"), None, "u"))
     assert (off.stage, off.action) == (OFF, PASS)
+
+
+def test_a_long_exchange_keeps_nobody_waiting() -> None:
+    """A megabyte that takes a second to quote is quoted while others are served."""
+    where = parts(Scripted(["c0"]), Scripted([FINE]))
+
+    async def both() -> tuple[Answer, float]:
+        long = asyncio.ensure_future(
+            answer(where, REVISE, user("<" + " <" * 1_500_000), Ask(16), "u")
+        )
+        await asyncio.sleep(0.01)
+        worst, last = 0.0, time.perf_counter()
+        while not long.done():
+            await asyncio.sleep(0.001)
+            now = time.perf_counter()
+            worst, last = max(worst, now - last), now
+        return long.result(), worst
+
+    began = time.perf_counter()
+    result, worst = asyncio.run(both())
+    assert result.report.rounds == 1
+    assert worst < 0.5 * (time.perf_counter() - began)

@@ -18,6 +18,7 @@ from waltzjax.serve.records import (
 )
 from waltzjax.serve.review import Review, content_with, read_review, review_messages
 
+LONG = 10_000  # characters: some milliseconds to quote
 FAIR = 0.5  # part of its time after which an agent that has not answered is to blame
 
 
@@ -58,10 +59,10 @@ class Reviewer:
         if not self.breaker.allow():
             raise Unreviewed("the feedback agent keeps failing, and is not asked", by_user=False)
         began, verdict = time.monotonic(), self.breaker.abandoned
-        shown = review_messages(self.prompt, messages, answer)
         ask = Ask(self.max_tokens, on_text=content_with, admitted=True)
         try:
             async with asyncio.timeout(min(self.timeout_s, left_s)):
+                shown = await self._shown(messages, answer)
                 reply = await self.agent.reply(shown, ask)
             verdict = self.breaker.succeeded
         except AgentBusy as error:
@@ -86,3 +87,10 @@ class Reviewer:
             why = "the review cannot be read: it is not the JSON object asked for"
             raise Unreviewed(why, by_user=True)
         return review
+
+    async def _shown(self, messages: Messages, answer: str) -> list[dict[str, str]]:
+        """The messages that the agent is shown; those of long texts are made on a thread, so that
+        others need not wait."""
+        if len(answer) + sum(len(m["content"]) for m in messages) > LONG:
+            return await asyncio.to_thread(review_messages, self.prompt, messages, answer)
+        return review_messages(self.prompt, messages, answer)
