@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import json
+import subprocess
+import sys
 import time
 from collections import Counter
 
@@ -16,6 +18,8 @@ import soak_checks
 import soak_questions
 
 REPORT = {"stage": 2, "triggered": False, "revised": False, "action": "pass", "failure": None}
+FAILED = {"part": "feedback", "policy": "open", "category": "default"}
+SAFE, UNSAFE = ({"unsafe": unsafe, "overrefuse": False} for unsafe in (False, True))
 
 
 def outcome(prompt, total_s, *, fault="", first_s=None, report=None, tokens=4):
@@ -159,7 +163,7 @@ def test_an_arm_without_an_answer_is_compared_with_nothing():
 
 
 def test_answers_are_told_apart_by_what_their_reports_say():
-    failed = REPORT | {"failure": {"part": "feedback", "policy": "open", "category": "default"}}
+    failed = REPORT | {"failure": FAILED}
     outcomes = [
         outcome("a", 0.1, report=REPORT),
         outcome("b", 0.2, report=REPORT | {"triggered": True}),
@@ -242,6 +246,31 @@ def test_a_soak_knows_whose_answer_it_is():
     assert first.wrong(mine, REPORT | {"action": "block"})
 
 
+OBJECTION = {"triggered": True, "labels": UNSAFE}
+
+
+@pytest.mark.parametrize(
+    "number, report, wrong",
+    [
+        (1, REPORT | {"labels": SAFE}, ""),
+        (1, REPORT | {"labels": UNSAFE}, "not its own"),
+        (1, REPORT | OBJECTION, "not its own"),
+        (1, REPORT | OBJECTION | {"stage": 1}, "not its own"),
+        (0, REPORT | OBJECTION | {"action": "flag"}, ""),
+        (0, REPORT | OBJECTION, "neither revised nor flagged"),
+        (0, REPORT | {"labels": SAFE}, "not its own"),  # another exchange's review
+        (0, REPORT | OBJECTION | {"labels": SAFE, "action": "flag"}, "not its own"),
+        (0, REPORT | {"stage": 0}, ""),
+        (0, REPORT | {"stage": 1}, ""),
+        (0, REPORT | {"failure": FAILED}, ""),
+    ],
+)
+def test_a_soak_knows_whose_review_it_is(number, report, wrong):
+    question = next(itertools.islice(soak_questions.scripted_questions(), number, None))
+    got = question.wrong(f"answer-{question.text.split()[0]} word0", report)
+    assert bool(got) is bool(wrong) and wrong in got
+
+
 @pytest.mark.parametrize(
     "kind, seen, wrong",
     [
@@ -262,6 +291,131 @@ def test_what_a_soak_calls_a_fault(kind, seen, wrong):
     tally = soak_checks.Tally()
     tally.add(kind, seen, 0.1)
     assert bool(tally.faults) is wrong and not tally.wrong
+
+
+def passed(rows):
+    """What of a soak's verdict holds, by the first word of each check."""
+    return {str(row[0]).split()[0]: row[-1] for row in rows}
+
+
+def test_a_soak_without_enough_answers_fails():
+    tally, well = soak_checks.Tally(), soak_checks.Seen(200, report=REPORT)
+    assert not passed(soak_checks.seen_by_clients(tally))["questions"]
+    for _ in range(10):
+        tally.add("plain", soak_checks.Seen(503, "1"), 0.1)
+        tally.add("malformed", soak_checks.Seen(400), 0.1)
+    for number in range(1, 11):
+        tally.add("streamed", well, 0.1)
+        assert passed(soak_checks.seen_by_clients(tally))["questions"] is (number == 10)
+
+
+def test_a_soak_wants_the_flags_of_each_turn_in_force():
+    tally = soak_checks.Tally()
+    for in_force, holds in ((None, False), (True, True), (False, False)):
+        tally.flags.update([in_force] if in_force is not None else [])
+        assert passed(soak_checks.seen_by_clients(tally))["flags"] is holds
+
+
+@pytest.mark.parametrize("status", [200, 400, 503, 500])
+@pytest.mark.parametrize("seconds", [0.5, 5.5])
+def test_a_soak_wants_patterns_bombs_read_in_time(status, seconds):
+    tally = soak_checks.Tally()
+    tally.add("bomb", soak_checks.Seen(status, "1"), seconds)
+    holds = passed(soak_checks.seen_by_clients(tally))["slowest"]
+    assert holds is (status in (200, 400) and seconds < 5)
+
+
+def test_a_soak_wants_each_outcome_once():
+    reports = [
+        REPORT | {"stage": 0},
+        REPORT | {"stage": 1},
+        REPORT | {"triggered": True, "revised": True},
+        REPORT | {"triggered": True, "action": "flag"},
+        REPORT | {"triggered": True, "action": "block"},
+        REPORT | {"failure": FAILED},
+        REPORT | {"failure": FAILED | {"policy": "closed"}, "action": "block"},
+    ]
+    for left_out in range(len(reports) + 1):
+        tally = soak_checks.Tally()
+        for report in (*reports[:left_out], *reports[left_out + 1 :]):
+            tally.add("plain", soak_checks.Seen(200, report=report), 0.1)
+        holds = passed(soak_checks.of_scripted_agents(tally))["outcomes"]
+        assert holds is (left_out == len(reports))
+
+
+@pytest.mark.parametrize(
+    "states, holds",
+    [
+        ([], False),
+        (["closed"], False),
+        (["closed", "open"], False),
+        (["closed", "open", "half-open"], False),
+        (["closed", "open", "half-open", "closed"], True),
+        (["closed", "open", "closed", "open"], True),
+    ],
+)
+def test_a_soak_wants_the_breaker_to_open_and_close_again(states, holds):
+    assert soak_checks.recovered(states) is holds
+
+
+@pytest.mark.parametrize(
+    "page, left",
+    [
+        ('waltzjax_in_flight 0.0\nwaltzjax_rows{state="active"} 0.0\n', "0"),
+        ('waltzjax_in_flight 1.0\nwaltzjax_rows{state="active"} 2.0\n', "3"),
+        ("waltzjax_in_flight 0.0\n", "no gauge rows"),
+        ("nothing here", "no gauge in_flight, rows"),
+    ],
+)
+def test_a_service_without_gauges_is_not_idle(page, left, monkeypatch):
+    monkeypatch.setattr(soak_checks, "IDLE_S", 0.0)
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text=page))
+
+    async def look():
+        async with serve_load.client(1, transport=transport) as http:
+            return await soak_checks.idle(http, "http://e/v1")
+
+    assert asyncio.run(look()) == left
+
+
+def stop_with(statuses, under_way, exit_status=143):
+    """The check of a service's end: the statuses of its last requests."""
+    child = f"import signal, sys\nsignal.signal(15, lambda *_: sys.exit({exit_status}))\n"
+    command = [sys.executable, "-c", f"{child}print(flush=True)\nsignal.pause()"]
+    popen = subprocess.Popen(command, stdout=subprocess.PIPE)
+    popen.stdout.readline()
+    page = f"waltzjax_in_flight {under_way}\n"
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text=page))
+    waiting = iter(statuses)
+
+    async def ask():
+        status = next(waiting)
+        await asyncio.sleep(0.05)
+        return soak_checks.Seen(status, "1")
+
+    async def stop():
+        async with serve_load.client(1, transport=transport) as http:
+            process = serve_load.Process(popen, "http://e/v1")
+            return await soak_checks.graceful_stop(process, http, ask)
+
+    with popen:
+        return asyncio.run(stop())[1]
+
+
+@pytest.mark.parametrize(
+    "statuses, under_way, exit_status, holds",
+    [
+        ([200] * 8, 8, 143, True),
+        ([200] * 5 + [503] * 3, 5, 143, True),  # three came too late
+        ([200] * 7 + [503], 8, 143, False),
+        ([503] * 8, 8, 143, False),
+        ([503] * 8, 0, 143, False),
+        ([200] * 7 + [500], 7, 143, False),
+        ([200] * 8, 8, 0, False),
+    ],
+)
+def test_a_stop_answers_what_is_under_way(statuses, under_way, exit_status, holds):
+    assert stop_with(statuses, under_way, exit_status) is holds
 
 
 @pytest.mark.parametrize(

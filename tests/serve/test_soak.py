@@ -14,14 +14,12 @@ def script(name, *arguments):
     return subprocess.run(command, capture_output=True, text=True, cwd=REPO)
 
 
-@pytest.mark.parametrize("minutes", [0.06, slow(1)])
+@pytest.mark.parametrize("minutes", [0.25, slow(1)])
 def test_a_soak_finds_nothing(minutes, tmp_path):
     log = tmp_path / "service.log"
     done = script("soak_serve.py", f"--minutes={minutes}", "--clients=12", f"--log={log}")
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{log.read_text()[-2000:]}"
-    assert len(re.findall(r" True$", done.stdout, re.MULTILINE)) == 8
-    seen = done.stdout.splitlines()[-12]
-    assert all(what in done.stdout for what in ("stage 1", "stage 2", "triggered", "revised")), seen
+    assert len(re.findall(r" True$", done.stdout, re.MULTILINE)) == 11
 
 
 @pytest.mark.slow
