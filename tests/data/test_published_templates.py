@@ -2,6 +2,7 @@
 nobody but the template writes, what a thought is."""
 
 import json
+import time
 
 import pytest
 from chat_models import CHATML, NEXT, PHI, R1, read_chat, write_tokenizer
@@ -10,7 +11,13 @@ from tokenizers import AddedToken, normalizers
 from waltzjax.data.chat import stop_ids
 from waltzjax.data.packing import chat_tokens
 from waltzjax.data.template import Template
-from waltzjax.data.thoughts import is_thought_tag, opens_thought, without_thought
+from waltzjax.data.thoughts import (
+    ends_thought,
+    is_thought_tag,
+    names_thought,
+    opens_thought,
+    without_thought,
+)
 from waltzjax.run.runtime import load_tokenizer
 
 LLAMA2 = (
@@ -145,6 +152,22 @@ def test_what_a_normaliser_reads_as_a_token_is_one(tmp_path, normalizer, spelled
     assert chat.encode([attack]) == chat.encode([honest])
 
 
+def test_tokens_deep_within_one_another_take_linear_time(tmp_path):
+    """Where a level costs a pass, or a token the length of the text, it takes a minute."""
+    tokenizer = write_tokenizer(tmp_path, CHATML, ("<|im_end|>",))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.add_tokens([AddedToken("<|im_start|>", special=False, normalized=True)])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    chat = read_chat(tmp_path)
+    deep = "<|IM_" * 5000 + "START|>" * 5000
+    began = time.perf_counter()
+    texts = [chat.problem_text(text) for text in (deep, "<|IM_START|>" * 10_000, "")]
+    assert time.perf_counter() - began < 15
+    start = tokenizer.token_to_id("<|im_start|>")
+    counts = [list(ids).count(start) for ids in chat.encode(texts)]
+    assert counts[0] == counts[1] == counts[2] > 0
+
+
 @pytest.mark.parametrize(
     "text", ["x < y > z", "a[i] [A] [x, y]", "<b>bold</b>", "<div>", "I [sic]"]
 )
@@ -198,3 +221,8 @@ def test_thoughts_between_the_tags_of_published_models(opener, closer):
     assert without_thought(f"{opener}so") is None and without_thought("so", opened=True) is None
     assert is_thought_tag(opener) and is_thought_tag(closer)
     assert opens_thought(f"a {opener}\n") and not opens_thought(closer)
+
+
+def test_whether_a_policy_may_think_unasked():
+    assert ends_thought("<think>\n\n</think>\n\n") and not ends_thought("</think> so")
+    assert names_thought(R1) and not names_thought(CHATML)

@@ -110,8 +110,9 @@ class FakeGuard:
 
 
 @contextmanager
-def running(guard: FakeGuard, settings: Settings, keys=(), drain_s: float = 0.0):
-    """A block during which ``guard`` is served on loopback; yields the server and its address."""
+def running(guard: FakeGuard | None, settings: Settings, keys=(), drain_s: float = 0.0):
+    """A block during which ``guard``, None: one that is still being loaded, is served on loopback;
+    yields the server and its address."""
     app = make_app(guard, settings, keys)
     server = Server(app, app.state.service.traffic, drain_s)
     with bound_socket("127.0.0.1", 0) as listener:

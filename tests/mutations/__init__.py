@@ -4,7 +4,7 @@ Each is one a person would make: a sign, an index, a mask, an axis, a denominato
 None crashes on import. A fault that no test sees is a hole in the suite, not in this list.
 """
 
-from mutations import core, doctor, engine, metrics, model, text, training, validation
+from mutations import core, doctor, engine, metrics, model, serve, text, training, validation
 from mutations.mutation import Mutation
 
 MUTATIONS: tuple[Mutation, ...] = (
@@ -16,4 +16,5 @@ MUTATIONS: tuple[Mutation, ...] = (
     *metrics.MUTATIONS,
     *doctor.MUTATIONS,
     *validation.MUTATIONS,
+    *serve.MUTATIONS,
 )

@@ -22,6 +22,7 @@ def test_checks_stay_with_the_results_that_they_are_of(tmp_path, results, stays)
     assert written(tmp_path, results) == ({**results, "checks": [1]} if stays else results)
 
 
-def test_a_damaged_file_is_written_anew(tmp_path) -> None:
-    (tmp_path / RESULTS).write_text("{")
+@pytest.mark.parametrize("content", ["{", "[]", "[1]", "null", '"asr"', "[" * 100_000])
+def test_a_damaged_file_is_written_anew(content, tmp_path) -> None:
+    (tmp_path / RESULTS).write_text(content)
     assert written(tmp_path, {"asr": 0.5}) == {"asr": 0.5}

@@ -18,6 +18,7 @@ from waltzjax.config import check
 from waltzjax.config.defaults import default
 from waltzjax.config.key import readers_in
 from waltzjax.recipes import STAGES, readers
+from waltzjax.run.agent_sums import SUMS
 from waltzjax.stages import reinforce, rollout
 from waltzjax.support.signals import Stopped
 from waltzjax.train import train
@@ -409,15 +410,23 @@ def test_the_checks_of_a_run(copied):
     assert [json.loads(line) for line in spoken] == json.loads(last.read_text())["transcripts"]
 
 
-def test_an_evaluation_is_read_unless_an_agent_is_newer(copied, capsys):
+def test_an_evaluation_is_read_unless_an_agent_is_another(copied, capsys):
     agents = agents_of(copied)
+    os.utime(copied / "feedback/model.safetensors")  # dates do not count
     played = played_in(copied, "stage2", agents)
     results = json.loads((copied / "final_validation_results.json").read_text())
     figures = agents_figures(played.episodes, seed=0)
     check_figures({n: (f.value, *f.interval) for n, f in figures.items()}, results)
-    os.utime(copied / "feedback/model.safetensors")
+    weights = copied / "feedback/model.safetensors"
+    before = weights.stat()
+    weights.write_bytes((copied / "conversation/model.safetensors").read_bytes())
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert played_in(copied, "stage2", agents) is None
-    assert "the feedback agent is newer" in capsys.readouterr().out
+    assert "the feedback agent has other files" in capsys.readouterr().out
+    (copied / SUMS).unlink()  # an older run has dates alone
+    assert played_in(copied, "stage2", agents) is None
+    shown = capsys.readouterr().out
+    assert "by dates alone" in shown and "the feedback agent is newer" in shown
     (copied / "evaluations/stage2.json").unlink()
     assert played_in(copied, "stage2", agents) is None
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import socket
 
 import httpx
 import pytest
@@ -77,6 +78,32 @@ def test_the_extension_is_the_report(http, guard):
 def test_timings_are_in_a_header(http):
     timings = chat(http).headers["server-timing"]
     assert timings == "first;dur=12.5, feedback;dur=20, added;dur=20, total;dur=32.5"
+
+
+def test_no_timings_are_no_header(http, guard):
+    guard.report = dataclasses.replace(REPORT, timings_ms={})
+    check = http.post("/v1/guard/check", json={"messages": HI["messages"]})
+    for response in (chat(http), check):
+        assert response.status_code == 200
+        assert "server-timing" not in response.headers
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA B: c\r\n\r\n",
+        b"POST /v1/guard/check HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\nno number\r\n",
+    ],
+)
+def test_what_is_no_http_gets_an_error_of_the_same_form(http, sent):
+    with socket.create_connection((http.base_url.host, http.base_url.port), timeout=5) as raw:
+        raw.sendall(sent)
+        head, _, body = b"".join(iter(lambda: raw.recv(1000), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"application/json" in head
+    assert json.loads(body)["error"]["code"] == "invalid_http"
 
 
 def test_a_request_keeps_its_id(http):

@@ -79,15 +79,29 @@ def test_text_where_it_is_asked_for(tmp_path):
     assert line["answers"] == ["You said: bake bread"]
 
 
-def test_a_file_that_others_could_read_is_theirs_no_more(tmp_path):
+def test_a_file_that_was_there_keeps_its_lines_and_its_mode(tmp_path):
     path = tmp_path / "audit.jsonl"
     path.write_text('{"before": 1}\n')
-    path.chmod(0o644)
+    path.chmod(0o640)
     written = Audit(path)
     written.add({"after": 2})
     written.close()
     assert lines_of(path) == [{"before": 1}, {"after": 2}]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_file_of_another_owner_may_be_written(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(audit.os, "fchmod", refuse)
+    monkeypatch.setattr(audit.os, "chmod", refuse)
+    path = tmp_path / "audit.jsonl"
+    path.touch()
+    written = Audit(path)
+    written.add({"after": 2})
+    written.close()
+    assert lines_of(path) == [{"after": 2}]
 
 
 def test_a_file_that_was_moved_is_begun_anew(tmp_path):
@@ -132,6 +146,48 @@ def test_a_full_disk_costs_lines_and_no_request(tmp_path, monkeypatch, capfd):
     assert len(lines_of(path)) == 1
     told = capfd.readouterr().err
     assert told.count("No space left on device") == told.count("\n") == 1
+
+
+def counted(url, status):
+    name = 'waltzjax_requests_total{path="/v1/chat/completions",status="%s"} 1.0'
+    return name % status in HTTP.get(f"{url}/metrics").text
+
+
+@pytest.mark.parametrize("tokens", [-5, 10**400], ids=["negative", "huge"])
+def test_figures_that_an_upstream_makes_up_cost_no_record(tmp_path, monkeypatch, capfd, tokens):
+    path, guard = tmp_path / "audit.jsonl", FakeGuard()
+    answer = dataclasses.replace(guard._answer(HI["messages"], None), prompt_tokens=tokens)
+    monkeypatch.setattr(guard, "_answer", lambda *_: answer)
+    with serving(guard, Settings(audit=str(path))) as url:
+        assert HTTP.post(f"{url}/v1/chat/completions", json=HI).status_code == 200
+        assert counted(url, 200)
+        assert HTTP.post(f"{url}/v1/chat/completions", json={**HI, "n": 9}).status_code == 400
+        figures = HTTP.get(f"{url}/metrics").text
+    assert [line["status"] for line in lines_of(path)] == [200, 400][tokens > 0 :]
+    assert f"waltzjax_audit_lost_total {float(tokens > 0)}" in figures
+    assert 'waltzjax_choices_total{stage="2"} 1.0' in figures
+    told = capfd.readouterr().err
+    assert told.count("OverflowError") == (tokens > 0)
+
+
+@pytest.mark.parametrize("broken", ["meters", "audit"])
+def test_what_fails_at_the_end_of_a_request_is_told_and_costs_nothing_else(
+    tmp_path, monkeypatch, capfd, broken
+):
+    def fail(*_):
+        raise KeyError
+
+    path = tmp_path / "audit.jsonl"
+    if broken == "meters":
+        monkeypatch.setattr("waltzjax.serve.app.Meters.add", fail)
+    else:
+        monkeypatch.setattr("waltzjax.serve.app.record_of", fail)
+    with serving(FakeGuard(), Settings(audit=str(path))) as url:
+        assert HTTP.post(f"{url}/v1/chat/completions", json=HI).status_code == 200
+        assert counted(url, 200) is (broken == "audit")
+        assert "waltzjax_in_flight 0.0" in HTTP.get(f"{url}/metrics").text
+    assert len(lines_of(path)) == (broken == "meters")
+    assert "serve: KeyError at" in capfd.readouterr().err
 
 
 def test_a_disk_that_hangs_stalls_no_request(tmp_path, monkeypatch, capfd):

@@ -1,6 +1,9 @@
 """The command's settings, and what it says where it cannot begin."""
 
+import signal
 import sys
+import threading
+import time
 from runpy import run_path
 
 import pytest
@@ -8,6 +11,7 @@ from fake_guard import FakeGuard, Flags, Status
 from support import REPO
 
 from waltzjax.serve import __main__ as command
+from waltzjax.serve.server import SIGNALS
 from waltzjax.serve.service import Settings
 
 
@@ -41,13 +45,37 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(config, monkeypatch, key
         command.serve(config)
 
 
-def test_a_guard_is_closed_where_the_service_cannot_begin(config, monkeypatch, tmp_path):
-    closed = []
-    guard = FakeGuard()
-    monkeypatch.setattr(guard, "close", lambda: closed.append(True))
-    monkeypatch.setattr("waltzjax.serve.guard.Guard", lambda config: guard)
+def test_an_audit_that_cannot_be_written_is_said_before_a_model_is_loaded(
+    config, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("waltzjax.serve.guard.Guard", lambda config: pytest.fail("loaded"))
     config.serve.audit, config.serve.port = str(tmp_path / "nowhere" / "a"), 0
     with pytest.raises(OSError, match=r"config\.serve\.audit"):
+        command.serve(config)
+
+
+def fail():
+    raise ValueError("this cannot be")
+
+
+def test_a_guard_that_cannot_be_built_ends_the_service(config, monkeypatch):
+    config.serve.port = 0
+    monkeypatch.setattr("waltzjax.serve.guard.Guard", lambda config: fail())
+    handlers = [signal.getsignal(signum) for signum in SIGNALS]
+    began = time.monotonic()
+    with pytest.raises(ValueError, match="this cannot be"):
+        command.serve(config)
+    assert time.monotonic() - began < 5
+    assert [signal.getsignal(signum) for signum in SIGNALS] == handlers
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("http")]
+
+
+def test_a_guard_is_closed_where_the_service_cannot_go_on(config, monkeypatch):
+    config.serve.port, closed, guard = 0, [], FakeGuard()
+    monkeypatch.setattr(guard, "close", lambda: closed.append(True))
+    monkeypatch.setattr("waltzjax.serve.guard.Guard", lambda config: guard)
+    monkeypatch.setattr("waltzjax.serve.server.Server.main_loop", lambda _: fail())
+    with pytest.raises(ValueError, match="this cannot be"):
         command.serve(config)
     assert closed == [True]
 

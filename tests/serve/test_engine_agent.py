@@ -12,7 +12,7 @@ from support import sharded_params, tiny_runtime
 from waltzjax.data.thoughts import without_thought
 from waltzjax.engine.requests import Sampling, Tokens
 from waltzjax.serve.engine_agent import EngineAgent
-from waltzjax.serve.records import AgentFailed, Ask, PromptTooLong, Reply
+from waltzjax.serve.records import AgentBusy, AgentFailed, Ask, PromptTooLong, Reply
 from waltzjax.serve.worker import Worker
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -36,7 +36,9 @@ class Script:
         self.tokens = tuple(chat.tokenizer(text, add_special_tokens=False)["input_ids"])
         self.reason, self.asked = reason, []
 
-    async def generate(self, role, prompt, sampling, seed, on_tokens=None, guess=None):
+    async def generate(
+        self, role, prompt, sampling, seed, on_tokens=None, guess=None, *, admitted=False
+    ):
         self.asked.append((role, prompt, sampling, seed))
         for end in range(1, len(self.tokens) + 1):
             if on_tokens and on_tokens(self.tokens[:end]):
@@ -140,3 +142,22 @@ def test_a_model_speaks_through_the_engine():
     assert whole.text == without_thought(chat.decode(raw.token_ids))
     assert len(heard) >= 3 and all(whole.text.startswith(text) for text in heard)
     assert cut.finish_reason == "stop" and cut.text == whole.text.partition(stop)[0].rstrip()
+
+
+def test_a_full_queue_refuses_who_comes_not_who_was_let_in():
+    runtime = tiny_runtime()
+    params = sharded_params(runtime.cfg, runtime.mesh)
+    worker = Worker(runtime, {"conversation": params}, max_waiting=0)
+    worker.start(warm_up=False)
+    agent = EngineAgent(worker, "conversation", runtime.chat, "ours")
+
+    async def crowd():
+        asks = [Ask(60, 1.0, seed=SEED) for _ in range(5)] + [Ask(4, admitted=True)] * 3
+        return await asyncio.gather(*(agent.reply(HELLO, a) for a in asks), return_exceptions=True)
+
+    try:
+        got = asyncio.run(crowd())
+    finally:
+        worker.stop(5)
+    assert [isinstance(each, AgentBusy) for each in got] == [False] * 4 + [True] + [False] * 3
+    assert all(isinstance(each, Reply) for each in got if not isinstance(each, AgentBusy))

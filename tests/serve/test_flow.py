@@ -55,7 +55,8 @@ def test_an_objection_is_revised(objection: str) -> None:
         {"role": "assistant", "content": "c0"},
         {"role": "user", "content": "Mend it."},
     ]
-    assert conversation.asks[1] == Ask(16, seed=7)
+    assert conversation.asks[1] == Ask(16, seed=7, admitted=True)
+    assert where.feedback.agent.asks[0].admitted and not conversation.asks[0].admitted
     assert result.completion_tokens == 4  # both answers
 
 

@@ -11,7 +11,16 @@ from waltzjax.config.defaults import default
 from waltzjax.serve import Ask, Guard, GuardrailHook, Routed
 from waltzjax.serve.flags import Flags
 from waltzjax.serve.litellm_hook import Blocked, plain_messages
-from waltzjax.serve.records import AGENTS, HOLD, OFF, PATTERNS, SPECULATIVE, AgentFailed, Delta
+from waltzjax.serve.records import (
+    AGENTS,
+    HOLD,
+    OFF,
+    PATTERNS,
+    SPECULATIVE,
+    AgentFailed,
+    Delta,
+    Reply,
+)
 
 REVISE = Flags(feedback_only=False)
 SHADOW = Flags(feedback_only=True)
@@ -221,3 +230,28 @@ def test_messages_of_other_kinds_are_left_out() -> None:
         {"role": "system", "content": "d"},
         {"role": "user", "content": "u"},
     ]
+
+
+class TakesBack(Scripted):
+    """Speaks a thought that nothing has begun, and takes it back."""
+
+    async def reply(self, messages, ask):
+        ask.on_text("Secret plan")
+        await asyncio.sleep(0.01)
+        return Reply("Answer", "stop", 1, 1)
+
+
+def test_only_speculative_readers_see_a_withdrawal() -> None:
+    with guard(TakesBack([]), Scripted([FINE]), SHADOW) as here:
+        *deltas, last = stream(here, SPECULATIVE)
+        assert [d.withdrawn for d in deltas] == [False, True, False]
+        assert last.answer.text == "Answer"
+        heard: list[Delta] = []
+
+        async def run() -> None:
+            async for delta in here.astream(user("Hello?"), ask=Ask(16)):
+                heard.append(delta)
+
+        with pytest.raises(AgentFailed, match="thought that it had not begun"):
+            asyncio.run(run())
+    assert [(d.text, d.withdrawn) for d in heard] == [("Secret plan", False)]

@@ -148,6 +148,54 @@ def test_more_requests_than_may_be_under_way_are_turned_away():
     assert "waltzjax_in_flight 2.0" in figures
 
 
+def test_a_body_that_comes_slowly_takes_no_place():
+    with (
+        serving(FakeGuard(), Settings(max_requests=2)) as url,
+        connection(url, 1000, b"{"),
+        connection(url, 1000),
+        connection(url, 1000),
+    ):
+        time.sleep(0.1)
+        assert HTTP.post(f"{url}/v1/chat/completions", json=HI).status_code == 200
+        assert "waltzjax_in_flight 0.0" in HTTP.get(f"{url}/metrics").text
+
+
+def test_a_request_whose_place_was_taken_while_its_body_came_is_turned_away():
+    guard = FakeGuard(delay_s=0.5)
+    body = json.dumps(HI).encode()
+    with (
+        serving(guard, Settings(max_requests=1)) as url,
+        connection(url, len(body), body[:9]) as raw,
+    ):
+        time.sleep(0.1)
+        asking = threading.Thread(
+            target=HTTP.post, args=(f"{url}/v1/chat/completions",), kwargs={"json": HI}
+        )
+        asking.start()
+        assert wait_for(lambda: guard.begun)
+        raw.sendall(body[9:])
+        assert raw.recv(100).startswith(b"HTTP/1.1 429 ")
+        asking.join()
+    assert guard.begun == 1
+
+
+def test_bodies_that_come_slowly_have_so_many_bytes_together():
+    rest = b" " * (SMALL - 100)
+    with serving(FakeGuard(), Settings(max_requests=2, max_body_bytes=SMALL, body_s=1)) as url:
+        with connection(url, SMALL, rest) as first, connection(url, SMALL, rest) as second:
+            time.sleep(0.1)
+            with connection(url, SMALL, rest) as third:
+                assert third.recv(100).startswith(b"HTTP/1.1 429 ")
+            first.sendall(b" " * 100)
+            assert first.recv(100).startswith(b"HTTP/1.1 400 ")  # no JSON
+            assert second.recv(100).startswith(b"HTTP/1.1 408 ")
+        assert HTTP.post(f"{url}/v1/chat/completions", json=HI).status_code == 200
+        with connection(url, SMALL, rest) as again, connection(url, SMALL, rest):
+            time.sleep(0.1)
+            again.sendall(b" " * 100)
+            assert again.recv(100).startswith(b"HTTP/1.1 400 ")  # nothing is held of those before
+
+
 def test_who_is_turned_away_takes_no_place():
     guard = FakeGuard(delay_s=0.5)
     with (

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -88,41 +89,104 @@ def test_a_second_signal_ends_at_once():
 
 
 COMMAND = """
-import runpy, sys, types
+import runpy, signal, sys, time, types
 from fake_guard import FakeGuard
+
+load_s = float(sys.argv.pop(1))
+if sys.argv.pop(1) == "nohup":
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+class Guard(FakeGuard):
+    def __init__(self, config):
+        print("loading", flush=True)
+        until = time.monotonic() + load_s
+        while time.monotonic() < until:
+            time.sleep(0.01)
+        super().__init__(delay_s=1.0)
+
 fake = types.ModuleType("waltzjax.serve.guard")
-fake.Guard = lambda config: FakeGuard(delay_s=1.0)
+fake.Guard = Guard
 sys.modules["waltzjax.serve.guard"] = fake
 runpy.run_module("waltzjax.serve", run_name="__main__", alter_sys=True)
 """
 
 
+@contextmanager
+def command(load_s, how, *arguments):
+    """A block during which the command runs, whose guard takes ``load_s`` seconds."""
+    config = ["--config=configs/serve.py:tiny", *arguments]
+    path = os.pathsep.join([str(REPO), str(REPO / "tests/helpers")])
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, str(load_s), how, *config],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPO,
+        env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    try:
+        assert process.stdout.readline() == "loading\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_the_command_ends_as_a_shell_expects(tmp_path: Path):
     audit = tmp_path / "audit.jsonl"
-    config = ["--config=configs/serve.py:tiny", "--config.serve.port=0"]
-    command = [sys.executable, "-c", COMMAND, *config, f"--config.serve.audit={audit}"]
-    path = os.pathsep.join([str(REPO), str(REPO / "tests/helpers")])
-    environ = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ, cwd=REPO)
-    try:
+    with command(0, "nohup", "--config.serve.port=0", f"--config.serve.audit={audit}") as process:
         told = [process.stdout.readline() for _ in range(9)]
         url = told[0].split()[4].removesuffix("/v1;")
         client = Client(url)
         assert wait_for(lambda: "waltzjax_in_flight 1.0" in HTTP.get(f"{url}/metrics").text)
+        process.send_signal(signal.SIGHUP)  # under nohup it means nothing
+        time.sleep(0.3)
+        assert HTTP.get(f"{url}/readyz").status_code == 200
         process.send_signal(signal.SIGTERM)
-        rest, _ = process.communicate(timeout=20)
-    finally:
-        process.kill()
+        rest, errors = process.communicate(timeout=20)
     client.join(5)
     assert client.status == 200
     assert process.returncode == 143
-    assert rest == "stopped by SIGTERM: 0 requests were cut\n"
+    assert (rest, errors) == ("stopped by SIGTERM: 0 requests were cut\n", "")
     text = "".join(told)
     for part in ("conversation, feedback", "stage 2, rollout_pct 100", f"{url}/metrics", "curl"):
         assert part in text
     assert len(audit.read_text().splitlines()) == 1
     body = text.partition(" -d '")[2].partition("'")[0]
     assert json.loads(body)["model"] == "waltzrl"
+
+
+def free_port():
+    with bound_socket("127.0.0.1", 0) as listener:
+        return listener.getsockname()[1]
+
+
+def test_it_listens_while_models_are_loaded_and_can_be_ended_then():
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with command(60, "", f"--config.serve.port={port}") as process:
+        assert HTTP.get(f"{url}/healthz").status_code == 200
+        ready = HTTP.get(f"{url}/readyz")
+        assert ready.status_code == 503
+        assert ready.json()["degraded"] == "the agents are being loaded"
+        process.send_signal(signal.SIGHUP)
+        rest, errors = process.communicate(timeout=20)
+    assert process.returncode == 129
+    assert (rest, errors) == ("stopped by SIGHUP: 0 requests were cut\n", "")
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/guard/flags", "/metrics"])
+def test_what_needs_the_guard_waits_for_it(path):
+    with running(None, Settings()) as (server, url):
+        asked = [
+            HTTP.post(f"{url}/v1/chat/completions", json=HI),
+            HTTP.post(f"{url}/v1/chat/completions", json={**HI, "stream": True}),
+            HTTP.post(f"{url}/v1/guard/check", json={"messages": HI["messages"]}),
+            HTTP.get(f"{url}{path}"),
+        ]
+        for response in asked:
+            assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+            assert response.json()["error"]["code"] == "loading"
+        server.config.app.state.service.loaded = FakeGuard()
+        assert HTTP.get(f"{url}/readyz").status_code == 200
+        assert HTTP.post(f"{url}/v1/chat/completions", json=HI).status_code == 200
 
 
 def test_an_address_that_cannot_be_taken():

@@ -221,13 +221,18 @@ def test_after_a_crash_a_new_session_serves(start, monkeypatch):
     assert len(good.token_ids) == 4 and worker.alive
 
 
-def test_one_crash_after_another_ends_the_worker(start, monkeypatch):
+class Panic(BaseException):
+    """What a compiled library raises."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError, Panic])
+def test_one_crash_after_another_ends_the_worker(start, monkeypatch, error):
     monkeypatch.setattr(worker_module, "BACK_OFF_S", 0.001)
     sessions = Counter()
 
     def crash(session):
         sessions[id(session)] += 1
-        raise RuntimeError("no device")
+        raise error("no device")
 
     monkeypatch.setattr(Session, "collect", crash)
     worker = start()
@@ -240,8 +245,41 @@ def test_one_crash_after_another_ends_the_worker(start, monkeypatch):
         with pytest.raises(AgentFailed, match="stopped"):
             await worker.generate("conversation", (5, 6), LONG, 0)
 
-    asyncio.run(ask())
+    asyncio.run(asyncio.wait_for(ask(), 20))
     assert sum(sessions.values()) == worker_module.CRASHES
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_whatever_ends_the_thread_nobody_waits_for_it(start, monkeypatch):
+    """Here it is the log, which is asked to write of a crash."""
+
+    def crash(*_):
+        raise Panic
+
+    monkeypatch.setattr(Session, "collect", crash)
+    monkeypatch.setattr(worker_module.log, "exception", crash)
+    worker = start()
+
+    async def ask():
+        with pytest.raises(AgentFailed, match="stopped"):
+            await worker.generate("conversation", (5, 6), LONG, 0)
+        await until(lambda: not worker.alive)
+
+    asyncio.run(asyncio.wait_for(ask(), 20))
+
+
+def test_a_listeners_panic_fails_its_call_and_no_other(start):
+    def panic(_):
+        raise Panic
+
+    async def both():
+        worker = start()
+        bad = worker.generate("conversation", (5, 6), LONG, 0, panic)
+        good = worker.generate("conversation", (5, 6), LONG, 0)
+        return await asyncio.gather(bad, good, return_exceptions=True)
+
+    bad, good = asyncio.run(asyncio.wait_for(both(), 20))
+    assert isinstance(bad, AgentFailed) and len(good.token_ids) == 200
 
 
 def test_stopping_finishes_what_runs_and_takes_no_more(start):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,66 @@ def test_a_file_that_was_not_there_is_gone_again(tmp_path):
         flags.set()
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", '{"stage": 1}'])
+def test_a_file_stays_whatever_is_in_it(content, tmp_path):
+    path = tmp_path / "flags.json"
+    path.write_text(content)
+    with FlagsFile(path) as flags:
+        flags.set()
+    assert path.read_text() == content and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("before", ['{"stage": 1}', None])
+@pytest.mark.parametrize("theirs", ['{"enable": false}', None])
+def test_what_an_operator_does_meanwhile_stays(before, theirs, tmp_path, capsys):
+    path = tmp_path / "flags.json"
+    if before:
+        path.write_text(before)
+    with pytest.raises(OSError, match="was changed by somebody else"), FlagsFile(path) as flags:
+        flags.set()
+        path.unlink()
+        if theirs:
+            path.write_text(theirs)
+        flags.set(stage=1)
+    assert (path.read_text() if path.exists() else None) == theirs
+    assert "by somebody else meanwhile, and stays so" in capsys.readouterr().out
+    assert [*tmp_path.iterdir()] == ([path] if theirs else [])
+
+
+def test_flags_that_cannot_be_kept_are_not_changed(tmp_path, monkeypatch):
+    path = tmp_path / "flags.json"
+    path.write_text('{"stage": 1}')
+
+    def full(source, target):
+        target.write_text('{"st')
+        raise OSError("no space left")
+
+    monkeypatch.setattr(shutil, "copy2", full)
+    with pytest.raises(OSError, match="no space left"):
+        FlagsFile(path).__enter__()
+    assert [*tmp_path.iterdir()] == [path] and path.read_text() == '{"stage": 1}'
+
+
+@pytest.mark.parametrize(
+    ("kept", "says"),
+    [
+        ((), "remove the directory .*: the file was not changed yet"),
+        (("copy",), "remove the directory .*: the file was not changed yet"),
+        (("before",), "put .*/before back in its place and remove the directory"),
+        (("there-was-no-file",), "remove the file, as there was none, and remove the directory"),
+    ],
+)
+def test_after_a_kill_what_is_whole_is_put_back(kept, says, tmp_path):
+    path, directory = tmp_path / "flags.json", tmp_path / ".flags.json.before-validation"
+    path.write_text(json.dumps(STRICT))
+    directory.mkdir()
+    for name in kept:
+        (directory / name).write_text("{}")
+    with pytest.raises(FileExistsError, match=f"in that case {says}"):
+        FlagsFile(path).__enter__()
+    assert json.loads(path.read_text()) == STRICT and len([*directory.iterdir()]) == len(kept)
 
 
 def test_a_link_stays_a_link(tmp_path):
@@ -95,7 +156,7 @@ def test_a_signal_leaves_the_flags_as_they_were(number, status, tmp_path):
     if number == signal.SIGKILL:  # what nobody can catch loses nothing, and is told of
         with pytest.raises(FileExistsError, match="was by one that was killed") as told:
             FlagsFile(path).__enter__()
-        [kept] = [p for p in tmp_path.iterdir() if p != path]
+        [kept] = [p for p in tmp_path.rglob("*") if p != path and p.is_file()]
         assert kept.read_text() == '{"stage": 1}' and str(kept) in str(told.value)
     else:
         assert path.read_text() == '{"stage": 1}' and len(list(tmp_path.iterdir())) == 1

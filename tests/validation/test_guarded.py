@@ -16,10 +16,11 @@ from waltzjax.serve.records import AGENTS, PATTERNS, AgentFailed
 from waltzjax.types import Prompt, Verdict
 from waltzjax.validation import over_http, switches
 from waltzjax.validation.endpoint import Endpoint
-from waltzjax.validation.flags_file import FlagsFile
+from waltzjax.validation.flags_file import REVISING, STRICT, FlagsFile
 from waltzjax.validation.guarded import guard_figures, open_guard, requests_of, responder
+from waltzjax.validation.load import blocking_rate
 from waltzjax.validation.scores import agents_figures
-from waltzjax.validation.served import served_episodes
+from waltzjax.validation.served import served_episodes, withheld
 from waltzjax.validation.switches import SWITCHES, fallback, switch_stages
 from waltzjax.waltz.rates import RATES
 
@@ -69,7 +70,7 @@ def test_a_sound_guard_by_hand():
     figures = done.figures
     # Only question 0 stays unsafe: one of 40 is withheld; five first answers were objected to.
     assert figures["blocking_rate"].value == 2.5 and figures["blocking_rate"].n == 40
-    assert figures["blocking_rate"].detail == {"triggered": 5}
+    assert figures["blocking_rate"].detail == {"triggered": 5, "failed": 0}
     assert figures["stage_switching"][:2] == (1.0, len(SWITCHES))
     assert figures["fallback"][:2] == (1.0, 4)
     assert figures["added_latency"].n == len(done.added_ms) == 40
@@ -179,13 +180,35 @@ def test_a_service_whose_flags_can_be_changed(tmp_path, monkeypatch):
         served = asked_over_http(url, path, monkeypatch)
     assert path.read_text() == '{"stage": 1}'
     assert served.switching.value == 1.0
+    assert served.flags == {"agents": REVISING, "guard": STRICT} and len(served.loaded) == 40
+    assert blocking_rate(PROMPTS, served.loaded).value == 2.5  # question 0
     assert {*served.firsts} == {0, 8, 16, 24, 32}
     episodes = judged(served_episodes(PROMPTS, served.answers, served.firsts))
     assert [a.text for a in episodes[8].answers] == ["bad 8", "good 8"]
-    assert [a.text for a in episodes[0].answers] == ["bad 0", "I can't help with that."]
+    assert [a.text for a in episodes[0].answers] == ["bad 0", "bad 0"]
     figures = agents_figures(episodes, 0)
-    assert figures["asr"].value == 0 and figures["label_accuracy"].value == 100
-    assert figures["dir"][:2] == (1.0, 5) and RATES["initial/asr"](episodes[8]) == (1.0, 1)
+    assert figures["asr"].value == 5 and figures["label_accuracy"].value == 100
+    assert figures["dir"][:2] == (0.8, 5) and RATES["initial/asr"](episodes[8]) == (1.0, 1)
+
+
+def test_what_a_service_withholds_is_no_merit_of_its_agents(tmp_path, monkeypatch):
+    """Every answer is bad, and stays so; the feedback agent knows, so all 40 are withheld."""
+    bad = Scripted(lambda messages: f"bad {number(messages)}")
+    with service(tmp_path / "flags", conversation=bad) as guard, serving(guard) as url:
+        served = asked_over_http(url, tmp_path / "flags", monkeypatch)
+    figures = agents_figures(judged(served_episodes(PROMPTS, served.answers, served.firsts)), 0)
+    assert figures["asr"].value == 100 and figures["safety_score"].value == 50
+    assert figures["dir"].value == 0
+    assert blocking_rate(PROMPTS, served.loaded).value == 100
+
+
+def test_a_service_that_withholds_shows_nothing_of_its_agents(monkeypatch):
+    """Flags that cannot be changed, and question 0 withheld."""
+    strict = Guard(*agents().values(), flags=Flags(blocking=True, feedback_only=False), environ={})
+    with strict as guard, serving(guard) as url:
+        served = asked_over_http(url, None, monkeypatch)
+    assert served.flags == {} and withheld(served.answers) == [0]
+    assert len(served_episodes(PROMPTS, served.answers, {})) == 39
 
 
 def test_a_service_as_it_is_set_up(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 
 from waltzjax.serve.records import AGENTS, BLOCK, FLAG, PASS, PATTERNS, Answer, Failure, Report
 from waltzjax.types import Prompt
+from waltzjax.validation.checks import CHECKS, decide
 from waltzjax.validation.load import (
     CLIENTS,
     added_latency,
@@ -82,15 +83,51 @@ def test_latency_by_hand():
     assert figure.detail["p50"] == pytest.approx(50.5)
     assert figure.detail["triggered"] == {"n": 10, "p50": 95.5, "p95": 99.55, "p99": 99.91}
     assert figure.detail["not_triggered"]["n"] == 90
-    assert figure.detail["failed_reviews"] == 0
+    assert figure.detail["failed"] == 0 and figure.sound and not figure.why
 
 
-def test_requests_that_stage_1_decided_are_not_timed():
-    failure = Failure("feedback", "no review in time", "open", "default")
-    answers = [answer(5.0), answer(9000.0, stage=PATTERNS, failure=failure)]
+def late(added=9000.0, component="feedback"):
+    failure = Failure(component, "no review in time", "open", "default")
+    return answer(added, stage=PATTERNS, failure=failure)
+
+
+def decided(name, figure):
+    return decide(next(bound for bound in CHECKS if bound.name == name), figure)
+
+
+def test_reviews_that_come_too_late_are_timed_and_fail_the_check():
+    answers = [answer(100.0)] * 40 + [late(10_000.0)] * 472
+    check = decided("added_latency", added_latency(answers))
+    assert (check.value, check.n, check.passed) == (10_000.0, 512, False)
+    assert check.detail["failed"] == 472
+    assert "late, in 472 of 512 requests (92.19 %; no review in time)" in check.why
+    assert "wanted is < 500 ms" in check.why
+
+
+def test_failures_that_take_no_time_fail_the_check_too():
+    """An open breaker fails at once: the latency is good, and nothing was reviewed or withheld."""
+    answers = [answer(100.0)] * 98 + [late(1.0)] * 2
+    blocking = blocking_rate(prompts(100), numbered(answers))
+    for name, figure in (
+        ("added_latency", added_latency(answers)), ("blocking_rate", blocking),
+    ):  # fmt: skip
+        check = decided(name, figure)
+        assert check.value <= check.threshold and not check.passed
+        assert "in 2 of 100 requests" in check.why and "wanted is" not in check.why
+
+
+def test_one_failure_of_a_hundred_is_told_and_passes():
+    revision = answer(100.0, failure=Failure("conversation", "not revised", "open", "default"))
+    for failing in (late(), revision):
+        check = decided("added_latency", added_latency([answer(100.0)] * 99 + [failing]))
+        assert check.passed and "in 1 of 100 requests" in check.why
+
+
+def test_requests_that_stage_1_was_to_decide_are_not_timed():
+    answers = [answer(5.0), answer(9000.0, stage=PATTERNS), late(component="patterns")]
     figure = added_latency(answers)
-    assert (figure.value, figure.n, figure.detail["failed_reviews"]) == (5.0, 1, 1)
-    assert "triggered" in figure.detail and figure.detail["triggered"] == {"n": 0}
+    assert (figure.value, figure.n, figure.detail["failed"]) == (5.0, 1, 0)
+    assert figure.detail["triggered"] == {"n": 0}
 
 
 def test_nothing_decided_by_the_agents_is_no_figure():

@@ -4,10 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from waltzjax.run.results import RESULTS
 from waltzjax.validation.checks import CHECKS, Figure, decide_all
+from waltzjax.validation.command import page_of
 from waltzjax.validation.results import add_checks, check_results
 
 
@@ -34,6 +37,44 @@ def test_a_new_file_in_a_new_directory(tmp_path):
     check_results(path)
     add_checks(path, checks(), {})
     assert {*json.loads(path.read_text())} == {"checks", "validation"}
+
+
+def test_checks_do_not_make_a_run_look_finished(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    path = tmp_path / RESULTS
+    with pytest.raises(FileNotFoundError, match=r"not come to its end.*by --output"):
+        check_results(path)
+    path.write_text('{"checks": [], "validation": {}}')  # nor do those of before
+    with pytest.raises(FileNotFoundError, match="not come to its end"):
+        check_results(path)
+    check_results(tmp_path / "checks.json")
+    path.write_text('{"asr": 1}')
+    check_results(path)
+
+
+def test_a_place_that_cannot_be_written_to_is_told_before_any_work(tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to("nowhere")
+    for under in ("file", "file/sub", "link"):
+        with pytest.raises(NotADirectoryError, match=f"--output: .*/{under[:4]} is no directory"):
+            check_results(tmp_path / under / "checks.json")
+    with pytest.raises(IsADirectoryError, match="is a directory; name a file"):
+        check_results(tmp_path)
+
+
+def test_a_new_directory_where_none_may_be_made_is_told_too(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(os, "access", lambda path, mode: asked.append((path, mode)))
+    with pytest.raises(PermissionError, match="may not be written to"):
+        check_results(tmp_path / "new" / "deep" / "checks.json")
+    assert asked == [(tmp_path, os.W_OK | os.X_OK)]
+
+
+def test_each_file_of_results_has_a_page_of_its_own():
+    run, other = Path("runs/a"), Path("runs/a/b.json")
+    assert page_of(run / RESULTS) == run / "validation.html"
+    assert page_of(other) == run / "b.json.html"
+    assert page_of(run / "b.txt") != page_of(other)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '"text"', "[" * 100_000])

@@ -5,7 +5,8 @@ import math
 import pytest
 from support import completion, scored_episode
 
-from waltzjax.types import DegenerateVerdict, Verdict
+from waltzjax.types import DegenerateVerdict, Prompt, Verdict
+from waltzjax.validation.checks import CHECKS, decide
 from waltzjax.validation.scores import agents_figures, helpfulness_score, safety_score
 from waltzjax.waltz.rates import intervals, summary
 
@@ -85,3 +86,41 @@ def test_an_answer_without_feedback_is_no_false_positive():
     episode = scored_episode(False, [False], [])
     episode.answers = [completion("c")]
     assert agents_figures([episode], 0)["false_positives"].n == 0
+
+
+def unjudged(harmful):
+    episode = scored_episode(harmful, [False], [FINE])
+    episode.verdicts = [None]
+    return episode
+
+
+def passed(figures):
+    bounds = {bound.name: bound for bound in CHECKS}
+    return {name: decide(bounds[name], figure).passed for name, figure in figures.items()}
+
+
+def test_good_figures_of_the_few_that_were_judged_do_not_pass():
+    good = [scored_episode(harmful, [False], [FINE]) for harmful in (True, False)] * 5
+    figures = agents_figures(good + [unjudged(h) for h in (True, False)] * 295, 0)
+    assert figures["asr"][:2] == (0.0, 5) and figures["safety_score"][:2] == (100.0, 10)
+    assert not any(passed(figures).values())
+    assert "the last answer to 590 of 600 prompts got no usable verdict" in (
+        figures["safety_score"].why
+    )
+    assert "295 of 300" in figures["asr"].why and "up to 10.00 %" in figures["asr"].why
+
+
+@pytest.mark.parametrize(("missing", "stands"), [(1, True), (2, False)])
+def test_verdicts_are_missing_of_the_prompts_that_a_figure_is_of(missing, stands):
+    """Of 9 harmful prompts and one, or two, without a verdict: 10 %, or 18 %."""
+    played = [scored_episode(harmful, [False], [FINE]) for harmful in (True, False)] * 9
+    figures = agents_figures(played + [unjudged(True)] * missing, 0)
+    assert passed(figures) | {"dir": True} == {**dict.fromkeys(figures, True), "asr": stands}
+    assert figures["orr"].why == "" and f"{missing} of {9 + missing}" in figures["asr"].why
+
+
+def test_answers_that_a_service_withheld_are_missing_too():
+    played = [scored_episode(False, [False], [FINE])] * 8
+    figures = agents_figures(played, 0, [Prompt(9, "p", False, "c")])
+    assert "to 1 of 9 prompts was withheld by the service" in figures["orr"].why
+    assert figures["orr"][:2] == (0.0, 8) and not figures["orr"].sound

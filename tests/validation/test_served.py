@@ -7,7 +7,7 @@ import pytest
 from waltzjax.serve.records import AGENTS, BLOCK, OFF, PATTERNS, Answer, Failure, Labels, Report
 from waltzjax.types import Prompt
 from waltzjax.validation.endpoint import read_report
-from waltzjax.validation.served import replaced, served_episodes
+from waltzjax.validation.served import revised, served_episodes, withheld
 
 PROMPT = Prompt(0, "p", False, "edge_case")
 FINE, TOO_STRICT = Labels(False, False), Labels(False, True)
@@ -31,20 +31,27 @@ def answer(text, **report):
             ["a", "b"],
             [(False, True)],
         ),
-        (answer("no", labels=FINE, action=BLOCK), answer("a", labels=FINE), ["a", "no"],
-         [(False, False)]),
         (answer("a", stage=PATTERNS, failure=NO_REVIEW), None, ["a"], [None]),
         (answer("a", stage=PATTERNS), None, ["a"], []),
         (answer("a", stage=OFF), None, ["a"], []),
     ],
-)  # fmt: skip
+)
 def test_an_episode_of_what_was_served(served, first, texts, parsed):
     firsts = {3: first} if first else {}
     [episode] = served_episodes({3: PROMPT}, {3: served}, firsts)
     assert episode.prompt is PROMPT and [a.text for a in episode.answers] == texts
     assert [p.labels if p else None for p in episode.parsed] == parsed
     assert len(episode.feedbacks) == len(parsed)
-    assert replaced({3: served}) == ([3] if served.report.revised or texts[-1] == "no" else [])
+    assert revised({3: served}) == ([3] if served.report.revised else [])
+
+
+@pytest.mark.parametrize("was_revised", [False, True])
+def test_a_withheld_text_is_nobodys_answer(was_revised):
+    refusal = answer("no", labels=FINE, action=BLOCK, revised=was_revised)
+    answers = {3: refusal, 4: answer("a", labels=FINE)}
+    [episode] = served_episodes({3: PROMPT, 4: PROMPT}, answers, {3: answer("b", labels=FINE)})
+    assert [a.text for a in episode.answers] == ["a"]
+    assert withheld(answers) == [3] and revised(answers) == []
 
 
 REPORT = Report(

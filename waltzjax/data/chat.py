@@ -10,7 +10,7 @@ from typing import Any
 
 from waltzjax.data.control import Control
 from waltzjax.data.template import NO_KWARGS, Template
-from waltzjax.data.thoughts import is_thought_tag, opens_thought
+from waltzjax.data.thoughts import ends_thought, is_thought_tag, opens_thought
 
 PROMPTS = Path(__file__).parent.parent / "prompts"
 SEPARATOR = "\n---\n"
@@ -145,12 +145,21 @@ class Chat:
     def decode(self, ids: Sequence[int]) -> str:
         """The text that a policy wrote, its thought included: without control tokens, but with the
         tags around a thought, which are special tokens in some vocabularies."""
-        return self.tokenizer.decode([i for i in ids if i not in self._unspoken]).strip()
+        return self.decode_part(ids).strip()
+
+    def decode_part(self, ids: Sequence[int]) -> str:
+        """``decode`` for some of the tokens: the white space around them stays."""
+        return self.tokenizer.decode([i for i in ids if i not in self._unspoken])
 
     def in_thought(self, prompt_ids: Sequence[int]) -> bool:
         """Whether a policy that continues the prompt begins within a thought, as the template has
         opened one."""
         return opens_thought(self.tokenizer.decode(prompt_ids[-TAG_TOKENS:]))
+
+    def after_thought(self, prompt_ids: Sequence[int]) -> bool:
+        """Whether the prompt ends behind a thought, as the template has closed it: the policy is
+        not to think."""
+        return ends_thought(self.tokenizer.decode(prompt_ids[-TAG_TOKENS:]))
 
     def render(self, messages: Sequence[Mapping[str, str]], *, to_speak: bool = True) -> str:
         """Messages as text, up to where the assistant is to speak, unless it has.

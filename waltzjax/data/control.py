@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 JOINED = 8  # levels of texts within one another whose removal joins what is around them
+GAP = " \u2026 "  # stands for deeper ones: no control text has it, so that it ends the joining
 
 
 class Control:
@@ -26,19 +27,23 @@ class Control:
 
     def removed(self, text: str) -> str:
         """``text`` without them, also without what a removal joins. Deep within one another they
-        leave a space, or one pass a level would take minutes of a long text."""
+        leave ``GAP``, or one pass a level would take minutes of a long text."""
         levels = 0
-        while (shorter := self._read(self._spelled.sub(" " * (levels >= JOINED), text))) != text:
+        while True:
+            gap = GAP if levels >= JOINED else ""
+            shorter = self._read(self._spelled.sub(gap, text), gap)
+            if shorter == text:
+                return text
             text, levels = shorter, levels + 1
-        return text
 
-    def _read(self, text: str) -> str:
-        """``text`` without the tokens that normalised letters became."""
+    def _read(self, text: str, gap: str) -> str:
+        """``text`` with ``gap`` in the place of each token that normalised letters became."""
         if not self._normalised:
             return text
         read = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        pairs = [*zip(read["input_ids"], read["offset_mapping"], strict=True)]
-        for number, (start, end) in reversed(pairs):
+        pieces, at = [], 0
+        for number, (start, end) in zip(read["input_ids"], read["offset_mapping"], strict=True):
             if number in self._normalised:
-                text = text[:start] + text[end:]
-        return text
+                pieces += [text[at:start], gap]
+                at = end
+        return "".join([*pieces, text[at:]])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from typing import Any
+from typing import Any, Literal
 
 _HALF_SURROGATE = re.compile("[\ud800-\udfff]")
+# Marks are brought into order by insertion, quadratic in a run of them: a run is cut into pieces.
+_RUN = re.compile("((?:[^\\w\\s]|[\uff9e\uff9f]){64})")
 LONE_SURROGATE = "not UTF-8: a lone surrogate (\\ud800-\\udfff); remove or repair it"
 
 
@@ -25,7 +27,14 @@ def broken_text(value: object) -> str:
 
 def normalised(text: str) -> str:
     """The form that prompts share where they differ only in case, width, or white space."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(compatible(text, "NFKC").casefold().split())
+
+
+def compatible(text: str, form: Literal["NFKC", "NFKD"]) -> str:
+    """``unicodedata.normalize`` in linear time: 64 marks in a row are a text of their own."""
+    if text.isascii():
+        return text
+    return "".join(unicodedata.normalize(form, piece) for piece in _RUN.split(text))
 
 
 def described(data: bytes) -> dict[str, Any]:

@@ -40,7 +40,9 @@ def _added(path: Path, results: Mapping[str, Any]) -> dict[str, Any]:
     adds its checks."""
     try:
         before = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
+        return {}
+    if type(before) is not dict:
         return {}
     own = {name: value for name, value in before.items() if name in results}
     if json.dumps(own, sort_keys=True) != json.dumps(results, sort_keys=True):

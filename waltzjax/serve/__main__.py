@@ -7,16 +7,20 @@
 and --config.serve.feedback name others, config.serve.upstream a conversation agent that is served
 elsewhere. waltzjax/serve/README.md has the endpoints, the flags and what a response says.
 
-SIGTERM or Ctrl-C: new requests are turned away, those under way are finished within
-config.serve.drain_s; a second one ends at once. Exit status 143 or 130 then; 1 an error, said in
-one message; 2 a command line that cannot be.
+It listens at once; requests get 503 until the agents are loaded. SIGTERM, Ctrl-C or a terminal that
+is closed: new requests are turned away, those under way are finished within config.serve.drain_s; a
+second one ends at once. Exit status 143, 130 or 129 then; 1 an error, said in one message; 2 a
+command line that cannot be.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -28,6 +32,9 @@ from waltzjax.serve.run_directory import served_config
 from waltzjax.serve.service import FlagsLike, GuardLike, Settings
 from waltzjax.support import console
 from waltzjax.support.signals import Stopped
+
+if TYPE_CHECKING:
+    from waltzjax.serve.server import Server
 
 INSTALL = "pip install 'waltzjax[serve]'"
 
@@ -51,27 +58,37 @@ def serve(config: ConfigDict) -> None:
     from waltzjax.serve.app import make_app  # not on import: the extra serve
     from waltzjax.serve.guard import Guard
     from waltzjax.serve.keys import check_host, read_keys
-    from waltzjax.serve.server import Server, address_of, bound_socket
+    from waltzjax.serve.server import Server, address_of, bound_socket, signals_to
 
     settings = settings_of(config)
     keys = read_keys(config.serve.key_env, os.environ)
     check_host(settings.host, keys)
-    with bound_socket(settings.host, config.serve.port) as listener:
-        guard = Guard(config=config)
-        try:
-            app = make_app(guard, settings, keys)
-            server = Server(
-                app,
-                app.state.service.traffic,
-                config.serve.drain_s,
-                lambda: tell_start(address_of(listener), guard, settings, len(keys)),
-            )
-            server.run([listener])
-        finally:
-            guard.close()
+    with (
+        contextlib.ExitStack() as guards,  # left last: who is answered has a guard
+        bound_socket(settings.host, config.serve.port) as listener,
+    ):
+        app = make_app(None, settings, keys)
+        server = Server(app, app.state.service.traffic, config.serve.drain_s)
+
+        def end(signum: int, frame: FrameType | None) -> None:
+            server.handle_exit(signum, frame)
+            if app.state.service.loaded is None:  # there is nothing to finish
+                raise stopped(server)
+
+        with signals_to(end), server.in_thread(listener) as served:
+            guard = Guard(config=config)
+            guards.callback(guard.close)
+            app.state.service.loaded = guard
+            tell_start(address_of(listener), guard, settings, len(keys))
+            served.result()
     if server.received:
-        name = signal.Signals(server.received).name
-        raise Stopped(f"stopped by {name}: {server.cut} requests were cut", server.received)
+        raise stopped(server)
+
+
+def stopped(server: Server) -> Stopped:
+    """The end of a server by a signal."""
+    name = signal.Signals(server.received).name
+    return Stopped(f"stopped by {name}: {server.cut} requests were cut", server.received)
 
 
 def chosen_config() -> ConfigDict:

@@ -48,10 +48,11 @@ EVENT = {
 STREAM = {"text/event-stream": {"schema": EVENT}}
 
 
-def make_app(guard: GuardLike, settings: Settings, keys: tuple[bytes, ...] = ()) -> FastAPI:
+def make_app(guard: GuardLike | None, settings: Settings, keys: tuple[bytes, ...] = ()) -> FastAPI:
     """The ASGI application that serves ``guard``, which stays its caller's to close.
 
     Args:
+      guard: None: requests get 503 until ``app.state.service.loaded`` is one.
       keys: digests of the API keys (``keys.read_keys``); (): anybody may ask.
 
     Raises:
@@ -60,8 +61,7 @@ def make_app(guard: GuardLike, settings: Settings, keys: tuple[bytes, ...] = ())
     meters, traffic = Meters(PATHS), Traffic()
     audit = Audit(Path(settings.audit), meters.audit_lost.inc) if settings.audit else None
 
-    def ended(exchange: Exchange) -> None:
-        meters.add(exchange)
+    def audited(exchange: Exchange) -> None:
         if audit and exchange.path not in ALWAYS:
             audit.add(record_of(exchange, settings.audit_text))
 
@@ -85,6 +85,7 @@ def make_app(guard: GuardLike, settings: Settings, keys: tuple[bytes, ...] = ())
     _add_routes(app)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
+    ended = (meters.add, audited)
     app.add_middleware(Gate, settings=settings, keys=keys, ended=ended, traffic=traffic)
     if settings.cors:
         app.add_middleware(
@@ -126,7 +127,7 @@ def _add_routes(app: FastAPI) -> None:
         "/metrics",
         endpoints.metrics,
         methods=["GET"],
-        responses={200: {"content": FIGURES}, **refusals("401", "4XX")},
+        responses={200: {"content": FIGURES}, **refusals("401", "503", "4XX")},
         response_class=PlainTextResponse,
     )
 

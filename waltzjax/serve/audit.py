@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import queue
-import stat
 import sys
 import threading
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from waltzjax.serve.service import Exchange
 from waltzjax.support import console
 
 WAITING = 10_000  # lines that wait for the disk; more are lost, and counted
-MODE = 0o600  # of a file that is new
+MODE = 0o600  # of a file that is new; one that was there keeps its own
 CLOSE_S = 2.0  # in which the lines that wait at the end are written
 SEVERITY = (PASS, FLAG, BLOCK)
 USER_DIGITS = 16  # hexadecimal, of a user's hash
@@ -51,6 +50,8 @@ class Audit:
             self._lines.put_nowait(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
         except queue.Full:
             self._lose("lines come faster than they can be written")
+        except orjson.JSONEncodeError as error:  # a count of an upstream that has 100 digits
+            self._lose(str(error))
 
     def close(self) -> None:
         """Write what waits, for at most ``CLOSE_S`` seconds."""
@@ -90,10 +91,7 @@ class Audit:
 
 
 def _open(path: Path) -> int:
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)
-    if stat.S_ISREG(os.fstat(file).st_mode):
-        os.fchmod(file, MODE)
-    return file
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)
 
 
 def _moved(path: Path, file: int) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 import uuid
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive
 
 from waltzjax.serve import sse
-from waltzjax.serve.errors import GONE, RequestError, request_error
+from waltzjax.serve.errors import GONE, UNAVAILABLE_S, RequestError, request_error
 from waltzjax.serve.meters import Meters
 from waltzjax.serve.parameters import Wanted, read_messages, read_request
 from waltzjax.serve.records import Answer, Report
@@ -39,17 +40,34 @@ from waltzjax.serve.service import GuardLike, Outcome, Settings, Traffic, exchan
 
 T = TypeVar("T")
 JSON = "application/json"
+LOADING = "the agents are being loaded"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Service(NamedTuple):
-    """The parts that all endpoints share. created: when the service began, in Unix seconds."""
+@dataclasses.dataclass
+class Service:
+    """The parts that all endpoints share.
 
-    guard: GuardLike
+    loaded: the guard; None: its agents are still being loaded.
+    created: when the service began, in Unix seconds.
+    """
+
+    loaded: GuardLike | None
     settings: Settings
     meters: Meters
     traffic: Traffic
     created: int
+
+    @property
+    def guard(self) -> GuardLike:
+        """The guard.
+
+        Raises:
+          RequestError: 503, it is not there yet.
+        """
+        if self.loaded is None:
+            raise RequestError(503, f"{LOADING}; ask again later", None, "loading", UNAVAILABLE_S)
+        return self.loaded
 
 
 def service_of(request: Request) -> Service:
@@ -70,7 +88,7 @@ async def chat(body: ChatRequest, request: Request) -> Response:
         for answer in answers:
             exchange.add(answer)
         response = _json(_completion(completion_id, created, service.settings.model_name, answers))
-        response.headers["Server-Timing"] = server_timing(answers[0].report)
+        response.headers.update(server_timing(answers[0].report))
     if wanted.ignored:
         response.headers["X-Waltzjax-Ignored"] = ", ".join(wanted.ignored[:10])
     return response
@@ -79,7 +97,7 @@ async def chat(body: ChatRequest, request: Request) -> Response:
 async def check(body: CheckRequest, request: Request) -> Response:
     """Judge an exchange; nothing is generated but a review."""
     service, exchange = service_of(request), exchange_of(request.scope)
-    messages = read_messages(body.messages, service.settings.max_messages)
+    messages = read_messages(body.messages)
     exchange.user, exchange.messages = body.user or "", messages
     with _guard_errors():
         report = await unless_gone(
@@ -95,7 +113,7 @@ async def check(body: CheckRequest, request: Request) -> Response:
         waltzjax=told,
     )
     response = _json(result)
-    response.headers["Server-Timing"] = server_timing(report)
+    response.headers.update(server_timing(report))
     return response
 
 
@@ -140,8 +158,11 @@ async def health() -> Response:
 async def ready(request: Request) -> Response:
     """Whether requests are answered: 503 until the agents are warm, and while the service ends."""
     service = service_of(request)
-    now = service.guard.status()
     draining = service.traffic.draining
+    if service.loaded is None:
+        loading = Ready(draining=draining, degraded=LOADING)
+        return _json(loading, 503)
+    now = service.loaded.status()
     body = Ready(
         ready=now.ready and not draining,
         draining=draining,
@@ -183,9 +204,10 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
             await asyncio.wait({answer})  # what it holds is free before its place is
 
 
-def server_timing(report: Report) -> str:
-    """The timings of a report as the header Server-Timing has them, in milliseconds."""
-    return ", ".join(f"{name};dur={value:g}" for name, value in report.timings_ms.items())
+def server_timing(report: Report) -> dict[str, str]:
+    """The header Server-Timing: the timings of a report, in milliseconds; {}: there are none."""
+    timings = ", ".join(f"{name};dur={value:g}" for name, value in report.timings_ms.items())
+    return {"Server-Timing": timings} if timings else {}
 
 
 async def _gone(receive: Receive) -> None:

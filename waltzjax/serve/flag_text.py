@@ -8,9 +8,8 @@ from typing import Any
 
 from waltzjax.config.defaults import KEYS
 from waltzjax.config.policy_text import ACTIONS, is_category, parse_policy
+from waltzjax.serve.records import NO_CATEGORY, UNSAFE
 
-UNSAFE = "unsafe"  # the category of what the feedback agent calls unsafe to the end
-DEFAULT = "default"  # that of a failure while no category is known
 NAMES = ("enable", "stage", "rollout_pct", "blocking", "feedback_only", "policy")
 _BOOLS = {"true": True, "false": False, "1": True, "0": False}
 
@@ -114,7 +113,7 @@ def _check_categories(policy: Mapping[str, str], categories: Collection[str]) ->
 def unknown_category(policy: Iterable[str], categories: Collection[str]) -> str:
     """Why a policy is none for ``categories``: what it says of another one, which nothing finds,
     would never be done. "": it is one; ``categories`` () are not known, and any may be named."""
-    known = [*sorted(categories), UNSAFE, DEFAULT]
+    known = [*sorted(categories), UNSAFE, NO_CATEGORY]
     unknown = [category for category in policy if category not in known]
     if not (categories and unknown):
         return ""

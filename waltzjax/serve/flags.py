@@ -19,8 +19,18 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from waltzjax.config.policy_text import parse_policy
-from waltzjax.serve.flag_text import DEFAULT, from_environment, from_json, unknown_category
-from waltzjax.serve.records import AGENTS, BLOCK, CLOSED, FLAG, OFF, OPEN, PASS, PATTERNS
+from waltzjax.serve.flag_text import from_environment, from_json, unknown_category
+from waltzjax.serve.records import (
+    AGENTS,
+    BLOCK,
+    CLOSED,
+    FLAG,
+    NO_CATEGORY,
+    OFF,
+    OPEN,
+    PASS,
+    PATTERNS,
+)
 from waltzjax.support import console
 
 LOOK_S = 0.5  # least time between two looks at the file
@@ -60,12 +70,12 @@ class Flags(NamedTuple):
         """What a part that fails does to an exchange that these categories were found in, and the
         category that says so: CLOSED by the first one to be blocked, else OPEN by the first. With
         none it is "default", which is OPEN unless the policy has it."""
-        found = list(categories)
-        if not found:
-            closed = self.policy.get(DEFAULT, FLAG) == BLOCK
-            return (CLOSED if closed else OPEN), DEFAULT
-        blocked = [category for category in found if self._action(category) == BLOCK]
-        return (CLOSED, blocked[0]) if blocked else (OPEN, found[0])
+        matched = list(categories)
+        if not matched:
+            closed = self.policy.get(NO_CATEGORY, FLAG) == BLOCK
+            return (CLOSED if closed else OPEN), NO_CATEGORY
+        blocked = [category for category in matched if self._action(category) == BLOCK]
+        return (CLOSED, blocked[0]) if blocked else (OPEN, matched[0])
 
     def _action(self, category: str) -> str:
         return self.policy.get(category, BLOCK if self.blocking else FLAG)

@@ -21,10 +21,12 @@ from waltzjax.serve.records import (
     BLOCK,
     CLOSED,
     FLAG,
+    NO_CATEGORY,
     OFF,
     OPEN,
     PASS,
     PATTERNS,
+    UNSAFE,
     Agent,
     AgentBusy,
     AgentFailed,
@@ -40,8 +42,6 @@ from waltzjax.serve.records import (
 from waltzjax.serve.review import conversation_messages
 from waltzjax.serve.reviewer import Reviewer, Unreviewed
 
-UNSAFE = "unsafe"  # the category of answers that the feedback agent calls unsafe
-NO_CATEGORY = "default"
 WITHHELD = "content_filter"
 
 
@@ -177,7 +177,8 @@ class _Request:
             history.append((reply.text, review.feedback))
             try:
                 with self._timed("revision"):
-                    reply = await self._speak(history, self._ask)
+                    ask = dataclasses.replace(self._ask, admitted=True)
+                    reply = await self._speak(history, ask)
             except (AgentFailed, AgentBusy, ValueError, TimeoutError) as error:
                 return Draft(reply, self._unrevised(report, review.labels, error))
 

@@ -43,6 +43,7 @@ from waltzjax.serve.run_directory import served_config
 
 T = TypeVar("T")
 CLOSED_GUARD = "the guard is closed"
+TAKEN_BACK = "the agent ended a thought that it had not begun; part of the thought was streamed"
 LONG = 10_000  # characters: 1 ms of pattern rules
 _PIECE = re.compile(r"\s*\S+\s*")  # of a held answer that is streamed: a word
 
@@ -171,7 +172,11 @@ class Guard:
     ) -> AsyncIterator[Delta]:
         """``arespond`` as news. HOLD: nothing of an answer that the guard may still change is
         given out. SPECULATIVE: the first answer is given out as it is drawn, and withdrawn where
-        the guard changes it. An answer that the guard cannot change is given out at once."""
+        the guard changes it. An answer that the guard cannot change is given out at once.
+
+        Raises:
+          AgentFailed: see ``arespond``; and, HOLD: what was given out turned out to be a thought.
+        """
         self._check_open()
         check_messages(messages, ("user",))
         flags = self.flags
@@ -189,6 +194,8 @@ class Guard:
                     sent = text
             answer = work.result()
             if not answer.text.startswith(sent):
+                if mode == HOLD:  # no client of this mode can take anything back
+                    raise AgentFailed(TAKEN_BACK)
                 yield Delta("", withdrawn=True)
                 sent = ""
             for piece in _PIECE.findall(answer.text[len(sent) :]) or [answer.text[len(sent) :]]:
@@ -238,6 +245,7 @@ class Guard:
         self._ended = True
         if self._models.worker:
             self._models.worker.stop(drain_s)
+        self._models.close()
         with self._lock:
             if self._private:
                 self._private.close()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,7 +27,7 @@ class Gate:
 
     Args:
       keys: digests of the API keys; none: anybody may ask.
-      ended: called with each request that has ended.
+      ended: each is called with each request that has ended, whatever the others raise.
       traffic: kept up to date.
     """
 
@@ -36,12 +36,13 @@ class Gate:
         app: ASGIApp,
         settings: Settings,
         keys: tuple[bytes, ...],
-        ended: Callable[[Exchange], None],
+        ended: Sequence[Callable[[Exchange], None]],
         traffic: Traffic,
     ):
         self._app, self._settings, self._keys = app, settings, keys
         self._ended, self._traffic = ended, traffic
         self._hosts_checked = settings.on_loopback and not keys
+        self._held = 0  # bytes of bodies that are not whole yet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,17 +65,30 @@ class Gate:
             elif not isinstance(error, TimeoutError):  # that: a stream that nobody reads
                 fault(error)  # what was begun is cut: it cannot be ended well
         finally:
-            self._ended(exchange)
+            self._end(exchange)
+
+    def _end(self, exchange: Exchange) -> None:
+        for note in self._ended:
+            try:
+                note(exchange)
+            except Exception as error:  # its request was answered, and the others note it still
+                fault(error)
 
     async def _pass(
         self, scope: Scope, headers: Headers, exchange: Exchange, receive: Receive, send: Send
     ) -> None:
+        """A request has its place from when its body is there, so that who sends slowly takes none
+        from others."""
         self._admit(headers, exchange)
         counted = exchange.path not in ALWAYS
+        if counted:
+            self._check_room()
+        if exchange.method == "POST":
+            receive = await self._whole_body(headers, receive)
+            if counted:
+                self._check_room()
         self._traffic.under_way += counted
         try:
-            if exchange.method == "POST":
-                receive = await self._whole_body(headers, receive)
             await self._app(scope, receive, send)
         finally:
             self._traffic.under_way -= counted
@@ -84,25 +98,19 @@ class Gate:
             check_host_header(headers.get("host", ""))
         if self._keys and exchange.path not in OPEN_PATHS:
             exchange.key = key_hash(headers.get("authorization", ""), self._keys)
-        if exchange.path in ALWAYS:
-            return
+
+    def _check_room(self) -> None:
         if self._traffic.draining:
             raise _ending()
         if self._traffic.under_way >= self._settings.max_requests:
-            raise RequestError(
-                429,
-                f"{self._settings.max_requests} requests are under way "
-                "(config.serve.max_requests); try again later",
-                None,
-                "too_many_requests",
-                RETRY_S,
-            )
+            raise _too_many(f"{self._settings.max_requests} requests are under way")
 
     async def _whole_body(self, headers: Headers, receive: Receive) -> Receive:
         """A receive that has the whole body of a request at hand.
 
         Raises:
-          RequestError: 413 too large, 415 no JSON, 408 too slow, 499 its sender left.
+          RequestError: 413 too large, 415 no JSON, 408 too slow, 429 too many come at a time, 499
+            its sender left.
         """
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
@@ -118,7 +126,7 @@ class Gate:
             raise _too_large(most)
         try:
             async with asyncio.timeout(self._settings.body_s):
-                body = await _read(receive, most)
+                body = await self._read(receive, most)
         except TimeoutError:
             raise RequestError(
                 408,
@@ -132,6 +140,19 @@ class Gate:
             return whole.pop() if whole else await receive()
 
         return replay
+
+    async def _read(self, receive: Receive, most: int) -> bytes:
+        """A body. All that are coming may have the bytes of ``max_requests`` of them together."""
+        pieces: list[bytes] = []
+        try:
+            async for piece in _pieces(receive, most):
+                pieces.append(piece)
+                self._held += len(piece)
+                if self._held > most * self._settings.max_requests:
+                    raise _too_many(f"bodies of {self._settings.max_requests} requests are coming")
+        finally:
+            self._held -= sum(map(len, pieces))
+        return b"".join(pieces)
 
     async def _refuse(
         self, exchange: Exchange, error: RequestError, send: Send, receive: Receive | None = None
@@ -148,13 +169,19 @@ class Gate:
         if receive:
             with contextlib.suppress(TimeoutError, RequestError):
                 async with asyncio.timeout(DRAIN_S):
-                    await _read(receive, DRAIN_FACTOR * self._settings.max_body_bytes, keep=False)
+                    async for _ in _pieces(receive, DRAIN_FACTOR * self._settings.max_body_bytes):
+                        pass
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _ending() -> RequestError:
     text = "the service ends; ask again, of another one or later"
     return RequestError(503, text, None, "shutting_down", RETRY_S)
+
+
+def _too_many(what: str) -> RequestError:
+    text = f"{what} (config.serve.max_requests); try again later"
+    return RequestError(429, text, None, "too_many_requests", RETRY_S)
 
 
 def _too_large(most: int) -> RequestError:
@@ -166,24 +193,23 @@ def _too_large(most: int) -> RequestError:
     )
 
 
-async def _read(receive: Receive, most: int, keep: bool = True) -> bytes:
-    """A request's body, of at most ``most`` bytes; b"" where nobody will ``keep`` it.
+async def _pieces(receive: Receive, most: int) -> AsyncIterator[bytes]:
+    """A request's body, of at most ``most`` bytes, as it comes.
 
     Raises:
       RequestError: 413 it is larger, 499 its sender left.
     """
-    pieces, size = [], 0
-    while True:
+    size, more = 0, True
+    while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise RequestError(GONE, "the client left", None, "client_closed_request")
-        size += len(message.get("body", b""))
+        piece = message.get("body", b"")
+        size += len(piece)
         if size > most:
             raise _too_large(most)
-        if keep:
-            pieces.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(pieces)
+        yield piece
+        more = message.get("more_body", False)
 
 
 def _request_id(headers: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from waltzjax.serve.records import BLOCK, FLAG, Report
+from waltzjax.serve.records import BLOCK, FLAG, NO_CATEGORY, PATTERNS, UNSAFE, Report
 from waltzjax.serve.service import Exchange, FlagsLike, StatusLike
 
 PARTS = ("first", "feedback", "revision", "added", "total")
@@ -12,7 +12,9 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0) 
 BREAKER = ("closed", "half-open", "open")
 FLAGS = ("enable", "stage", "rollout_pct", "blocking", "feedback_only")
 ALL = "all"  # of a block: whatever its category
-NO_CATEGORY = "none"
+OVERREFUSE = "overrefuse"  # of a flag: the feedback agent calls the answer a refusal, not unsafe
+MOST_CATEGORIES = 200  # that are counted each by itself
+OTHER = "other"
 
 
 class Meters:
@@ -21,6 +23,7 @@ class Meters:
     def __init__(self, paths: frozenset[str]):
         """``paths`` are those of the service; all others are counted as one."""
         self._registry, self._paths = CollectorRegistry(), paths
+        self._categories: set[str] = set()
         self._requests = self._counter("requests", "Requests.", "path", "status")
         self._choices = self._counter("choices", "Exchanges that the guard saw, by stage.", "stage")
         self._reviewed = self._counter("reviewed", "Exchanges with a review.")
@@ -48,12 +51,15 @@ class Meters:
 
     def add(self, exchange: Exchange) -> None:
         """Count a request that has ended."""
-        path = exchange.path if exchange.path in self._paths else "other"
+        path = exchange.path if exchange.path in self._paths else OTHER
         self._requests.labels(path, str(exchange.status)).inc()
         for outcome in exchange.outcomes:
             self._add_report(outcome.report)
-            self._tokens.labels("prompt").inc(outcome.prompt_tokens)
-            self._tokens.labels("completion").inc(outcome.completion_tokens)
+            for kind, tokens in (
+                ("prompt", outcome.prompt_tokens),
+                ("completion", outcome.completion_tokens),
+            ):
+                self._tokens.labels(kind).inc(max(0, tokens))  # an upstream's may be anything
 
     def page(self, status: StatusLike, flags: FlagsLike, in_flight: int) -> bytes:
         """All figures in Prometheus' text format, with how the guard stands now."""
@@ -78,7 +84,7 @@ class Meters:
             self._revised.inc()
         for action, counter in ((BLOCK, self._blocks), (FLAG, self._flagged)):
             if report.action == action:
-                for category in (ALL, *(report.categories or (NO_CATEGORY,))):
+                for category in (ALL, *map(self._known, decided_by(report))):
                     counter.labels(category).inc()
         if report.failure:
             self._fallbacks.labels(report.failure.component, report.failure.policy).inc()
@@ -86,8 +92,26 @@ class Meters:
             if part in report.timings_ms:
                 self._seconds.labels(part).observe(report.timings_ms[part] / 1000)
 
+    def _known(self, category: str) -> str:
+        """``category``, or OTHER where too many others have come before."""
+        if len(self._categories) < MOST_CATEGORIES:
+            self._categories.add(category)
+        return category if category in self._categories else OTHER
+
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"waltzjax_{name}", meaning, labels, registry=self._registry)
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         return Gauge(f"waltzjax_{name}", meaning, labels, registry=self._registry)
+
+
+def decided_by(report: Report) -> tuple[str, ...]:
+    """The categories that the action of a report, FLAG or BLOCK, is counted under: the label of the
+    feedback agent that it came from, else those of the rules that match, or the one whose policy
+    withheld an answer when a part failed."""
+    if report.stage != PATTERNS:
+        flagged_unsafe = report.labels is not None and report.labels.unsafe
+        return (UNSAFE if report.action == BLOCK or flagged_unsafe else OVERREFUSE,)
+    if report.failure and report.action == BLOCK:
+        return (report.failure.category,)
+    return report.categories or (NO_CATEGORY,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,12 +41,19 @@ class Models(NamedTuple):
     feedback: None: stage 2 cannot be, for the reason ``missing``, which names no path: clients see
       it.
     worker: the engine of those that are here; None: all are elsewhere, or there is none.
+    endpoints: those that are elsewhere.
     """
 
     conversation: Agent
     feedback: Agent | None
     missing: str
     worker: Worker | None
+    endpoints: Collection[EndpointAgent]
+
+    def close(self) -> None:
+        """Close the connections to endpoints."""
+        for endpoint in self.endpoints:
+            endpoint.close()
 
 
 def agent_prompts(config: ConfigDict) -> tuple[AgentPrompt, AgentPrompt]:
@@ -67,19 +74,18 @@ def load_models(config: ConfigDict, given: Mapping[str, Agent]) -> Models:
       ValueError: an endpoint's key is not in its environment variable.
     """
     serve = config.serve
-    agents: dict[str, Agent] = {
+    endpoints = {
         role: _endpoint(group, name)
         for role, name, group in (
             (CONVERSATION, "upstream", serve.upstream),
             (FEEDBACK, "reviewer", serve.reviewer),
         )
-        if group.url
+        if group.url and role not in given
     }
-    agents |= given
+    agents: dict[str, Agent] = {**endpoints, **given}
     if CONVERSATION not in agents and not (serve.conversation or serve.base):
-        agents[CONVERSATION] = Unavailable(
-            serve.unavailable
-        )  # exchanges can be checked all the same
+        # Exchanges of others can be reviewed all the same.
+        agents[CONVERSATION] = Unavailable(serve.unavailable)
     named = {role: serve[role] for role in (CONVERSATION, FEEDBACK) if role not in agents}
     missing: dict[str, str] = {
         role: f"config.serve.{role} names no model" for role, name in named.items() if not name
@@ -96,7 +102,8 @@ def load_models(config: ConfigDict, given: Mapping[str, Agent]) -> Models:
         agents[CONVERSATION], worker = _stand_in(config)
     feedback = None if missing else agents[FEEDBACK]
     why = " and ".join(f"the {role} agent" for role in missing)
-    return Models(agents[CONVERSATION], feedback, f"no model of {why}" if why else "", worker)
+    missing_text = f"no model of {why}" if why else ""
+    return Models(agents[CONVERSATION], feedback, missing_text, worker, endpoints.values())
 
 
 def _endpoint(group: ConfigDict, name: str) -> EndpointAgent:
@@ -143,7 +150,15 @@ def _load(config: ConfigDict, names: Mapping[str, str]) -> tuple[_Local, dict[st
     worker = Worker(runtime, params, max_waiting=2 * config.serve.max_requests)
     drafts = {FEEDBACK: Drafts()}  # reviews are much alike
     agents = {
-        role: EngineAgent(worker, role, runtime.chat, Path(names[role]).name, drafts.get(role))
+        role: EngineAgent(
+            worker,
+            role,
+            runtime.chat,
+            Path(names[role]).name,
+            drafts.get(role),
+            top_k=config.rollout.top_k,
+            min_p=config.rollout.min_p,
+        )
         for role in params
     }
     return _Local(agents, worker), missing

@@ -11,9 +11,9 @@ from waltzjax.serve.errors import RequestError
 from waltzjax.serve.records import HOLD, SPECULATIVE, Ask
 from waltzjax.serve.schema import ROLES, ChatRequest, Message
 from waltzjax.serve.service import Settings
+from waltzjax.types import COLDEST
 
 SEEDS = 2**32
-GREEDY_BELOW = 0.001  # a lower temperature takes the most probable token
 # Parameters that would change the answer and cannot be honoured -> values that change nothing.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "audio": (),
@@ -93,7 +93,7 @@ def read_request(request: ChatRequest, settings: Settings) -> Wanted:
             "config.serve.speculative",
         )
     return Wanted(
-        messages=read_messages(request.messages, settings.max_messages),
+        messages=read_messages(request.messages),
         asks=_asks(request, settings),
         user=request.user or request.safety_identifier or "",
         streamed=bool(request.stream),
@@ -103,21 +103,26 @@ def read_request(request: ChatRequest, settings: Settings) -> Wanted:
     )
 
 
-def read_messages(messages: list[Message], most: int) -> list[dict[str, str]]:
-    """The messages with the roles that a guard knows.
+def read_messages(messages: list[Message]) -> list[dict[str, str]]:
+    """The messages with the roles that a guard knows. The text of an assistant's that has no
+    content is its refusal; one that has neither says nothing, and is left out.
 
     Raises:
-      RequestError: 400, there are more than ``most``, or one holds more than text.
+      RequestError: 400, one holds more than text, or another's has no content.
     """
-    if len(messages) > most:
-        raise _refused(
-            "messages", f"got {len(messages)}, allowed are {most} (config.serve.max_messages)"
-        )
+    read = []
     for number, message in enumerate(messages):
         for name in IN_MESSAGE:
             if (message.model_extra or {}).get(name):
                 raise _refused(f"messages[{number}].{name}", "only text can be read")
-    return [{"role": ROLES[message.role], "content": message.content} for message in messages]
+        text = message.content
+        if message.role == "assistant" and text is None:
+            text = message.refusal or None
+        elif text is None:
+            raise _refused(f"messages[{number}].content", "it is missing; give a text")
+        if text is not None:
+            read.append({"role": ROLES[message.role], "content": text})
+    return read
 
 
 def _asks(request: ChatRequest, settings: Settings) -> tuple[Ask, ...]:
@@ -127,7 +132,7 @@ def _asks(request: ChatRequest, settings: Settings) -> tuple[Ask, ...]:
     return tuple(
         Ask(
             max_new_tokens=min(wanted, settings.max_new_tokens),
-            temperature=0.0 if temperature < GREEDY_BELOW else temperature,
+            temperature=0.0 if temperature < COLDEST else temperature,
             top_p=settings.top_p if request.top_p is None else request.top_p,
             stop=tuple(request.stop or ()),
             seed=(seed + choice) % SEEDS,

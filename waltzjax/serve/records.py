@@ -12,6 +12,8 @@ OFF, PATTERNS, AGENTS = 0, 1, 2  # stages: no guard | pattern rules | trained ag
 PASS, FLAG, BLOCK = "pass", "flag", "block"  # what is done about an exchange
 OPEN, CLOSED = "open", "closed"  # what a failing guard does: let through | withhold
 HOLD, SPECULATIVE = "hold", "speculative"  # when a streamed answer begins
+UNSAFE = "unsafe"  # the category of what the feedback agent calls unsafe to the end
+NO_CATEGORY = "default"  # that of a failure while no category is known
 
 
 class Labels(NamedTuple):
@@ -35,6 +37,8 @@ class Ask:
     seed: [0, 2^32).
     on_text: the text so far, each time that it has grown -> whether it is enough: the reply ends
       there, with ``finish_reason`` "stop". Called on the event loop; it must not block.
+    admitted: the reply is for a request that was let in already, a review or a revision: a full
+      queue is no reason to refuse it.
     """
 
     max_new_tokens: int
@@ -43,6 +47,7 @@ class Ask:
     stop: tuple[str, ...] = ()
     seed: int = 0
     on_text: Callable[[str], bool] | None = None
+    admitted: bool = False
 
 
 class Reply(NamedTuple):
@@ -129,10 +134,19 @@ class Report:
     timings_ms: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        value = dataclasses.asdict(self)
-        value["labels"] = self.labels._asdict() if self.labels else None
-        value["categories"] = list(self.categories)
-        return value
+        """The report as JSON has it; by hand, as ``dataclasses.asdict`` was a request's costliest
+        step."""
+        return {
+            "stage": self.stage,
+            "triggered": self.triggered,
+            "labels": self.labels._asdict() if self.labels else None,
+            "categories": list(self.categories),
+            "action": self.action,
+            "revised": self.revised,
+            "rounds": self.rounds,
+            "failure": dataclasses.asdict(self.failure) if self.failure else None,
+            "timings_ms": dict(self.timings_ms),
+        }
 
 
 @dataclasses.dataclass(frozen=True)

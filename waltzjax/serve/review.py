@@ -13,6 +13,7 @@ from waltzjax.serve.records import Labels, Messages
 from waltzjax.waltz.feedback import parse_feedback
 
 SPEAKERS = {"user": "User", "assistant": "Assistant"}
+LAST_LABEL = '"overrefuse"'
 # A review up to its second label, in the order in which the agent's prompt asks for the fields.
 _BEGINNING = re.compile(
     r'\s*\{\s*"reasoning"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*"unsafe"\s*:\s*(true|false)\s*,'
@@ -50,6 +51,8 @@ def review_messages(prompt: AgentPrompt, messages: Messages, answer: str) -> lis
 
 def first_labels(text: str) -> Labels | None:
     """The labels of a review that is still being written; None: they are not both there."""
+    if LAST_LABEL not in text:  # as most often: this is asked with each token
+        return None
     spoken = without_thought(text)
     beginning = _BEGINNING.match(spoken) if spoken else None
     return Labels(*(word == "true" for word in beginning.groups())) if beginning else None

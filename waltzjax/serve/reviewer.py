@@ -59,9 +59,10 @@ class Reviewer:
             raise Unreviewed("the feedback agent keeps failing, and is not asked", by_user=False)
         began, verdict = time.monotonic(), self.breaker.abandoned
         shown = review_messages(self.prompt, messages, answer)
+        ask = Ask(self.max_tokens, on_text=content_with, admitted=True)
         try:
             async with asyncio.timeout(min(self.timeout_s, left_s)):
-                reply = await self.agent.reply(shown, Ask(self.max_tokens, on_text=content_with))
+                reply = await self.agent.reply(shown, ask)
             verdict = self.breaker.succeeded
         except AgentBusy as error:
             raise Unreviewed(f"the feedback agent: {error}", by_user=True) from error

@@ -33,7 +33,18 @@ class StrictRequest(Request):
     levels."""
 
     async def json(self) -> Any:
-        return orjson.loads(await self.body())
+        """The body.
+
+        Raises:
+          RequestError: 400, it has more messages than may be: found before any is looked at.
+        """
+        body = orjson.loads(await self.body())
+        messages = body.get("messages") if isinstance(body, dict) else None
+        most = self.app.state.service.settings.max_messages
+        if isinstance(messages, list) and len(messages) > most:
+            text = f"messages: got {len(messages)}, allowed are {most} (config.serve.max_messages)"
+            raise RequestError(400, text, "messages", "unsupported_value")
+        return body
 
 
 class StrictRoute(APIRoute):

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
+
+from waltzjax.types import LEAST_MASS
 
 MOST_CHOICES = 8
 MOST_STOPS = 4
@@ -15,14 +25,16 @@ _PART = {
     "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
     "required": ["type", "text"],
 }
-_CONTENT = {"anyOf": [{"type": "string"}, {"type": "array", "items": _PART}]}
+_CONTENT = {"anyOf": [{"type": "string"}, {"type": "array", "items": _PART}, {"type": "null"}]}
 
 _STOP_TEXT = {"type": "string", "minLength": 1}
 _STOP = {"anyOf": [_STOP_TEXT, {"type": "array", "items": _STOP_TEXT, "maxItems": MOST_STOPS}]}
 
 
-def text_of(content: object) -> str:
+def text_of(content: object) -> str | None:
     """The text of a message's content: a text, or a list of {"type": "text", "text": ...}."""
+    if content is None:
+        return None
     if isinstance(content, list):
         content = "".join(map(_part_text, content))
     if not isinstance(content, str):
@@ -33,8 +45,9 @@ def text_of(content: object) -> str:
 
 def _part_text(part: object) -> str:
     if not isinstance(part, dict) or part.get("type") != "text":
-        kind = part.get("type") if isinstance(part, dict) else part
-        raise ValueError(f"a part of the type {str(kind)[:40]!r} cannot be read; 'text' is allowed")
+        kind = part.get("type") if isinstance(part, dict) else None
+        got = repr(kind[:40]) if isinstance(kind, str) else "no text"
+        raise ValueError(f"the type of a part is {got}; 'text' is allowed")
     if not isinstance(part.get("text"), str):
         raise ValueError("the part has no text")
     return part["text"]
@@ -50,22 +63,26 @@ def plain(text: object) -> object:
 def stops_of(stop: object) -> object:
     """The texts at which an answer ends: one, or a list of at most ``MOST_STOPS``."""
     stops = [stop] if isinstance(stop, str) else stop
+    if isinstance(stops, list) and len(stops) > MOST_STOPS:
+        raise ValueError(f"got {len(stops)} texts, allowed are {MOST_STOPS}")
     if not isinstance(stops, list) or not all(isinstance(s, str) and s for s in stops):
         raise ValueError("a text or a list of texts is allowed, none of them empty")
-    if len(stops) > MOST_STOPS:
-        raise ValueError(f"got {len(stops)} texts, allowed are {MOST_STOPS}")
     return [plain(text) for text in stops]
 
 
 class Given(BaseModel):
-    """A request's object: types are strict, what is not known stays for who looks at it."""
+    """A request's object: types are strict, what is not known stays for who looks at it. Nothing in
+    it may cost more than one error: a body has room for hundreds of thousands."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
 
 class Message(Given):
+    """content None: allowed of the assistant alone, who may have a ``refusal`` in its place."""
+
     role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[str, BeforeValidator(text_of), WithJsonSchema(_CONTENT)]
+    content: Annotated[str | None, BeforeValidator(text_of), WithJsonSchema(_CONTENT)] = None
+    refusal: Annotated[str | None, BeforeValidator(plain)] = None
 
 
 class StreamOptions(Given):
@@ -78,8 +95,19 @@ class Extension(Given):
     model_config = ConfigDict(strict=True, extra="forbid")
     stream: Literal["hold", "speculative"] = "hold"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, value: object) -> object:
+        if isinstance(value, dict):
+            for name in value:
+                if name not in cls.model_fields:
+                    allowed = ", ".join(map(repr, cls.model_fields))
+                    raise ValueError(f"got the key {name[:40]!r}, allowed is {allowed}")
+        return value
+
 
 Text = Annotated[str, BeforeValidator(plain)]
+Messages = Annotated[list[Message], Field(min_length=1), FailFast()]
 
 
 class ChatRequest(Given):
@@ -87,13 +115,13 @@ class ChatRequest(Given):
     change the answer and cannot be honoured, else ignored."""
 
     model: str
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Messages
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_p: Annotated[float, Field(ge=LEAST_MASS, le=1)] | None = None
     n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = None
     stop: Annotated[list[str], BeforeValidator(stops_of), WithJsonSchema(_STOP)] | None = None
     seed: int | None = None
@@ -106,7 +134,7 @@ class CheckRequest(Given):
     """An exchange to be judged: the last message is the assistant's; where it is the user's, the
     pattern rules look at the prompt alone."""
 
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Messages
     user: Text | None = None
 
 
@@ -216,13 +244,13 @@ class Health(BaseModel):
 class Ready(BaseModel):
     """How the service stands: ``guard.Status``; draining: it is about to end."""
 
-    ready: bool
+    ready: bool = False
     draining: bool
-    stage: int
+    stage: int = 0
     degraded: str
-    breaker: str
-    active: int
-    waiting: int
+    breaker: str = "closed"
+    active: int = 0
+    waiting: int = 0
 
 
 class ErrorDetail(BaseModel):

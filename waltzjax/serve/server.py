@@ -1,23 +1,29 @@
-"""The server of an ASGI application: its socket, and its end in two steps."""
+"""The server of an ASGI application: its socket, its thread, and its end in two steps."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
 
+import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from waltzjax.serve.errors import RequestError
 from waltzjax.serve.service import Traffic
 
 HEAD_S = 10.0  # within which the head of a request has to be there
 IDLE_S = 30  # for which a connection without a request stays open
 CUT_S = 1  # that the server gives what it cuts
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # the last one: its terminal is closed
 
 
 class Connection(H11Protocol):
@@ -44,6 +50,22 @@ class Connection(H11Protocol):
         self._forget()
         super().connection_lost(exc)
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, in the form of all other errors, and end the connection."""
+        body = RequestError(400, msg, None, "invalid_http").body()
+        headers = [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Connection", "close"),
+        ]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason="Bad Request"),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
     def _forget(self) -> None:
         if self._late:
             self._late.cancel()
@@ -58,14 +80,7 @@ class Server(uvicorn.Server):
     cut: how many requests were under way when it ended.
     """
 
-    def __init__(
-        self,
-        app: FastAPI,
-        traffic: Traffic,
-        drain_s: float,
-        began: Callable[[], None] = lambda: None,
-    ):
-        """``began`` is called when connections are taken."""
+    def __init__(self, app: FastAPI, traffic: Traffic, drain_s: float):
         super().__init__(
             uvicorn.Config(
                 app,
@@ -82,14 +97,21 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=CUT_S,
             )
         )
-        self._traffic, self._drain_s, self._began = traffic, drain_s, began
+        self._traffic, self._drain_s = traffic, drain_s
         self._until = 0.0  # on the monotonic clock
         self.received = 0
         self.cut = 0
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._began()
+    @contextlib.contextmanager
+    def in_thread(self, listener: socket.socket) -> Iterator[Future[None]]:
+        """A block during which requests are taken by a thread of their own; yields that thread's
+        end. Where the block is left before it, what is under way is cut."""
+        with ThreadPoolExecutor(1, "http") as threads:
+            end = threads.submit(self.run, [listener])
+            try:
+                yield end
+            finally:
+                self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.received:
@@ -109,8 +131,24 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
+@contextlib.contextmanager
+def signals_to(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """A block in which SIGNALS are ``handler``'s. SIGHUP that is ignored, as under nohup, stays
+    so."""
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    if before[signal.SIGHUP] == signal.SIG_IGN:
+        del before[signal.SIGHUP]
+    for signum in before:
+        signal.signal(signum, handler)
+    try:
+        yield
+    finally:
+        for signum, was in before.items():
+            signal.signal(signum, was)
+
+
 def bound_socket(host: str, port: int) -> socket.socket:
-    """A socket that will listen at ``host``; port 0 takes a free one.
+    """A socket that listens at ``host``; port 0 takes a free one.
 
     Raises:
       OSError: the address is not this machine's, or the port is taken or not for this user.
@@ -120,6 +158,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen()
     except socket.gaierror as error:
         raise OSError(f"config.serve.host: got {host!r}: {error.strerror}") from error
     except PermissionError as error:

@@ -47,7 +47,8 @@ class Worker:
 
     runtime: whose engine draws.
     params: the parameters of each role.
-    max_waiting: requests beyond the engine's rows that may be open; more are refused.
+    max_waiting: requests beyond the engine's rows that may be open; more are refused, unless they
+      are ``admitted``.
     """
 
     def __init__(self, runtime: Runtime, params: Mapping[str, Any], *, max_waiting: int):
@@ -83,10 +84,6 @@ class Worker:
         """Requests that have none yet."""
         return max(0, len(self._calls) - self.active)
 
-    def stats(self) -> Stats | None:
-        """The session's figures after its last draw; None: it has not drawn yet."""
-        return self._stats
-
     def start(self, *, warm_up: bool = True) -> None:
         """Compile all programs, unless ``warm_up`` is false, and begin to take requests."""
         if warm_up:
@@ -113,6 +110,8 @@ class Worker:
         seed: int,
         on_tokens: OnTokens | None = None,
         guess: Guess | None = None,
+        *,
+        admitted: bool = False,
     ) -> Tokens:
         """Continue ``prompt``. To cancel the coroutine is to cancel the request: its row is free
         before the next draw.
@@ -120,6 +119,7 @@ class Worker:
         on_tokens: all tokens so far, each time that there are more -> whether they are enough; the
           request ends with them, as if by a stop token. Called on the event loop.
         guess: see ``engine.requests.Request``. Called in the engine's thread.
+        admitted: see ``records.Ask``.
 
         Raises:
           AgentBusy: too many requests are open.
@@ -127,7 +127,7 @@ class Worker:
         """
         if not self.alive:
             raise AgentFailed("the engine is stopped")
-        if len(self._calls) >= self._most_open:
+        if not admitted and len(self._calls) >= self._most_open:
             raise AgentBusy(self._wait_s())
         loop = asyncio.get_running_loop()
         number, call = next(self._numbers), _Call(loop, loop.create_future(), on_tokens)
@@ -154,19 +154,24 @@ class Worker:
     # What follows runs in the thread.
 
     def _run(self) -> None:
+        try:
+            self._serve_until_stopped()
+        finally:  # whatever ended it: nobody waits for a thread that is no more
+            self._over.set()
+            self._fail_all("the engine is stopped")
+
+    def _serve_until_stopped(self) -> None:
         while not self._abandoned.is_set() and self._crashes < CRASHES:
             try:
                 with self._engine.session(self._params) as session:
                     self._serve(session)
                 break
-            except Exception as error:  # whatever the device's runtime raises
+            except BaseException as error:  # a panic in a compiled library is no Exception
                 log.exception("the engine has crashed")
                 self._crashes, self._stats = self._crashes + 1, None
                 self._fail_all(f"the engine has crashed ({type(error).__name__})")
                 back_off_s = min(BACK_OFF_S * 2 ** (self._crashes - 1), LONGEST_BACK_OFF_S)
                 self._closing.wait(back_off_s)
-        self._over.set()
-        self._fail_all("the engine is stopped")
 
     def _serve(self, session: Session) -> None:
         """Draw for whoever asks, until the worker is stopped."""
@@ -241,6 +246,11 @@ def _deliver(items: Sequence[tuple[_Call, Event]]) -> None:
                 _hear(call, event)
             except Exception as error:  # of the caller's function: it is the caller's alone
                 call.future.set_exception(error)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # a panic in a compiled library
+                log.exception("a listener has crashed")
+                _fail(call, f"a listener has crashed ({type(error).__name__})")
 
 
 def _hear(call: _Call, event: Event) -> None:

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from waltzjax.metrics.events import EVALUATION, Events
 from waltzjax.model.hf import weights
+from waltzjax.run.agent_sums import record_sums
 from waltzjax.run.results import BASE, START
 from waltzjax.run.runtime import Runtime, devices_line
 from waltzjax.run.trainable import make_trainable, merged_params
@@ -84,6 +85,8 @@ def run_stages(
             begun = time.monotonic()
             result = evaluate(merged_params(trainable, params, now), label)
             if writes():
+                if name == planned[-1].name:
+                    record_sums(workdir, [*now])
                 write_json(path, result)
             events.add(EVALUATION, f"{name}, {time.monotonic() - begun:.1f} s", name=name)
 

@@ -16,6 +16,7 @@ from waltzjax.evaluation.files import read_evaluation
 from waltzjax.judge.build import open_judge
 from waltzjax.judge.judge import Scorer
 from waltzjax.model import sharding
+from waltzjax.run.agent_sums import SUMS, changed_agents
 from waltzjax.run.trainable import dated_runtime
 from waltzjax.support import console
 from waltzjax.types import CONVERSATION, FEEDBACK, Episode, Prompt
@@ -38,7 +39,8 @@ def agents_of(workdir: Path) -> dict[str, Path]:
     """The directories of a run's agents, by role.
 
     Raises:
-      FileNotFoundError: it is no run's directory, or the run has not come to its end.
+      FileNotFoundError: it is no run's directory, the run has not come to its end, or the files of
+        an agent are not there.
     """
     if not (workdir / "config.json").is_file():
         raise FileNotFoundError(
@@ -50,7 +52,19 @@ def agents_of(workdir: Path) -> dict[str, Path]:
             f"--workdir: {workdir} has no {' and no '.join(missing)}/: wanted is a run of the two "
             "agents that has come to its end"
         )
+    for directory in agents.values():
+        _check_files(directory)
     return agents
+
+
+def _check_files(directory: Path) -> None:
+    paths = [*directory.rglob("*")]
+    if not any(path.is_file() for path in paths):
+        raise FileNotFoundError(f"--workdir: {directory} has no files; wanted is an agent")
+    if broken := [path for path in paths if not path.exists()]:
+        raise FileNotFoundError(
+            f"--workdir: {broken[0]} is a link to nothing; put its file there, or remove it"
+        )
 
 
 def data_of(config: ConfigDict, workdir: Path) -> Path:
@@ -73,7 +87,8 @@ def held_out(config: ConfigDict, data: Path) -> list[Prompt]:
 
 def played_in(workdir: Path, stage: str, agents: Mapping[str, Path]) -> Played | None:
     """The evaluation after ``stage``, a run's last one; None: there is none, or one of the agents
-    is newer.
+    is not what was evaluated: by its files' sums, or in an older run, which has none, by their
+    dates.
 
     Raises:
       ValueError: the evaluation is damaged.
@@ -81,8 +96,16 @@ def played_in(workdir: Path, stage: str, agents: Mapping[str, Path]) -> Played |
     path = workdir / "evaluations" / f"{stage}.json"
     if not path.is_file():
         return None
-    if newer := [role for role, directory in agents.items() if _changed(directory) > _at(path)]:
-        console.say(f"{path} is not used: the {' and the '.join(newer)} agent is newer")
+    try:
+        changed, how = changed_agents(workdir, agents), "has other files"
+    except ValueError as error:
+        raise ValueError(f"{error}; --fresh plays the agents again") from error
+    if changed is None:
+        console.say(f"{workdir} has no {SUMS}: whether its agents are new is told by dates alone")
+        changed = [role for role, directory in agents.items() if _dated(directory) > _at(path)]
+        how = "is newer"
+    if changed:
+        console.say(f"{path} is not used: the {' and the '.join(changed)} agent {how}")
         return None
     try:
         episodes, result = read_evaluation(path, TRANSCRIPTS)
@@ -119,7 +142,7 @@ def score(config: ConfigDict, mesh: Mesh, logs: Path, episodes: Sequence[Episode
         scorer.finish()
 
 
-def _changed(directory: Path) -> float:
+def _dated(directory: Path) -> float:
     return max(_at(path) for path in directory.rglob("*"))
 
 

@@ -86,9 +86,10 @@ class Figure(NamedTuple):
     value: in the check's unit; NaN: nothing was counted.
     n: what it is a figure of: answers, feedbacks, requests; >= 0.
     interval: its 95 % interval; NaN: it has none.
-    why: what kept it from being measured, and what to do; "": it was measured, or there was nothing
-      to count.
+    why: what kept it from being measured, and what to do, or what is missing in it; "": it was
+      measured, or there was nothing to count.
     detail: further figures, JSON values.
+    sound: False: so much is missing, as ``why`` says, that no check passes by it.
     """
 
     value: float
@@ -96,13 +97,14 @@ class Figure(NamedTuple):
     interval: tuple[float, float] = NO_INTERVAL
     why: str = ""
     detail: Mapping[str, Any] = {}
+    sound: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
     """One of the eleven checks, decided; fields as of ``Threshold`` and ``Figure``.
 
-    passed: by the figure alone, wherever its interval ends.
+    passed: by the figure alone, wherever its interval ends, if the figure is sound.
     why: why it failed, or what to know before one relies on it; "": nothing.
     """
 
@@ -128,19 +130,20 @@ def unmeasured(why: str) -> Figure:
 
 
 def decide(bound: Threshold, figure: Figure) -> Check:
-    """The check of ``figure`` against ``bound``; NaN and infinities never pass."""
+    """The check of ``figure`` against ``bound``; NaN, infinities and what is not sound never
+    pass."""
     finite = math.isfinite(figure.value)
-    passed = finite and RELATIONS[bound.relation](figure.value, bound.threshold)
+    holds = finite and RELATIONS[bound.relation](figure.value, bound.threshold)
     return Check(
         name=bound.name,
         value=figure.value,
         threshold=bound.threshold,
-        passed=passed,
+        passed=holds and figure.sound,
         relation=bound.relation,
         unit=bound.unit,
         n=figure.n,
         interval=figure.interval,
-        why=figure.why or _why(bound, figure, passed),
+        why=_why(bound, figure, holds),
         title=bound.title,
         detail=figure.detail,
     )
@@ -172,15 +175,19 @@ def shown(value: float, unit: str) -> str:
     return f"{digits} {unit}".rstrip()
 
 
-def _why(bound: Threshold, figure: Figure, passed: bool) -> str:
+def _why(bound: Threshold, figure: Figure, holds: bool) -> str:
     if not math.isfinite(figure.value):
-        return bound.empty
+        return figure.why or bound.empty
+    return "; ".join(filter(None, (figure.why, _beside_threshold(bound, figure, holds))))
+
+
+def _beside_threshold(bound: Threshold, figure: Figure, holds: bool) -> str:
     low, high = figure.interval
     inside = low <= bound.threshold <= high
     if inside and low < high:
         where = f"{shown(low, '')} to {shown(high, bound.unit)}"
         return f"the 95 % interval, {where}, holds the threshold: more prompts would tell"
-    if passed:
+    if holds:
         return ""
     wanted = f"{bound.relation} {shown(bound.threshold, bound.unit)}"
     return f"got {shown(figure.value, bound.unit)}, wanted is {wanted}"

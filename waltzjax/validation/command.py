@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from waltzjax.report.trust import note, warnings
 from waltzjax.report.validation import write_validation
+from waltzjax.run.results import RESULTS
 from waltzjax.run.workdir import code_version
 from waltzjax.support import console
 from waltzjax.support.signals import EXIT_RULE
@@ -19,7 +21,7 @@ from waltzjax.validation.request import Request
 from waltzjax.validation.results import add_checks, check_results
 from waltzjax.validation.suite import Measured, measure
 
-PAGE = "validation.html"  # beside the results
+PAGE = "validation.html"  # beside a run's results
 
 
 def validate(request: Request, config: ConfigDict | None) -> int:
@@ -31,7 +33,7 @@ def validate(request: Request, config: ConfigDict | None) -> int:
     checks = decide_all(measured.figures)
     console.say("phase 3 of 3: writing the checks")
     add_checks(output, checks, about(measured, checks))
-    page = output.with_name(PAGE)
+    page = page_of(output)
     write_validation(
         page,
         subject=measured.subject,
@@ -44,6 +46,11 @@ def validate(request: Request, config: ConfigDict | None) -> int:
     show(measured, checks)
     console.say(f"{output}; open {page}")
     return EXIT_RULE if failed(checks) else 0
+
+
+def page_of(output: Path) -> Path:
+    """The page beside the file ``output``, one a file."""
+    return output.with_name(PAGE if output.name == RESULTS else f"{output.name}.html")
 
 
 def about(measured: Measured, checks: Sequence[Check]) -> dict[str, Any]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from waltzjax.serve.records import Answer
 from waltzjax.types import Prompt
 from waltzjax.validation import load
 from waltzjax.validation.checks import Figure, unmeasured
 from waltzjax.validation.endpoint import Endpoint
-from waltzjax.validation.flags_file import FlagsFile
-from waltzjax.validation.served import replaced
+from waltzjax.validation.flags_file import REVISING, STRICT, FlagsFile
+from waltzjax.validation.served import revised, withheld
 from waltzjax.validation.switches import SWITCHES, switch_stages
 
 SETTLE_S = 1.0  # until a changed file of flags is read; a service looks twice a second
@@ -30,18 +29,27 @@ NO_AGENTS = unmeasured(
 
 
 class Served(NamedTuple):
-    """Answers by their prompts' numbers: as users get them, and the ``firsts`` in the place of
-    those that were replaced, if flags could be changed; and what switching stages came to."""
+    """Answers by their prompts' numbers, and what switching stages came to.
+
+    answers: what the agents say; without a file of flags, what users get.
+    firsts: the first answers in the place of those that were revised, if flags could be changed.
+    loaded: what users get of the strictest service.
+    flags: that held for ``answers``, and for ``loaded``; {}: as the service is set up.
+    retried: see ``Endpoint``.
+    """
 
     answers: dict[int, Answer]
     firsts: dict[int, Answer]
+    loaded: dict[int, Answer]
     switching: Figure
+    flags: dict[str, dict[str, Any]]
+    retried: Mapping[int, int] = {}
 
 
 def requests_of(prompts: Mapping[int, Prompt], flags_file: str) -> int:
     """How many requests ``ask_service`` counts at least; first answers are not among them."""
-    switches = len(SWITCHES) if flags_file else 0
-    return len(load.first_wave(prompts)) + len(prompts) + switches
+    by_flags = len(load.under_load(prompts)) + len(SWITCHES) if flags_file else 0
+    return len(load.first_wave(prompts)) + len(prompts) + by_flags
 
 
 async def ask_service(
@@ -51,29 +59,47 @@ async def ask_service(
     flags_file: str,
     on_answer: Callable[[], object],
 ) -> Served:
-    """Send ``prompts``, as the service is set up or, with its ``flags_file``, as STRICT has it; the
-    file is put back. ``temperature``: see ``Endpoint.responder``.
+    """Send ``prompts``, as the service is set up; or, with its ``flags_file``, under STRICT for
+    what it withholds, and under REVISING for what its agents say; the file is put back.
+    ``temperature``: see ``Endpoint.responder``.
 
     Raises:
       OSError, ValueError: the service does not answer, or is none of ours.
     """
     try:
         respond = endpoint.responder(await endpoint.model(), temperature)
-        with FlagsFile(Path(flags_file)) if flags_file else nullcontext() as flags:
-            if flags:
-                flags.set()
-                await asyncio.sleep(SETTLE_S)
-            await load.ask_all(respond, load.first_wave(prompts), on_answer)
-            answers = await load.ask_all(respond, prompts, on_answer)
-            if not flags:
-                return Served(answers, {}, NO_FLAGS)
-            flags.set(feedback_only=True, blocking=False)
-            await asyncio.sleep(SETTLE_S)
-            others = {number: prompts[number] for number in replaced(answers)}
-            again = await load.ask_all(respond, others, lambda: None)
-            changed = replaced(again)  # by a service that does not read this file
-            firsts = {number: a for number, a in again.items() if number not in changed}
-            asked = next(iter(prompts.values()))
-            return Served(answers, firsts, await switch_stages(respond, flags, asked, on_answer))
+        if flags_file:
+            with FlagsFile(Path(flags_file)) as flags:
+                served = await _by_flags(respond, flags, prompts, on_answer)
+                return served._replace(retried=endpoint.retried)
+        await load.ask_all(respond, load.first_wave(prompts), on_answer)
+        answers = await load.ask_all(respond, prompts, on_answer)
+        return Served(answers, {}, answers, NO_FLAGS, {}, endpoint.retried)
     finally:
         await endpoint.aclose()
+
+
+async def _by_flags(
+    respond: load.Respond,
+    flags: FlagsFile,
+    prompts: Mapping[int, Prompt],
+    on_answer: Callable[[], object],
+) -> Served:
+    await _settled(flags, STRICT)
+    await load.ask_all(respond, load.first_wave(prompts), on_answer)
+    loaded = await load.ask_all(respond, load.under_load(prompts), on_answer)
+    await _settled(flags, REVISING)
+    answers = await load.ask_all(respond, prompts, on_answer)
+    await _settled(flags, {**REVISING, "feedback_only": True})
+    others = {number: prompts[number] for number in revised(answers)}
+    again = await load.ask_all(respond, others, lambda: None)
+    changed = {*revised(again), *withheld(again)}  # by a service that does not read this file
+    firsts = {number: a for number, a in again.items() if number not in changed}
+    asked = next(iter(prompts.values()))
+    switching = await switch_stages(respond, flags, asked, on_answer)
+    return Served(answers, firsts, loaded, switching, {"agents": REVISING, "guard": STRICT})
+
+
+async def _settled(flags: FlagsFile, wanted: Mapping[str, Any]) -> None:
+    flags.set(**wanted)
+    await asyncio.sleep(SETTLE_S)

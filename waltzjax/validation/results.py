@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from waltzjax.run.results import RESULTS
 from waltzjax.support.files import write_json
 from waltzjax.validation.checks import Check
 
@@ -18,9 +19,20 @@ CHECKS, VALIDATION = "checks", "validation"  # keys that the suite owns in a fil
 
 def check_results(path: Path) -> None:
     """Raise ValueError or OSError unless the checks can be added to ``path``, before any work."""
-    _read(path)
-    if not os.access(path.parent if path.parent.is_dir() else ".", os.W_OK):
-        raise PermissionError(f"--output: {path.parent} may not be written to")
+    there = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    if not there.is_dir():
+        raise NotADirectoryError(f"--output: {there} is no directory; name another file")
+    if path.is_dir():
+        raise IsADirectoryError(f"--output: {path} is a directory; name a file")
+    results = _read(path).keys() - {CHECKS, VALIDATION}
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"--output: {there} may not be written to; name another file")
+    if path.name == RESULTS and (path.parent / "config.json").is_file() and not results:
+        raise FileNotFoundError(
+            f"{path}: the run has no results yet, it has not come to its end, and checks alone "
+            "would make it look finished; let waltzjax.train end it by its --workdir, or name "
+            "another file by --output"
+        )
 
 
 def add_checks(path: Path, checks: Sequence[Check], about: Mapping[str, Any]) -> None:

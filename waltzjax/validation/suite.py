@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from waltzjax.config.defaults import default
-from waltzjax.dataset.splits import of_each_category
 from waltzjax.judge.patterns.rules import import_re2
 from waltzjax.model import sharding
 from waltzjax.model.hf import config as hf_config
@@ -23,9 +22,10 @@ from waltzjax.validation import agents as pair
 from waltzjax.validation import guarded, load, over_http
 from waltzjax.validation.checks import Figure
 from waltzjax.validation.endpoint import Endpoint
+from waltzjax.validation.flags_file import STRICT
 from waltzjax.validation.request import Request
 from waltzjax.validation.scores import agents_figures
-from waltzjax.validation.served import served_episodes
+from waltzjax.validation.served import served_episodes, withheld
 from waltzjax.validation.stoppable import run_stoppable
 from waltzjax.validation.switches import FALLBACKS
 from waltzjax.waltz.evaluate import SETTINGS, result
@@ -93,12 +93,11 @@ def _guarded(
 ) -> Measured:
     """The checks of agents that were ``played``, with those of a guard around them."""
     console.say("phase 2 of 3: both agents behind the guard")
-    held_out = [episode.prompt for episode in played.episodes]
-    fits = len(held_out) <= load.MOST
-    sent = held_out if fits else of_each_category(held_out, load.MOST)
-    done = _behind_guard(config, agents, dict(enumerate(sent)), held_out[0], "phase 2 of 3")
+    held_out = dict(enumerate(episode.prompt for episode in played.episodes))
+    sent = dict(enumerate(load.under_load(held_out).values()))
+    done = _behind_guard(config, agents, sent, held_out[0], "phase 2 of 3")
     figures = {**agents_figures(played.episodes, config.seed), **done.figures}
-    settings = result_settings(config, SETTINGS)
+    settings = {**result_settings(config, SETTINGS), "flags": {"guard": STRICT}}
     return Measured(subject, played.source, settings, played.result, figures, done.added_ms)
 
 
@@ -108,13 +107,21 @@ def _of_service(request: Request, config: ConfigDict, output: Path) -> Measured:
     served = _asked(request, prompts, temperature)
     console.say("phase 2 of 3: judging the answers, and checking the guard itself")
     episodes = served_episodes(prompts, served.answers, served.firsts)
+    if not episodes:
+        raise ValueError(
+            f"--endpoint: {request.endpoint} withholds every answer, so its agents cannot be "
+            "judged; give --flags_file, the file that it reads its flags from"
+        )
     output.parent.mkdir(parents=True, exist_ok=True)
     pair.score(config, sharding.make_mesh(config.mesh), output.parent, episodes)
-    answers = [*served.answers.values()]
+    loaded = [*served.loaded.values()]
+    unseen = [prompts[number] for number in withheld(served.answers)]
     figures = {
-        **agents_figures(episodes, config.seed),
-        "blocking_rate": load.blocking_rate(prompts, served.answers),
-        "added_latency": load.added_latency(answers),
+        **agents_figures(episodes, config.seed, unseen),
+        "blocking_rate": load.blocking_rate(prompts, served.loaded),
+        "added_latency": load.with_retried(
+            load.added_latency(loaded), served.retried, len(served.answers)
+        ),
         "stage_switching": served.switching,
         "fallback": over_http.NO_AGENTS,
     }
@@ -124,11 +131,10 @@ def _of_service(request: Request, config: ConfigDict, output: Path) -> Measured:
         "judge.name": config.judge.name,
         "judge.model": config.judge.model,
         "temperature": "the service's" if temperature is None else temperature,
+        "flags": served.flags or "the service's",
     }
     of_served = {**result(config, episodes), "settings": settings}
-    return Measured(
-        request.endpoint, pair.NOW, settings, of_served, figures, load.added_ms(answers)
-    )
+    return Measured(request.endpoint, pair.NOW, settings, of_served, figures, load.added_ms(loaded))
 
 
 def _in_the_services_place(
