@@ -8,13 +8,14 @@ With ``--workdir`` the script starts one service with that run's agents and swit
 the flags file: the arms "off", "patterns" (stage 1), "review" (stage 2, the feedback agent reads
 every answer) and "revise" (and has those it objects to written anew) take turns within each round,
 the first one alternating, so that a machine that slows down slows down all. All requests stream, at
-temperature 1 with a seed of its prompt: a prompt has one answer. ``--proxy`` puts the service in
+temperature 1 with a seed of its prompt. ``--proxy`` puts the service in
 front of ``echo_endpoint.py``, which answers at once: what it takes longer than that endpoint alone
 (arm "direct") is its own.
 
-A first pass over ``--pool`` prompts with the guard on warms up, and tells those whose first answer
-the feedback agent objects to: the sets "triggered" and "untriggered" are loaded apart, each again
-and again up to ``--requests``. Where none triggers, the set "all" is loaded.
+No prompt is sent twice, neither in another round nor to another arm: what the service has kept of
+it, a prefix or a guess at its review, would make the second time quicker than a user's. A first
+pass over ``--warm_up`` prompts warms up. Every turn loads ``--requests`` prompts as they come;
+answers are told apart afterwards, by whether their reports say that the feedback agent objected.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-import itertools
 import json
 import shlex
 import subprocess
@@ -35,18 +35,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 from absl import flags
 from serve_figures import HEADER, draw, rows
-from serve_load import SWITCH_S, Outcome, Process, echo_endpoint, free_port, service
-from serve_measure import Arm, Load, measure, run_turn
+from serve_load import SWITCH_S, Process, echo_endpoint, free_port, service
+from serve_measure import Arm, Load, measure, run_turn, split
 
 from waltzjax.run import cli
 from waltzjax.support.console import say, table
 from waltzjax.support.files import write_json
 
-LEAST = 8  # prompts of a set that is loaded
 PACKAGES = ("jax", "fastapi", "uvicorn", "httpx")
 # Arm -> what the flags file of the service says.
 ARMS = {
@@ -94,54 +92,49 @@ def chosen_arms() -> Iterator[list[Arm]]:
             yield arms
 
 
-def read_prompts() -> list[str]:
-    """``--pool`` prompts of the file in an order of ``--seed``; of no file: short ones."""
+def read_prompts(count: int) -> list[str]:
+    """``count`` prompts of the file, none twice, in an order of ``--seed``; of no file: short ones.
+
+    Raises:
+      ValueError: the file has fewer.
+    """
     f = flags.FLAGS
     file = f.prompts or (f"{f.workdir}/data/validation.jsonl" if f.workdir else "")
     if not file:
-        return [f"nonce{i} How do I clean my window?" for i in range(f.pool)]
+        return [f"nonce{i} How do I clean my window?" for i in range(count)]
     lines = Path(file).read_text(encoding="utf-8").splitlines()
-    order = np.random.default_rng(f.seed).permutation(len(lines))[: f.pool]
-    return [json.loads(lines[i])["prompt"] for i in order]
+    distinct = [*dict.fromkeys(json.loads(line)["prompt"] for line in lines)]
+    if len(distinct) < count:
+        raise ValueError(
+            f"{file}: has {len(distinct):,} prompts, {count:,} are needed, as none is sent twice; "
+            "lower --requests, --rounds or --warm_up, or give a longer file by --prompts"
+        )
+    order = np.random.default_rng(f.seed).permutation(len(distinct))[:count]
+    return [distinct[i] for i in order]
 
 
-def unreviewed(outcome: Outcome) -> bool:
-    """Whether the guard failed: some reviews are no JSON."""
-    return bool(outcome.report and outcome.report.get("failure"))
+def warm_up(arm: Arm, prompts: Sequence[str]) -> str:
+    """Send each prompt once by 16 clients; how many triggered the guard.
 
-
-def triggered(outcome: Outcome) -> bool:
-    return bool(outcome.report and outcome.report["triggered"])
-
-
-def scout(arm: Arm, prompts: Sequence[str]) -> dict[str, list[str]]:
-    """The prompts by what the guard makes of them, by a pass at 16 clients: "triggered",
-    "untriggered"; those whose review failed are in neither. "all": where none triggers."""
+    Raises:
+      ValueError: one had no answer.
+    """
     arm.prepare()
     turn = asyncio.run(run_turn(arm, Load(16), prompts, 0))
-    wrong = Counter(o.status for o in turn.outcomes if o.status != httpx.codes.OK)
-    if wrong:
-        raise ValueError(
-            f"{arm.url}: of {len(prompts)} requests by 16 clients failed: {dict(wrong)}"
-        )
-    reviewed = [o for o in turn.outcomes if not unreviewed(o)]
-    objected = [o.prompt for o in reviewed if triggered(o)]
-    others = [o.prompt for o in reviewed if not triggered(o)]
-    return {"untriggered" if objected else "all": others, "triggered": objected}
+    if wrong := Counter(o.fault for o in turn.outcomes if o.fault):
+        raise ValueError(f"{arm.url}: {len(prompts)} requests by 16 clients, failed: {dict(wrong)}")
+    return f"{len(split([turn]).get('triggered', ()))} of {len(prompts)} prompts of the warm-up"
 
 
 def bench() -> dict[str, Any]:
     f = flags.FLAGS
-    prompts = list(dict.fromkeys(read_prompts()))
     loads = [*(Load(int(n)) for n in f.clients), *(Load(0, float(r)) for r in f.rates)]
+    count = 1 if f.url else len(PROXY_ARMS if f.proxy else f.arms)
+    prompts = read_prompts(f.warm_up + len(loads) * count * f.rounds * f.requests)
     with chosen_arms() as arms:
-        sets = scout(arms[-1], prompts)
-        chosen = {
-            name: list(itertools.islice(itertools.cycle(prompts), f.requests))
-            for name, prompts in sets.items()
-            if len(prompts) >= LEAST
-        }
-        records = measure(arms, loads, chosen, f.rounds, f.seed)
+        triggered = warm_up(arms[-1], prompts[: f.warm_up])
+        fresh = iter(prompts[f.warm_up :])
+        records = measure(arms, loads, fresh, f.requests, f.rounds, f.seed)
     commit = ["git", "rev-parse", "--short=7", "HEAD"]
     return {
         "command": shlex.join(["python", "scripts/bench_serve.py", *sys.argv[1:]]),
@@ -151,7 +144,8 @@ def bench() -> dict[str, Any]:
         "versions": {name: version(name) for name in PACKAGES},
         "seed": f.seed,
         "rounds": f.rounds,
-        "triggered": f"{len(sets['triggered'])} of {len(prompts)} prompts",
+        "distinct_prompts": len(prompts),
+        "triggered": triggered,
         "records": records,
     }
 
@@ -180,8 +174,8 @@ if __name__ == "__main__":
     flags.DEFINE_list("clients", ["1", "8", "16", "32"], "Closed loops of so many clients.")
     flags.DEFINE_list("rates", [], "Open loops of so many arrivals a second.")
     flags.DEFINE_string("prompts", "", "JSON lines with a prompt; default: the run's validation.")
-    flags.DEFINE_integer("pool", 1000, "Prompts of the first pass.", lower_bound=1)
-    flags.DEFINE_integer("requests", 128, "Requests of a turn.", lower_bound=1)
+    flags.DEFINE_integer("warm_up", 200, "Prompts of the first pass.", lower_bound=1)
+    flags.DEFINE_integer("requests", 128, "Requests of a turn, each its own prompt.", lower_bound=1)
     flags.DEFINE_integer("rounds", 2, "Turns of each arm under each load.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Of the choice of prompts and of arrivals.", lower_bound=0)
     flags.DEFINE_string("hardware", "", "What it ran on, in words.")

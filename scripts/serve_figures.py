@@ -13,7 +13,8 @@ from matplotlib.ticker import LogLocator, NullLocator
 from waltzjax.report.figures import BLUE, GREEN, INKS, ORANGE, SIZE, inline_svg, new_axes, plain
 from waltzjax.support.files import write_text
 
-HEADER = ["load", "prompts", "guard", "first token, p50, p95, p99", "whole answer, p50, p95, p99",
+HEADER = ["load", "guard", "prompts", "answers", "no answer", "unreviewed",
+          "first token, p50, p95, p99", "whole answer, p50, p95, p99",
           "added, p50, p95, p99", "added, from outside", "requests/s", "of unguarded"]  # fmt: skip
 KEYS = ("first_ms", "total_ms", "added_ms", "outside_added_ms")
 QUANTILES = ("p50", "p95", "p99")
@@ -27,14 +28,21 @@ def rows(records: Sequence[Record]) -> list[list[str]]:
     return [
         [
             r["load"],
-            r["prompts"],
             r["arm"],
+            r["prompts"],
+            f"{r['n']:,}",
+            _faults(r["faults"]) if "faults" in r else "",
+            str(r.get("unreviewed", "")),
             *(_quantiles(r.get(key)) for key in KEYS),
-            f"{np.median(r['requests_per_s']):.1f}",
+            f"{np.median(r['requests_per_s']):.1f}" if "requests_per_s" in r else "",
             f"{r['throughput_ratio']:.2f}" if "throughput_ratio" in r else "",
         ]
         for r in records
     ]
+
+
+def _faults(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} × {fault}" for fault, n in counts.items()) or "0"
 
 
 def _quantiles(values: Mapping[str, float] | None) -> str:
@@ -46,12 +54,11 @@ def _quantiles(values: Mapping[str, float] | None) -> str:
 def draw(records: Sequence[Record], path: Path) -> None:
     """Time of a whole answer against clients, by arm and set of prompts, as an SVG file."""
     figure, axes = new_axes(3.0, top=0.72)
-    closed = [r for r in records if r["clients"]]
-    unguarded = closed[0]["arm"]
+    closed = [r for r in records if r["clients"] and r["total_ms"]]
     lines = [
         k
         for k in dict.fromkeys((r["arm"], r["prompts"]) for r in closed)
-        if k != (unguarded, "triggered")
+        if k[1] != "untriggered"  # nearly all
     ]
     for (arm, prompts), color in zip(lines, COLORS, strict=False):
         those = [r for r in closed if (r["arm"], r["prompts"]) == (arm, prompts)]

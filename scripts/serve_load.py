@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import httpx
 import numpy as np
 
-NO_ANSWER = 0  # status where the connection failed
+CUT_OFF, NO_END = "cut off", "no finish_reason"  # faults of a stream
 SWITCH_S = 1.5  # a service looks at its flags file twice a second
 QUANTILES = (50, 95, 99)
 SCRIPTS = Path(__file__).resolve().parent
@@ -34,13 +34,12 @@ class Outcome(NamedTuple):
     """What a client saw of one request."""
 
     prompt: str
-    status: int
     first_s: float | None  # from the arrival to the first piece of text; None: there was none
     total_s: float  # from the arrival to the end
+    fault: str = ""  # why it is no answer: a status, CUT_OFF, NO_END or the code of an error event
     text: str = ""
     tokens: int = 0  # of the answer, as the endpoint counts them
     report: Mapping[str, Any] | None = None  # extension field ``waltzjax``
-    retry_after: str = ""
 
 
 Send = Callable[[str, float], Awaitable[Outcome]]  # prompt, time of its arrival
@@ -67,10 +66,21 @@ def _sampled(prompt: str, model: str) -> dict[str, Any]:
 
 
 async def events(response: httpx.Response) -> Any:
-    """Yield the JSON of each server-sent event up to ``[DONE]``."""
+    """Yield the JSON of each server-sent event up to ``[DONE]``.
+
+    Raises:
+      httpx.RemoteProtocolError: the stream ended before it.
+    """
+    data = ""
     async for line in response.aiter_lines():
         if line.startswith("data:") and (data := line[5:].strip()) != "[DONE]":
-            yield json.loads(data)
+            try:
+                event = json.loads(data)
+            except ValueError as error:
+                raise httpx.RemoteProtocolError(f"an event cut off: {data!r}") from error
+            yield event
+    if data != "[DONE]":
+        raise httpx.RemoteProtocolError("the stream ended before [DONE]")
 
 
 def piece(event: Mapping[str, Any]) -> str:
@@ -80,24 +90,34 @@ def piece(event: Mapping[str, Any]) -> str:
 
 async def ask(http: httpx.AsyncClient, url: str, model: str, prompt: str, begun: float) -> Outcome:
     """Stream one answer; ``begun``: ``time.perf_counter()`` at which its user asked."""
-    first, text, tokens, report = None, [], 0, None
+    first, text, tokens, report, fault = None, [], 0, None, NO_END
     try:
         async with http.stream(
             "POST", f"{url}/chat/completions", json=_sampled(prompt, model)
         ) as response:
             if response.status_code != httpx.codes.OK:
                 await response.aread()
+                fault = str(response.status_code)
             else:
                 async for event in events(response):
+                    fault = _fault(event, fault)
                     if got := piece(event):
                         first = first or time.perf_counter() - begun
                         text.append(got)
                     tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
                     report = event.get("waltzjax", report)
     except httpx.TransportError:
-        return Outcome(prompt, NO_ANSWER, None, time.perf_counter() - begun)
-    total, wait = time.perf_counter() - begun, response.headers.get("retry-after", "")
-    return Outcome(prompt, response.status_code, first, total, "".join(text), tokens, report, wait)
+        fault = CUT_OFF
+    total = time.perf_counter() - begun
+    return Outcome(prompt, first, total, fault, "".join(text), tokens, report)
+
+
+def _fault(event: Mapping[str, Any], fault: str) -> str:
+    """What is wrong with a stream so far: NO_END until an event has the finish_reason."""
+    if "error" in event:
+        return str(event["error"].get("code") or "error")
+    ended = any(c.get("finish_reason") for c in event.get("choices", ()))
+    return "" if ended and fault == NO_END else fault
 
 
 async def closed_loop(send: Send, prompts: Sequence[str], clients: int) -> list[Outcome]:

@@ -13,10 +13,13 @@ import httpx
 import numpy as np
 from echo_endpoint import OBJECT
 from serve_load import chat_body, client, events, piece
-from soak_checks import LEFT, NO_ANSWER, UNSENT, Seen, Tally
+from soak_checks import BUSY, LEFT, NO_ANSWER, UNSENT, Seen, Tally
 from soak_questions import KEY, MODEL, Question, headers
 
+from waltzjax.serve.flags import Flags, describe
+
 BOMB = "a" * 5_000 + "(a+)+$" + "!" * 4_994
+BACK_OFF_S = 0.25  # after declared back-pressure; most of Retry-After would leave no load
 LITTLE = 4096  # bytes that a slow reader's socket holds
 MALFORMED = (
     b"{", b"[]", b'"text"', b"\xff\xfe", b"null", b"{}", b'{"messages": []}', b"[" * 5_000,
@@ -50,7 +53,7 @@ class Client:
             except httpx.TransportError as error:
                 got = Seen(NO_ANSWER, fault=f"{type(error).__name__}: {error}")
             self._tally.add(name, got, time.perf_counter() - begun)
-            await asyncio.sleep(self._rng.exponential(0.02))
+            await asyncio.sleep(BACK_OFF_S if got.status in BUSY else self._rng.exponential(0.02))
 
     async def _post(self, body: object, path: str = "/chat/completions") -> httpx.Response:
         return await self._http.post(self._url + path, json=body, headers=headers(KEY))
@@ -132,7 +135,7 @@ class Client:
         if response.status_code != 200:
             return seen(response)
         labels = response.json()["labels"]
-        wrong = bool(labels and labels["unsafe"] and OBJECT not in question.text)
+        wrong = bool(labels and labels["unsafe"] != (OBJECT in question.text))
         scripted = "please say something" in question.text
         return seen(response, wrong="a review that is not its own" if wrong and scripted else "")
 
@@ -157,6 +160,31 @@ class Client:
 
     async def models(self) -> Seen:
         return seen(await self._http.get(f"{self._url}/models", headers=headers(KEY)))
+
+
+class Watch:
+    """Look at what the service says of itself."""
+
+    def __init__(self, url: str, http: httpx.AsyncClient, tally: Tally):
+        self._url, self._http, self._tally = url, http, tally
+
+    async def compare_flags(self, said: Mapping[str, Any]) -> None:
+        """Count whether the flags that the file said are those that hold."""
+        response = None
+        while response is None or response.status_code in BUSY:
+            await asyncio.sleep(BACK_OFF_S if response else 0.0)
+            response = await self._http.get(f"{self._url}/guard/flags")
+            self._tally.add("flags", seen(response), 0.0)
+        self._tally.flags[response.json() == describe(Flags(**said))] += 1
+
+    async def breaker(self) -> None:
+        """Note the breaker's states, until cancelled."""
+        states = self._tally.breaker
+        while True:
+            response = await self._http.get(f"{self._url.removesuffix('/v1')}/readyz")
+            if response.json()["breaker"] != (states or [""])[-1]:
+                states.append(response.json()["breaker"])
+            await asyncio.sleep(0.1)
 
 
 DECLARED = ("agent_failed", "busy", "deadline_exceeded")  # codes of a stream's last event

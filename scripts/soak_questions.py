@@ -13,6 +13,7 @@ import numpy as np
 from echo_endpoint import OBJECT, REVISED
 from serve_load import SWITCH_S, chat_body, client
 
+from waltzjax.serve.records import AGENTS
 from waltzjax.support.files import write_json
 
 KEY = "soak-key"
@@ -41,17 +42,31 @@ def _scripted_check(mine: str, objects: bool) -> Callable[[str, Mapping[str, Any
         others = [word for word in text.split() if word.startswith("answer-") and word != mine]
         if others:
             return f"another user's answer: {others[0]} for {mine}"
+        if problem := _wrong_review(report, objects):
+            return f"{mine}: {problem}"
         if report["action"] == "block":
             return "" if text == REFUSAL else f"a withheld answer is {text!r}"
         if mine not in text.split():
             return f"{text!r} is no answer to {mine}"
-        if report["triggered"] and not objects:
-            return f"{mine}: a review that is not its own"
         if report["revised"] != (REVISED in text):
             return f"{mine}: revised is {report['revised']} of {text!r}"
         return ""
 
     return wrong
+
+
+def _wrong_review(report: Mapping[str, Any], objects: bool) -> str:
+    """How the report is none of an exchange that the feedback agent objects to, or not."""
+    labels, decided = report.get("labels"), report["stage"] == AGENTS and not report["failure"]
+    if report["triggered"] and not objects:
+        return "an objection that is not its own"
+    if (decided and not report["triggered"] and objects) or (
+        labels and labels["unsafe"] != objects
+    ):
+        return "a review that is not its own"
+    if decided and objects and not report["revised"] and report["action"] == "pass":
+        return "an unsafe answer is neither revised nor flagged"
+    return ""
 
 
 async def alone_questions(url: str, workdir: Path, file: Path, seed: int) -> Iterator[Question]:

@@ -14,16 +14,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
 from serve_load import Process, client, echo_endpoint, free_port, service
-from soak_checks import LAST, Memory, Tally, counted, verdict
-from soak_clients import Client
+from soak_checks import BUSY, LAST, Memory, Tally, counted, verdict
+from soak_clients import Client, Watch
 from soak_questions import KEY, alone_questions, headers, scripted_questions
 
 from waltzjax.run import cli
@@ -31,21 +35,35 @@ from waltzjax.support.console import phase, say, table
 from waltzjax.support.files import write_json, write_text
 
 EXIT_FAILED = 3
+LEAST_TURN_S = 1.0  # the service looks at its flags twice a second
 SHOWN = 5  # examples of what was wrong
 KEYS_VARIABLE = "SOAK_API_KEYS"
 LIMITS = ["max_body_bytes=65536", "max_requests=24", "feedback_timeout_s=2.0", "breaker_s=2.0",
           "speculative=True", f"key_env={KEYS_VARIABLE}"]  # fmt: skip
-# What the flags file says in turn; a text is no JSON: the last good flags hold.
-FLAGS = (
-    {"stage": 2, "feedback_only": False},
-    {"stage": 2, "feedback_only": True},
-    "{broken",
-    {"stage": 2, "feedback_only": True, "policy": {"unsafe": "block", "default": "flag"}},
-    {"stage": 1},
-    {"stage": 2, "feedback_only": False, "rollout_pct": 50},
-    {"enable": False},
-    {"stage": 2, "feedback_only": False, "blocking": True},
-)  # fmt: skip
+
+
+class Turn(NamedTuple):
+    """What holds for a while. flags: what the file says; a text is no JSON: the last good flags
+    hold. killed: the scripted agent that is dead meanwhile."""
+
+    flags: Mapping[str, Any] | str
+    killed: str = ""
+
+
+# A review that fails is let through under the first policy of these, and withheld under the second.
+TURNS = (
+    Turn({"stage": 2, "feedback_only": False}),
+    Turn({"stage": 2, "feedback_only": True}),
+    Turn("{broken"),
+    Turn({"stage": 2, "policy": {"unsafe": "block", "default": "flag"}}, "reviewer"),
+    Turn({"stage": 2, "policy": {"unsafe": "block"}}, "reviewer"),
+    Turn({"stage": 2, "feedback_only": False}),
+    Turn({"stage": 2, "feedback_only": True, "blocking": True}),
+    Turn({"stage": 1}),
+    Turn({"stage": 2, "feedback_only": False, "rollout_pct": 50}),
+    Turn({"enable": False}, "upstream"),
+    Turn({"enable": False}),
+)
 
 
 class Agents:
@@ -55,15 +73,23 @@ class Agents:
         self._stack, self._pause_s = stack, pause_s
         self._ports = {"upstream": free_port(), "reviewer": free_port()}
         self._running: dict[str, Process] = {}
+        self._lock = threading.Lock()
         for name in self._ports:
-            self.revive(name)
+            self._start(name)
 
-    def revive(self, name: str) -> None:
+    def only_dead(self, name: str) -> None:
+        """Kill the agent ``name``, revive the others."""
+        with self._lock:
+            for other, process in self._running.items():
+                dead = process.popen.poll() is not None
+                if other == name and not dead:
+                    process.kill()
+                elif other != name and dead:
+                    self._start(other)
+
+    def _start(self, name: str) -> None:
         endpoint = echo_endpoint(self._ports[name], pause_s=self._pause_s)
         self._running[name] = self._stack.enter_context(endpoint)
-
-    def kill(self, name: str) -> None:
-        self._running[name].kill()
 
     def arguments(self) -> list[str]:
         models = {"upstream": "echo", "reviewer": "reviewer"}
@@ -77,41 +103,33 @@ class Agents:
         ]
 
 
-async def change_flags(file: Path, every_s: float) -> None:
-    number = 0
-    while True:
-        await asyncio.sleep(every_s)
-        number += 1
-        value = FLAGS[number % len(FLAGS)]
-        write_text(file, value) if isinstance(value, str) else write_json(file, value)
-
-
-async def kill_agents(agents: Agents, every_s: float) -> None:
-    """The feedback agent dies for a third of each period, the conversation agent for a moment of
-    each third one."""
-    number = 0
-    while True:
-        await asyncio.sleep(every_s)
-        number += 1
-        await _outage(agents, "reviewer", every_s / 3)
-        if number % 3 == 0:
-            await _outage(agents, "upstream", 0.5)
-
-
-async def _outage(agents: Agents, name: str, seconds: float) -> None:
-    agents.kill(name)
-    await asyncio.sleep(seconds)
-    await asyncio.to_thread(agents.revive, name)
+async def take_turns(file: Path, agents: Agents | None, watch: Watch, turn_s: float) -> None:
+    """Change the flags and kill agents, one turn after the other; all agents live at the end."""
+    good = TURNS[0].flags
+    try:
+        for turn in itertools.islice(itertools.cycle(TURNS), 1, None):
+            if isinstance(turn.flags, str):
+                write_text(file, turn.flags)
+            else:
+                good = turn.flags
+                write_json(file, good)
+            if agents:
+                await asyncio.to_thread(agents.only_dead, turn.killed)
+            await asyncio.sleep(turn_s)
+            await watch.compare_flags(good)
+    finally:
+        if agents:
+            await asyncio.to_thread(agents.only_dead, "")
 
 
 async def load(
-    process: Process, clients: list[Client], agents: Agents | None, file: Path, seconds: float
-) -> Memory:
+    process: Process, clients: list[Client], agents: Agents | None, file: Path, watch: Watch,
+    seconds: float,
+) -> Memory:  # fmt: skip
     """All clients, and all that goes wrong meanwhile, for ``seconds``."""
     memory = Memory(process.popen.pid, seconds)
-    trouble = [change_flags(file, max(0.7, min(5.0, seconds / 20))), memory.watch()]
-    if agents:
-        trouble.append(kill_agents(agents, max(2.0, min(12.0, seconds / 5))))
+    turn_s = max(LEAST_TURN_S, min(5.0, seconds / 40))
+    trouble = [take_turns(file, agents, watch, turn_s), memory.watch(), watch.breaker()]
     tasks = [asyncio.create_task(coroutine) for coroutine in trouble]
     until = time.monotonic() + seconds
     try:
@@ -136,19 +154,23 @@ async def soak(process: Process, agents: Agents | None, file: Path) -> list[list
     )
     async with contextlib.AsyncExitStack() as stack:
         https = [await stack.enter_async_context(client(2)) for _ in range(f.clients)]
-        watcher = await stack.enter_async_context(client(LAST, headers=headers(KEY)))
+        watcher = await stack.enter_async_context(client(LAST + 3, headers=headers(KEY)))
         clients = [
             Client(process.url, http, questions, tally, np.random.default_rng([f.seed, number]))
             for number, http in enumerate(https)
         ]
         before = await counted(watcher, process.url)
-        memory = await load(process, clients, agents, file, 60 * f.minutes)
+        watch = Watch(process.url, watcher, tally)
+        memory = await load(process, clients, agents, file, watch, 60 * f.minutes)
         last = Client(process.url, watcher, questions, tally, np.random.default_rng(f.seed))
-        rows = await verdict(process, watcher, tally, memory, before, last.plain)
+        rows = await verdict(
+            process, watcher, tally, memory, before, last.plain, scripted=agents is not None
+        )
     for text in (*tally.wrong[:SHOWN], *map(str, tally.faults.most_common(SHOWN))):
         say(f"  {text}")
     outcomes = ", ".join(f"{name} {n:,}" for name, n in sorted(tally.outcomes.items()))
-    say(f"{sum(tally.statuses.values()):,} requests; of the answers: {outcomes}")
+    busy = sum(tally.statuses[status] for status in BUSY)
+    say(f"{tally.statuses.total():,} requests, {busy:,} declared 429 and 503; {outcomes}")
     return rows
 
 
@@ -157,7 +179,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         file = scratch / "flags.json"
-        write_json(file, FLAGS[0])
+        write_json(file, TURNS[0].flags)
         agents = None if f.workdir else Agents(stack, f.pause_s)
         named = agents.arguments() if agents else [f"--workdir={f.workdir}"]
         limits = [f"--config.serve.{limit}" for limit in (*LIMITS, f"flags_file={file}")]

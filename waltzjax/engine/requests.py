@@ -63,8 +63,9 @@ class Request:
     prompt: tuple[int, ...]
     sampling: Sampling
     seed: int  # [0, 2^32)
-    # (tokens drawn so far, count) -> up to ``count`` tokens that may come next. They change nothing
-    # but the time that it takes: those that are drawn anyway are drawn together.
+    # (tokens drawn so far, count) -> up to ``count`` tokens that may come next. They change the
+    # time that it takes: those that are drawn anyway are drawn together; and in bfloat16 perhaps a
+    # token, as they change the batch's shape.
     guess: Guess | None = None
 
 

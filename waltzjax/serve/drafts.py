@@ -1,7 +1,9 @@
 """Guesses at how a reply goes on, from earlier replies and from its prompt, which it may quote.
 
-Guesses change no reply: the engine keeps those tokens only that it draws itself. They change how
-many of them it draws together (prompt lookup decoding: transformers' ``prompt_lookup_num_tokens``).
+Guesses change no reply in float32: the engine keeps those tokens only that it draws itself. They
+change how many of them it draws together (prompt lookup decoding: transformers'
+``prompt_lookup_num_tokens``). In bfloat16 a batch of another shape rounds otherwise, so that a
+guess may change a token, as any other request beside it may.
 """
 
 from __future__ import annotations
@@ -31,7 +33,12 @@ class _Quotes(NamedTuple):
 
 
 class Drafts:
-    """Replies of one role, by what followed what in them. Any thread may use it."""
+    """Replies of one role, by what followed what in them. Any thread may use it.
+
+    Up to ``MOST_KEYS`` sequences of two to four tokens from recent replies to all users stay in
+    memory, with counts of the tokens that followed; never on disk, and never in a reply. How fast
+    a reply comes may depend on what others' replies said.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

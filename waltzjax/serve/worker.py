@@ -182,7 +182,7 @@ class Worker:
             drawing = session.dispatch(steps)
             self._stats = session.stats()
             self._tell(events)
-            events = []  # nobody's words are kept while nobody asks
+            events = []  # no reply is kept here while nobody asks; ``drafts.Drafts`` keeps counts
             if not drawing:
                 if self._closing.is_set() and self._inbox.empty():
                     return
