@@ -10,12 +10,14 @@ import pytest
 from huggingface_hub import ModelCard
 from support import slow, tiny_chat
 
+from waltzjax.export.agent import MODEL, Written
 from waltzjax.export.base import describe_base
-from waltzjax.export.card import how_shown
+from waltzjax.export.card import how_shown, write_card
 from waltzjax.export.facts import public
 from waltzjax.export.pair import export_run
 from waltzjax.export.source import read_run
 
+WHOLE = Written(MODEL, "float32", False)
 CHECKS = [
     {"name": "asr", "title": "Attack success rate", "value": 0.25, "threshold": 4.6, "passed": True,
      "relation": "≤", "unit": "%", "n": 300, "interval": [0.0, 5.5]},
@@ -94,17 +96,42 @@ def test_data_training_config_and_software_are_those_of_the_run(run, exported):
     assert "command" not in table  # it names directories
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        ("/home/a/data/mine", "'mine' (a directory or file of the machine)"),
-        ("~/x", "'x' (a directory or file of the machine)"),
-        ("http://10.0.0.7:8000/v1", "(an address)"), (("/a/b", 1), "('b' (a directory or file of "
-        "the machine), 1)"), ("tiny/x.txt", "'tiny/x.txt'"), (0.5, "0.5"),
-    ],
-)  # fmt: skip
-def test_what_strangers_must_not_read_is_not_shown(value, shown):
-    assert public(value) == shown
+PRIVATE = [
+    "/home/a/data", "~/x", "~alice", "alice/chats", "../../alice/x", "a=/home/alice/x", "x: b/c",
+    "C:\\Users\\alice", r"\\nas\alice", r"\Users\alice", "file:///home/alice", "http://10.0.0.7:8000/v1",
+    "10.9.8.7", "at 10.9.8.7:1234.", "fe80::1", "[::1]", "smtp.corp:25", "me@corp.com",
+    "Bob <b@c.d>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [*PRIVATE, ("x", PRIVATE[0]), {"k": PRIVATE[0]}])
+def test_what_strangers_must_not_read_is_not_shown(value):
+    shown = public(value)
+    assert "(a path)" in shown or "(an address)" in shown
+    assert not re.search(r"alice|home|corp|\d\.\d|@|nas|:1|b/c", shown)
+
+
+@pytest.mark.parametrize("value", ["x.txt", r"Put it in \boxed{}.", "12:30", "f1 ~ 0.5", 0.5, None])
+def test_what_names_no_place_is_shown(value):
+    assert public(value) == repr(value)
+    assert public((value, {"k": value})) == f"({value!r}, {{'k': {value!r}}})"
+
+
+def test_a_card_tells_nothing_of_the_machine(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "alice-secret")
+    for name, change in {
+        "environment.json": {"JAX_COMPILATION_CACHE_DIR": "/home/alice/.cache", "XLA_FLAGS":
+                             "--xla_dump_to=/home/alice", "JAX_COORDINATOR_ADDRESS": "10.9.8.7:1"},
+        "final_validation_results.json": {"settings": {"judge.name": "llm", "judge.model":
+                                          "/home/alice/judge", "judge.url": "me@alice.com"}},
+    }.items():  # fmt: skip
+        path = copy / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    given = read_run(copy)
+    write_card(copy / "feedback", "feedback", given, describe_base(given), tiny_chat(), WHOLE)
+    text = card(copy, "feedback")
+    assert "alice" not in text and "10.9.8" not in text and "XLA_FLAGS" not in text
+    assert "Judge: `llm`, 'judge'" in text and "8 x NVIDIA H100" in text
 
 
 def test_the_hub_reads_the_metadata(exported, exported_adapters):
