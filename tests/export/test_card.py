@@ -13,7 +13,7 @@ from support import slow, tiny_chat
 from waltzjax.export.agent import MODEL, Written
 from waltzjax.export.base import describe_base
 from waltzjax.export.card import how_shown, write_card
-from waltzjax.export.facts import public
+from waltzjax.export.facts import checks, public
 from waltzjax.export.pair import export_run
 from waltzjax.export.source import read_run
 
@@ -23,27 +23,6 @@ CHECKS = [
      "relation": "≤", "unit": "%", "n": 300, "interval": [0.0, 5.5]},
     {"name": "added_latency", "value": 612.0, "threshold": 500, "passed": False},
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    workdir = finished.game_run(tmp_path_factory.mktemp("runs") / "whole")
-    path = workdir / "final_validation_results.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "checks": CHECKS}))
-    return workdir
-
-
-@pytest.fixture(scope="module")
-def exported(run):
-    export_run(read_run(run), run.parent / "out", "", merges=False)
-    return run.parent / "out"
-
-
-@pytest.fixture(scope="module")
-def exported_adapters(tmp_path_factory):
-    run = finished.game_run(tmp_path_factory.mktemp("lora") / "adapters", rank=4)
-    export_run(read_run(run), run.parent / "out", "", merges=False)
-    return run.parent / "out"
 
 
 def card(exported, role):
@@ -73,10 +52,12 @@ def test_figures_are_those_of_the_run(exported):
     assert "Judge: `label`" in text and "> Judged by rules" in text
 
 
-def test_checks_are_shown_with_their_thresholds(exported):
-    table = rows(card(exported, "feedback"))
+def test_checks_are_shown_with_their_thresholds(run):
+    given = read_run(run)
+    given = given._replace(results={**given.results, "checks": CHECKS})
+    table = {first: rest for first, *rest in checks(given)}
     assert table["Attack success rate"] == ["0.25 %", "0.00 to 5.50", "300", "≤ 4.6 %", "yes"]
-    assert table["added_latency"] == ["612.00", "-", "-", "500", "no"]
+    assert table["added_latency"] == ["612.00 ", "-", "-", " 500 ", "no"]
 
 
 def test_a_run_without_checks_has_no_table_of_them(exported_adapters):
@@ -123,7 +104,9 @@ def test_a_card_tells_nothing_of_the_machine(run, tmp_path):
         "environment.json": {"JAX_COMPILATION_CACHE_DIR": "/home/alice/.cache", "XLA_FLAGS":
                              "--xla_dump_to=/home/alice", "JAX_COORDINATOR_ADDRESS": "10.9.8.7:1"},
         "final_validation_results.json": {"settings": {"judge.name": "llm", "judge.model":
-                                          "/home/alice/judge", "judge.url": "me@alice.com"}},
+                                          "/home/alice/judge", "judge.url": "me@alice.com"},
+                                          "checks": CHECKS, "validation": {"date": "2999-01-01",
+                                          "subject": "/home/alice", "evaluation": "played now"}},
     }.items():  # fmt: skip
         path = copy / name
         path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
@@ -131,6 +114,8 @@ def test_a_card_tells_nothing_of_the_machine(run, tmp_path):
     write_card(copy / "feedback", "feedback", given, describe_base(given), tiny_chat(), WHOLE)
     text = card(copy, "feedback")
     assert "alice" not in text and "10.9.8" not in text and "XLA_FLAGS" not in text
+    assert "suite (2999-01-01, of (a path); evaluation: played now):\n\n| check |" in text
+    assert "| Attack success rate | 0.25 % | 0.00 to 5.50 | 300 |" in text
     assert "Judge: `llm`, 'judge'" in text and "8 x NVIDIA H100" in text
 
 

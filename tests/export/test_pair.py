@@ -31,30 +31,6 @@ LOGITS_ATOL = 1e-4
 IDS = [[3, 17, 40, 5], [9, 8, 7, 6]]
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return finished.game_run(tmp_path_factory.mktemp("runs") / "whole")
-
-
-@pytest.fixture(scope="module")
-def exported(run):
-    output = run.parent / "exported"
-    export_run(read_run(run), output, "", merges=False)
-    return output
-
-
-@pytest.fixture(scope="module")
-def adapters(tmp_path_factory):
-    return finished.game_run(tmp_path_factory.mktemp("lora") / "adapters", rank=4)
-
-
-@pytest.fixture(scope="module")
-def exported_adapters(adapters):
-    output = adapters.parent / "exported"
-    export_run(read_run(adapters), output, "", merges=False)
-    return output
-
-
 def copied(exported, tmp_path):
     return shutil.copytree(exported, tmp_path / "copy")
 
@@ -260,13 +236,12 @@ def test_the_record_has_the_prompts_of_the_run(run, exported):
     assert own["prompts"] == {r: f"prompts/{r}.txt" for r in ("conversation", "feedback")}
 
 
-def test_a_policy_is_exported_alone(tmp_path, capsys):
-    run = finished.policy_run(tmp_path / "maths")
-    export_run(read_run(run), tmp_path / "out", "bfloat16", merges=False)
+def test_a_policy_is_exported_alone(policy, tmp_path):
+    export_run(read_run(policy), tmp_path / "out", "bfloat16", merges=False)
     assert {p.name for p in (tmp_path / "out").iterdir() if p.is_dir()} == {
         "policy", "probes", "prompts",
     }  # fmt: skip
-    verify(tmp_path / "out", read_run(run))
+    verify(tmp_path / "out", read_run(policy))
     card = (tmp_path / "out/policy/README.md").read_text()
     assert "| Accuracy, % | 39.50 | 77.25 | 71.00 to 82.50 |" in card
     assert "waltzjax.serve" not in card and "bfloat16, rounded" in card

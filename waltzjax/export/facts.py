@@ -113,6 +113,22 @@ def checks(run: Run) -> list[list[str]]:
     ]
 
 
+def validated(run: Run) -> dict[str, Any]:
+    """What the validation suite recorded beside its checks; {}: nothing."""
+    about = run.results.get("validation")
+    return about if isinstance(about, dict) else {}
+
+
+def checks_of(run: Run) -> str:
+    """When the checks were run, of what, and by which evaluation, in words."""
+    about = validated(run)
+    if not about.get("date"):
+        return "when, and of what, is not recorded"
+    subject, evaluation = str(about.get("subject")), str(about.get("evaluation"))
+    subject = "the agents of a run" if subject.startswith("the run ") else public(subject)
+    return f"{about['date']}, of {subject}; evaluation: {Path(evaluation).name}"
+
+
 def _interval(low: object, high: object) -> str:
     ends = figure(low), figure(high)
     return "-" if "-" in ends else " to ".join(ends)

@@ -24,6 +24,7 @@ from waltzjax.export.agent import (
 )
 from waltzjax.export.base import Base, describe_base
 from waltzjax.export.card import write_card
+from waltzjax.export.measured import check_measured
 from waltzjax.export.probes import (
     BOUNDS,
     EXACT,
@@ -144,6 +145,7 @@ def check_export(run: Run, output: Path, dtype: str, *, merges: bool) -> None:
                 f"--output: {output} is within {run.workdir / name}, which belongs to the run; "
                 "name a directory elsewhere"
             )
+    check_measured(run)
     adapters = [role for role in run.roles if peft.is_adapter(run.workdir / role)]
     if merges and not adapters:
         raise ValueError("--merge: the run's agents are whole models; there is nothing to merge")
