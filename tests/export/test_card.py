@@ -13,6 +13,7 @@ from support import slow, tiny_chat
 from waltzjax.export.agent import MODEL, Written
 from waltzjax.export.base import describe_base
 from waltzjax.export.card import how_shown, write_card
+from waltzjax.export.contents import of_a_base
 from waltzjax.export.facts import checks, public
 from waltzjax.export.pair import export_run
 from waltzjax.export.source import read_run
@@ -173,7 +174,8 @@ LICENCE = "\n  LLAMA 3.1 COMMUNITY LICENSE AGREEMENT\nVersion ...\n"
 @pytest.mark.parametrize(
     ("files", "licence", "words", "languages"),
     [
-        ({"README.md": CARD}, {"license": "llama3.1", "license_link": "LICENSE"},
+        ({"README.md": CARD, "LICENSE": LICENCE},
+         {"license": "llama3.1", "license_link": "LICENSE"},
          "llama3.1, as the base's card says", ("en", "de")),
         ({"LICENSE.txt": LICENCE},
          {"license": "other", "license_name": "LLAMA 3.1 COMMUNITY LICENSE AGREEMENT",
@@ -182,12 +184,37 @@ LICENCE = "\n  LLAMA 3.1 COMMUNITY LICENSE AGREEMENT\nVersion ...\n"
         ({}, {"license": "unknown"}, "unknown: ask whoever gave you the base", ()),
         ({"README.md": "---\nlicense: [\n---\n"}, {"license": "unknown"}, "unknown: ask", ()),
         ({"README.md": "# no metadata"}, {"license": "unknown"}, "unknown: ask", ()),
+        ({"README.md": "---\n- a\n---\n"}, {"license": "unknown"}, "unknown: ask", ()),
+        ({"NOTICE": "Of Bob", "USE_POLICY.md": "# Do"}, {"license": "unknown"}, "unknown: ask", ()),
+        ({"license.txt": "MIT License", "NOTICE": "Of Bob"},
+         {"license": "other", "license_name": "MIT License", "license_link": "license.txt"},
+         "MIT License, as the base's license.txt says", ()),
+        ({"COPYING": "\0\n\x01GPL"},
+         {"license": "other", "license_name": "GPL", "license_link": "COPYING"}, "GPL, as", ()),
+        ({"README.md": "---\nlicense: [mit, apache-2.0]\nlicense_link: /home/a\n---\n"},
+         {"license": ["mit", "apache-2.0"]}, "mit, apache-2.0, as the base's card says", ()),
+        ({"README.md": "---\nlicense: {a: 1}\nlanguage: 7\n---\n"},
+         {"license": "other", "license_name": "{'a': 1}"}, "{'a': 1}, as the base's card says", ()),
+        ({"README.md": "---\nlicense_name: mine\nlanguage: [no, de]\n---\n"},
+         {"license": "other", "license_name": "mine"}, "mine, as the base's card says", ("de",)),
     ],
 )  # fmt: skip
 def test_the_licence_is_the_bases_or_unknown(files, licence, words, languages, run, tmp_path):
     base = describe_base(read_run(with_base(run, tmp_path, "mine", files)))
     assert base.licence == licence and base.licence_words.startswith(words)
     assert base.languages == languages
+    copied = {name for name in files if name != "README.md"}
+    assert {path.name for path in base.files} == copied
+    assert copied <= {path.name for path in of_a_base(tmp_path / "mine")}
+
+
+@pytest.mark.parametrize("licence", ["mit", ["mit", "apache-2.0"]])
+def test_the_hub_reads_one_licence_or_several(licence, run, tmp_path):
+    given = read_run(run)
+    base = describe_base(given)._replace(licence={"license": licence})
+    copy = shutil.copytree(run / "feedback", tmp_path / "feedback")
+    write_card(copy, "feedback", given, base, tiny_chat(), WHOLE)
+    assert ModelCard.load(copy / "README.md").data.to_dict()["license"] == licence
 
 
 def test_a_licence_goes_along_with_each_agent(run, tmp_path):
