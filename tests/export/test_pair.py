@@ -16,9 +16,11 @@ from safetensors.numpy import load_file, save_file
 from support import mesh_of, slow
 
 from waltzjax.export import pair
+from waltzjax.export.agent import write_agent
 from waltzjax.export.pair import export_run
 from waltzjax.export.source import read_run
 from waltzjax.export.sums import write_sums
+from waltzjax.export.tensors import other_tensors
 from waltzjax.export.verify import verify
 from waltzjax.model import transformer
 from waltzjax.model.hf import config as hf_config
@@ -161,6 +163,59 @@ def test_an_agent_that_is_not_the_runs_any_more_is_found(run, exported, tmp_path
     finished.write_agent(later / "feedback", 9)
     with pytest.raises(ValueError, match="feedback: its logits differ from the run's by"):
         verify(exported, read_run(later))
+
+
+@pytest.fixture(scope="module")
+def retyped(run):
+    """In bfloat16, the agents of a run in float32."""
+    export_run(read_run(run), run.parent / "retyped", "bfloat16", merges=False)
+    return run.parent / "retyped"
+
+
+def change_one(path, part, change):
+    """Change the first tensor whose name has ``part``; its name."""
+    arrays = load_file(path)
+    name = next(name for name in arrays if part in name)
+    arrays[name] = change(arrays[name].copy())
+    save_file(arrays, path, metadata={"format": "pt"})
+    return name
+
+
+def next_step(array):
+    """The first number one step of bfloat16 further from 0."""
+    array.view(np.uint16).flat[0] += 1
+    return array
+
+
+def test_one_step_of_one_rounded_weight_is_found_where_the_run_is(run, retyped, tmp_path):
+    """The logits say nothing of it: they are allowed what rounding all weights does."""
+    assert not other_tensors(retyped / "feedback", run / "feedback", run / "base")
+    copy = copied(retyped, tmp_path)
+    name = change_one(copy / "feedback/model.safetensors", "q_proj", next_step)
+    renew_sums(copy)
+    with pytest.raises(ValueError, match=f"feedback: tensors that are not the run's: {name}") as e:
+        verify(copy, read_run(run))
+    assert "logits" not in str(e.value) and "conversation" not in str(e.value)
+
+
+def test_one_merged_weight_may_be_one_step_away_and_no_more(adapters, tmp_path):
+    write_agent(adapters / "feedback", adapters / "base", tmp_path / "out", "bfloat16", merges=True)
+    where = (tmp_path / "out", adapters / "feedback", adapters / "base")
+    file = tmp_path / "out/model.safetensors"
+    assert other_tensors(*where) == []
+    left_alone = change_one(file, "k_proj", next_step)  # no target of the adapter
+    moved = change_one(file, "v_proj", lambda a: next_step(next_step(next_step(a))))
+    assert other_tensors(*where) == sorted([left_alone, moved])
+    assert other_tensors(where[0], adapters / "conversation", where[2]) != []
+
+
+def test_copied_adapters_and_their_base_are_the_very_ones(adapters, exported_adapters, tmp_path):
+    copy = copied(exported_adapters, tmp_path)
+    where = (copy / "feedback", adapters / "feedback", adapters / "base")
+    assert other_tensors(*where) == []
+    name = change_one(copy / "feedback/adapter_model.safetensors", "lora_B", lambda a: a * 1.0001)
+    of_base = change_one(copy / "base/model.safetensors", "norm", lambda a: a * 1.0001)
+    assert other_tensors(*where) == [name, of_base]
 
 
 def test_peft_computes_what_the_adapters_computed(adapters, exported_adapters):
