@@ -4,6 +4,7 @@ import signal
 
 import forked
 import pytest
+from support import slow
 
 from waltzjax.export.unfinished import tell_leftovers
 
@@ -38,7 +39,7 @@ def test_it_exports_and_verifies_and_a_difference_is_status_1(policy, tmp_path):
     assert "error: " in done.stderr and "policy/README.md: missing" in done.stderr
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, slow(signal.SIGINT)])
 def test_an_export_that_is_asked_to_stop_leaves_nothing(signum, policy, tmp_path):
     program = f"""
 import os, sys

@@ -245,7 +245,7 @@ def test_exported_adapters_find_their_base_wherever_they_lie(exported_adapters, 
     assert "transformers in PyTorch" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("dtype", [slow(""), "bfloat16"])
+@pytest.mark.parametrize("dtype", [slow(""), slow("bfloat16")])
 def test_merged_adapters_are_whole_models_that_say_the_same(dtype, adapters, tmp_path):
     pytest.importorskip("torch")
     from transformers import AutoModelForCausalLM
@@ -367,7 +367,7 @@ def test_a_disk_without_room_is_found_before_any_work(run, monkeypatch, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), slow(KeyboardInterrupt())])
 def test_what_ends_half_way_leaves_nothing(error, run, monkeypatch, tmp_path):
     def fail(*_):
         raise error
@@ -378,6 +378,7 @@ def test_what_ends_half_way_leaves_nothing(error, run, monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_kill_half_way_leaves_nothing_that_looks_whole(run, tmp_path):
     program = f"""
 import os, signal
@@ -413,6 +414,7 @@ def test_agents_with_nan_are_not_exported(run, tmp_path):
     arrays = load_file(file)
     arrays["model.norm.weight"][0] = np.nan
     save_file(arrays, file, metadata={"format": "pt"})
+    (copy / "final_validation_results.json").touch()
     with pytest.raises(ValueError, match=r"model.safetensors: model.norm.weight: NaN"):
         export_run(read_run(copy), tmp_path / "out", "", merges=False)
     assert not (tmp_path / "out").exists()

@@ -6,6 +6,7 @@ import datetime
 import filecmp
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from waltzjax.export import facts
 from waltzjax.export.source import FLAG, Run
@@ -58,7 +59,7 @@ def _evaluation(run: Run) -> Path:
 def _checked(run: Run) -> dict[str, float]:
     """When the checks of the validation suite were run, by the name of them; {}: no date is
     recorded."""
-    date = facts.validated(run).get("date")
+    date: Any = facts.validated(run).get("date")
     try:
         return {
             "the checks of the validation suite": datetime.datetime.fromisoformat(date).timestamp()
