@@ -10,38 +10,20 @@ import pytest
 from huggingface_hub import ModelCard
 from support import slow, tiny_chat
 
+from waltzjax.export.agent import MODEL, Written
 from waltzjax.export.base import describe_base
-from waltzjax.export.card import how_shown
-from waltzjax.export.facts import public
+from waltzjax.export.card import how_shown, write_card
+from waltzjax.export.contents import of_a_base
+from waltzjax.export.facts import checks, public
 from waltzjax.export.pair import export_run
 from waltzjax.export.source import read_run
 
+WHOLE = Written(MODEL, "float32", False)
 CHECKS = [
     {"name": "asr", "title": "Attack success rate", "value": 0.25, "threshold": 4.6, "passed": True,
      "relation": "≤", "unit": "%", "n": 300, "interval": [0.0, 5.5]},
     {"name": "added_latency", "value": 612.0, "threshold": 500, "passed": False},
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    workdir = finished.game_run(tmp_path_factory.mktemp("runs") / "whole")
-    path = workdir / "final_validation_results.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "checks": CHECKS}))
-    return workdir
-
-
-@pytest.fixture(scope="module")
-def exported(run):
-    export_run(read_run(run), run.parent / "out", "", merges=False)
-    return run.parent / "out"
-
-
-@pytest.fixture(scope="module")
-def exported_adapters(tmp_path_factory):
-    run = finished.game_run(tmp_path_factory.mktemp("lora") / "adapters", rank=4)
-    export_run(read_run(run), run.parent / "out", "", merges=False)
-    return run.parent / "out"
 
 
 def card(exported, role):
@@ -71,10 +53,12 @@ def test_figures_are_those_of_the_run(exported):
     assert "Judge: `label`" in text and "> Judged by rules" in text
 
 
-def test_checks_are_shown_with_their_thresholds(exported):
-    table = rows(card(exported, "feedback"))
+def test_checks_are_shown_with_their_thresholds(run):
+    given = read_run(run)
+    given = given._replace(results={**given.results, "checks": CHECKS})
+    table = {first: rest for first, *rest in checks(given)}
     assert table["Attack success rate"] == ["0.25 %", "0.00 to 5.50", "300", "≤ 4.6 %", "yes"]
-    assert table["added_latency"] == ["612.00", "-", "-", "500", "no"]
+    assert table["added_latency"] == ["612.00 ", "-", "-", " 500 ", "no"]
 
 
 def test_a_run_without_checks_has_no_table_of_them(exported_adapters):
@@ -94,17 +78,46 @@ def test_data_training_config_and_software_are_those_of_the_run(run, exported):
     assert "command" not in table  # it names directories
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        ("/home/a/data/mine", "'mine' (a directory or file of the machine)"),
-        ("~/x", "'x' (a directory or file of the machine)"),
-        ("http://10.0.0.7:8000/v1", "(an address)"), (("/a/b", 1), "('b' (a directory or file of "
-        "the machine), 1)"), ("tiny/x.txt", "'tiny/x.txt'"), (0.5, "0.5"),
-    ],
-)  # fmt: skip
-def test_what_strangers_must_not_read_is_not_shown(value, shown):
-    assert public(value) == shown
+PRIVATE = [
+    "/home/a/data", "~/x", "~alice", "alice/chats", "../../alice/x", "a=/home/alice/x", "x: b/c",
+    "C:\\Users\\alice", r"\\nas\alice", r"\Users\alice", "file:///home/alice", "http://10.0.0.7:8000/v1",
+    "10.9.8.7", "at 10.9.8.7:1234.", "fe80::1", "[::1]", "smtp.corp:25", "me@corp.com",
+    "Bob <b@c.d>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [*PRIVATE, ("x", PRIVATE[0]), {"k": PRIVATE[0]}])
+def test_what_strangers_must_not_read_is_not_shown(value):
+    shown = public(value)
+    assert "(a path)" in shown or "(an address)" in shown
+    assert not re.search(r"alice|home|corp|\d\.\d|@|nas|:1|b/c", shown)
+
+
+@pytest.mark.parametrize("value", ["x.txt", r"Put it in \boxed{}.", "12:30", "f1 ~ 0.5", 0.5, None])
+def test_what_names_no_place_is_shown(value):
+    assert public(value) == repr(value)
+    assert public((value, {"k": value})) == f"({value!r}, {{'k': {value!r}}})"
+
+
+def test_a_card_tells_nothing_of_the_machine(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "alice-secret")
+    for name, change in {
+        "environment.json": {"JAX_COMPILATION_CACHE_DIR": "/home/alice/.cache", "XLA_FLAGS":
+                             "--xla_dump_to=/home/alice", "JAX_COORDINATOR_ADDRESS": "10.9.8.7:1"},
+        "final_validation_results.json": {"settings": {"judge.name": "llm", "judge.model":
+                                          "/home/alice/judge", "judge.url": "me@alice.com"},
+                                          "checks": CHECKS, "validation": {"date": "2999-01-01",
+                                          "subject": "/home/alice", "evaluation": "played now"}},
+    }.items():  # fmt: skip
+        path = copy / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    given = read_run(copy)
+    write_card(copy / "feedback", "feedback", given, describe_base(given), tiny_chat(), WHOLE)
+    text = card(copy, "feedback")
+    assert "alice" not in text and "10.9.8" not in text and "XLA_FLAGS" not in text
+    assert "suite (2999-01-01, of (a path); evaluation: played now):\n\n| check |" in text
+    assert "| Attack success rate | 0.25 % | 0.00 to 5.50 | 300 |" in text
+    assert "Judge: `llm`, 'judge'" in text and "8 x NVIDIA H100" in text
 
 
 def test_the_hub_reads_the_metadata(exported, exported_adapters):
@@ -161,7 +174,8 @@ LICENCE = "\n  LLAMA 3.1 COMMUNITY LICENSE AGREEMENT\nVersion ...\n"
 @pytest.mark.parametrize(
     ("files", "licence", "words", "languages"),
     [
-        ({"README.md": CARD}, {"license": "llama3.1", "license_link": "LICENSE"},
+        ({"README.md": CARD, "LICENSE": LICENCE},
+         {"license": "llama3.1", "license_link": "LICENSE"},
          "llama3.1, as the base's card says", ("en", "de")),
         ({"LICENSE.txt": LICENCE},
          {"license": "other", "license_name": "LLAMA 3.1 COMMUNITY LICENSE AGREEMENT",
@@ -170,12 +184,37 @@ LICENCE = "\n  LLAMA 3.1 COMMUNITY LICENSE AGREEMENT\nVersion ...\n"
         ({}, {"license": "unknown"}, "unknown: ask whoever gave you the base", ()),
         ({"README.md": "---\nlicense: [\n---\n"}, {"license": "unknown"}, "unknown: ask", ()),
         ({"README.md": "# no metadata"}, {"license": "unknown"}, "unknown: ask", ()),
+        ({"README.md": "---\n- a\n---\n"}, {"license": "unknown"}, "unknown: ask", ()),
+        ({"NOTICE": "Of Bob", "USE_POLICY.md": "# Do"}, {"license": "unknown"}, "unknown: ask", ()),
+        ({"license.txt": "MIT License", "NOTICE": "Of Bob"},
+         {"license": "other", "license_name": "MIT License", "license_link": "license.txt"},
+         "MIT License, as the base's license.txt says", ()),
+        ({"COPYING": "\0\n\x01GPL"},
+         {"license": "other", "license_name": "GPL", "license_link": "COPYING"}, "GPL, as", ()),
+        ({"README.md": "---\nlicense: [mit, apache-2.0]\nlicense_link: /home/a\n---\n"},
+         {"license": ["mit", "apache-2.0"]}, "mit, apache-2.0, as the base's card says", ()),
+        ({"README.md": "---\nlicense: {a: 1}\nlanguage: 7\n---\n"},
+         {"license": "other", "license_name": "{'a': 1}"}, "{'a': 1}, as the base's card says", ()),
+        ({"README.md": "---\nlicense_name: mine\nlanguage: [no, de]\n---\n"},
+         {"license": "other", "license_name": "mine"}, "mine, as the base's card says", ("de",)),
     ],
 )  # fmt: skip
 def test_the_licence_is_the_bases_or_unknown(files, licence, words, languages, run, tmp_path):
     base = describe_base(read_run(with_base(run, tmp_path, "mine", files)))
     assert base.licence == licence and base.licence_words.startswith(words)
     assert base.languages == languages
+    copied = {name for name in files if name != "README.md"}
+    assert {path.name for path in base.files} == copied
+    assert copied <= {path.name for path in of_a_base(tmp_path / "mine")}
+
+
+@pytest.mark.parametrize("licence", ["mit", ["mit", "apache-2.0"]])
+def test_the_hub_reads_one_licence_or_several(licence, run, tmp_path):
+    given = read_run(run)
+    base = describe_base(given)._replace(licence={"license": licence})
+    copy = shutil.copytree(run / "feedback", tmp_path / "feedback")
+    write_card(copy, "feedback", given, base, tiny_chat(), WHOLE)
+    assert ModelCard.load(copy / "README.md").data.to_dict()["license"] == licence
 
 
 def test_a_licence_goes_along_with_each_agent(run, tmp_path):

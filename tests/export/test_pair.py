@@ -16,9 +16,11 @@ from safetensors.numpy import load_file, save_file
 from support import mesh_of, slow
 
 from waltzjax.export import pair
+from waltzjax.export.agent import write_agent
 from waltzjax.export.pair import export_run
 from waltzjax.export.source import read_run
 from waltzjax.export.sums import write_sums
+from waltzjax.export.tensors import other_tensors
 from waltzjax.export.verify import verify
 from waltzjax.model import transformer
 from waltzjax.model.hf import config as hf_config
@@ -29,30 +31,6 @@ from waltzjax.run.runtime import load_tokenizer, make_chat
 
 LOGITS_ATOL = 1e-4
 IDS = [[3, 17, 40, 5], [9, 8, 7, 6]]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return finished.game_run(tmp_path_factory.mktemp("runs") / "whole")
-
-
-@pytest.fixture(scope="module")
-def exported(run):
-    output = run.parent / "exported"
-    export_run(read_run(run), output, "", merges=False)
-    return output
-
-
-@pytest.fixture(scope="module")
-def adapters(tmp_path_factory):
-    return finished.game_run(tmp_path_factory.mktemp("lora") / "adapters", rank=4)
-
-
-@pytest.fixture(scope="module")
-def exported_adapters(adapters):
-    output = adapters.parent / "exported"
-    export_run(read_run(adapters), output, "", merges=False)
-    return output
 
 
 def copied(exported, tmp_path):
@@ -187,6 +165,59 @@ def test_an_agent_that_is_not_the_runs_any_more_is_found(run, exported, tmp_path
         verify(exported, read_run(later))
 
 
+@pytest.fixture(scope="module")
+def retyped(run):
+    """In bfloat16, the agents of a run in float32."""
+    export_run(read_run(run), run.parent / "retyped", "bfloat16", merges=False)
+    return run.parent / "retyped"
+
+
+def change_one(path, part, change):
+    """Change the first tensor whose name has ``part``; its name."""
+    arrays = load_file(path)
+    name = next(name for name in arrays if part in name)
+    arrays[name] = change(arrays[name].copy())
+    save_file(arrays, path, metadata={"format": "pt"})
+    return name
+
+
+def next_step(array):
+    """The first number one step of bfloat16 further from 0."""
+    array.view(np.uint16).flat[0] += 1
+    return array
+
+
+def test_one_step_of_one_rounded_weight_is_found_where_the_run_is(run, retyped, tmp_path):
+    """The logits say nothing of it: they are allowed what rounding all weights does."""
+    assert not other_tensors(retyped / "feedback", run / "feedback", run / "base")
+    copy = copied(retyped, tmp_path)
+    name = change_one(copy / "feedback/model.safetensors", "q_proj", next_step)
+    renew_sums(copy)
+    with pytest.raises(ValueError, match=f"feedback: tensors that are not the run's: {name}") as e:
+        verify(copy, read_run(run))
+    assert "logits" not in str(e.value) and "conversation" not in str(e.value)
+
+
+def test_one_merged_weight_may_be_one_step_away_and_no_more(adapters, tmp_path):
+    write_agent(adapters / "feedback", adapters / "base", tmp_path / "out", "bfloat16", merges=True)
+    where = (tmp_path / "out", adapters / "feedback", adapters / "base")
+    file = tmp_path / "out/model.safetensors"
+    assert other_tensors(*where) == []
+    left_alone = change_one(file, "k_proj", next_step)  # no target of the adapter
+    moved = change_one(file, "v_proj", lambda a: next_step(next_step(next_step(a))))
+    assert other_tensors(*where) == sorted([left_alone, moved])
+    assert other_tensors(where[0], adapters / "conversation", where[2]) != []
+
+
+def test_copied_adapters_and_their_base_are_the_very_ones(adapters, exported_adapters, tmp_path):
+    copy = copied(exported_adapters, tmp_path)
+    where = (copy / "feedback", adapters / "feedback", adapters / "base")
+    assert other_tensors(*where) == []
+    name = change_one(copy / "feedback/adapter_model.safetensors", "lora_B", lambda a: a * 1.0001)
+    of_base = change_one(copy / "base/model.safetensors", "norm", lambda a: a * 1.0001)
+    assert other_tensors(*where) == [name, of_base]
+
+
 def test_peft_computes_what_the_adapters_computed(adapters, exported_adapters):
     pytest.importorskip("torch")
     from peft import PeftModel
@@ -214,7 +245,7 @@ def test_exported_adapters_find_their_base_wherever_they_lie(exported_adapters, 
     assert "transformers in PyTorch" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("dtype", [slow(""), "bfloat16"])
+@pytest.mark.parametrize("dtype", [slow(""), slow("bfloat16")])
 def test_merged_adapters_are_whole_models_that_say_the_same(dtype, adapters, tmp_path):
     pytest.importorskip("torch")
     from transformers import AutoModelForCausalLM
@@ -260,13 +291,12 @@ def test_the_record_has_the_prompts_of_the_run(run, exported):
     assert own["prompts"] == {r: f"prompts/{r}.txt" for r in ("conversation", "feedback")}
 
 
-def test_a_policy_is_exported_alone(tmp_path, capsys):
-    run = finished.policy_run(tmp_path / "maths")
-    export_run(read_run(run), tmp_path / "out", "bfloat16", merges=False)
+def test_a_policy_is_exported_alone(policy, tmp_path):
+    export_run(read_run(policy), tmp_path / "out", "bfloat16", merges=False)
     assert {p.name for p in (tmp_path / "out").iterdir() if p.is_dir()} == {
         "policy", "probes", "prompts",
     }  # fmt: skip
-    verify(tmp_path / "out", read_run(run))
+    verify(tmp_path / "out", read_run(policy))
     card = (tmp_path / "out/policy/README.md").read_text()
     assert "| Accuracy, % | 39.50 | 77.25 | 71.00 to 82.50 |" in card
     assert "waltzjax.serve" not in card and "bfloat16, rounded" in card
@@ -337,7 +367,7 @@ def test_a_disk_without_room_is_found_before_any_work(run, monkeypatch, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), slow(KeyboardInterrupt())])
 def test_what_ends_half_way_leaves_nothing(error, run, monkeypatch, tmp_path):
     def fail(*_):
         raise error
@@ -348,6 +378,7 @@ def test_what_ends_half_way_leaves_nothing(error, run, monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_kill_half_way_leaves_nothing_that_looks_whole(run, tmp_path):
     program = f"""
 import os, signal
@@ -383,6 +414,7 @@ def test_agents_with_nan_are_not_exported(run, tmp_path):
     arrays = load_file(file)
     arrays["model.norm.weight"][0] = np.nan
     save_file(arrays, file, metadata={"format": "pt"})
+    (copy / "final_validation_results.json").touch()
     with pytest.raises(ValueError, match=r"model.safetensors: model.norm.weight: NaN"):
         export_run(read_run(copy), tmp_path / "out", "", merges=False)
     assert not (tmp_path / "out").exists()

@@ -2,7 +2,6 @@
 
 from unittest.mock import Mock
 
-import finished
 import pytest
 from huggingface_hub.errors import LocalTokenNotFoundError
 
@@ -39,11 +38,6 @@ class FakeHub:
         names = sorted(path.name for path in folder_path.iterdir())
         self.calls.append(("upload", repo_id, names))
         return f"https://hub/{repo_id}/commit/1"
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return finished.game_run(tmp_path_factory.mktemp("runs") / "whole")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from runpy import run_path
 
 import finished
 import pytest
-from support import REPO
+from support import REPO, slow
 
 from waltzjax.export.pair import export_run
 from waltzjax.export.source import read_run
@@ -18,7 +18,7 @@ def serving():
     return run_path(str(REPO / "configs/serve.py"))["get_config"]("")
 
 
-@pytest.mark.parametrize("rank", [0, 4])
+@pytest.mark.parametrize("rank", [slow(0), 4])
 def test_it_is_served_as_the_run_is(rank, tmp_path):
     run = finished.game_run(tmp_path / "run", rank=rank, **{"rollout.t_max": 3})
     output = tmp_path / "moved/out"

@@ -1,5 +1,6 @@
 """SHA256SUMS against sha256sum itself."""
 
+import os
 import subprocess
 
 import pytest
@@ -51,3 +52,25 @@ def test_what_is_no_list_is_refused(text, tree):
     (tree / SUMS).write_text(text)
     with pytest.raises(ValueError, match="SHA256SUMS: expected lines"):
         check_sums(tree)
+
+
+def test_what_is_no_file_is_refused_and_never_read(tree, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/secret").touch()
+    write_sums(tree)
+    (tree / "b").unlink()
+    os.mkfifo(tree / "b")
+    (tree / "a/broken").symlink_to("nowhere")
+    (tree / "linked").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError) as caught:
+        check_sums(tree)
+    assert [line.strip() for line in str(caught.value).splitlines()[1:]] == [
+        "a/broken: is no file", "b: is no file", "linked: is no file",
+    ]  # fmt: skip
+
+
+def test_a_link_to_the_very_file_is_the_file(tree, tmp_path):
+    want = write_sums(tree)
+    (tree / "b").rename(tmp_path / "blob")
+    (tree / "b").symlink_to(tmp_path / "blob")
+    assert check_sums(tree) == want

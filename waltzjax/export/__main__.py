@@ -8,7 +8,8 @@
     python -m waltzjax.export --agent=runs/lora/feedback --output=merged # one adapter, no card
     python -m waltzjax.export --agent=runs/full/feedback --output=half --dtype=bfloat16
 
-Exit status 1 where --verify finds a difference.
+Exit status 1 where --verify finds a difference; 143 and 130 after SIGTERM and Ctrl-C, which leave
+nothing of an export that was under way.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from waltzjax.export.agent import BASE, DTYPES, export_agent
 from waltzjax.export.pair import check_export, export_run, leaves_base
 from waltzjax.export.push import check_push, push, repositories
 from waltzjax.export.source import Run, read_run
+from waltzjax.export.unfinished import stoppable, tell_leftovers
 from waltzjax.export.verify import exported_agents, verify
 from waltzjax.run import cli
 
@@ -30,20 +32,28 @@ def main() -> None:
     check_flags()
     run = read_run(Path(f.workdir)) if f.workdir else None
     if f.agent:
-        export_agent(Path(f.agent), Path(f.output), f.dtype)
+        _export_one(Path(f.agent), Path(f.output))
     elif run and not f.verify:
         _hand_over(run, Path(f.output))
     else:
         _look_at(Path(f.verify), run)
 
 
+def _export_one(agent: Path, output: Path) -> None:
+    tell_leftovers(output)
+    with stoppable(output):
+        export_agent(agent, output, flags.FLAGS.dtype)
+
+
 def _hand_over(run: Run, output: Path) -> None:
     """Export ``run``; with --push check first that the hub would take it, then look at it."""
     f = flags.FLAGS
+    tell_leftovers(output)
     check_export(run, output, f.dtype, merges=f.merge)
     beside = leaves_base(run, merges=f.merge)
     hub = check_push(repositories(f.push, run.roles, beside=beside), f.private) if f.push else None
-    export_run(run, output, f.dtype, merges=f.merge)
+    with stoppable(output):
+        export_run(run, output, f.dtype, merges=f.merge)
     if hub:
         verify(output, run)
         push(hub, output)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from waltzjax.data.chat import stop_ids
+from waltzjax.export.contents import of_an_agent
 from waltzjax.model import sharding
 from waltzjax.model.hf import config, files, peft, weights
 from waltzjax.model.hf.tokenizer import (
@@ -25,9 +26,6 @@ from waltzjax.support.files import new_directory
 DTYPES = tuple(files.DTYPES.values())
 MODEL, ADAPTER = "model", "adapter"
 BASE = "base"  # the directory beside the agents, where adapters need one
-# Files of a base that adapters are loaded onto; not the weights of other frameworks.
-OF_A_BASE = (".json", ".safetensors", ".jinja", ".model", ".txt", ".md")
-LEGAL = ("LICENSE", "LICENCE", "NOTICE", "USE_POLICY")
 
 
 class Written(NamedTuple):
@@ -76,7 +74,7 @@ def write_agent(agent: Path, base: Path, output: Path, dtype: str, *, merges: bo
         _rewrite(agent, base if adapts else agent, output, dtype)
     else:
         with new_directory(output) as temporary:
-            copy_files([path for path in agent.iterdir() if path.is_file()], temporary)
+            copy_files(of_an_agent(agent), temporary)
     return Written(MODEL, dtype, rounded)
 
 
@@ -84,15 +82,6 @@ def copy_files(paths: list[Path], directory: Path) -> None:
     """Copy what is in the files, not their modes: an older run's weights are their owner's only."""
     for path in paths:
         shutil.copyfile(path, directory / path.name)
-
-
-def base_files(base: Path) -> list[Path]:
-    """The files of a base that are copied beside its adapters, its licence among them."""
-    return sorted(
-        path
-        for path in base.iterdir()
-        if path.is_file() and (path.suffix in OF_A_BASE or path.name.startswith(LEGAL))
-    )
 
 
 def needs_base(agent: Path) -> bool:
@@ -105,7 +94,7 @@ def needs_base(agent: Path) -> bool:
 def _copy_adapter(agent: Path, base: Path, output: Path) -> None:
     """Copy an adapter; one whose base is a directory is told to look for it beside itself."""
     with new_directory(output) as temporary:
-        copy_files([path for path in agent.iterdir() if path.is_file()], temporary)
+        copy_files(of_an_agent(agent), temporary)
         if not any((temporary / name).is_file() for name in (FILE, CONFIG)):  # of an older run
             tokenizer = load_tokenizer(base)
             settings = generation_settings(base, stop_ids(tokenizer, base))

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from waltzjax.config.key import EMBEDDED
-from waltzjax.export.agent import LEGAL
+from waltzjax.export.contents import CARD, legal_files, licences
 from waltzjax.export.source import Run
 
-CARD = "README.md"
 UNKNOWN, OTHER = "unknown", "other"  # of the hub's list of licences
 
 
@@ -17,14 +16,15 @@ class Base(NamedTuple):
     """What a card says of the base.
 
     words: the base by its name, for a sentence.
-    licence: its ``license``, ``license_name`` and ``license_link``, as the hub's metadata have it.
+    licence: its ``license`` (a name or names), ``license_name`` and ``license_link``, as the hub's
+      metadata have it.
     licence_words: what is known of the licence, and from where.
     files: of its licence, to lie beside the agents.
     languages: codes; () where none is known.
     """
 
     words: str
-    licence: dict[str, str]
+    licence: dict[str, Any]
     licence_words: str
     files: list[Path]
     languages: tuple[str, ...]
@@ -38,13 +38,13 @@ def describe_base(run: Run) -> Base:
         return Base(words, {"license": UNKNOWN}, unknown, [], ("en",))
     # A path would tell how somebody's machine is laid out, and helps nobody else.
     words = f"`{run.hub_base or run.base.resolve().name}`"
-    files = sorted(p for p in run.base.iterdir() if p.is_file() and p.name.startswith(LEGAL))
+    files = legal_files(run.base)
     card = _card(run.base / CARD)
-    licence = {k: str(card[k]) for k in ("license", "license_name", "license_link") if card.get(k)}
-    told = "as the base's card says"
-    if not licence.get("license"):
-        licence, told = _from_files(files)
+    licence, told = _from_card(card, files), "as the base's card says"
+    if not licence:
+        licence, told = _from_files(licences(files))
     named = licence.get("license_name") or licence["license"]
+    named = ", ".join(named) if isinstance(named, list) else named
     found = f"{named}, {told}. What follows from it for these weights is for you to read."
     unknown = "unknown: ask whoever gave you the base; its files name no licence."
     known = licence["license"] != UNKNOWN
@@ -56,20 +56,39 @@ def _card(path: Path) -> dict[str, Any]:
     from huggingface_hub import metadata_load  # slow to import
 
     try:
-        return (metadata_load(path) or {}) if path.is_file() else {}
+        data = metadata_load(path) if path.is_file() else {}
     except Exception:  # somebody else's file; errors of YAML have no class of Python's
         return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _from_card(card: dict[str, Any], files: list[Path]) -> dict[str, Any]:
+    """What a card's metadata say of the licence; {}: nothing."""
+    given, name = card.get("license"), card.get("license_name")
+    link = str(card.get("license_link") or "")
+    if not (given or name):
+        return {}
+    texts = isinstance(given, list) and all(isinstance(one, str) for one in given)
+    licence = {"license": given if given and (texts or isinstance(given, str)) else OTHER}
+    if name or licence["license"] == OTHER:
+        licence["license_name"] = str(name or given)
+    if link.startswith("https://") or link in [path.name for path in files]:
+        licence["license_link"] = link
+    return licence
 
 
 def _from_files(files: list[Path]) -> tuple[dict[str, str], str]:
     if not files:
         return {"license": UNKNOWN}, ""
     lines = files[0].read_text(encoding="utf-8", errors="replace").splitlines()
-    title = next((line.strip() for line in lines if line.strip()), files[0].name)
+    words = ("".join(filter(str.isprintable, line)).strip() for line in lines)
+    title = next(filter(None, words), files[0].name)
     named = {"license": OTHER, "license_name": title[:80], "license_link": files[0].name}
     return named, f"as the base's {files[0].name} says, which lies beside this card"
 
 
 def _languages(card: dict[str, Any]) -> tuple[str, ...]:
-    given = card.get("language") or ()
-    return (given,) if isinstance(given, str) else tuple(map(str, given))
+    """Codes; what is none, YAML's false for Norwegian say, is left out."""
+    given = card.get("language")
+    texts = given if isinstance(given, list) else [given]
+    return tuple(text for text in texts if isinstance(text, str))

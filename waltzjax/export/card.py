@@ -15,6 +15,7 @@ from waltzjax.data.chat import AgentPrompt, Chat, fill, opening
 from waltzjax.export import facts
 from waltzjax.export.agent import ADAPTER, Written
 from waltzjax.export.base import Base
+from waltzjax.export.contents import CARD
 from waltzjax.export.probes import ADVICE, COUNTED, HELD, REFUSED
 from waltzjax.export.source import Run
 from waltzjax.model.hf.tokenizer import misread
@@ -24,7 +25,6 @@ from waltzjax.run.workdir import code_version
 from waltzjax.stages.stage import PREFER, REINFORCE, SUPERVISE
 from waltzjax.types import CONVERSATION, FEEDBACK
 
-CARD = "README.md"
 PAPER = "2510.08240"  # arXiv, WaltzRL
 TAGS = {REINFORCE: "reinforcement-learning", SUPERVISE: "sft", PREFER: "preference-optimization"}
 FENCE = re.compile(r"`{3,}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +17,16 @@ from waltzjax.export.sums import digest
 from waltzjax.recipes import readers
 from waltzjax.report.measures import Measure, estimate, maths_measures, shown
 from waltzjax.report.trust import note, warnings
+from waltzjax.run.environment import PACKAGES
 from waltzjax.run.results import BASE, figure
 
-NOT_SHOWN = ("command",)  # of the environment: it names directories of a machine
+# Of the environment. Not its command and variables: they name directories and hosts of a machine.
+SHOWN = ("launched", "commit", "devices", "mesh", "Python", *PACKAGES, "system")
+# URL, e-mail, IPv4, IPv6, host with port.
+ADDRESS = re.compile(
+    r"\w://|\S@\S|\b\d{1,3}(?:\.\d{1,3}){3}\b|(?:[0-9a-fA-F]{1,4}:|:){2,}|[A-Za-z][\w.-]*:\d"
+)
+PATH = re.compile(r"/|\w\\\w|:\\|\\\\|(?:^|\W)~\w")  # not LaTeX, as in "a \boxed{}"
 FIRST = ("asr", "orr", "f1")  # of the first answers, before any feedback
 
 
@@ -105,6 +113,22 @@ def checks(run: Run) -> list[list[str]]:
     ]
 
 
+def validated(run: Run) -> dict[str, Any]:
+    """What the validation suite recorded beside its checks; {}: nothing."""
+    about = run.results.get("validation")
+    return about if isinstance(about, dict) else {}
+
+
+def checks_of(run: Run) -> str:
+    """When the checks were run, of what, and by which evaluation, in words."""
+    about = validated(run)
+    if not about.get("date"):
+        return "when, and of what, is not recorded"
+    subject, evaluation = str(about.get("subject")), str(about.get("evaluation"))
+    subject = "the agents of a run" if subject.startswith("the run ") else public(subject)
+    return f"{about['date']}, of {subject}; evaluation: {Path(evaluation).name}"
+
+
 def _interval(low: object, high: object) -> str:
     ends = figure(low), figure(high)
     return "-" if "-" in ends else " to ".join(ends)
@@ -120,7 +144,12 @@ def cautions(run: Run) -> list[str]:
 def settings(run: Run) -> list[tuple[str, str]]:
     """What the evaluation depended on besides the agents and the prompts."""
     given = run.results.get("settings") or {}
-    return [(key, public(value)) for key, value in given.items() if value not in ("", {})]
+    return [(key, _setting(key, value)) for key, value in given.items() if value not in ("", {})]
+
+
+def _setting(key: str, value: Any) -> str:
+    named = key.endswith("judge.model") and isinstance(value, str)
+    return model_name(value) if named else public(value)
 
 
 def data_files(run: Run) -> list[DataFile]:
@@ -190,21 +219,27 @@ def config_rows(run: Run) -> Iterator[tuple[str, str]]:
     ignored = {f"config.{path}" for path in unread(run.config, readers(run.config))}
     for key, _, here in changes(run.config):
         if key not in ignored:
-            yield key, public(here)
+            yield key, repr(here) if here == run.hub_base else _setting(key, here)
 
 
 def software(run: Run) -> list[tuple[str, str]]:
-    """Versions, devices and settings of the run's last launch."""
-    return [(name, text) for name, text in run.environment.items() if name not in NOT_SHOWN]
+    """Versions and devices of the run's last launch."""
+    return [(name, run.environment[name]) for name in SHOWN if name in run.environment]
 
 
 def public(value: Any) -> str:
-    """A value as strangers may read it: of a path on some machine its last name, of an address
-    nothing."""
-    if isinstance(value, str) and "://" in value:
-        return "(an address)"
-    if isinstance(value, str) and value.startswith(("/", "~")):
-        return f"{Path(value).name!r} (a directory or file of the machine)"
+    """A value as strangers may read it: nothing of a text that holds a path or an address."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{public(k)}: {public(v)}' for k, v in value.items())}}}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"({', '.join(map(public, value))})"
-    return repr(value)
+    if not isinstance(value, str):
+        return repr(value)
+    if ADDRESS.search(value):
+        return "(an address)"
+    return "(a path)" if PATH.search(value) else repr(value)
+
+
+def model_name(value: str) -> str:
+    """A judge's model as strangers may read it: of ORG/NAME the name, and of a path the same."""
+    return public(value.rpartition("/")[2])

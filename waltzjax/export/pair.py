@@ -17,13 +17,14 @@ from waltzjax.data.chat import Chat
 from waltzjax.export.agent import (
     BASE,
     Written,
-    base_files,
     copy_files,
     needs_base,
     write_agent,
 )
 from waltzjax.export.base import Base, describe_base
 from waltzjax.export.card import write_card
+from waltzjax.export.contents import of_a_base
+from waltzjax.export.measured import check_measured
 from waltzjax.export.probes import (
     BOUNDS,
     EXACT,
@@ -71,7 +72,7 @@ def export_run(run: Run, output: Path, dtype: str, *, merges: bool) -> None:
         if beside:
             with phases(f"copying the base, {run.base}"):
                 (directory / BASE).mkdir()
-                copy_files(base_files(run.base), directory / BASE)
+                copy_files(of_a_base(run.base), directory / BASE)
         agents = {
             role: _write_role(role, run, base, directory, dtype, phases, merges=merges)
             for role in run.roles
@@ -144,6 +145,7 @@ def check_export(run: Run, output: Path, dtype: str, *, merges: bool) -> None:
                 f"--output: {output} is within {run.workdir / name}, which belongs to the run; "
                 "name a directory elsewhere"
             )
+    check_measured(run)
     adapters = [role for role in run.roles if peft.is_adapter(run.workdir / role)]
     if merges and not adapters:
         raise ValueError("--merge: the run's agents are whole models; there is nothing to merge")
@@ -174,7 +176,7 @@ def _needed_bytes(run: Run, dtype: str, *, merges: bool) -> int:
         ratio = _width(dtype or stored) / _width(stored)
         total += math.ceil(ratio * check_tensors(model, read_config(model)))
     if leaves_base(run, merges=merges):
-        total += sum(path.stat().st_size for path in base_files(run.base))
+        total += sum(path.stat().st_size for path in of_a_base(run.base))
     return total
 
 

@@ -41,13 +41,16 @@ def read_sums(directory: Path) -> dict[str, str]:
 
 
 def check_sums(directory: Path) -> dict[str, str]:
-    """The digests, if every file is as they say, and no other file is there.
+    """The digests, if every file is as they say, and nothing else is there; a link to a file is as
+    good as the file, as a hub's cache has it.
 
     Raises:
-      FileNotFoundError, ValueError: every file that is missing, changed or not listed, by name.
+      FileNotFoundError, ValueError: every file that is missing, changed or not listed, and whatever
+        else is no file or directory (a broken link, a link to a directory, a pipe), by name.
     """
-    listed, there = read_sums(directory), set(_names(directory))
-    problems = [f"{name}: missing" for name in listed if name not in there]
+    listed, there, odd = read_sums(directory), {*_names(directory)}, _no_files(directory)
+    problems = [f"{name}: is no file" for name in odd]
+    problems += [f"{name}: missing" for name in sorted(listed.keys() - there - {*odd})]
     problems += [f"{name}: not listed in {SUMS}" for name in sorted(there - listed.keys())]
     for name in sorted(there & listed.keys()):
         if (got := digest(directory / name)) != listed[name]:
@@ -59,6 +62,15 @@ def check_sums(directory: Path) -> dict[str, str]:
             )
         )
     return listed
+
+
+def _no_files(directory: Path) -> list[str]:
+    """What lies below and is neither a file, or a link to one, nor a directory of its own."""
+    return sorted(
+        path.relative_to(directory).as_posix()
+        for path in directory.rglob("*")
+        if not path.is_file() and (path.is_symlink() or not path.is_dir())
+    )
 
 
 def digest(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from waltzjax.export.probes import EXACT, difference, measure, probe_texts, read
 from waltzjax.export.reference import reference_logits, reference_missing
 from waltzjax.export.source import Run
 from waltzjax.export.sums import check_sums
+from waltzjax.export.tensors import other_tensors
 from waltzjax.model import sharding
 from waltzjax.model.hf.config import read_json
 from waltzjax.run.recorded import recorded_config
@@ -21,6 +22,7 @@ from waltzjax.run.trainable import model_directory
 from waltzjax.support import console
 
 FLAG = "--verify"
+NAMED = 3  # tensors in an error
 
 
 class Compared(NamedTuple):
@@ -38,10 +40,10 @@ def verify(directory: Path, run: Run | None) -> None:
 
     Raises:
       FileNotFoundError, ValueError: files that are missing, changed or not listed, or an agent
-        whose prompts or logits differ; which, by how much, and what is allowed.
+        whose prompts, logits or tensors differ; which, by how much, and what is allowed.
     """
     agents = exported_agents(directory)
-    phases = numbered(1 + 2 * len(agents))
+    phases = numbered(1 + (3 if run else 2) * len(agents))
     with phases("checksums"):
         digests = check_sums(directory)
     rows = [
@@ -54,8 +56,10 @@ def verify(directory: Path, run: Run | None) -> None:
     console.say(console.table("logits, as a share of the largest", header, shown))
     for reason in sorted({reference_missing(directory / role) for role in agents} - {""}):
         console.say(f"note: not compared with transformers: {reason}")
-    if wrong := [row for row in rows if not row.largest <= row.bound]:
-        raise ValueError("\n  ".join([f"{FLAG}: {directory}: agents differ:", *map(_told, wrong)]))
+    problems = [_told(row) for row in rows if not row.largest <= row.bound]
+    problems += _other_tensors(directory, agents, run, phases) if run else []
+    if problems:
+        raise ValueError("\n  ".join([f"{FLAG}: {directory}: agents differ:", *problems]))
     console.say(f"{directory}: {len(digests)} files and {len(agents)} agents are as exported")
 
 
@@ -91,6 +95,19 @@ def _compare(
             by = "transformers in PyTorch"
             rows.append(Compared(role, by, difference(theirs_PV, got_PV), EXACT))
     return rows
+
+
+def _other_tensors(
+    directory: Path, agents: Iterable[str], run: Run, phases: Phases
+) -> Iterator[str]:
+    """What is to be said of each agent whose weights are not those that the run's own would give:
+    a change that moves the logits less than rounding does is found here alone."""
+    for role in agents:
+        with phases(f"tensors of {role}"):
+            names = other_tensors(directory / role, run.workdir / role, run.base)
+        if names:
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            yield f"{role}: tensors that are not the run's: {', '.join(names[:NAMED])}{more}"
 
 
 def _check_prompts(directory: Path, role: str, wanted: Sequence[tuple[int, ...]]) -> None:
