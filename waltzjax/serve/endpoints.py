@@ -104,13 +104,13 @@ async def check(body: CheckRequest, request: Request) -> Response:
             request.receive, service.guard.acheck(messages, user=exchange.user)
         )
     exchange.outcomes.append(Outcome(report))
-    told = _report(report)
+    body = _report(report)
     result = CheckResult(
         id=f"check-{uuid.uuid4().hex}",
-        labels=told.labels,
-        categories=told.categories,
-        action=told.action,
-        waltzjax=told,
+        labels=body.labels,
+        categories=body.categories,
+        action=body.action,
+        waltzjax=body,
     )
     response = _json(result)
     response.headers.update(server_timing(report))
