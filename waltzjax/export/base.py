@@ -40,15 +40,15 @@ def describe_base(run: Run) -> Base:
     words = f"`{run.hub_base or run.base.resolve().name}`"
     files = legal_files(run.base)
     card = _card(run.base / CARD)
-    licence, told = _from_card(card, files), "as the base's card says"
+    licence, source = _from_card(card, files), "as the base's card says"
     if not licence:
-        licence, told = _from_files(licences(files))
+        licence, source = _from_files(licences(files))
     named = licence.get("license_name") or licence["license"]
     named = ", ".join(named) if isinstance(named, list) else named
-    found = f"{named}, {told}. What follows from it for these weights is for you to read."
+    sentence = f"{named}, {source}. What follows from it for these weights is for you to read."
     unknown = "unknown: ask whoever gave you the base; its files name no licence."
     known = licence["license"] != UNKNOWN
-    return Base(words, licence, found if known else unknown, files, _languages(card))
+    return Base(words, licence, sentence if known else unknown, files, _languages(card))
 
 
 def _card(path: Path) -> dict[str, Any]:

@@ -104,13 +104,13 @@ async def check(body: CheckRequest, request: Request) -> Response:
             request.receive, service.guard.acheck(messages, user=exchange.user)
         )
     exchange.outcomes.append(Outcome(report))
-    body = _report(report)
+    shown = _report(report)
     result = CheckResult(
         id=f"check-{uuid.uuid4().hex}",
-        labels=body.labels,
-        categories=body.categories,
-        action=body.action,
-        waltzjax=body,
+        labels=shown.labels,
+        categories=shown.categories,
+        action=shown.action,
+        waltzjax=shown,
     )
     response = _json(result)
     response.headers.update(server_timing(report))
