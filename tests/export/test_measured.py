@@ -10,6 +10,7 @@ from waltzjax.export.facts import checks_of
 from waltzjax.export.measured import check_measured
 from waltzjax.export.pair import export_run
 from waltzjax.export.source import read_run
+from waltzjax.run.agent_sums import record_sums
 
 WEIGHTS = "feedback/model.safetensors"
 DAY = 86_400
@@ -61,6 +62,15 @@ def test_an_earlier_stages_weights_are_refused_whatever_their_time(staged, tmp_p
     refused(
         staged, tmp_path, "feedback has the weights of stage1/feedback, which stage2 went on from"
     )
+
+
+def test_sums_that_the_run_recorded_decide_whatever_the_times(staged, tmp_path):
+    record_sums(staged, ("conversation", "feedback"))
+    age(staged / WEIGHTS, DAY)
+    check_measured(read_run(staged))
+    shutil.copy2(staged / "conversation/model.safetensors", staged / WEIGHTS)
+    age(staged / WEIGHTS, -2 * DAY)
+    refused(staged, tmp_path, r"feedback has other files than were evaluated .*agent_sums.json")
 
 
 def with_checks(run, **about):

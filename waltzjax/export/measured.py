@@ -11,17 +11,18 @@ from typing import Any
 from waltzjax.export import facts
 from waltzjax.export.source import FLAG, Run
 from waltzjax.recipes import STAGES
+from waltzjax.run.agent_sums import SUMS, changed_agents
 from waltzjax.run.results import RESULTS
 
 SLACK_S = 5.0  # of file times: a copy of a run writes its files in another order
 
 
 def check_measured(run: Run) -> None:
-    """Raise ValueError where an agent's weights are newer than the last evaluation, or are those of
-    an earlier stage: the card would state another agent's figures.
+    """Raise ValueError where an agent is not what was evaluated: the card would state another
+    agent's figures.
 
-    No digest of what was evaluated is recorded, so this goes by the times of files and by the
-    weights of stages; it cannot find other weights that were given an old time.
+    An older run has recorded no sums of its agents. There this goes by the times of files and by
+    the weights of stages; it cannot find other weights that were given an old time.
     """
     problems = [problem for role in run.roles for problem in _problems(run, role)]
     if problems:
@@ -37,6 +38,11 @@ def check_measured(run: Run) -> None:
 
 def _problems(run: Run, role: str) -> Iterator[str]:
     agent, evaluation = run.workdir / role, _evaluation(run)
+    changed = changed_agents(run.workdir, [role])
+    if changed is not None:
+        if changed:
+            yield f"{agent} has other files than were evaluated (by their sums in {SUMS})"
+        return
     measured = {str(evaluation): evaluation.stat().st_mtime, **_checked(run)}
     for path in sorted(agent.glob("*.safetensors")):
         for what, at in measured.items():
