@@ -14,7 +14,7 @@ OF_CHECKS, OF_SCORES, OF_LOAD, OF_FLAGS, OF_SERVED, OF_GUARD = (
 MUTATIONS = (
     Mutation(
         "nothing-passes-as-something", CHECKS,
-        "passed = finite and RELATIONS", "passed = RELATIONS", OF_CHECKS,
+        "holds = finite and RELATIONS", "holds = RELATIONS", OF_CHECKS,
         "an infinite figure passes a check",
     ),
     Mutation(
@@ -46,10 +46,10 @@ MUTATIONS = (
         "what is only flagged counts as withheld",
     ),
     Mutation(
-        "stage-1-is-timed", LOAD,
-        'for a in _decided(answers)]\n\n\ndef percentile', "for a in answers]\n\n\ndef percentile",
-        OF_LOAD,
-        "requests whose review failed count in the latency",
+        "late-reviews-are-not-timed", LOAD,
+        "for a in _asked(answers)]\n\n\ndef percentile",
+        "for a in _decided(answers)]\n\n\ndef percentile", OF_LOAD,
+        "requests whose review failed or was late are left out of the latency",
     ),
     Mutation(
         "a-rank-too-low", LOAD,
@@ -58,18 +58,18 @@ MUTATIONS = (
     ),
     Mutation(
         "flags-are-left", FLAGS,
-        "os.replace(self._before, self.path)", "self._before.unlink()", OF_FLAGS,
+        "os.replace(before, self.path)", "before.unlink()", OF_FLAGS,
         "a service keeps the flags that the checks have set",
     ),
     Mutation(
         "labels-of-another-answer", SERVED,
-        "reviewed = first if replaced else answer", "reviewed = answer", OF_SERVED,
+        "reviewed = first if answer.report.revised else answer", "reviewed = answer", OF_SERVED,
         "the labels of a first answer are held against its revision",
     ),
     Mutation(
-        "withheld-is-first", SERVED,
-        " or a.report.action == BLOCK]", "]", OF_SERVED,
-        "the service's refusal counts as the conversation agent's first answer",
+        "withheld-is-an-answer", SERVED,
+        "        if number not in hidden\n", "", OF_SERVED,
+        "the service's refusal counts as the conversation agent's answer",
     ),
     Mutation(
         "any-stage-will-do", SWITCHES,

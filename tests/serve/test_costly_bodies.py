@@ -45,7 +45,7 @@ def test_a_large_body_that_is_wrong_costs_little(url, wrong, param):
     response = HTTP.post(
         f"{url}/v1/chat/completions", content=content, headers={"content-type": "application/json"}
     )
-    assert time.monotonic() - began < 1.5  # 0.02 to 0.15 s on an idle core
+    assert time.monotonic() - began < 3  # 0.02 to 0.15 s on an idle core; 4 to 7 s each before
     assert (response.status_code, response.json()["error"]["param"]) == (400, param)
     assert len(response.content) < 500
 
