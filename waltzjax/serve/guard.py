@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import os
 import re
 import secrets
@@ -21,6 +20,7 @@ from waltzjax.judge.patterns.rules import ANSWER, PROMPT
 from waltzjax.serve import flow
 from waltzjax.serve.breaker import Breaker
 from waltzjax.serve.flags import Flags, FlagSource
+from waltzjax.serve.loops import CLOSED_GUARD, Loop, Newest
 from waltzjax.serve.models import Models, agent_prompts, load_models
 from waltzjax.serve.records import (
     AGENTS,
@@ -42,7 +42,6 @@ from waltzjax.serve.reviewer import Reviewer
 from waltzjax.serve.run_directory import served_config
 
 T = TypeVar("T")
-CLOSED_GUARD = "the guard is closed"
 TAKEN_BACK = "the agent ended a thought that it had not begun; part of the thought was streamed"
 LONG = 10_000  # characters: 1 ms of pattern rules
 _PIECE = re.compile(r"\s*\S+\s*")  # of a held answer that is streamed: a word
@@ -128,7 +127,7 @@ class Guard:
             refusal=serve.refusal,
             deadline_s=serve.deadline_s,
         )
-        self._private: _Loop | None = None
+        self._private: Loop | None = None
         self._lock = threading.Lock()
         self._ended = False
         if self._models.worker:
@@ -181,7 +180,7 @@ class Guard:
         check_messages(messages, ("user",))
         flags = self.flags
         at_once = mode == SPECULATIVE or not _may_change(flags, user)
-        newest = _Newest()
+        newest = Newest()
         first = newest.put if at_once else None
         work = asyncio.ensure_future(
             flow.answer(self._parts, flags, messages, ask or self.asks(), user, first)
@@ -277,40 +276,9 @@ class Guard:
             if self._ended:
                 work.close()
                 raise AgentFailed(CLOSED_GUARD)
-            self._private = self._private or _Loop()
+            self._private = self._private or Loop()
             loop = self._private
         return loop.run(work)
-
-
-class _Loop:
-    """An event loop in a thread of its own."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of ``work``; AgentFailed: the loop was closed meanwhile."""
-        try:
-            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-        except concurrent.futures.CancelledError:
-            raise AgentFailed(CLOSED_GUARD) from None
-
-    def close(self) -> None:
-        """Cancel what runs, and end the thread."""
-        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
-async def _cancel_others() -> None:
-    """Cancel all tasks of the loop but this one, and wait for them."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
 
 
 def _may_change(flags: Flags, user: str) -> bool:
@@ -318,24 +286,3 @@ def _may_change(flags: Flags, user: str) -> bool:
     blocks = flags.blocking or BLOCK in flags.policy.values()
     stage = flags.stage_of(user)
     return stage != OFF and (blocks or (stage == AGENTS and not flags.feedback_only))
-
-
-class _Newest:
-    """The newest text of a stream: a slow reader skips what a newer one holds too."""
-
-    def __init__(self) -> None:
-        self._text, self._news = "", asyncio.Event()
-
-    def put(self, text: str) -> None:
-        self._text = text
-        self._news.set()
-
-    async def until(self, work: asyncio.Future[Any]) -> AsyncIterator[str]:
-        """The newest text each time that there is one, until ``work`` has ended."""
-        work.add_done_callback(lambda _: self._news.set())
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            yield self._text
-            if work.done():
-                return
