@@ -151,8 +151,8 @@ def bombs(rules: Rules, letters: int) -> Mapping[str, str]:
 
 
 def seconds(rules: Rules, text: str) -> float:
-    """Of this thread, for the slower side: the best of TRIES, each by rules that have read nothing,
-    as what else runs on the core slows a try down."""
+    """The seconds of this thread that the slower side takes: the best of TRIES, each by rules that
+    have read nothing, as what else runs on the core slows a try down."""
     taken: dict[str, list[float]] = {PROMPT: [], ANSWER: []}
     for _ in range(TRIES):
         fresh = Rules(rules.rules)

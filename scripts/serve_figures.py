@@ -1,4 +1,4 @@
-"""What ``bench_serve.py`` measured, as a table and as a picture."""
+"""The figures of ``bench_serve.py``, as a table and as a picture."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ SCRIPTS = Path(__file__).resolve().parent
 
 
 class Outcome(NamedTuple):
-    """What a client saw of one request."""
+    """One request as its client saw it."""
 
     prompt: str
     first_s: float | None  # from the arrival to the first piece of text; None: there was none
@@ -113,7 +113,7 @@ async def ask(http: httpx.AsyncClient, url: str, model: str, prompt: str, begun:
 
 
 def _fault(event: Mapping[str, Any], fault: str) -> str:
-    """What is wrong with a stream so far: NO_END until an event has the finish_reason."""
+    """The fault of a stream so far: NO_END until an event has the finish_reason."""
     if "error" in event:
         return str(event["error"].get("code") or "error")
     ended = any(c.get("finish_reason") for c in event.get("choices", ()))

@@ -92,7 +92,7 @@ def cell(turns: Sequence[Turn]) -> dict[str, Any]:
 
 
 def unreviewed(outcome: Outcome) -> bool:
-    """Whether a part of the guard failed: reviews may be no JSON."""
+    """True if a part of the guard failed, as where a review is no JSON."""
     return bool(outcome.report and outcome.report.get("failure"))
 
 
@@ -107,7 +107,7 @@ def split(turns: Sequence[Turn]) -> dict[str, list[Outcome]]:
 
 
 def against(baseline: Sequence[Turn], other: Sequence[Turn]) -> dict[str, Any]:
-    """What ``other`` costs, seen from outside: the median over the rounds of the quotient of
+    """The cost of ``other``, seen from outside: the median over the rounds of the quotient of
     throughputs, and the differences of the quantiles of total times."""
     ratio = [b.per_s() / a.per_s() for a, b in zip(baseline, other, strict=True) if a.per_s()]
     before, after = (

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import httpx
@@ -17,6 +18,7 @@ from waltzjax.serve.records import AGENTS, HOLD, Answer, Ask, Delta, Labels, Mes
 from waltzjax.serve.server import Server, address_of, bound_socket
 from waltzjax.serve.service import Settings
 
+PLAIN = Settings()
 HTTP = httpx.Client(timeout=10)  # one for all: each reads certificates, which takes a while
 
 
@@ -26,7 +28,7 @@ class Flags(NamedTuple):
     rollout_pct: int = 100
     blocking: bool = False
     feedback_only: bool = True
-    policy: Any = {"weapons": "block"}  # noqa: RUF012
+    policy: Any = MappingProxyType({"weapons": "block"})
 
 
 class Status(NamedTuple):
@@ -128,7 +130,7 @@ def running(guard: FakeGuard | None, settings: Settings, keys=(), drain_s: float
 
 
 @contextmanager
-def serving(guard: FakeGuard, settings: Settings = Settings(), keys=()) -> Iterator[str]:  # noqa: B008
+def serving(guard: FakeGuard, settings: Settings = PLAIN, keys=()) -> Iterator[str]:
     """A block during which ``guard`` is served on loopback; yields its address."""
     with running(guard, settings, keys) as (_, address):
         yield address

@@ -126,8 +126,8 @@ def test_a_run_of_any_stage_of_the_game_is_served(tmp_path, stages):
     ("text", "why"),
     [
         (None, "no config.json; name that of a finished run"),
-        ("{", "is no JSON"),
-        ("[]", "it holds no object"),
+        ("{", "is not JSON"),
+        ("[]", "holds list, expected an object"),
         ('{"stages": ["stage2"], "rollout": {"top_k": "x"}}', "rollout.top_k"),
     ],
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 from ml_collections import ConfigDict
@@ -26,9 +27,9 @@ from waltzjax.config.key import (
 )
 
 
-def _is_policy(texts: object) -> bool:
+def _is_policy(texts: Any) -> bool:
     try:
-        policy_text.parse_policy(texts)  # type: ignore[arg-type]
+        policy_text.parse_policy(texts)
     except ValueError:
         return False
     return True

@@ -13,7 +13,7 @@ from waltzjax.config.key import EMBEDDED, WALTZ
 from waltzjax.model.hf.config import resolve
 from waltzjax.recipes import readers
 from waltzjax.run.environment import read_environment
-from waltzjax.run.recorded import RECORD, read_object, recorded_config
+from waltzjax.run.recorded import RECORD, json_object, read_object, recorded_config
 from waltzjax.run.results import RESULTS
 from waltzjax.types import CONVERSATION, FEEDBACK, POLICY
 
@@ -97,15 +97,8 @@ def _check_finished(workdir: Path, roles: tuple[str, ...], stages: tuple[str, ..
 
 
 def _object(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{FLAG}: {path} is not JSON ({error}); it is damaged") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{FLAG}: {path} holds {type(value).__name__}, expected an object")
-    return value
+    """The object in a file that a run may lack: {}."""
+    return json_object(path, FLAG) if path.is_file() else {}
 
 
 def write_record(run: Run, directory: Path) -> None:

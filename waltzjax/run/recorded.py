@@ -53,13 +53,22 @@ def read_object(run: Path, flag: str) -> dict[str, Any]:
     path = run / RECORD
     if not path.is_file():
         raise FileNotFoundError(f"{flag}: {run} is no run's directory, it has no {RECORD}")
+    return json_object(path, flag)
+
+
+def json_object(path: Path, flag: str) -> dict[str, Any]:
+    """The object in a JSON file of a run; ``flag`` named the run.
+
+    Raises:
+      ValueError: the file is damaged, or holds something else.
+    """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{flag}: {path} is not JSON ({error}); it is damaged") from error
-    if not isinstance(record, dict):
-        raise ValueError(f"{flag}: {path} holds {type(record).__name__}, expected an object")
-    return record
+    if not isinstance(value, dict):
+        raise ValueError(f"{flag}: {path} holds {type(value).__name__}, expected an object")
+    return value
 
 
 def _tuples(value: Any) -> Any:

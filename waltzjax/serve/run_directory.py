@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from ml_collections import ConfigDict
 from waltzjax.config import renamed
 from waltzjax.config.key import EMBEDDED, WALTZ, value_at
 from waltzjax.recipes import STAGES
+from waltzjax.run.recorded import json_object
 from waltzjax.run.runtime import prompt_file
 from waltzjax.support import console
 from waltzjax.support.files import flat
@@ -60,13 +60,7 @@ def _read_record(workdir: Path) -> dict[str, Any]:
             f"--workdir: {workdir} is no run's directory, there is no config.json; name that of a "
             "finished run, or the agents by --config.serve.conversation and --config.serve.feedback"
         )
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"--workdir: {file} is no JSON: {error}") from None
-    if not isinstance(record, dict):
-        raise ValueError(f"--workdir: {file} is no record of a run: it holds no object")
-    return record
+    return json_object(file, "--workdir")
 
 
 def _check_kind(record: Mapping[str, Any], workdir: Path) -> None:
